@@ -1,0 +1,194 @@
+"""A stack as the rest of wanbound sees it: validated, every default filled in, every address known.
+
+What the operator may write is in spec.py; resolve.py makes these models from it.
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Subnet: TypeAlias = IPv4Network | IPv6Network
+Version: TypeAlias = Literal[4, 6]
+Protocol: TypeAlias = Literal["tcp", "udp"]
+Restart: TypeAlias = Literal["no", "on-failure", "always", "unless-stopped"]
+
+LOAD_BALANCER = "load_balancer"
+"""The word that stands for the network's load balancer in `Ingress.to`."""
+
+
+class Model(BaseModel):
+    """Base of all models here: they cannot be changed and know no further keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ssh(Model):
+    """How to reach a host; `host_key` is `type base64` without comment, None means known_hosts."""
+
+    address: str
+    port: int = 22
+    user: str = "root"
+    host_key: str | None = None
+
+
+class Wan(Model):
+    """The host's way to the internet; `interface` carries the public addresses."""
+
+    interface: str
+
+
+class PortRange(Model):
+    """Ports `first` to `last`, both included; equal for a single port."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+class Ingress(Model):
+    """What is forwarded from the network's public addresses, and to whom.
+
+    `ports` is sorted and without overlaps, or "all" (only with tcp). `to` is `LOAD_BALANCER` or
+    the name of a container of the network that has a fixed address in each of its families.
+    """
+
+    protocol: Protocol
+    ports: Literal["all"] | tuple[PortRange, ...]
+    to: str
+
+
+class SecretRef(Model):
+    """A value that stands in `wanbound:secrets` under the name `secret`."""
+
+    secret: str
+
+
+class Volume(Model):
+    """A mount: `source` is a volume's name or, where it begins with "/", a path on the host."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+    @property
+    def is_path(self) -> bool:
+        """Whether `source` is a path on the host."""
+        return self.source.startswith("/")
+
+
+class Container(Model):
+    """A further container of a network."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
+    environment: Mapping[str, str | SecretRef] = {}
+    volumes: tuple[Volume, ...] = ()
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+    restart: Restart = "unless-stopped"
+
+    def address(self, version: Version) -> Address | None:
+        """Return the fixed address of that family, None where Docker is to choose one."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+
+class LoadBalancer(Model):
+    """The network's Traefik; its addresses are in each `Family`."""
+
+    name: str
+    image: str
+
+
+class Whoami(Model):
+    """The network's whoami container, reached at `domain` through the load balancer."""
+
+    name: str
+    domain: str
+    image: str
+
+
+class Family(Model):
+    """One address family of a network; all addresses are of `version`.
+
+    `gateway` is the first address of `subnet` after the network's own. `load_balancer` is None
+    where the network has none. `derived` says that the operator left the subnet out.
+    """
+
+    version: Version
+    public: Address
+    subnet: Subnet
+    gateway: Address
+    load_balancer: Address | None
+    derived: bool
+
+
+class Network(Model):
+    """One isolated network: its public addresses, its subnets and what runs in it."""
+
+    name: str
+    bridge: str
+    ipv4: Family | None
+    ipv6: Family | None
+    allow_public_subnet: bool
+    manage_addresses: bool
+    load_balancer: LoadBalancer | None
+    whoami: Whoami | None
+    ingress: tuple[Ingress, ...]
+    containers: tuple[Container, ...]
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that the network has, IPv4 first; at least one."""
+        return tuple(family for family in (self.ipv4, self.ipv6) if family is not None)
+
+    def address_of(self, to: str, version: Version) -> Address:
+        """Return the private address behind an `Ingress.to` in one of the network's families.
+
+        Raises LookupError for what cannot be an `Ingress.to` of this network.
+        """
+        found: Address | None = None
+        if to == LOAD_BALANCER:
+            family = self.ipv4 if version == 4 else self.ipv6
+            found = family.load_balancer if family is not None else None
+        else:
+            for container in self.containers:
+                if container.name == to:
+                    found = container.address(version)
+        if found is None:
+            raise LookupError(f"{to} has no fixed IPv{version} address in network {self.name}")
+        return found
+
+
+class Host(Model):
+    """A Docker host and its networks, in the order of the configuration."""
+
+    name: str
+    ssh: Ssh
+    wan: Wan
+    guard: bool
+    networks: tuple[Network, ...]
+
+
+class Echo(Model):
+    """Addresses over HTTP that answer with the caller's own address, one per family."""
+
+    ipv4: str | None = None
+    ipv6: str | None = None
+
+    def url(self, version: Version) -> str | None:
+        """Return the address to ask in that family, None where none is configured."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+
+class Images(Model):
+    """The images of the containers that wanbound brings itself."""
+
+    traefik: str = "traefik:v3.7"
+    whoami: str = "wanbound/whoami:1"
