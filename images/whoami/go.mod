@@ -1,0 +1,3 @@
+module wanbound/images/whoami
+
+go 1.24

@@ -1,0 +1,3 @@
+module wanbound/lab/images/probe
+
+go 1.24
