@@ -1,0 +1,119 @@
+"""What a host of the lab finds on its disk: the part all hosts share and the part of each.
+
+A host is what an operator has who followed the recipes: dual stack, forwarding on, Docker from the
+distribution with a mirror configured, sshd for root by key, nothing of wanbound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from lab.settings import (
+    REGISTRY_IPV4,
+    REGISTRY_PORT,
+    ROUTER_IPV4,
+    ROUTER_LINK_LOCAL,
+    HostSpec,
+    Settings,
+)
+
+PACKAGES = (
+    "busybox-static,ca-certificates,conntrack,curl,dbus,docker.io,iproute2,iptables,iputils-ping,"
+    "nftables,openssh-server,procps,python3,sudo,systemd,systemd-sysv,tcpdump"
+)
+# From trixie on docker.io no longer brings the client.
+EXTRA_PACKAGES: Mapping[str, str] = {
+    "bookworm": "",
+    "trixie": ",docker-cli",
+    "forky": ",docker-cli",
+}
+
+MIRROR = f"{REGISTRY_IPV4}:{REGISTRY_PORT}"
+DAEMON_JSON = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}
+
+# Same on every host of a suite, so in the cached root.
+ROOT_FILES: Mapping[str, str] = {
+    "etc/docker/daemon.json": json.dumps(DAEMON_JSON, indent=2) + "\n",
+    "etc/sysctl.d/90-router.conf": (
+        "net.ipv4.ip_forward = 1\n"
+        "net.ipv6.conf.all.forwarding = 1\n"
+        "net.ipv6.conf.default.forwarding = 1\n"
+    ),
+    "etc/ssh/sshd_config.d/lab.conf": (
+        "HostKey /etc/ssh/ssh_host_ed25519_key\n"
+        "PermitRootLogin prohibit-password\n"
+        "PasswordAuthentication no\n"
+        "AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/lab_authorized_keys\n"
+        # A reverse lookup would wait for a name server that the lab does not have.
+        "UseDNS no\n"
+    ),
+    "etc/sudoers.d/admin": "admin ALL=(ALL) NOPASSWD: ALL\n",
+    # Refused at once by the router, so that a look-up fails quickly and nothing leaves the machine.
+    "etc/resolv.conf": "nameserver 198.51.100.53\noptions timeout:1 attempts:1\n",
+}
+
+# Runs in the new root, after its packages are there and before its files are.
+CUSTOMISE = """\
+set -eu
+useradd --create-home --shell /bin/bash --no-user-group operator
+useradd --create-home --shell /bin/bash --user-group --groups docker admin
+systemctl enable systemd-networkd.service ssh.service docker.service
+# There is nothing to load in a container, and a failed unit would make the host `degraded`.
+systemctl mask systemd-modules-load.service apt-daily.timer apt-daily-upgrade.timer
+rm -f /etc/ssh/ssh_host_* /etc/machine-id /var/lib/dbus/machine-id /etc/resolv.conf /etc/hostname
+mkdir -p /var/log/journal /var/lib/docker /var/lib/containerd
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+"""
+
+
+def root_key(suite: str, mirror: str) -> str:
+    """Short digest of all that goes into the suite's root, for the name of its folder."""
+    parts = [suite, mirror, PACKAGES, EXTRA_PACKAGES[suite], CUSTOMISE, json.dumps(ROOT_FILES)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def host_files(
+    settings: Settings, host: HostSpec, *, host_key: str, public_key: str, client_key: str
+) -> dict[str, tuple[str, int]]:
+    """Path in the host → (text, mode), for what differs from host to host.
+
+    `host_key` and `public_key` are the two halves of its SSH key, `client_key` the line that lets
+    the lab's user in.
+    """
+    machine = hashlib.sha256(f"wanbound lab machine {host.name}".encode()).hexdigest()[:32]
+    length = settings.management.prefixlen
+    return {
+        "etc/hostname": (f"{host.name}\n", 0o644),
+        "etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host.name}\n", 0o644),
+        "etc/machine-id": (f"{machine}\n", 0o444),
+        "etc/ssh/ssh_host_ed25519_key": (host_key, 0o600),
+        "etc/ssh/ssh_host_ed25519_key.pub": (f"{public_key}\n", 0o644),
+        "etc/ssh/lab_authorized_keys": (f"{client_key}\n", 0o644),
+        "etc/systemd/network/10-host0.network": (
+            "[Match]\nName=host0\n\n"
+            f"[Network]\nAddress={settings.address(host)}/{length}\n"
+            "LinkLocalAddressing=no\nIPv6AcceptRA=no\nLLDP=no\n",
+            0o644,
+        ),
+        "etc/systemd/network/10-wan0.network": (
+            "[Match]\nName=wan0\n\n"
+            f"[Network]\nAddress={host.wan_ipv4}/24\nAddress={host.wan_ipv6}/64\n"
+            f"Gateway={ROUTER_IPV4}\nGateway={ROUTER_LINK_LOCAL}\n"
+            "LinkLocalAddressing=ipv6\nIPv6AcceptRA=no\nLLDP=no\n",
+            0o644,
+        ),
+    }
+
+
+def write_files(root: Path, files: Mapping[str, tuple[str, int]]) -> None:
+    """Put the files below `root`, owned by root, never following a link that stands there."""
+    for name, (text, mode) in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(mode)

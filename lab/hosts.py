@@ -1,0 +1,160 @@
+"""Hosts: bring one up, see how it is, reboot it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import cgroups, guest, internet, keys, processes, roots
+from lab.errors import LabError
+from lab.ledger import Ledger
+from lab.namespace import has_link
+from lab.settings import HostSpec, Settings
+from lab.steps import output, step, wait_until
+
+BOOT_SECONDS = 90
+# Where nspawn keeps two folders per machine name, and leaves them.
+NSPAWN = Path("/run/systemd/nspawn")
+
+
+def ssh(lab: Settings, name: str, command: Sequence[str], *options: str) -> list[str]:
+    """The ssh command line of a call on a host, as root, over a shared connection."""
+    return ["ssh", "-F", str(lab.ssh_config), *options, name, *command]
+
+
+def answer(lab: Settings, name: str, command: str, *, timeout: float = 10) -> str | None:
+    """What the command prints on the host; None when the host or the command fails."""
+    args = ssh(lab, name, [command], "-o", "ConnectTimeout=2", "-o", "ControlPath=none")
+    try:
+        done = subprocess.run(
+            args,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def boot_id(lab: Settings, name: str) -> str | None:
+    """The kernel's name for the host's current boot; None when the host does not answer."""
+    return answer(lab, name, "cat /proc/sys/kernel/random/boot_id")
+
+
+def docker_version(lab: Settings, name: str) -> str | None:
+    """The version of the host's running Docker Engine; None when there is no answer."""
+    return answer(lab, name, "docker version --format '{{.Server.Version}}'")
+
+
+def ready(lab: Settings, host: HostSpec) -> bool:
+    """Whether the host is on the wan in both families and its Docker answers."""
+    # A reboot that was asked for leaves the old sshd answering for a moment.
+    command = (
+        "test ! -e /run/nologin && ip -4 route show default dev wan0 | grep -q . && "
+        "ip -6 route show default dev wan0 | grep -q . && "
+        "! ip -6 addr show dev wan0 tentative | grep -q . && docker version >/dev/null"
+    )
+    return answer(lab, host.name, command) is not None
+
+
+def management_up(lab: Settings) -> None:
+    """The bridge between this machine and its hosts."""
+    bridge = lab.management_bridge
+    exists = (Path("/sys/class/net") / bridge).exists()
+    Ledger(lab).claim("link", bridge, exists=exists)
+    if not exists:
+        output(["ip", "link", "add", bridge, "type", "bridge", "forward_delay", "0"])
+        output(["ip", "link", "set", bridge, "addrgenmode", "none"])
+    output(["ip", "address", "replace", lab.management_address, "dev", bridge])
+    output(["ip", "link", "set", bridge, "up"])
+
+
+def start(lab: Settings, host: HostSpec) -> None:
+    """Begin to boot the host unless it runs and is plugged in; `wait` sees it through."""
+    keeper, machine = (
+        processes.find(lab, f"{what}-{host.name}") for what in ("supervisor", "nspawn")
+    )
+    if keeper and machine and has_link(lab, host.wan_link):
+        return
+    root = roots.root(lab, host.suite)
+    stop(lab, host)
+    ledger = Ledger(lab)
+    group = cgroups.name(lab, host)
+    ledger.claim("cgroup", group, exists=cgroups.exists(group))
+    for link in (host.management_link, host.wan_link):
+        ledger.claim("link", link, exists=(Path("/sys/class/net") / link).exists())
+    disk = lab.disk(host)
+    for folder in (disk, *(NSPAWN / what / host.name for what in ("propagate", "unix-export"))):
+        ledger.claim("folder", str(folder), exists=folder.exists())
+    private, public = keys.host_key(host.name)
+    client = keys.client_key(lab).with_suffix(".pub").read_text().strip()
+    files = guest.host_files(lab, host, host_key=private, public_key=public, client_key=client)
+    guest.write_files(disk / "upper", files)
+    log = lab.logs / f"host-{host.name}.log"
+    arguments = [f"{host.name}={host.suite}", str(root)]
+    with step(f"booting {host.name} ({host.suite})", log):
+        processes.spawn(
+            lab,
+            f"supervisor-{host.name}",
+            ["unshare", "--mount", sys.executable, "-m", "lab.supervisor", *arguments],
+            log=log,
+            env=lab.environment,
+            cwd=internet.CHECKOUT,
+        )
+
+
+def stop(lab: Settings, host: HostSpec) -> None:
+    """End the host's processes at once; its disk stays."""
+    # The keeper first, or it would boot the host again.
+    for what in ("supervisor", "nspawn"):
+        if process := processes.find(lab, f"{what}-{host.name}"):
+            process.end()
+    group = cgroups.name(lab, host)
+    if Ledger(lab).has("cgroup", group):
+        cgroups.kill(group)
+
+
+def wait(lab: Settings, host: HostSpec) -> None:
+    """Until the host is ready."""
+    if ready(lab, host):
+        return
+    with step(f"waiting for {host.name}", lab.logs / f"host-{host.name}.log") as log:
+        try:
+            wait_until(
+                f"{host.name}: sshd, wan0 and Docker",
+                lambda: ready(lab, host),
+                timeout=BOOT_SECONDS,
+                every=0.2,
+            )
+        except LabError as error:
+            raise log.fail(str(error)) from error
+
+
+def reboot(lab: Settings, host: HostSpec) -> None:
+    """Reboot the host from inside and wait until it is ready again."""
+    before = boot_id(lab, host.name)
+    if before is None:
+        raise LabError(f"{host.name} does not answer: see `python -m lab status`")
+    with step(f"rebooting {host.name}", lab.logs / f"host-{host.name}.log"):
+        # The shared connection would only be found dead by its keepalive.
+        subprocess.run(
+            ssh(lab, host.name, [], "-O", "exit"), capture_output=True, timeout=10, check=False
+        )
+        answer(lab, host.name, "systemctl reboot")
+        wait_until(
+            f"the reboot of {host.name}",
+            lambda: boot_id(lab, host.name) not in (None, before),
+            timeout=BOOT_SECONDS,
+            every=0.2,
+        )
+        wait_until(
+            f"{host.name} after its reboot",
+            lambda: ready(lab, host),
+            timeout=BOOT_SECONDS,
+            every=0.2,
+        )

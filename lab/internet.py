@@ -1,0 +1,92 @@
+"""The small internet: one network namespace that is the router and every service behind it.
+
+It has routes to the hosts' wan and to nothing else. A packet that arrives with a private source is
+therefore seen by a capture and never answered.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from lab import processes, registry, settings
+from lab.ledger import Ledger
+from lab.namespace import answers, exists, has_link, inside
+from lab.settings import Settings
+from lab.steps import step, wait_until
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BRIDGE = "wan"
+SYSCTLS = (
+    "net.ipv4.ip_forward=1",
+    "net.ipv6.conf.all.forwarding=1",
+    # A router that tells two hosts of its own link to talk directly would only add noise.
+    "net.ipv4.conf.all.send_redirects=0",
+    "net.ipv4.conf.default.send_redirects=0",
+    # A wrong source must reach the capture, and be unanswered for want of a route.
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.default.rp_filter=0",
+    "net.core.somaxconn=4096",
+)
+
+
+def _addresses(lab: Settings) -> list[tuple[str, str]]:
+    router = [
+        (BRIDGE, f"{settings.ROUTER_IPV4}/24"),
+        (BRIDGE, f"{settings.ROUTER_LINK_LOCAL}/64"),
+        (BRIDGE, f"{settings.ROUTER_IPV6}/64"),
+    ]
+    return router + [("lo", address) for address in settings.SERVICE_ADDRESSES]
+
+
+def up(lab: Settings) -> None:
+    """Make the namespace with its router and its services, as far as they are missing."""
+    ip = ["ip", "-n", lab.namespace]
+    log_path = lab.logs / "internet.log"
+    if not has_link(lab, BRIDGE):
+        with step("making the internet", log_path) as log:
+            Ledger(lab).claim("namespace", lab.namespace, exists=exists(lab))
+            if not exists(lab):
+                log.run(["ip", "netns", "add", lab.namespace])
+            log.run(inside(lab, ["sysctl", "-q", "-w", *SYSCTLS]))
+            log.run([*ip, "link", "set", "lo", "up"])
+            for link, address in _addresses(lab):
+                if link == "lo":
+                    log.run([*ip, "address", "replace", address, "dev", "lo"])
+            # The bridge comes last and complete: that it is there says that all of this is done.
+            router = [
+                "link",
+                "add",
+                "router.next",
+                "address",
+                settings.ROUTER_MAC,
+                "type",
+                "bridge",
+            ]
+            subprocess.run([*ip, "link", "del", "router.next"], capture_output=True, check=False)
+            # No snooping: nobody here asks for the groups of neighbour discovery.
+            log.run([*ip, *router, "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0"])
+            log.run([*ip, "link", "set", "router.next", "addrgenmode", "none"])
+            for link, address in _addresses(lab):
+                if link == BRIDGE:
+                    nodad = ["nodad"] if ":" in address else []
+                    log.run([*ip, "address", "add", address, "dev", "router.next", *nodad])
+            log.run([*ip, "link", "set", "router.next", "name", BRIDGE])
+            log.run([*ip, "link", "set", BRIDGE, "up"])
+    start_echo(lab)
+    registry.up(lab)
+
+
+def start_echo(lab: Settings) -> None:
+    """The address echo on port 80 of both families, unless it runs."""
+    if processes.find(lab, "echo"):
+        return
+    program = [sys.executable, "-m", "lab.echo", "80", settings.ECHO_IPV4, settings.ECHO_IPV6]
+    log = lab.logs / "echo.log"
+    with step("starting the address echo", log):
+        processes.spawn(
+            lab, "echo", inside(lab, program), log=log, cwd=CHECKOUT, env=lab.environment
+        )
+        url = f"http://[{settings.ECHO_IPV6}]/"
+        wait_until("the address echo", lambda: answers(lab, url), timeout=20, every=0.1)

@@ -1,0 +1,100 @@
+"""SSH keys of the lab: constant for its hosts, random for its user; and the agent that holds it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from lab import processes
+from lab.settings import HostSpec, Settings
+from lab.steps import output, wait_until
+
+
+def _private_text(key: Ed25519PrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
+def _public_text(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def host_key(name: str) -> tuple[str, str]:
+    """The host's private key and `ssh-ed25519 AAAA…`.
+
+    Derived from its name, so that the public half can stand in a stack file. That makes the private
+    half public too, which is right for hosts that nobody but their own machine can reach.
+    """
+    seed = hashlib.sha256(f"wanbound lab host key {name}".encode()).digest()
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return _private_text(key), _public_text(key)
+
+
+def client_key(settings: Settings) -> Path:
+    """The private key of the lab's user, made when it is not there; `.pub` stands beside it."""
+    path = settings.cache / "lab-ssh" / "id_ed25519"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = Ed25519PrivateKey.generate()
+        path.with_suffix(".pub").write_text(f"{_public_text(key)} wanbound-lab\n")
+        following = path.with_suffix(".next")
+        following.touch(mode=0o600)
+        following.write_text(_private_text(key))
+        following.rename(path)
+    return path
+
+
+def write_ssh_config(settings: Settings, hosts: tuple[HostSpec, ...]) -> None:
+    """The configuration and known hosts of the lab's own ssh calls (the user's are not touched)."""
+    known = settings.state / "known_hosts"
+    known.write_text(
+        "".join(
+            f"{host.name},{settings.address(host)} {host_key(host.name)[1]}\n" for host in hosts
+        )
+    )
+    entries = [f"Host {host.name}\n    HostName {settings.address(host)}\n" for host in hosts]
+    common = f"""Host *
+    User root
+    IdentityFile {client_key(settings)}
+    IdentitiesOnly yes
+    IdentityAgent none
+    UserKnownHostsFile {known}
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    CheckHostIP no
+    BatchMode yes
+    ConnectTimeout 5
+    ServerAliveInterval 5
+    ServerAliveCountMax 3
+    LogLevel ERROR
+    ControlMaster auto
+    ControlPath {settings.state}/cm-%n-%r
+    ControlPersist 60
+"""
+    settings.ssh_config.write_text("".join([*entries, common]))
+    # ssh makes it when it first learns a key, but some callers only look for it.
+    (Path.home() / ".ssh").mkdir(mode=0o700, exist_ok=True)
+
+
+def agent_socket(settings: Settings) -> Path:
+    """SSH_AUTH_SOCK of the lab's agent."""
+    return settings.state / "agent.sock"
+
+
+def start_agent(settings: Settings) -> None:
+    """An ssh-agent that holds the client key, unless it runs already."""
+    socket = agent_socket(settings)
+    if processes.find(settings, "ssh-agent") is None:
+        socket.unlink(missing_ok=True)
+        # -D: stays what we started, and so keeps the pid we recorded.
+        agent = ["ssh-agent", "-D", "-a", str(socket)]
+        processes.spawn(settings, "ssh-agent", agent, log=settings.logs / "ssh-agent.log")
+        wait_until("the ssh-agent's socket", socket.exists, timeout=10)
+    output(["ssh-add", "-q", client_key(settings)], env={"SSH_AUTH_SOCK": str(socket)})

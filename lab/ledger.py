@@ -1,0 +1,79 @@
+"""What the lab made outside its own folders, written down before it is made.
+
+Removal goes by this list alone, so nothing is ever removed because of how it is named. A name that
+exists and is not on the list belongs to somebody else: the lab refuses to use it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from lab.errors import LabError
+from lab.settings import Settings
+
+Kind = Literal["link", "namespace", "folder", "cgroup"]
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Made:
+    """One thing: a link of the root namespace, a named namespace, a folder or a cgroup."""
+
+    kind: Kind
+    name: str
+    boot: str
+
+    @property
+    def gone_with_boot(self) -> bool:
+        """Whether it cannot exist any more, because the machine was booted since."""
+        return self.kind != "folder" and self.boot != BOOT_ID.read_text().strip()
+
+
+class Ledger:
+    """The list, one JSON object a line, in the lab's state folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = settings.state / "made.jsonl"
+
+    def read(self) -> list[Made]:
+        """All entries that may still exist, oldest first."""
+        try:
+            lines = self.path.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        made: list[Made] = []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                # Half a line: we were killed while writing it, so the thing was not made yet.
+                continue
+            if entry["kind"] in get_args(Kind):
+                made.append(Made(entry["kind"], entry["name"], entry["boot"]))
+        return [entry for entry in dict.fromkeys(made) if not entry.gone_with_boot]
+
+    def has(self, kind: Kind, name: str) -> bool:
+        """Whether the thing is ours."""
+        return any(entry.kind == kind and entry.name == name for entry in self.read())
+
+    def claim(self, kind: Kind, name: str, *, exists: bool) -> None:
+        """Write down that we are about to make it; LabError when it exists and is not ours."""
+        if self.has(kind, name):
+            return
+        if exists:
+            raise LabError(
+                f"the {kind} {name} exists and this lab did not make it, so it is left alone and "
+                "the lab cannot start: remove it, or give this lab other names with "
+                "WANBOUND_LAB_PREFIX and other host names"
+            )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        entry = {"kind": kind, "name": name, "boot": BOOT_ID.read_text().strip()}
+        with self.path.open("a") as out:
+            # The newline in front closes a line that a killed writer left open.
+            out.write("\n" + json.dumps(entry) + "\n")
+            out.flush()
+            os.fsync(out.fileno())

@@ -1,0 +1,77 @@
+"""Up: whatever is missing of a lab is made, what is there is left as it is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lab import hosts, internet, keys, packages, registry, roots
+from lab.errors import LabError
+from lab.settings import DEFAULT_HOSTS, HostSpec, Settings, parse_hosts
+from lab.steps import console
+
+
+@contextmanager
+def lock(lab: Settings) -> Iterator[None]:
+    """One `up`, `down` or `clean` of all labs of a cache at a time."""
+    lab.cache.mkdir(parents=True, exist_ok=True)
+    with (lab.cache / "lab.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("waiting for another run of the lab to end …")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def known_hosts(lab: Settings) -> tuple[HostSpec, ...]:
+    """The hosts of the lab that was brought up, () when none was."""
+    try:
+        text = (lab.state / "hosts").read_text().strip()
+    except FileNotFoundError:
+        return ()
+    return parse_hosts(text)
+
+
+def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
+    before = known_hosts(lab)
+    if wanted is None:
+        return before or parse_hosts(DEFAULT_HOSTS)
+    asked = parse_hosts(wanted)
+    suites = {host.name: host.suite for host in before}
+    for host in asked:
+        if suites.get(host.name, host.suite) != host.suite:
+            raise LabError(
+                f"{host.name} runs {suites[host.name]} and {host.suite} was asked for: "
+                "a host keeps its suite until `python -m lab down`"
+            )
+    # Hosts that are there stay: a test may ask for one more without ending the others.
+    more = tuple(host for host in asked if host.name not in suites)
+    return parse_hosts(",".join(f"{host.name}={host.suite}" for host in before + more))
+
+
+def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
+    """Bring the lab up; `wanted` is `NAME=SUITE,…`, None for what is there or the default."""
+    with lock(lab):
+        specs = _decide(lab, wanted)
+        packages.install(lab)
+        for suite in dict.fromkeys(host.suite for host in specs):
+            roots.root(lab, suite)
+        lab.state.mkdir(parents=True, exist_ok=True)
+        (lab.state / "hosts").write_text(
+            ",".join(f"{host.name}={host.suite}" for host in specs) + "\n"
+        )
+        (lab.state / "environment.json").write_text(json.dumps(lab.environment, indent=2) + "\n")
+        keys.write_ssh_config(lab, specs)
+        keys.start_agent(lab)
+        internet.up(lab)
+        hosts.management_up(lab)
+        for host in specs:
+            hosts.start(lab, host)
+        # While the hosts boot.
+        registry.push(lab, registry.images(lab))
+        for host in specs:
+            hosts.wait(lab, host)
+    return specs

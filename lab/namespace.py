@@ -1,0 +1,40 @@
+"""The internet's network namespace: commands inside it, and whether things are there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.settings import Settings
+from lab.steps import output
+
+NAMESPACES = Path("/run/netns")
+
+
+def inside(lab: Settings, args: Sequence[str | Path]) -> list[str]:
+    """The command line that runs `args` in the namespace.
+
+    By nsenter, because `ip netns exec` hides the cgroup mounts; it becomes `args`, same pid.
+    """
+    return ["nsenter", f"--net={NAMESPACES / lab.namespace}", "--", *(str(arg) for arg in args)]
+
+
+def exists(lab: Settings) -> bool:
+    """Whether the namespace is there."""
+    listed = output(["ip", "netns", "list"]).splitlines()
+    return lab.namespace in {line.split()[0] for line in listed if line}
+
+
+def has_link(lab: Settings, name: str) -> bool:
+    """Whether the namespace has a link of that name."""
+    if not exists(lab):
+        return False
+    args = ["ip", "-n", lab.namespace, "link", "show", "dev", name]
+    return subprocess.run(args, capture_output=True, timeout=10, check=False).returncode == 0
+
+
+def answers(lab: Settings, url: str) -> bool:
+    """Whether something answers that URL in the namespace."""
+    args = inside(lab, ["curl", "-sf", "-o", "/dev/null", "-m", "5", "--noproxy", "*", url])
+    return subprocess.run(args, capture_output=True, timeout=10, check=False).returncode == 0

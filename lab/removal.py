@@ -1,0 +1,75 @@
+"""Removal of all that a lab made, from what it wrote down; at any point and any number of times."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab import cgroups, processes
+from lab.ledger import Kind, Ledger
+from lab.namespace import exists
+from lab.settings import Settings
+from lab.steps import console, output, step, wait_until
+
+# Keepers first, or they boot their hosts again while these are being ended.
+ORDER = ("supervisor-", "nspawn-", "")
+
+
+def close_connections(lab: Settings) -> None:
+    """Ask the lab's shared ssh connections to end; each is a process of its own."""
+    for socket in lab.state.glob("cm-*"):
+        args = ["ssh", "-F", "/dev/null", "-S", str(socket), "-O", "exit", "lab"]
+        subprocess.run(args, capture_output=True, timeout=10, check=False)
+
+
+def end_processes(lab: Settings) -> None:
+    """End every recorded process."""
+    for prefix in ORDER:
+        for process in processes.recorded(lab):
+            if process.name.startswith(prefix):
+                process.end()
+
+
+def remove(lab: Settings, kind: Kind, name: str) -> None:
+    """Remove one thing that the ledger has, if it is still there."""
+    if kind == "namespace":
+        if exists(lab):
+            output(["ip", "netns", "delete", name])
+    elif kind == "link":
+        link = Path("/sys/class/net") / name
+        if link.exists():
+            # A host's own links vanish with its namespace, perhaps between our look and our call.
+            subprocess.run(
+                ["ip", "link", "delete", name], capture_output=True, timeout=20, check=False
+            )
+            wait_until(f"the removal of link {name}", lambda: not link.exists(), timeout=20)
+    elif kind == "folder":
+        shutil.rmtree(name, ignore_errors=not Path(name).exists())
+    elif kind == "cgroup":
+        cgroups.kill(name)
+
+
+def down(lab: Settings) -> bool:
+    """Remove the lab; False when there was nothing to remove."""
+    if not lab.state.exists():
+        return False
+    with step("removing the lab", lab.logs / "down.log") as log:
+        close_connections(lab)
+        end_processes(lab)
+        # Newest first: what was made last stands on what was made before it.
+        for made in reversed(Ledger(lab).read()):
+            log.note(f"removing {made.kind} {made.name}")
+            remove(lab, made.kind, made.name)
+        # The state last: until here a second run can still see what is left.
+        shutil.rmtree(lab.state)
+    return True
+
+
+def clean(lab: Settings) -> None:
+    """Remove the lab's caches too: roots, images, registry, keys, logs."""
+    for name in ("roots", "images", "registry", "docker-registry", "hosts", "lab-ssh", "logs"):
+        folder = lab.cache / name
+        if folder.exists():
+            console.print(f"removing {folder}")
+            shutil.rmtree(folder)

@@ -1,0 +1,50 @@
+"""Debian roots by debootstrap: one per suite, complete or absent, shared by all hosts read-only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from lab import guest
+from lab.packages import mirror
+from lab.settings import Settings
+from lab.steps import step
+
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
+
+
+def root(settings: Settings, suite: str) -> Path:
+    """The suite's root in the cache, built when it is not there yet (about 40 s)."""
+    source = mirror()
+    place = settings.cache / "roots" / f"{suite}-{guest.root_key(suite, source)}"
+    if place.exists():
+        return place
+    # A build that was killed left this; the caller holds the lab's lock, so nobody builds now.
+    for stale in place.parent.glob("*.next"):
+        shutil.rmtree(stale)
+    following = place.with_name(f"{place.name}.next")
+    following.mkdir(parents=True)
+    # An older debootstrap has no script for a newer suite; sid's serves every later one.
+    script = SCRIPTS / suite if (SCRIPTS / suite).exists() else SCRIPTS / "sid"
+    packages = guest.PACKAGES + guest.EXTRA_PACKAGES[suite]
+    # A mount namespace of its own: whatever debootstrap mounts is gone when it ends or is killed.
+    alone = ["unshare", "--mount"]
+    options = ["--variant=minbase", f"--include={packages}"]
+    with step(f"building the {suite} root", settings.logs / f"root-{suite}.log") as log:
+        log.run(
+            [*alone, "debootstrap", *options, suite, following, source, script],
+            timeout=1200,
+        )
+        log.run(
+            [*alone, "chroot", following, "/bin/sh", "-s"],
+            text=guest.CUSTOMISE,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"},
+        )
+        guest.write_files(
+            following, {name: (text, 0o644) for name, text in guest.ROOT_FILES.items()}
+        )
+        (following / "etc/sudoers.d/admin").chmod(0o440)
+        os.sync()
+        following.rename(place)
+    return place

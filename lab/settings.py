@@ -1,0 +1,158 @@
+"""Names and addresses of one lab. Everything that is fixed about it is fixed here."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.errors import LabError
+
+SUITES = ("bookworm", "trixie", "forky")
+DEFAULT_HOSTS = "edge-1=bookworm,edge-2=forky"
+
+# RFC 5737 and RFC 3849 documentation space: never routed, so nothing real can be meant by it.
+ROUTER_IPV4 = "203.0.113.1"
+ROUTER_IPV6 = "2001:db8::1"
+ROUTER_LINK_LOCAL = "fe80::1"
+# Fixed, so that a host's neighbour cache still holds when the lab or the host was booted again.
+ROUTER_MAC = "02:77:62:00:00:01"
+ECHO_IPV4 = "198.51.100.1"
+ECHO_IPV6 = "2001:db8:ffff::1"
+REGISTRY_IPV4 = "198.51.100.2"
+REGISTRY_PORT = 5000
+CLIENT_IPV4 = "198.51.100.10"
+CLIENT_IPV6 = "2001:db8:ffff::10"
+SERVICE_ADDRESSES = (
+    f"{ECHO_IPV4}/32",
+    f"{REGISTRY_IPV4}/32",
+    f"{CLIENT_IPV4}/32",
+    f"{ECHO_IPV6}/128",
+    f"{CLIENT_IPV6}/128",
+)
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """One host: its name (which ends in a number that decides all its addresses) and its suite."""
+
+    name: str
+    suite: str
+
+    @property
+    def number(self) -> int:
+        """1 to 89, from the end of the name."""
+        return int(self.name.rpartition("-")[2])
+
+    @property
+    def wan_ipv4(self) -> str:
+        """The host's own address on wan0, without its prefix length (24)."""
+        return f"203.0.113.{100 + self.number}"
+
+    @property
+    def wan_ipv6(self) -> str:
+        """The host's own address on wan0, without its prefix length (64)."""
+        return f"2001:db8::{100 + self.number}"
+
+    @property
+    def wan_link(self) -> str:
+        """The outer end of wan0, a port of the internet's bridge."""
+        return f"wan-{self.name}"
+
+    @property
+    def management_link(self) -> str:
+        """The outer end of host0, a port of the management bridge; nspawn chooses this name."""
+        return f"vb-{self.name}"
+
+
+def parse_hosts(text: str) -> tuple[HostSpec, ...]:
+    """`edge-1=bookworm,edge-2=forky` as specs."""
+    specs: list[HostSpec] = []
+    for part in text.split(","):
+        name, _, suite = part.strip().partition("=")
+        # The outer link is `wan-NAME` and an interface name has at most 15 characters.
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,7}-[1-8]?[1-9]", name):
+            raise LabError(
+                f"{name!r} is no host name of the lab: it is a word of at most 8 letters, "
+                "a hyphen and a number, as in edge-1"
+            )
+        if suite not in SUITES:
+            raise LabError(f"suite {suite!r} of host {name} is none of {', '.join(SUITES)}")
+        specs.append(HostSpec(name, suite))
+    for what in ("name", "number"):
+        if len({getattr(spec, what) for spec in specs}) != len(specs):
+            raise LabError(f"two hosts have one {what} in {text!r}; addresses come from it")
+    return tuple(specs)
+
+
+def cache_root() -> Path:
+    """Where everything slow to make is kept: $WANBOUND_CACHE, else the user's cache folder."""
+    if path := os.environ.get("WANBOUND_CACHE"):
+        return Path(path)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "wanbound"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where one lab lives. Two labs on one machine differ in state, prefix, network and hosts."""
+
+    state: Path = field(
+        default_factory=lambda: Path(os.environ.get("WANBOUND_LAB", "/run/wanbound-lab"))
+    )
+    cache: Path = field(default_factory=cache_root)
+    prefix: str = field(default_factory=lambda: os.environ.get("WANBOUND_LAB_PREFIX", "wb"))
+    management: ipaddress.IPv4Network = field(
+        default_factory=lambda: ipaddress.IPv4Network(
+            os.environ.get("WANBOUND_LAB_NETWORK", "10.99.0.0/24")
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", self.prefix):
+            raise LabError(f"WANBOUND_LAB_PREFIX is {self.prefix!r}: use at most 8 letters")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes a process of ours come to these same settings."""
+        return {
+            "WANBOUND_LAB": str(self.state),
+            "WANBOUND_CACHE": str(self.cache),
+            "WANBOUND_LAB_PREFIX": self.prefix,
+            "WANBOUND_LAB_NETWORK": str(self.management),
+        }
+
+    @property
+    def namespace(self) -> str:
+        """Name of the internet's network namespace."""
+        return f"{self.prefix}-internet"
+
+    @property
+    def management_bridge(self) -> str:
+        """Name of the bridge between this machine and its hosts."""
+        return f"{self.prefix}-mgmt"
+
+    @property
+    def management_address(self) -> str:
+        """This machine's own address on that bridge, with the prefix length."""
+        return f"{self.management[1]}/{self.management.prefixlen}"
+
+    def address(self, host: HostSpec) -> str:
+        """The host's management address, where its sshd listens."""
+        return str(self.management[10 + host.number])
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs of all quiet steps."""
+        return self.cache / "logs"
+
+    @property
+    def ssh_config(self) -> Path:
+        """What the lab's own ssh calls read instead of the user's configuration."""
+        return self.state / "ssh_config"
+
+    def disk(self, host: HostSpec) -> Path:
+        """The host's own files, gone with the lab. In the cache: /run may be in memory."""
+        return self.cache / "hosts" / self.prefix / host.name

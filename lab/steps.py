@@ -1,0 +1,124 @@
+"""Progress for people, logs for everything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from lab.errors import LabError
+
+# On stderr: stdout belongs to what a command prints for other programs (`lab env`).
+console = Console(stderr=True, highlight=False)
+
+
+def tail(path: Path, lines: int = 12) -> str:
+    """The last lines of a log."""
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+class Step:
+    """One step whose commands write to one log, which is named when the step fails."""
+
+    def __init__(self, what: str, log: Path) -> None:
+        self.what = what
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+
+    def note(self, text: str) -> None:
+        """Write a line to the log."""
+        with self.log.open("a") as out:
+            out.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+
+    def fail(self, reason: str) -> LabError:
+        """The error to raise: what failed, where its log is and how that ends."""
+        end = tail(self.log)
+        return LabError(
+            f"{self.what}: {reason}; the log is {self.log}" + (f"\n{end}" if end else "")
+        )
+
+    def run(
+        self,
+        args: Sequence[str | Path],
+        *,
+        timeout: float = 600,
+        env: Mapping[str, str] | None = None,
+        text: str = "",
+    ) -> None:
+        """Run a command to its end, output to the log. `env` is added to the environment."""
+        words = [str(arg) for arg in args]
+        self.note("$ " + " ".join(words))
+        with self.log.open("a") as out:
+            try:
+                done = subprocess.run(
+                    words,
+                    input=text,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    timeout=timeout,
+                    env={**os.environ, **(env or {})},
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise self.fail(f"`{words[0]}` took longer than {timeout:.0f} s") from error
+            except FileNotFoundError as error:
+                raise self.fail(f"this machine has no `{words[0]}`") from error
+        if done.returncode != 0:
+            raise self.fail(f"`{words[0]}` ended with status {done.returncode}")
+
+
+@contextmanager
+def step(what: str, log: Path) -> Iterator[Step]:
+    """Say that a step begins, and how long it took when it is done."""
+    started = time.monotonic()
+    # A spinner on a terminal; plain lines in a pipe or a CI log, where a spinner shows nothing.
+    if sys.stderr.isatty():
+        with console.status(f"{what} …"):
+            yield Step(what, log)
+    else:
+        console.print(f"· {what} …")
+        yield Step(what, log)
+    console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - started:.1f} s)[/]")
+
+
+def output(
+    args: Sequence[str | Path], *, timeout: float = 30, env: Mapping[str, str] | None = None
+) -> str:
+    """What a short command prints; LabError when it fails. `env` is added to the environment."""
+    words = [str(arg) for arg in args]
+    try:
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+            check=False,
+        )
+    except (subprocess.TimeoutExpired, FileNotFoundError) as error:
+        raise LabError(f"`{' '.join(words)}`: {error}") from error
+    if done.returncode != 0:
+        raise LabError(f"`{' '.join(words)}` ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def wait_until(
+    what: str, ready: Callable[[], bool], *, timeout: float, every: float = 0.05
+) -> None:
+    """Call `ready()` until it is true; LabError naming `what` after `timeout` seconds."""
+    end = time.monotonic() + timeout
+    while not ready():
+        if time.monotonic() > end:
+            raise LabError(f"{what}: not within {timeout:.0f} s")
+        time.sleep(every)

@@ -1,0 +1,113 @@
+"""One host's keeper: mounts its disk, boots it, plugs it in, and boots it again when it reboots.
+
+    unshare --mount python -m lab.supervisor NAME=SUITE ROOT
+
+Runs in a mount namespace of its own, so that its overlay is gone when it is, however it ends.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab import cgroups, internet, processes
+from lab.errors import LabError
+from lab.namespace import has_link
+from lab.settings import HostSpec, Settings, parse_hosts
+from lab.steps import output
+
+# systemd-nspawn's status when the guest asked for a reboot and --keep-unit is set.
+REBOOT = 133
+
+
+def nspawn(lab: Settings, host: HostSpec) -> list[str]:
+    """The command line of one boot."""
+    disk = lab.disk(host)
+    return [
+        "systemd-nspawn",
+        "--quiet",
+        f"--directory={disk / 'root'}",
+        f"--machine={host.name}",
+        f"--network-bridge={lab.management_bridge}",
+        f"--network-veth-extra={host.wan_link}:wan0",
+        # Docker keeps its data on a real file system: it cannot stack overlays.
+        f"--bind={disk / 'docker'}:/var/lib/docker",
+        f"--bind={disk / 'containerd'}:/var/lib/containerd",
+        "--capability=all",
+        "--system-call-filter=add_key keyctl bpf",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--register=no",
+        "--keep-unit",
+        "--boot",
+    ]
+
+
+def mount(lab: Settings, host: HostSpec, root: Path) -> None:
+    """The host's disk: an overlay of its own files on the suite's shared root."""
+    disk = lab.disk(host)
+    for name in ("upper", "work", "root", "docker", "containerd"):
+        (disk / name).mkdir(parents=True, exist_ok=True)
+    options = f"lowerdir={root},upperdir={disk / 'upper'},workdir={disk / 'work'}"
+    output(["mount", "-t", "overlay", "overlay", "-o", options, disk / "root"])
+
+
+def plug(lab: Settings, host: HostSpec, boot: subprocess.Popen[bytes]) -> None:
+    """Move the outer end of wan0 to the internet's bridge, as soon as nspawn has made it."""
+    link = Path("/sys/class/net") / host.wan_link
+    end = time.monotonic() + 30
+    while not link.exists():
+        if boot.poll() is not None or time.monotonic() > end:
+            return
+        time.sleep(0.02)
+    output(["ip", "link", "set", host.wan_link, "netns", lab.namespace])
+    bridge = ["master", internet.BRIDGE, "up"]
+    output(["ip", "-n", lab.namespace, "link", "set", host.wan_link, *bridge])
+    print(f"{host.name}: wan0 is plugged in", flush=True)
+
+
+def unplug(lab: Settings, host: HostSpec) -> None:
+    """Remove what the last boot left: the kernel takes a namespace apart a while after its end."""
+    if has_link(lab, host.wan_link):
+        args = ["ip", "-n", lab.namespace, "link", "del", host.wan_link]
+        # It may vanish between the look and the removal, which is as good.
+        subprocess.run(args, capture_output=True, timeout=20, check=False)
+    for link in (host.wan_link, host.management_link):
+        if (Path("/sys/class/net") / link).exists():
+            subprocess.run(
+                ["ip", "link", "del", link], capture_output=True, timeout=20, check=False
+            )
+
+
+def keep(lab: Settings, host: HostSpec, root: Path) -> int:
+    """Boot the host until it ends by anything but a reboot; returns nspawn's last status."""
+    mount(lab, host, root)
+    while True:
+        unplug(lab, host)
+        print(f"{host.name}: booting", flush=True)
+        joined = cgroups.joined(cgroups.name(lab, host), nspawn(lab, host))
+        command = processes.wrapped(lab, f"nspawn-{host.name}", joined)
+        boot = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=BOOT_ENVIRONMENT)
+        try:
+            plug(lab, host, boot)
+        except LabError as error:
+            print(f"{host.name}: wan0 is not plugged in: {error}", flush=True)
+        status = boot.wait()
+        print(f"{host.name}: ended with status {status}", flush=True)
+        if status != REBOOT:
+            # A guest outlives an nspawn that was killed.
+            cgroups.kill(cgroups.name(lab, host))
+            return status
+
+
+# On the unified hierarchy alone, or Docker cannot make cgroups for its containers and systemd of
+# forky does not boot. The environment is nspawn's own: nothing of the caller's enters the guest.
+BOOT_ENVIRONMENT = {
+    "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+if __name__ == "__main__":
+    sys.exit(keep(Settings(), parse_hosts(sys.argv[1])[0], Path(sys.argv[2])))
