@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lab.images.archive import write_archive
-from lab.images.recipes import HERE, ImageError, Recipe, recipes
+from lab.images.recipes import HERE, ImageError, Recipe, all_recipes
 
 __all__ = ["PACKAGES", "ImageError", "build", "build_all", "key"]
 
@@ -24,7 +24,7 @@ def build_all(cache: Path, say: Callable[[str], None] = lambda line: None) -> di
     slash go below `library/`, as on Docker Hub). `say` gets a line before each real build.
     Raises ImageError.
     """
-    return {recipe.name: build(recipe, cache, say) for recipe in recipes()}
+    return {recipe.name: build(recipe, cache, say) for recipe in all_recipes()}
 
 
 def build(recipe: Recipe, cache: Path, say: Callable[[str], None] = lambda line: None) -> Path:

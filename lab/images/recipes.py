@@ -55,7 +55,8 @@ class GoRecipe:
 
     def sources(self) -> Iterator[bytes]:
         """The module's files without its tests, the Go version, the certificates."""
-        yield repr(self).encode()
+        # Not the folder: where the checkout is must not matter.
+        yield repr((self.binary, self.command, self.expose, self.user)).encode()
         yield _run([go(), "env", "GOVERSION", "GOARCH"], self.folder, seconds=60, what=self.name)
         for path in sorted(self.folder.rglob("*")):
             if path.name in ("go.mod", "go.sum") or (
@@ -147,7 +148,7 @@ class BusyboxRecipe:
         )
 
 
-def recipes() -> tuple[Recipe, ...]:
+def all_recipes() -> tuple[Recipe, ...]:
     """Every image that the lab's registry serves."""
     return (
         GoRecipe(

@@ -22,11 +22,12 @@ func connectRate(ctx context.Context, flags *flag.FlagSet, args []string, out io
 	if *workers < 1 {
 		return fmt.Errorf("%w: -workers must be positive", errUsage)
 	}
-	ctx, cancel := context.WithTimeout(ctx, *duration)
+	start := time.Now()
+	end := start.Add(*duration)
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	var made, failed atomic.Int64
 	var lastError atomic.Value
-	start := time.Now()
 	var group sync.WaitGroup
 	for range *workers {
 		group.Add(1)
@@ -38,7 +39,7 @@ func connectRate(ctx context.Context, flags *flag.FlagSet, args []string, out io
 				if err == nil {
 					made.Add(1)
 					reset(conn)
-				} else if ctx.Err() == nil {
+				} else if ctx.Err() == nil && time.Now().Before(end) { // cut short is not failed
 					failed.Add(1)
 					lastError.Store(err.Error())
 					pause(ctx, time.Millisecond)
