@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
+from planner.config import resolve
+from planner.config.across import check_stack
 from planner.config.model import Echo, Host, Images, Model
+from planner.config.report import Report
+from planner.config.shape import draft
+from planner.config.within import check_network
+from planner.errors import ConfigError
 
 
 class Stack(Model):
@@ -24,4 +30,26 @@ class Stack(Model):
         Where `raw` has `secrets`, only its names are looked at: every `{secret: NAME}` must be one.
         Raises ConfigError, with every problem that was found, when `raw` cannot be used.
         """
-        raise NotImplementedError
+        report = Report(raw)
+        pieces = draft(raw, report)
+        resolve.families(pieces, report)
+        for host, network in pieces.networks():
+            check_network(host, network, pieces.secrets, report)
+        check_stack(pieces, report)
+        if report.problems or pieces.spec is None:
+            raise ConfigError(report.problems, stack)
+        spec = pieces.spec
+        images = Images(**dict(spec.images))
+        return cls(
+            name=stack,
+            seed=spec.seed,
+            ipv4_pool=spec.ipv4_pool or resolve.POOL,
+            verify=spec.verify,
+            echo=Echo(**dict(spec.echo)) if spec.echo is not None else None,
+            images=images,
+            hosts=tuple(
+                resolve.host(host.spec, host.networks, images)
+                for host in pieces.hosts
+                if host.spec is not None
+            ),
+        )

@@ -1,0 +1,229 @@
+"""From valid pieces to the models: every subnet, gateway and load balancer gets its address."""
+
+from ipaddress import IPv4Address, IPv4Network, ip_address
+
+from planner.addresses import (
+    LOCAL_ULA,
+    RFC1918,
+    ULA,
+    PoolExhaustedError,
+    default_load_balancer,
+    gateway,
+    ipv4_subnet,
+    overlaps,
+    ula_subnet,
+)
+from planner.config.model import (
+    Address,
+    Container,
+    Family,
+    Host,
+    Images,
+    Ingress,
+    LoadBalancer,
+    Network,
+    Ssh,
+    Subnet,
+    Version,
+    Wan,
+    Whoami,
+)
+from planner.config.report import Report
+from planner.config.shape import HostDraft, NetworkDraft, StackDraft
+from planner.config.spec import ContainerSpec, HostSpec
+
+POOL = IPv4Network("10.200.0.0/14")
+"""Where IPv4 subnets come from unless `ipv4_pool` says otherwise."""
+
+
+def families(draft: StackDraft, report: Report) -> None:
+    """Give each network in `draft` its families; where a subnet cannot be had, report it."""
+    pool = POOL
+    if draft.spec is not None and draft.spec.ipv4_pool is not None:
+        pool = draft.spec.ipv4_pool
+        if not _is_private(pool):
+            what, why = f"{pool} is not private space", _NOT_YOURS
+            report.add(("ipv4_pool",), what, why, "write a part of 10.0.0.0/8, like 10.200.0.0/14")
+            return
+    public = [
+        IPv4Network(network.spec.public_ipv4)
+        for _, network in draft.networks()
+        if network.spec.public_ipv4 is not None
+    ]
+    seedless: list[NetworkDraft] = []
+    for host in draft.hosts:
+        written = [n.spec.subnet_ipv4 for n in host.networks if n.spec.subnet_ipv4 is not None]
+        taken = [*written, *public, *_ssh_address(host)]
+        for network in host.networks:
+            for version in network.versions:
+                subnet = network.subnet(version)
+                if subnet is not None:
+                    if _permitted(network, subnet, report):
+                        _give(network, version, subnet)
+                elif version == 4:
+                    _from_pool(host, network, pool, taken, report)
+                elif draft.spec is not None and draft.spec.seed is not None and host.spec:
+                    subnet = ula_subnet(draft.spec.seed, host.spec.name, network.spec.name)
+                    _give(network, 6, subnet)
+                else:
+                    seedless.append(network)
+    if seedless and draft.spec is not None and draft.spec.seed is None:
+        first = seedless[0].spec.name
+        what = f"is missing, and network {first} has public_ipv6 but no subnet_ipv6"
+        why = "An IPv6 subnet that nobody wrote is derived from the seed, so that it never changes."
+        remedy = "add seed: with some random text and never change it, or write every subnet_ipv6"
+        report.add(("seed",), what, why, remedy)
+
+
+_NOT_YOURS = (
+    "Public space belongs to somebody else: containers could not reach them, and packets with"
+    " such a source would look like theirs."
+)
+
+
+def _permitted(network: NetworkDraft, subnet: Subnet, report: Report) -> bool:
+    """Return whether the subnet is private or allowed not to be; report it where it is neither."""
+    if network.spec.allow_public_subnet or _is_private(subnet):
+        return True
+    what, why = f"{subnet} is not private space", _NOT_YOURS
+    allowed = "10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 (RFC 1918)"
+    example = "172.20.0.0/24"
+    if subnet.version == 6:
+        allowed, example = "fd00::/8 (RFC 4193), or remove the key to get one derived", ""
+        if overlaps(subnet, ULA):
+            what = f"{subnet} is in the half of fc00::/7 that is not for local use"
+            why = (
+                "RFC 4193 keeps fc00::/8 for prefixes that a registry would give out; only"
+                " fd00::/8 is for everybody's own."
+            )
+            example = _as_local(subnet)
+    elif overlaps(subnet, IPv4Network("172.0.0.0/8")):
+        why = f"Of 172.0.0.0/8 only 172.16.0.0/12 is private. {_NOT_YOURS}"
+    like = f", like {example}" if example else ""
+    remedy = f"write a subnet of {allowed}{like}; allow_public_subnet: true if it is truly yours"
+    report.add((*network.loc, f"subnet_ipv{subnet.version}"), what, why, remedy)
+    return False
+
+
+def _as_local(subnet: Subnet) -> str:
+    """Return an fcXX: subnet with fd in place of fc, empty where it is wider than that."""
+    if subnet.prefixlen < 8:
+        return ""
+    moved = int(subnet.network_address) | int(LOCAL_ULA.network_address)
+    return f"{ip_address(moved)}/{subnet.prefixlen}"
+
+
+def _is_private(subnet: Subnet) -> bool:
+    if isinstance(subnet, IPv4Network):
+        return any(subnet.subnet_of(space) for space in RFC1918)
+    return subnet.subnet_of(LOCAL_ULA)
+
+
+def _ssh_address(host: HostDraft) -> list[IPv4Network]:
+    """Return the host's SSH address, so that no bridge takes the way to it."""
+    address = ssh_address(host)
+    return [IPv4Network(address)] if isinstance(address, IPv4Address) else []
+
+
+def ssh_address(host: HostDraft) -> Address | None:
+    """Return the address that SSH uses, None where it is a DNS name or not known."""
+    try:
+        return ip_address(host.spec.ssh.address) if host.spec is not None else None
+    except ValueError:
+        return None
+
+
+def _from_pool(
+    host: HostDraft,
+    network: NetworkDraft,
+    pool: IPv4Network,
+    taken: list[IPv4Network],
+    report: Report,
+) -> None:
+    if host.spec is None:
+        return
+    try:
+        subnet = ipv4_subnet(pool, host.spec.name, network.spec.name, taken)
+    except PoolExhaustedError:
+        what = f"is missing, and wanbound:ipv4_pool ({pool}) has no free /24 for this host any more"
+        why = "Networks without subnet_ipv4 take a /24 of the pool each."
+        remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
+        report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
+        return
+    taken.append(subnet)
+    _give(network, 4, subnet)
+
+
+def _give(network: NetworkDraft, version: Version, subnet: Subnet) -> None:
+    """Give the network the family that it has a public address for, in `subnet`."""
+    public, balancer = network.public(version), network.spec.load_balancer
+    if public is None:
+        return
+    address: Address | None = None
+    if balancer is not None:
+        address = balancer.of(version) or default_load_balancer(subnet)
+    network.families[version] = Family(
+        version=version,
+        public=public,
+        subnet=subnet,
+        gateway=gateway(subnet),
+        load_balancer=address,
+        derived=network.subnet(version) is None,
+    )
+
+
+def load_balancer_name(network: str) -> str:
+    """Return the name of the container that is the network's load balancer."""
+    return f"{network}_lb"
+
+
+def whoami_name(network: str) -> str:
+    """Return the name of the network's whoami container."""
+    return f"whoami-{network}"
+
+
+def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
+    """Return the model of a host whose networks all have their families."""
+    return Host(
+        name=spec.name,
+        ssh=Ssh(**dict(spec.ssh)),
+        wan=Wan(**dict(spec.wan)),
+        guard=spec.guard,
+        networks=tuple(_network(draft, images) for draft in networks),
+    )
+
+
+def _network(draft: NetworkDraft, images: Images) -> Network:
+    spec = draft.spec
+    balancer = whoami = None
+    if spec.load_balancer is not None:
+        image = spec.load_balancer.image or images.traefik
+        balancer = LoadBalancer(name=load_balancer_name(spec.name), image=image)
+    if spec.whoami is not None:
+        name = whoami_name(spec.name)
+        whoami = Whoami(name=name, domain=spec.whoami.domain, image=images.whoami)
+    return Network(
+        name=spec.name,
+        bridge=draft.bridge,
+        ipv4=draft.families.get(4),
+        ipv6=draft.families.get(6),
+        allow_public_subnet=spec.allow_public_subnet,
+        manage_addresses=spec.manage_addresses,
+        load_balancer=balancer,
+        whoami=whoami,
+        ingress=tuple(
+            Ingress(
+                protocol=entry.protocol,
+                ports=entry.ports
+                if entry.ports == "all"
+                else tuple(sorted(entry.ports, key=lambda ports: ports.first)),
+                to=entry.to,
+            )
+            for entry in draft.ingress
+        ),
+        containers=tuple(_container(container) for container in spec.containers),
+    )
+
+
+def _container(spec: ContainerSpec) -> Container:
+    return Container(**dict(spec))
