@@ -25,7 +25,7 @@ PASS_ON = {
 
 
 def _host(lab: Settings, name: str) -> HostSpec:
-    specs = {host.name: host for host in lifecycle.known_hosts(lab)}
+    specs = {host.name: host for host in lifecycle.specs(lab)}
     if name not in specs:
         raise LabError(f"the lab has no host {name}: it has {', '.join(specs) or 'none, run up'}")
     return specs[name]
@@ -67,7 +67,7 @@ def clean() -> None:
 def status() -> None:
     """Say what runs; status 1 when something of the lab does not."""
     lab = Settings()
-    specs = lifecycle.known_hosts(lab)
+    specs = lifecycle.specs(lab)
     if not specs:
         console.print("there is no lab")
         raise typer.Exit(1)

@@ -13,10 +13,9 @@ from lab.ledger import Ledger
 from lab.namespace import has_link
 from lab.settings import HostSpec, Settings
 from lab.steps import output, step, wait_until
+from lab.supervisor import NSPAWN
 
 BOOT_SECONDS = 90
-# Where nspawn keeps two folders per machine name, and leaves them.
-NSPAWN = Path("/run/systemd/nspawn")
 
 
 def ssh(lab: Settings, name: str, command: Sequence[str], *options: str) -> list[str]:
@@ -90,7 +89,7 @@ def start(lab: Settings, host: HostSpec) -> None:
         ledger.claim("link", link, exists=(Path("/sys/class/net") / link).exists())
     disk = lab.disk(host)
     for folder in (disk, *(NSPAWN / what / host.name for what in ("propagate", "unix-export"))):
-        ledger.claim("folder", str(folder), exists=folder.exists())
+        ledger.claim("path", str(folder), exists=folder.exists())
     private, public = keys.host_key(host.name)
     client = keys.client_key(lab).with_suffix(".pub").read_text().strip()
     files = guest.host_files(lab, host, host_key=private, public_key=public, client_key=client)

@@ -18,6 +18,10 @@ from lab.steps import step, wait_until
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BRIDGE = "wan"
+# A neighbour that nobody is: what is sent to it passes the bridge and is answered by no one.
+# Captures send to it, to know when they see packets.
+SENTINEL_IPV6 = "2001:db8::ffff:fffe"
+SENTINEL_MAC = "02:77:62:ff:ff:fe"
 SYSCTLS = (
     "net.ipv4.ip_forward=1",
     "net.ipv6.conf.all.forwarding=1",
@@ -54,7 +58,7 @@ def up(lab: Settings) -> None:
             for link, address in _addresses(lab):
                 if link == "lo":
                     log.run([*ip, "address", "replace", address, "dev", "lo"])
-            # The bridge comes last and complete: that it is there says that all of this is done.
+            # The bridge gets its name last: that it is there says that all before it is done.
             router = [
                 "link",
                 "add",
@@ -74,6 +78,8 @@ def up(lab: Settings) -> None:
                     log.run([*ip, "address", "add", address, "dev", "router.next", *nodad])
             log.run([*ip, "link", "set", "router.next", "name", BRIDGE])
             log.run([*ip, "link", "set", BRIDGE, "up"])
+            sentinel = ["neighbour", "replace", SENTINEL_IPV6, "lladdr", SENTINEL_MAC]
+            log.run([*ip, *sentinel, "dev", BRIDGE, "nud", "permanent"])
     start_echo(lab)
     registry.up(lab)
 

@@ -15,13 +15,13 @@ from typing import Literal, get_args
 from lab.errors import LabError
 from lab.settings import Settings
 
-Kind = Literal["link", "namespace", "folder", "cgroup"]
+Kind = Literal["link", "namespace", "path", "cgroup"]
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Made:
-    """One thing: a link of the root namespace, a named namespace, a folder or a cgroup."""
+    """One thing: a link of the root namespace, a named namespace, a file or folder, a cgroup."""
 
     kind: Kind
     name: str
@@ -30,7 +30,7 @@ class Made:
     @property
     def gone_with_boot(self) -> bool:
         """Whether it cannot exist any more, because the machine was booted since."""
-        return self.kind != "folder" and self.boot != BOOT_ID.read_text().strip()
+        return self.kind != "path" and self.boot != BOOT_ID.read_text().strip()
 
 
 class Ledger:

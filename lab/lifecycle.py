@@ -26,7 +26,7 @@ def lock(lab: Settings) -> Iterator[None]:
         yield
 
 
-def known_hosts(lab: Settings) -> tuple[HostSpec, ...]:
+def specs(lab: Settings) -> tuple[HostSpec, ...]:
     """The hosts of the lab that was brought up, () when none was."""
     try:
         text = (lab.state / "hosts").read_text().strip()
@@ -36,7 +36,7 @@ def known_hosts(lab: Settings) -> tuple[HostSpec, ...]:
 
 
 def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
-    before = known_hosts(lab)
+    before = specs(lab)
     if wanted is None:
         return before or parse_hosts(DEFAULT_HOSTS)
     asked = parse_hosts(wanted)
@@ -55,23 +55,23 @@ def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
 def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
     """Bring the lab up; `wanted` is `NAME=SUITE,…`, None for what is there or the default."""
     with lock(lab):
-        specs = _decide(lab, wanted)
+        chosen = _decide(lab, wanted)
         packages.install(lab)
-        for suite in dict.fromkeys(host.suite for host in specs):
+        for suite in dict.fromkeys(host.suite for host in chosen):
             roots.root(lab, suite)
         lab.state.mkdir(parents=True, exist_ok=True)
         (lab.state / "hosts").write_text(
-            ",".join(f"{host.name}={host.suite}" for host in specs) + "\n"
+            ",".join(f"{host.name}={host.suite}" for host in chosen) + "\n"
         )
         (lab.state / "environment.json").write_text(json.dumps(lab.environment, indent=2) + "\n")
-        keys.write_ssh_config(lab, specs)
+        keys.write_ssh_config(lab, chosen)
         keys.start_agent(lab)
         internet.up(lab)
         hosts.management_up(lab)
-        for host in specs:
+        for host in chosen:
             hosts.start(lab, host)
         # While the hosts boot.
         registry.push(lab, registry.images(lab))
-        for host in specs:
+        for host in chosen:
             hosts.wait(lab, host)
-    return specs
+    return chosen

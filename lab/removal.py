@@ -44,8 +44,12 @@ def remove(lab: Settings, kind: Kind, name: str) -> None:
                 ["ip", "link", "delete", name], capture_output=True, timeout=20, check=False
             )
             wait_until(f"the removal of link {name}", lambda: not link.exists(), timeout=20)
-    elif kind == "folder":
-        shutil.rmtree(name, ignore_errors=not Path(name).exists())
+    elif kind == "path":
+        path = Path(name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     elif kind == "cgroup":
         cgroups.kill(name)
 

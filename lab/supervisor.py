@@ -14,10 +14,13 @@ from pathlib import Path
 
 from lab import cgroups, internet, processes
 from lab.errors import LabError
+from lab.ledger import Ledger
 from lab.namespace import has_link
 from lab.settings import HostSpec, Settings, parse_hosts
 from lab.steps import output
 
+# Where nspawn keeps locks and two folders per machine name, and leaves them.
+NSPAWN = Path("/run/systemd/nspawn")
 # systemd-nspawn's status when the guest asked for a reboot and --keep-unit is set.
 REBOOT = 133
 
@@ -52,6 +55,10 @@ def mount(lab: Settings, host: HostSpec, root: Path) -> None:
         (disk / name).mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={root},upperdir={disk / 'upper'},workdir={disk / 'work'}"
     output(["mount", "-t", "overlay", "overlay", "-o", options, disk / "root"])
+    # nspawn's lock on the folder, which a killed nspawn leaves.
+    inode = (disk / "root").stat()
+    lock = NSPAWN / "locks" / f"inode-{inode.st_dev}:{inode.st_ino}"
+    Ledger(lab).claim("path", str(lock), exists=False)
 
 
 def plug(lab: Settings, host: HostSpec, boot: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,162 @@
+"""The lab for tests, checks and benchmarks.
+
+    lab = Lab.attach()                          # a lab that is up; Lab.up() brings it up
+    edge = lab.host("edge-1")
+    edge.run("docker ps").stdout                # as root, over ssh, in the guest's shell
+    edge.run("sudo -n true", user="operator", check=False).status
+    edge.put("/etc/example", "text\n")
+    edge.reboot()                               # real; returns when Docker answers again
+    lab.internet.run(["curl", "-s", "--interface", lab.internet.ipv4, "http://203.0.113.20/"])
+    with lab.internet.capture("host 203.0.113.20 and tcp") as capture:
+        ...
+    assert {packet.src for packet in capture.packets} == {"203.0.113.20"}
+
+Every call has a time limit in seconds and raises LabError, with all that was said, on failure.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+
+from lab import hosts, keys, lifecycle, tools
+from lab.capture import Capture, Packet, capture
+from lab.errors import LabError
+from lab.namespace import exists, inside
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6, HostSpec, Settings
+
+__all__ = ["Capture", "Host", "Internet", "Lab", "LabError", "Packet", "Result"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it said."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def _call(args: Sequence[str], what: str, *, check: bool, timeout: float, text: str) -> Result:
+    try:
+        done = subprocess.run(
+            args, input=text, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{what}: not done within {timeout:g} s") from error
+    if check and done.returncode != 0:
+        said = (done.stdout + done.stderr).strip()
+        raise LabError(f"{what}: status {done.returncode}\n{said}")
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+class Host:
+    """One host of the lab."""
+
+    def __init__(self, settings: Settings, spec: HostSpec) -> None:
+        self._settings = settings
+        self._spec = spec
+        self.name = spec.name
+        self.suite = spec.suite
+        #: Where its sshd listens.
+        self.address = settings.address(spec)
+        #: Its own addresses on wan0.
+        self.wan_ipv4 = spec.wan_ipv4
+        self.wan_ipv6 = spec.wan_ipv6
+        #: `ssh-ed25519 AAAA…`, for a stack's `host_key`.
+        self.host_key = keys.host_key(spec.name)[1]
+
+    def run(
+        self,
+        command: str,
+        *,
+        check: bool = True,
+        timeout: float = 60,
+        stdin: str = "",
+        user: str = "root",
+    ) -> Result:
+        """Run a shell command; users are root, admin (sudo, docker) and operator (neither)."""
+        args = hosts.ssh(self._settings, self.name, [command], "-l", user)
+        what = f"{self.name}: {command}"
+        return _call(args, what, check=check, timeout=timeout, text=stdin)
+
+    def put(self, path: str, text: str, *, mode: int = 0o644) -> None:
+        """Write a file whole, as root; its folder is made when it is not there."""
+        quoted = shlex.quote(path)
+        script = f'mkdir -p "$(dirname {quoted})" && cat >{quoted} && chmod {mode:o} {quoted}'
+        self.run(script, stdin=text)
+
+    def reboot(self) -> None:
+        """Reboot it and wait until it is on the wan and Docker answers."""
+        hosts.reboot(self._settings, self._spec)
+
+    @property
+    def boot_id(self) -> str:
+        """The kernel's name for this boot."""
+        return self.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+
+    @cached_property
+    def docker_version(self) -> str:
+        """The running engine's version, as Debian numbers it: `20.10.24+dfsg1`."""
+        return self.run("docker version --format '{{.Server.Version}}'").stdout.strip()
+
+
+class Internet:
+    """The namespace behind the hosts' wan."""
+
+    #: Addresses of an outside client, for `curl --interface`.
+    ipv4 = CLIENT_IPV4
+    ipv6 = CLIENT_IPV6
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def run(
+        self, args: Sequence[str], *, check: bool = True, timeout: float = 60, stdin: str = ""
+    ) -> Result:
+        """Run a program of this machine in the namespace."""
+        what = f"internet: {shlex.join(args)}"
+        return _call(inside(self._settings, args), what, check=check, timeout=timeout, text=stdin)
+
+    def capture(self, expression: str = "", link: str = "wan") -> AbstractContextManager[Capture]:
+        """Capture packets at the router; see lab.capture. `wan-edge-1` is one host's own cable."""
+        return capture(self._settings, expression, link)
+
+
+class Lab:
+    """A lab that is up."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.internet = Internet(settings)
+        self.hosts = {spec.name: Host(settings, spec) for spec in lifecycle.specs(settings)}
+
+    @classmethod
+    def attach(cls, settings: Settings | None = None) -> Lab:
+        """The running lab; LabError when there is none."""
+        settings = settings or Settings()
+        if not lifecycle.specs(settings) or not exists(settings):
+            raise LabError("the lab is not up: run `python -m lab up`")
+        return cls(settings)
+
+    @classmethod
+    def up(cls, wanted: str | None = None, settings: Settings | None = None) -> Lab:
+        """Bring up what is missing and attach; `wanted` is `NAME=SUITE,…`."""
+        settings = settings or Settings()
+        lifecycle.up(settings, wanted)
+        return cls(settings)
+
+    def host(self, name: str) -> Host:
+        """The host of that name."""
+        try:
+            return self.hosts[name]
+        except KeyError:
+            raise LabError(f"the lab has no host {name}, only {', '.join(self.hosts)}") from None
+
+    def environment(self) -> Mapping[str, str]:
+        """Variables for pulumi and other users of the lab, as `python -m lab env` exports them."""
+        return tools.environment(self.settings)
