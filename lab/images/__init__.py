@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.images.archive import write_archive
 from lab.images.recipes import HERE, ImageError, Recipe, all_recipes
 
-__all__ = ["PACKAGES", "ImageError", "build", "build_all", "key"]
+__all__ = ["PACKAGES", "ImageError", "build", "build_all", "key", "probe_program"]
 
 #: Debian packages of the building machine that go into images.
 PACKAGES = ("busybox-static", "ca-certificates")
@@ -43,6 +43,20 @@ def build(recipe: Recipe, cache: Path, say: Callable[[str], None] = lambda line:
         image = recipe.build(work / "files")
         write_archive(recipe.name, image, architecture(), work / out.name)
         (work / out.name).replace(out)
+    return out
+
+
+def probe_program(cache: Path, say: Callable[[str], None] = lambda line: None) -> Path:
+    """The program of wanbound/probe:1 as a file of this machine, for the internet namespace."""
+    [recipe] = [found for found in all_recipes() if found.name == "wanbound/probe:1"]
+    out = cache / "images" / f"probe-{key(recipe)}"
+    if out.exists():
+        return out
+    say("building the probe")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".probe-") as name:
+        recipe.build(Path(name))
+        (Path(name) / "probe").replace(out)
     return out
 
 

@@ -2,12 +2,13 @@
 
 import shutil
 import struct
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from lab.images import key, recipes
+from lab.images import key, probe_program, recipes
 from lab.images.archive import File, Link
 from lab.images.recipes import (
     BusyboxRecipe,
@@ -66,6 +67,18 @@ def test_go_program_is_static_and_the_same_wherever_it_is_built(
         programs.append((work / "tiny").read_bytes())
     assert programs[0] == programs[1]
     assert key(module) == key(other)
+
+
+def test_probe_runs_on_this_machine_too(module: GoRecipe, tmp_path: Path) -> None:
+    """The image's program, for servers and clients outside of containers; built once."""
+    said: list[str] = []
+    program = probe_program(tmp_path, said.append)
+    assert probe_program(tmp_path, said.append) == program
+    assert said == ["building the probe"]
+    assert list((tmp_path / "images").iterdir()) == [program]
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: probe")
 
 
 def test_key_follows_the_program_and_not_its_tests(module: GoRecipe) -> None:
