@@ -69,6 +69,27 @@ def default_load_balancer(subnet: IPv4Network | IPv6Network) -> IPv4Address | IP
     return subnet.network_address + min(offset, subnet.num_addresses - 2)
 
 
+def container_address(
+    subnet: IPv4Network | IPv6Network, name: str, taken: Iterable[IPv4Address | IPv6Address]
+) -> IPv4Address | IPv6Address | None:
+    """Return the address of a container that has none written, None where the subnet is too small.
+
+    Docker would count up from the gateway in the order of starting, which is another one each
+    time. This one lies in the upper half (of the first 65,536 addresses), where Docker's counting
+    comes last, at a place derived from the name, and goes up past what is `taken`: containers
+    earlier in the list keep theirs, and a rebuilt host gives every container its old address.
+    """
+    size = min(subnet.num_addresses, 1 << 16)
+    first, count = size // 2, size // 2 - 3
+    blocked = {int(address) for address in taken}
+    start = int.from_bytes(_digest("container", name)[:8])
+    for step in range(count):
+        address = subnet.network_address + first + (start + step) % count
+        if int(address) not in blocked:
+            return address
+    return None
+
+
 def last_usable(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:
     """Return the highest address a container can have: IPv4 keeps the last one for broadcasts."""
     return subnet.broadcast_address - (1 if subnet.version == 4 else 0)

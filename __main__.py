@@ -1,0 +1,19 @@
+"""Read the stack, plan it, wire one component per host."""
+
+import pulumi
+
+from components.host import Host
+from components.settings import raw_settings, secret_values
+from planner.config import Stack
+from planner.errors import ConfigError
+from planner.plan import plan
+
+try:
+    stack = Stack.parse(raw_settings(), pulumi.get_stack())
+except ConfigError as error:
+    # The operator's own words back, without a traceback through the program.
+    raise pulumi.RunError(str(error)) from None
+
+secrets = secret_values()
+for host in plan(stack):
+    Host(host, secrets)

@@ -1,0 +1,57 @@
+"""The containers of one network."""
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_docker as docker
+
+from planner.config import SecretRef, Volume
+from planner.plan import ContainerPlan
+
+Secrets = Mapping[str, pulumi.Output[str]]
+
+
+def container(
+    name: str,
+    plan: ContainerPlan,
+    network: docker.Network,
+    secrets: Secrets,
+    opts: pulumi.ResourceOptions,
+) -> docker.Container:
+    """Return the container that `plan` describes, in `network` alone and at its fixed addresses."""
+    return docker.Container(
+        name,
+        name=plan.name,
+        image=plan.image,
+        command=list(plan.command) or None,
+        labels=[
+            docker.ContainerLabelArgs(label=label, value=value)
+            for label, value in sorted(plan.labels.items())
+        ],
+        envs=[_env(key, value, secrets) for key, value in sorted(plan.environment.items())],
+        volumes=[_volume(volume) for volume in plan.volumes],
+        # Without it the provider writes "bridge" here, whatever networks_advanced says.
+        network_mode=network.name,
+        networks_advanced=[
+            docker.ContainerNetworksAdvancedArgs(
+                name=network.name, ipv4_address=plan.ipv4, ipv6_address=plan.ipv6
+            )
+        ],
+        restart=plan.restart,
+        opts=opts,
+    )
+
+
+def _env(key: str, value: str | SecretRef, secrets: Secrets) -> pulumi.Input[str]:
+    if isinstance(value, SecretRef):
+        return pulumi.Output.concat(key, "=", secrets[value.secret])
+    return f"{key}={value}"
+
+
+def _volume(volume: Volume) -> docker.ContainerVolumeArgs:
+    return docker.ContainerVolumeArgs(
+        container_path=volume.target,
+        host_path=volume.source if volume.is_path else None,
+        volume_name=None if volume.is_path else volume.source,
+        read_only=volume.read_only,
+    )

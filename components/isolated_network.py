@@ -1,0 +1,98 @@
+"""One isolated network with everything that belongs to it."""
+
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from components.containers import Secrets, container
+from components.egress_check import egress_check
+from planner.config import Ssh
+from planner.plan import HostPlan, NetworkPlan, Rules
+from providers.host_nat import HostNat
+
+_BRIDGE_NAME = "com.docker.network.bridge.name"
+
+
+class IsolatedNetwork(pulumi.ComponentResource):
+    """A Docker network that comes from and goes to its own public addresses only.
+
+    The rules and the guard are there before the network exists, and go after Docker has confirmed
+    that it is gone: whatever runs in it, started here or by hand, at no moment sends past them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        host: HostPlan,
+        plan: NetworkPlan,
+        secrets: Secrets,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the network that `plan` describes on `host`; `opts` has the Docker provider."""
+        super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        self.host_nat = HostNat(
+            name,
+            host=_connection(host.name, host.ssh),
+            network=plan.name,
+            bridge=plan.bridge,
+            rules=_sections(plan.rules),
+            opts=child,
+        )
+        self.network = docker.Network(
+            name,
+            name=plan.docker.name,
+            driver="bridge",
+            attachable=True,
+            ipv6=plan.docker.ipv6,
+            ipam_configs=[
+                docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
+                for ipam in plan.docker.ipam
+            ],
+            # From HostNat and not from the plan: with this one property the network, and through
+            # it every container, is gone before a HostNat that has to be replaced.
+            options={**plan.docker.options, _BRIDGE_NAME: self.host_nat.bridge},
+            opts=child,
+        )
+        self.containers = [
+            container(
+                f"{host.name}-{each.name}",
+                each,
+                self.network,
+                secrets,
+                pulumi.ResourceOptions(parent=self, depends_on=[self.host_nat]),
+            )
+            for each in plan.containers
+        ]
+        if plan.check is not None:
+            egress_check(
+                name,
+                plan.check,
+                host.ssh,
+                self.network.name,
+                [self.host_nat, *self.containers],
+                child,
+            )
+        self.register_outputs({})
+
+
+def _connection(name: str, ssh: Ssh) -> dict[str, str | int]:
+    found: dict[str, str | int] = {
+        "name": name,
+        "address": ssh.address,
+        "port": ssh.port,
+        "user": ssh.user,
+    }
+    return found if ssh.host_key is None else {**found, "host_key": ssh.host_key}
+
+
+def _sections(rules: Rules) -> dict[str, Any]:
+    return {
+        "addresses": rules.addresses,
+        "nat_ipv4": rules.nat_ipv4,
+        "forward_ipv4": rules.forward_ipv4,
+        "nat_ipv6": rules.nat_ipv6,
+        "forward_ipv6": rules.forward_ipv6,
+        "guard": rules.guard,
+    }

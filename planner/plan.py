@@ -1,0 +1,304 @@
+"""What a stack's configuration means, as plain data: `plan(stack)` is all that components wire."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, ip_address
+from typing import Literal
+
+from planner import addresses
+from planner.config import (
+    Address,
+    Container,
+    Family,
+    Host,
+    LoadBalancer,
+    Network,
+    Restart,
+    SecretRef,
+    Ssh,
+    Stack,
+    Volume,
+    Whoami,
+)
+from planner.guard import guard_lines
+from planner.rules import FamilyRules, family_rules
+
+_OPTION = "com.docker.network"
+_IFACE_PREFIX_MAX = 12
+"""Characters of an interface prefix: Docker puts a number behind it, the kernel stops at 15."""
+
+_TRAEFIK_SOCKET = Volume(
+    source="/var/run/docker.sock", target="/var/run/docker.sock", read_only=True
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Everything that one network wants on its host, each a map from role to line.
+
+    `addresses` as ``ip addr show`` prints them, `nat_*` and `forward_*` as ``iptables-save`` and
+    ``ip6tables-save`` do, `guard` as nft commands. A family the network lacks has empty maps.
+    """
+
+    addresses: Mapping[str, str]
+    nat_ipv4: Mapping[str, str]
+    forward_ipv4: Mapping[str, str]
+    nat_ipv6: Mapping[str, str]
+    forward_ipv6: Mapping[str, str]
+    guard: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ipam:
+    """A subnet of a Docker network and the address of its bridge."""
+
+    subnet: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class DockerNetwork:
+    """The arguments of a Docker network of the bridge driver."""
+
+    name: str
+    ipv6: bool
+    ipam: tuple[Ipam, ...]
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """The arguments of one container; `role` says what it is to the network."""
+
+    role: Literal["load_balancer", "whoami", "container"]
+    name: str
+    image: str
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+    environment: Mapping[str, str | SecretRef]
+    volumes: tuple[Volume, ...]
+    ipv4: str | None
+    ipv6: str | None
+    restart: Restart
+
+
+@dataclass(frozen=True)
+class EgressCheck:
+    """The check from inside a network: `image` runs ``check`` with `expected` on its input."""
+
+    image: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """One isolated network, complete."""
+
+    name: str
+    bridge: str
+    rules: Rules
+    docker: DockerNetwork
+    containers: tuple[ContainerPlan, ...]
+    check: EgressCheck | None
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One host and its networks."""
+
+    name: str
+    ssh: Ssh
+    networks: tuple[NetworkPlan, ...]
+
+
+def plan(stack: Stack) -> tuple[HostPlan, ...]:
+    """Return the plan of every host of the stack, in the order of the configuration."""
+    return tuple(_host_plan(stack, host) for host in stack.hosts)
+
+
+def _host_plan(stack: Stack, host: Host) -> HostPlan:
+    inner = _inner_subnets(stack, host)
+    return HostPlan(
+        name=host.name,
+        ssh=host.ssh,
+        networks=tuple(
+            NetworkPlan(
+                name=network.name,
+                bridge=network.bridge,
+                rules=_rules(network, host),
+                docker=_docker_network(network, inner.get(network.name)),
+                containers=_containers(stack, network),
+                check=_check(stack, network) if stack.verify else None,
+            )
+            for network in host.networks
+        ),
+    )
+
+
+def _inner_subnets(stack: Stack, host: Host) -> dict[str, IPv4Network]:
+    """Return an IPv4 subnet for every network without public IPv4.
+
+    Docker gives each bridge network IPv4 whether asked for or not (up to 28). It must be known
+    here, or a refresh would report a subnet that nobody declared; the guard lets none of it out.
+    """
+    taken = [n.ipv4.subnet for n in host.networks if n.ipv4 is not None]
+    found: dict[str, IPv4Network] = {}
+    for network in host.networks:
+        if network.ipv4 is None:
+            known = (subnet for subnet in taken if isinstance(subnet, IPv4Network))
+            subnet = addresses.ipv4_subnet(stack.ipv4_pool, host.name, network.name, known)
+            taken.append(subnet)
+            found[network.name] = subnet
+    return found
+
+
+def _rules(network: Network, host: Host) -> Rules:
+    wan = host.wan.interface
+    none = FamilyRules(nat={}, forward={})
+    v4, v6 = (
+        family_rules(network, family, wan, guard=host.guard) if family is not None else none
+        for family in (network.ipv4, network.ipv6)
+    )
+    return Rules(
+        addresses=_addresses(network, wan) if network.manage_addresses else {},
+        nat_ipv4=v4.nat,
+        forward_ipv4=v4.forward,
+        nat_ipv6=v6.nat,
+        forward_ipv6=v6.forward,
+        guard=guard_lines(network, wan) if host.guard else {},
+    )
+
+
+def _addresses(network: Network, wan: str) -> dict[str, str]:
+    lines = {}
+    if network.ipv4 is not None:
+        lines[f"{wan} ipv4"] = f"inet {network.ipv4.public}/32 scope global {wan}"
+    if network.ipv6 is not None:
+        # Deprecated (preferred_lft 0): never chosen as the source of the host's own connections.
+        lines[f"{wan} ipv6"] = f"inet6 {network.ipv6.public}/128 scope global deprecated"
+    return lines
+
+
+def _docker_network(network: Network, inner: IPv4Network | None) -> DockerNetwork:
+    options = {
+        f"{_OPTION}.bridge.name": network.bridge,
+        f"{_OPTION}.bridge.enable_ip_masquerade": "false",
+        f"{_OPTION}.container_iface_prefix": f"v{network.bridge}"[:_IFACE_PREFIX_MAX],
+    }
+    ipam = []
+    if inner is not None:
+        ipam.append(Ipam(str(inner), str(addresses.gateway(inner))))
+    for family in network.families:
+        ipam.append(Ipam(str(family.subnet), str(family.gateway)))
+        # Published ports bind to the bridge's own address, never to another network's: public
+        # traffic comes through the ingress rules, which need no bind (docs/architecture.md).
+        options[f"{_OPTION}.bridge.host_binding_ipv{family.version}"] = str(family.gateway)
+    return DockerNetwork(network.name, network.ipv6 is not None, tuple(ipam), options)
+
+
+def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
+    found = []
+    if network.load_balancer is not None:
+        found.append(_load_balancer(network, network.load_balancer))
+    if network.whoami is not None:
+        found.append(_whoami(stack, network, network.whoami))
+    found += [_container(container) for container in network.containers]
+    for family in network.families:
+        found = _with_addresses(found, family)
+    return tuple(found)
+
+
+def _with_addresses(plans: list[ContainerPlan], family: Family) -> list[ContainerPlan]:
+    """Return the same containers, those without a written address at one that is always theirs."""
+    four = family.version == 4
+    written = [plan.ipv4 if four else plan.ipv6 for plan in plans]
+    taken = [family.gateway, *(ip_address(text) for text in written if text is not None)]
+    found = []
+    for plan, text in zip(plans, written, strict=True):
+        if text is None:
+            address = addresses.container_address(family.subnet, plan.name, taken)
+            if address is not None:
+                taken.append(address)
+                text = str(address)
+        found.append(replace(plan, ipv4=text) if four else replace(plan, ipv6=text))
+    return found
+
+
+def _load_balancer(network: Network, load_balancer: LoadBalancer) -> ContainerPlan:
+    return ContainerPlan(
+        role="load_balancer",
+        name=load_balancer.name,
+        image=load_balancer.image,
+        command=_traefik_command(network.name),
+        labels={},
+        environment={},
+        volumes=(_TRAEFIK_SOCKET,),
+        ipv4=_text(network.ipv4.load_balancer if network.ipv4 else None),
+        ipv6=_text(network.ipv6.load_balancer if network.ipv6 else None),
+        restart="unless-stopped",
+    )
+
+
+def _whoami(stack: Stack, network: Network, whoami: Whoami) -> ContainerPlan:
+    name = whoami.name
+    return ContainerPlan(
+        role="whoami",
+        name=name,
+        image=whoami.image,
+        command=(),
+        labels={
+            "lb.net": network.name,
+            f"traefik.http.routers.{name}.rule": f"Host(`{whoami.domain}`)",
+            f"traefik.http.routers.{name}.entrypoints": "web",
+            f"traefik.http.services.{name}.loadbalancer.server.port": "80",
+        },
+        environment=_echoes(stack, network, "ECHO_IPV{version}"),
+        volumes=(),
+        ipv4=None,
+        ipv6=None,
+        restart="unless-stopped",
+    )
+
+
+def _container(container: Container) -> ContainerPlan:
+    return ContainerPlan(
+        role="container",
+        name=container.name,
+        image=container.image,
+        command=container.command,
+        labels=container.labels,
+        environment=container.environment,
+        volumes=container.volumes,
+        ipv4=_text(container.ipv4),
+        ipv6=_text(container.ipv6),
+        restart=container.restart,
+    )
+
+
+def _traefik_command(network: str) -> tuple[str, ...]:
+    return (
+        "--global.checknewversion=false",
+        "--global.sendanonymoususage=false",
+        "--entrypoints.web.address=:80",
+        "--providers.docker=true",
+        f"--providers.docker.constraints=Label(`lb.net`,`{network}`)",
+        f"--providers.docker.network={network}",
+    )
+
+
+def _check(stack: Stack, network: Network) -> EgressCheck:
+    lines = [f"ipv{family.version} {family.public}" for family in network.families]
+    lines += [f"{name} {url}" for name, url in _echoes(stack, network, "echo-ipv{version}").items()]
+    return EgressCheck(image=stack.images.whoami, expected="".join(f"{line}\n" for line in lines))
+
+
+def _echoes(stack: Stack, network: Network, name: str) -> dict[str, str]:
+    """Return the echo of each family of the network, under `name` with the version filled in."""
+    if stack.echo is None:
+        return {}
+    urls = {family.version: stack.echo.url(family.version) for family in network.families}
+    return {name.format(version=version): url for version, url in urls.items() if url is not None}
+
+
+def _text(address: Address | None) -> str | None:
+    return None if address is None else str(address)

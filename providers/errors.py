@@ -1,0 +1,23 @@
+"""What a provider says when a host could not be brought to, or read in, the wanted state."""
+
+
+class HostError(RuntimeError):
+    """A host could not be reached, or refused what was asked.
+
+    Says what was wrong, in which state the host is now, and what to do.
+    """
+
+    def __init__(self, host: str, what: str, state: str, remedy: str) -> None:
+        self.host = host
+        self.what = what
+        self.state = state
+        self.remedy = remedy
+        super().__init__(host, what, state, remedy)
+
+    def __str__(self) -> str:
+        lines = (self.what, f"The host now: {self.state}", f"To mend it: {self.remedy}")
+        return f"host {self.host}: " + "\n  ".join(lines)
+
+    def about(self, network: str) -> "HostError":
+        """Return the same error, said of one network of the host."""
+        return HostError(f"{self.host}, network {network}", self.what, self.state, self.remedy)

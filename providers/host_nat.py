@@ -1,0 +1,148 @@
+"""HostNat: all that one network wants on its host, as one dynamic resource.
+
+One resource and not several, because addresses, rules of both families and the guard have to
+change together and be undone together.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pulumi
+from pulumi.dynamic import (
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from providers.errors import HostError
+from providers.fragment import SECTIONS, Rules, fixed, fragment
+from providers.host import Combiner, host_at
+from providers.live import ParseError, live_rules, parse
+from providers.session import Target
+
+_PROPERTIES = ("host", "network", "bridge", *SECTIONS)
+
+
+class HostNatProvider(ResourceProvider):
+    """Puts, reads and removes one network's fragment. Stateless: it is pickled by reference."""
+
+    # There is no secret in it, and `__provider` in clear makes no noise in a diff.
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare two sets of properties; contacts nothing.
+
+        Another bridge or subnet means another Docker network: then this resource is replaced, and
+        what depends on its bridge (network, containers) is deleted before it, so that nothing is
+        left that could send past the old rules.
+        """
+        changed = [name for name in _PROPERTIES if _olds.get(name) != _news.get(name)]
+        replaces = []
+        if _olds.get("network") != _news.get("network"):
+            replaces.append("network")
+        if _fixed(_olds) != _fixed(_news):
+            replaces.append("bridge")
+        if _olds.get("host", {}).get("name") != _news.get("host", {}).get("name"):
+            replaces.append("host")
+        return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Bring the host to the properties; what is there already is adopted. Raises HostError."""
+        self._put(props)
+        return CreateResult(f"{props['host']['name']}/{props['network']}", _outputs(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Bring the host to the new properties. Raises HostError."""
+        self._put(_news)
+        return UpdateResult(_outputs(_news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Return the properties as they are on the host, so that a refresh shows drift by line.
+
+        Raises HostError where the host cannot be read: that is never taken for "not there".
+        """
+        network = props["network"]
+        try:
+            live = parse(_host(props).state())
+        except HostError as error:
+            raise error.about(network) from error
+        except ParseError as error:
+            raise HostError(
+                f"{props['host']['name']}, network {network}",
+                f"its state cannot be read: {error}",
+                "unchanged; it was only read",
+                "run `wanbound state` on the host and see what is odd in it",
+            ) from error
+        found = live_rules(network, props["bridge"], _rules(props), live)
+        if found is None:
+            return ReadResult("", {})
+        outs = {**_outputs(props), **found}
+        return ReadResult(id_, outs, dict(outs))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Remove the network's fragment and exactly what it loaded. Raises HostError."""
+        try:
+            _host(_props).remove(_props["network"])
+        except HostError as error:
+            raise error.about(_props["network"]) from error
+
+    def _put(self, props: dict[str, Any]) -> None:
+        network = props["network"]
+        try:
+            _host(props).put(network, fragment(network, props["bridge"], _rules(props)))
+        except HostError as error:
+            raise error.about(network) from error
+
+
+def _host(props: Mapping[str, Any]) -> Combiner:
+    host = props["host"]
+    return host_at(
+        Target(
+            name=host["name"],
+            address=host["address"],
+            # Numbers come back from the engine as floats.
+            port=int(host["port"]),
+            user=host["user"],
+            host_key=host.get("host_key"),
+        )
+    )
+
+
+def _rules(props: Mapping[str, Any]) -> Rules:
+    return {section: dict(props.get(section) or {}) for section in SECTIONS}
+
+
+def _fixed(props: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return fixed(props.get("bridge", ""), _rules(props))
+
+
+def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: props[name] for name in _PROPERTIES if name in props}
+
+
+class HostNat(Resource, module="wanbound", name="HostNat"):
+    """The public addresses, nat and forward rules and guard lines of one network on its host."""
+
+    bridge: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: Mapping[str, str | int],
+        network: str,
+        bridge: str,
+        rules: Rules,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the lines of `network`.
+
+        `host` has name, address, port, user and, where it is pinned, host_key. `rules` has the
+        lines by section (`providers.fragment.SECTIONS`) and role.
+        """
+        props = {"host": dict(host), "network": network, "bridge": bridge}
+        lines = {section: dict(rules.get(section, {})) for section in SECTIONS}
+        super().__init__(HostNatProvider(), name, cast("dict[str, Any]", {**props, **lines}), opts)

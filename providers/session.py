@@ -1,0 +1,248 @@
+"""One SSH transport per host and run, shared by the threads that need it."""
+
+import base64
+import getpass
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from providers.errors import HostError
+
+UNCHANGED = "unchanged; nothing was sent to it"
+
+CONNECT_SECONDS = 10.0
+"""Limit for the TCP connection, for sshd's banner and for the log-in, each."""
+
+KEEPALIVE_SECONDS = 15
+OUTPUT_LIMIT = 64 * 1024 * 1024
+"""Bytes that a command may print: 1,000 networks print less than 10 MiB."""
+
+_KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a host is and who logs in; `host_key` is "type base64", None for known_hosts."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    host_key: str | None
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended on the host."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class DroppedError(Exception):
+    """The transport ended while a command ran on it."""
+
+
+class Session:
+    """Runs commands on one host over one connection, made at the first call.
+
+    `handshakes` and `commands` count what went over the network since the start.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.handshakes = 0
+        self.commands = 0
+        self._lock = threading.Lock()
+        self._client: paramiko.SSHClient | None = None
+
+    def run(self, program: str, seconds: float) -> Completed:
+        """Run a POSIX shell program as root, sent on standard input, within `seconds`.
+
+        The command line is constant: no value is ever part of it. Reconnects once when the
+        transport was dropped, so `program` must be safe to run twice. Raises HostError.
+        """
+        for attempt in (1, 2):
+            client = self._connected()
+            try:
+                return self._run_on(client, program, seconds)
+            except (DroppedError, EOFError, OSError, paramiko.SSHException) as error:
+                self._drop(client)
+                if attempt == 2 or isinstance(error, TimeoutError):
+                    raise HostError(
+                        self.target.name,
+                        f"the connection was lost while a command ran ({error or 'closed'})",
+                        "not known: a change that had begun goes on to its end, or to its undo,"
+                        " without the connection",
+                        "see that the host answers, then run `pulumi up --refresh`",
+                    ) from error
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _drop(self, client: paramiko.SSHClient) -> None:
+        with self._lock:
+            if self._client is client:
+                self._client = None
+        client.close()
+
+    def _connected(self) -> paramiko.SSHClient:
+        with self._lock:
+            transport = self._client.get_transport() if self._client is not None else None
+            if self._client is None or transport is None or not transport.is_active():
+                self._client = self._connect()
+            return self._client
+
+    def _connect(self) -> paramiko.SSHClient:
+        target = self.target
+        config = _ssh_config(target.address)
+        client = paramiko.SSHClient()
+        client.set_missing_host_key_policy(paramiko.RejectPolicy())
+        hostname = config.get("hostname", target.address)
+        if not isinstance(hostname, str):
+            raise TypeError("ssh config: hostname is one word")
+        _trust(client, target, hostname)
+        # paramiko takes a list of files too, which its published types do not say.
+        keys: Any = [file for file in config.get("identityfile", []) if Path(file).exists()]
+        self.handshakes += 1
+        try:
+            client.connect(
+                hostname,
+                port=target.port,
+                username=target.user,
+                key_filename=keys or None,
+                timeout=CONNECT_SECONDS,
+                banner_timeout=CONNECT_SECONDS,
+                auth_timeout=CONNECT_SECONDS,
+            )
+        except paramiko.BadHostKeyException as error:
+            raise HostError(
+                target.name,
+                f"its SSH host key is {error.key.get_name()} {error.key.get_base64()},"
+                " not the one that is pinned",
+                UNCHANGED,
+                "find out why: another machine may be answering. If the host was rebuilt, put its"
+                " new key into ssh.host_key (or known_hosts)",
+            ) from error
+        except paramiko.AuthenticationException as error:
+            raise HostError(
+                target.name,
+                f"it refuses the log-in of {target.user} ({error})",
+                UNCHANGED,
+                "put a key that the host accepts into your SSH agent, or name it as IdentityFile"
+                f" in ~/.ssh/config; see that ssh.user is right ({target.user})",
+            ) from error
+        except paramiko.SSHException as error:
+            raise HostError(
+                target.name, _ssh_problem(error, target), UNCHANGED, _ssh_remedy(error)
+            ) from error
+        except (OSError, paramiko.ssh_exception.NoValidConnectionsError) as error:
+            raise HostError(
+                target.name,
+                f"cannot be reached at {hostname} port {target.port} ({_reason(error)})",
+                UNCHANGED,
+                "see that the host is up and ssh.address and ssh.port are right, then run again",
+            ) from error
+        transport = client.get_transport()
+        if transport is not None:
+            transport.set_keepalive(KEEPALIVE_SECONDS)
+        return client
+
+    def _run_on(self, client: paramiko.SSHClient, program: str, seconds: float) -> Completed:
+        deadline = time.monotonic() + seconds
+        transport = client.get_transport()
+        if transport is None:
+            raise DroppedError
+        channel = transport.open_session(timeout=CONNECT_SECONDS)
+        try:
+            self.commands += 1
+            channel.settimeout(seconds)
+            channel.exec_command("sh -s" if self.target.user == "root" else "sudo -n sh -s")
+            try:
+                channel.sendall(program.encode())
+                channel.shutdown_write()
+            except OSError:
+                # The far end stopped reading: sudo refused. What it says is still to be read.
+                if not transport.is_active():
+                    raise
+            stdout = _read(channel, deadline)
+            stderr = _read(channel, deadline, stderr=True)
+            if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"no end after {seconds:.0f} s")
+            # -1 stands for "no exit status came".
+            if channel.exit_status == -1:
+                raise DroppedError("the command ended without an exit status")
+            return Completed(channel.exit_status, stdout, stderr)
+        finally:
+            channel.close()
+
+
+def _read(channel: paramiko.Channel, deadline: float, *, stderr: bool = False) -> str:
+    receive = channel.recv_stderr if stderr else channel.recv
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        channel.settimeout(max(0.01, deadline - time.monotonic()))
+        part = receive(65536)
+        if not part:
+            return b"".join(parts).decode(errors="replace")
+        size += len(part)
+        if size > OUTPUT_LIMIT:
+            raise DroppedError(f"it printed more than {OUTPUT_LIMIT} bytes")
+        parts.append(part)
+
+
+def _trust(client: paramiko.SSHClient, target: Target, hostname: str) -> None:
+    """Tell the client which host key to expect; an unknown key is refused, never learned."""
+    if target.host_key is None:
+        for file in _KNOWN_HOSTS:
+            path = Path(file).expanduser()
+            if path.exists():
+                client.load_system_host_keys(str(path))
+        return
+    kind, text = target.host_key.split()[:2]
+    key = paramiko.PKey.from_type_string(kind, base64.b64decode(text))
+    name = hostname if target.port == 22 else f"[{hostname}]:{target.port}"
+    client.get_host_keys().add(name, kind, key)
+
+
+def _ssh_config(address: str) -> paramiko.SSHConfigDict:
+    path = Path("~/.ssh/config").expanduser()
+    if not path.exists():
+        return paramiko.SSHConfigDict({"hostname": address})
+    return paramiko.SSHConfig.from_path(str(path)).lookup(address)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | socket.timeout):
+        return f"no answer within {CONNECT_SECONDS:.0f} s"
+    return str(error) or type(error).__name__
+
+
+def _ssh_problem(error: paramiko.SSHException, target: Target) -> str:
+    if "not found in known_hosts" in str(error):
+        return (
+            "its SSH host key is not known: ssh.host_key is not set and known_hosts of"
+            f" {getpass.getuser()} has no key for {target.address}"
+        )
+    return f"SSH fails ({error})"
+
+
+def _ssh_remedy(error: paramiko.SSHException) -> str:
+    if "not found in known_hosts" in str(error):
+        return (
+            "set ssh.host_key to the line that `ssh-keyscan` prints, once you have compared it"
+            " with /etc/ssh/ssh_host_ed25519_key.pub on the host's console"
+        )
+    return "see that sshd runs there and that `ssh` gets in from this machine"
