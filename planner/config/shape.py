@@ -129,9 +129,10 @@ class _Shape:
         return None
 
     def _explain(self, kind: type[Spec], detail: ErrorDetails, base: Loc) -> None:
-        inner = tuple(part for part in detail["loc"] if part != "[key]")
+        inner, ours = detail["loc"], detail["type"] == REFUSAL
+        if ours and inner[-1:] == ("[key]",):  # pydantic's mark for a mapping's key
+            inner = inner[:-1]
         loc = (*base, *inner)
-        ours = detail["type"] == REFUSAL
         for refused in self._refused:
             if loc[: len(refused)] == refused or (ours and refused[: len(loc)] == loc):
                 return

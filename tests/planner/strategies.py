@@ -1,0 +1,190 @@
+"""Hypothesis strategies: valid stack configurations as YAML would give them, and junk."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from planner.config import spec
+
+Raw = dict[str, Any]
+
+ECHO = {"ipv4": "http://198.51.100.1/", "ipv6": "http://[2001:db8:ffff::1]/"}
+_COIN = st.booleans()
+_FIRST = "abcdefghijklmnopqrstuvwxyzABCXYZ0189"
+
+
+def names(longest: int) -> st.SearchStrategy[str]:
+    """Return names that Docker and the kernel accept, without those that are reserved."""
+    return st.builds(
+        lambda first, rest: f"{first}{rest}",
+        st.sampled_from(_FIRST),
+        st.text("abcxyz0189_.-", min_size=1, max_size=longest - 1),
+    ).filter(lambda name: name not in {"lo", "all", "host", "none", "wan0", "eth0"})
+
+
+@st.composite
+def _ranges(draw: st.DrawFn) -> list[object]:
+    """Draw disjoint ports and ranges, in no order, in each way in which they are written."""
+    edges = draw(st.lists(st.integers(23, 65535), min_size=1, max_size=8, unique=True))
+    edges.sort()
+    items: list[object] = []
+    while edges:
+        first = edges.pop(0)
+        if draw(_COIN) and edges:
+            items.append(f"{first}-{edges.pop(0)}")
+        else:
+            items.append(draw(st.sampled_from([first, str(first)])))
+    return draw(st.permutations(items))
+
+
+@st.composite
+def _entries(draw: st.DrawFn, protocol: str, targets: list[str]) -> list[Raw]:
+    """Draw the ingress entries of one protocol."""
+    if draw(st.integers(0, 3)) == 0 or not targets:
+        return []
+    if protocol == "tcp" and draw(_COIN):
+        return [{"ports": "all", "to": draw(st.sampled_from(targets))}]
+    items = draw(_ranges())
+    cut = draw(st.integers(0, len(items)))
+    return [
+        {"protocol": protocol, "ports": part, "to": draw(st.sampled_from(targets))}
+        for part in (items[:cut], items[cut:])
+        if part
+    ]
+
+
+@st.composite
+def _containers(draw: st.DrawFn, name: str, subnets: dict[str, str]) -> list[Raw]:
+    """Draw containers, with fixed addresses in the subnets that are known."""
+    containers = []
+    for place in range(draw(st.integers(0, 2))):
+        container: Raw = {"name": f"{name}.c{place}", "image": "wanbound/probe:1"}
+        for key, subnet in subnets.items():
+            base = subnet.partition("/")[0].rstrip("0")
+            container[key] = f"{base}{3 + place}"
+        if draw(_COIN):
+            container["environment"] = {"REALM": "example.com", "RETRIES": 3}
+            container["labels"] = {"traefik.enable": "true"}
+            container["volumes"] = [f"{name}-data:/data:ro"]
+            container["command"] = ["--verbose", 2]
+            container["restart"] = draw(st.sampled_from(["no", "always", False]))
+        containers.append(container)
+    return containers
+
+
+@st.composite
+def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
+    """Draw a network; `slot` is its own among the host's, `public` among the whole stack's."""
+    network: Raw = {"name": name}
+    keys = draw(st.sampled_from([["ipv4"], ["ipv6"], ["ipv4", "ipv6"], ["ipv4", "ipv6"]]))
+    subnets: dict[str, str] = {}
+    written = {
+        "ipv4": f"172.{16 + slot // 256}.{slot % 256}.0/{draw(st.sampled_from([24, 25, 28]))}",
+        "ipv6": f"fd5c:1b2a:77f0:{slot:x}::/{draw(st.sampled_from([64, 96, 112, 120]))}",
+    }
+    addresses = {
+        "ipv4": f"203.{public // 256}.{public % 256}.10",
+        "ipv6": f"2001:db8::{public:04x}",
+    }
+    explicit = draw(st.sampled_from([[], keys, keys, keys[:1]]))
+    for key in keys:
+        network[f"public_{key}"] = addresses[key]
+        if key in explicit:
+            network[f"subnet_{key}"] = subnets[key] = written[key]
+    if draw(_COIN):
+        network["bridge"] = f"br.{slot:x}"
+    if draw(st.integers(0, 3)) == 0:
+        network["manage_addresses"] = draw(_COIN)
+    balancer = draw(st.sampled_from(["absent", True, False, {}, {"image": "traefik:v3.7"}]))
+    if balancer != "absent":
+        network["load_balancer"] = balancer
+    targets = [] if balancer is False else ["load_balancer"]
+    if draw(_COIN) and targets:
+        network["whoami"] = {"domain": f"whoami{slot}.example.com"}
+    if containers := draw(_containers(name, subnets)):
+        network["containers"] = containers
+        if len(subnets) == len(keys):
+            targets += [container["name"] for container in containers]
+    if draw(_COIN):
+        network["ingress"] = draw(_entries("tcp", targets)) + draw(_entries("udp", targets))
+    return network
+
+
+@st.composite
+def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
+    """Draw a valid configuration: the keys after `wanbound:`, for `Stack.parse`.
+
+    Hosts and networks of every combination of families, with written and derived subnets, load
+    balancers on and off, TCP and UDP ports and ranges to the load balancer and to containers.
+    """
+    hosts: list[Raw] = []
+    counts = draw(st.lists(st.integers(1, max_networks), min_size=1, max_size=max_hosts))
+    total = sum(counts)
+    publics = draw(st.lists(st.integers(1, 0xFFFE), min_size=total, max_size=total, unique=True))
+    for place, count in enumerate(counts):
+        named = draw(st.lists(names(15), min_size=count, max_size=count, unique=True))
+        slots = draw(st.lists(st.integers(0, 4095), min_size=count, max_size=count, unique=True))
+        host: Raw = {
+            "name": f"edge-{place}",
+            "ssh": {"address": f"192.0.2.{place + 1}"},
+            "wan": {"interface": draw(st.sampled_from(["wan0", "eth0"]))},
+            "networks": [
+                draw(_networks(name, slot, publics.pop()))
+                for name, slot in zip(named, slots, strict=True)
+            ],
+        }
+        if draw(_COIN):
+            host["guard"] = draw(_COIN)
+        hosts.append(host)
+    stack: Raw = {"seed": draw(st.text("abc0123", min_size=1, max_size=8)), "hosts": hosts}
+    stack["echo"] = ECHO
+    if draw(_COIN):
+        stack["verify"] = draw(_COIN)
+    if draw(_COIN):
+        stack["ipv4_pool"] = draw(st.sampled_from(["10.0.0.0/8", "10.7.0.0/16", "192.168.0.0/20"]))
+    return stack
+
+
+_SPECS = (
+    spec.ContainerSpec,
+    spec.EchoSpec,
+    spec.HostSpec,
+    spec.IngressSpec,
+    spec.LoadBalancerSpec,
+    spec.NetworkSpec,
+    spec.SshSpec,
+    spec.StackSpec,
+    spec.WanSpec,
+    spec.WhoamiSpec,
+)
+_KEYS = st.sampled_from(sorted({key for kind in _SPECS for key in kind.model_fields} | {"secret"}))
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=4)
+    | st.sampled_from(
+        [
+            "mail",
+            "all",
+            "tcp",
+            "203.0.113.20",
+            "2001:db8::20",
+            "172.20.0.0/24",
+            "fd00::/64",
+            "::1%0",
+        ]
+    )
+)
+
+
+def junk() -> st.SearchStrategy[Any]:
+    """Return values of any nesting, most of whose keys are ones that the configuration knows."""
+    keys = _KEYS | st.text(max_size=5) | st.integers() | st.none()
+    return st.recursive(
+        _SCALARS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=5),
+        max_leaves=25,
+    )

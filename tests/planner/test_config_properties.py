@@ -1,0 +1,109 @@
+"""What must hold for every configuration that hypothesis comes up with."""
+
+import copy
+from itertools import combinations
+from typing import Any, cast
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from planner.config import Stack
+from planner.errors import ConfigError
+from tests.planner.strategies import Raw, junk, stacks
+
+QUICK = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+@given(stacks())
+@QUICK
+def test_a_valid_stack_resolves_without_overlap(raw: Raw) -> None:
+    """No two networks of a host share an address, no two of the stack a public one."""
+    stack = Stack.parse(raw, "any")
+    publics = [f.public for h in stack.hosts for n in h.networks for f in n.families]
+    assert len(publics) == len(set(publics))
+    for host in stack.hosts:
+        bridges = [network.bridge for network in host.networks]
+        assert len(bridges) == len(set(bridges))
+        families = [family for network in host.networks for family in network.families]
+        for one, other in combinations(families, 2):
+            if one.version == other.version:
+                assert one.subnet.network_address not in other.subnet
+                assert other.subnet.network_address not in one.subnet
+
+
+@given(stacks())
+@QUICK
+def test_every_address_has_its_place(raw: Raw) -> None:
+    """Gateway, load balancer and fixed addresses are in the subnet and differ; ingress has one."""
+    for host in Stack.parse(raw, "any").hosts:
+        for network in host.networks:
+            assert network.families
+            for family in network.families:
+                used = [family.gateway]
+                if network.load_balancer is not None:
+                    assert family.load_balancer is not None
+                    used.append(family.load_balancer)
+                used += [a for c in network.containers if (a := c.address(family.version))]
+                assert len(used) == len(set(used))
+                assert all(address in family.subnet for address in used)
+                for entry in network.ingress:
+                    assert network.address_of(entry.to, family.version) in used[1:]
+
+
+@given(stacks(), st.text("abcdef", min_size=1, max_size=8))
+@QUICK
+def test_one_more_network_moves_no_other(raw: Raw, name: str) -> None:
+    """Subnets that were derived stay when a network is added at the end."""
+    before = Stack.parse(raw, "any")
+    more = copy.deepcopy(raw)
+    extra = {
+        "name": f"added-{name}",
+        "public_ipv4": "198.51.100.77",
+        "public_ipv6": "2001:db8:7::7",
+    }
+    more["hosts"][0]["networks"].append(extra)
+    after = Stack.parse(more, "any")
+    kept = len(before.hosts[0].networks)
+    assert after.hosts[0].networks[:kept] == before.hosts[0].networks
+    assert after.hosts[1:] == before.hosts[1:]
+
+
+@given(stacks(), st.data())
+@QUICK
+def test_a_damaged_stack_raises_nothing_but_config_errors(raw: Raw, data: st.DataObject) -> None:
+    """Whatever stands in place of one value, the error is ours and has no text of pydantic's."""
+    damaged = copy.deepcopy(raw)
+    here: Any = damaged
+    while True:
+        places = list(here) if isinstance(here, dict) else list(range(len(here)))
+        place = data.draw(st.sampled_from(places))
+        below = here[place]
+        if not below or not isinstance(below, dict | list) or data.draw(st.integers(0, 3)) == 0:
+            break
+        here = below
+    here[place] = data.draw(junk())
+    _parses_or_explains(damaged)
+
+
+@given(junk())
+@example({"[key]": None})  # how pydantic marks the key of a mapping, as a key
+@QUICK
+def test_junk_raises_nothing_but_config_errors(raw: object) -> None:
+    """The same for values that were never a configuration."""
+    _parses_or_explains(raw)
+    _parses_or_explains({"hosts": raw})
+    _parses_or_explains({"hosts": [{"networks": raw}]})
+
+
+def _parses_or_explains(raw: object) -> None:
+    try:
+        Stack.parse(cast("Raw", raw), "any")
+    except ConfigError as error:
+        text = str(error)
+        assert error.problems
+        assert all(p.key.startswith("wanbound:") and p.what and p.remedy for p in error.problems)
+        assert "Input should" not in text
+        assert "pydantic" not in text
+        assert all(line.isprintable() for line in text.splitlines())
