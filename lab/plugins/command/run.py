@@ -1,0 +1,177 @@
+"""Running one command, there or here, and keeping what it says."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.plugins.command.ssh import Connection, Connections
+from lab.plugins.values import PluginError
+
+_CHUNK_BYTES = 65536
+# The real plugin waits for ever; a lab that hangs for ever helps nobody.
+LONGEST_SECONDS = 3600.0
+_REFUSED_ENVIRONMENT = (
+    "could not set environment variable {name!r}: this only works if the SSH server is configured "
+    "to accept these variables via AcceptEnv. Alternatively, if a Bash-like shell runs the command "
+    "on the remote host, you could prefix the command itself with the variables in the form "
+    "'VAR=value command'. The command was not run"
+)
+
+
+@dataclass
+class Job:
+    """A command and all that belongs to one run of it."""
+
+    command: str
+    environment: Mapping[str, str]
+    previous: Mapping[str, str]
+    """What the last run printed, as variables; a host that does not take them is no failure."""
+    stdin: str
+    shown: frozenset[str]
+    """The streams ("stdout", "stderr") whose lines the user sees while the command runs."""
+    say: Callable[[str], None]
+    seconds: float = LONGEST_SECONDS
+    secret: bool = False
+
+
+@dataclass
+class _Output:
+    job: Job
+    whole: io.BytesIO = field(default_factory=io.BytesIO)
+    parts: dict[str, io.BytesIO] = field(
+        default_factory=lambda: {"stdout": io.BytesIO(), "stderr": io.BytesIO()}
+    )
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, stream: str, chunk: bytes) -> None:
+        with self.lock:
+            self.whole.write(chunk)
+            self.parts[stream].write(chunk)
+        if stream in self.job.shown:
+            for line in chunk.decode(errors="replace").splitlines():
+                self.job.say(line)
+
+    def result(self, status: int) -> tuple[str, str]:
+        """What the plugin keeps: both outputs, each without its last newline."""
+        if status != 0:
+            command = "[secret]" if self.job.secret else self.job.command
+            raise PluginError(
+                f"Process exited with status {status}: running {command!r}:\n"
+                f"{self.whole.getvalue().decode(errors='replace')}"
+            )
+        out, err = (
+            self.parts[name].getvalue().decode(errors="replace").removesuffix("\n")
+            for name in ("stdout", "stderr")
+        )
+        return out, err
+
+
+def run_remote(connections: Connections, connection: Connection, job: Job) -> tuple[str, str]:
+    """Run the job there; returns stdout and stderr, raises PluginError with both when it fails."""
+    with connections.channel(connection) as transport:
+        import paramiko
+
+        try:
+            channel = transport.open_session(timeout=connection.dial_seconds or None)
+            try:
+                return _remote(channel, job)
+            finally:
+                channel.close()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise PluginError(
+                f"the connection to {connection.address} broke while a command ran there: "
+                f"{error or type(error).__name__}. It may have run in part"
+            ) from error
+
+
+def _remote(channel: Any, job: Job) -> tuple[str, str]:  # noqa: ANN401 (a paramiko.Channel)
+    import paramiko
+
+    for name, value in job.environment.items():
+        try:
+            _set_environment(channel, name, value)
+        except paramiko.SSHException as error:
+            raise PluginError(_REFUSED_ENVIRONMENT.format(name=name)) from error
+    for name, value in job.previous.items():
+        channel.set_environment_variable(name, value)
+    channel.settimeout(job.seconds)
+    channel.exec_command(job.command)
+    output = _Output(job)
+    errors = threading.Thread(
+        target=_drain, args=(channel.recv_stderr, "stderr", output), daemon=True
+    )
+    writer = threading.Thread(target=_feed, args=(channel, job.stdin.encode()), daemon=True)
+    errors.start()
+    writer.start()
+    _drain(channel.recv, "stdout", output)
+    errors.join(job.seconds)
+    status = channel.recv_exit_status()
+    if status < 0:
+        raise PluginError(
+            f"the command ended without an exit status:\n{output.whole.getvalue().decode()}"
+        )
+    return output.result(status)
+
+
+def _set_environment(channel: Any, name: str, value: str) -> None:  # noqa: ANN401
+    # paramiko's own method asks for no reply, and so cannot know that the host refused.
+    import paramiko
+    from paramiko.common import cMSG_CHANNEL_REQUEST
+
+    message = paramiko.Message()
+    message.add_byte(cMSG_CHANNEL_REQUEST)
+    message.add_int(channel.remote_chanid)
+    message.add_string("env")
+    message.add_boolean(True)
+    message.add_string(name)
+    message.add_string(value)
+    channel._event_pending()
+    channel.transport._send_user_message(message)
+    channel._wait_for_event()
+
+
+def _drain(receive: Callable[[int], bytes], stream: str, output: _Output) -> None:
+    while chunk := receive(_CHUNK_BYTES):
+        output.add(stream, chunk)
+
+
+def _feed(channel: Any, data: bytes) -> None:  # noqa: ANN401
+    try:
+        channel.sendall(data)
+        channel.shutdown_write()
+    except OSError:
+        # The command has ended without reading all of it, which is its own affair.
+        return
+
+
+def run_local(job: Job, interpreter: Sequence[str], folder: str) -> tuple[str, str]:
+    """Run the job on this machine; returns and raises as `run_remote`."""
+    try:
+        process = subprocess.Popen(
+            [*(interpreter or ("/bin/sh", "-c")), job.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder or None,
+            env={**os.environ, **job.environment, **job.previous},
+        )
+    except OSError as error:
+        raise PluginError(f"cannot run {job.command!r} here: {error}") from error
+    output = _Output(job)
+    try:
+        out, err = process.communicate(job.stdin.encode(), timeout=job.seconds)
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
+        raise PluginError(
+            f"{job.command!r} ran for over {job.seconds:.0f} s and was ended"
+        ) from error
+    output.add("stdout", out)
+    output.add("stderr", err)
+    return output.result(process.returncode)

@@ -1,0 +1,75 @@
+"""The inputs of commands and copies: pulumi-command 1.2.1. Only `triggers` ever replaces."""
+
+from __future__ import annotations
+
+import pulumi
+
+from lab.plugins import fields as f
+from lab.plugins.schema import Field, Kind, Schema
+from lab.plugins.values import Plain
+
+_LOGGING = f.text(pattern="stdout|stderr|stdoutAndStderr|none")
+_TRIGGERS = Field(Kind.LIST, replace=True, item=Field(Kind.ANY))
+_ENDPOINT = {
+    "agentSocketPath": f.text(),
+    "dialErrorLimit": f.number(default=10),
+    "host": f.text(required=True),
+    "hostKey": f.text(),
+    "password": f.text(),
+    "perDialTimeout": f.number(default=15),
+    "port": f.number(default=22),
+    "privateKey": f.text(),
+    "privateKeyPassword": f.text(),
+    "user": f.text(default="root"),
+}
+_CONNECTION = Field(
+    Kind.OBJECT, required=True, fields={**_ENDPOINT, "proxy": f.object_of(_ENDPOINT)}
+)
+_COMMAND = {
+    "addPreviousOutputInEnv": f.flag(default=True),
+    "create": f.text(),
+    "delete": f.text(),
+    "environment": f.strings(),
+    "logging": _LOGGING,
+    "stdin": f.text(),
+    "triggers": _TRIGGERS,
+    "update": f.text(),
+}
+
+
+def _where(value: Plain) -> Plain:
+    """An asset as a value that can be compared; its content is compared by digest."""
+    if isinstance(value, pulumi.FileAsset | pulumi.FileArchive):
+        return {"path": str(value.path)}
+    if isinstance(value, pulumi.StringAsset):
+        return {"text": value.text}
+    return value
+
+
+REMOTE = Schema(
+    token="command:remote:Command",  # noqa: S106 (a type's token, no secret)
+    fields={**_COMMAND, "connection": _CONNECTION},
+    outputs=("stdout", "stderr"),
+)
+
+COPY = Schema(
+    token="command:remote:CopyToRemote",  # noqa: S106
+    fields={
+        "connection": _CONNECTION,
+        "remotePath": f.text(required=True),
+        "source": Field(Kind.ANY, required=True, meaning=_where),
+        "triggers": _TRIGGERS,
+    },
+)
+
+LOCAL = Schema(
+    token="command:local:Command",  # noqa: S106
+    fields={
+        **_COMMAND,
+        "archivePaths": Field(Kind.LIST, refused="no program of the lab collects files"),
+        "assetPaths": Field(Kind.LIST, refused="no program of the lab collects files"),
+        "dir": f.text(),
+        "interpreter": f.texts(ordered=True),
+    },
+    outputs=("stdout", "stderr"),
+)

@@ -1,0 +1,1 @@
+"""The stand-in for pulumi-resource-docker 5.2.0."""

@@ -1,0 +1,65 @@
+"""The inputs of networks, volumes and images: pulumi-docker 5.2.0.
+
+What replaces and what is computed comes from the provider it stands on, terraform-provider-docker
+4.6.0 (internal/provider/resource_docker_{network,volume,image}.go).
+"""
+
+from __future__ import annotations
+
+from lab.plugins import fields as f
+from lab.plugins.schema import Schema
+
+NETWORK = Schema(
+    token="docker:index/network:Network",  # noqa: S106 (a type's token, no secret)
+    fields={
+        "attachable": f.flag(replace=True),
+        "driver": f.text(replace=True, computed=True),
+        "ingress": f.flag(replace=True),
+        "internal": f.flag(replace=True, computed=True),
+        "ipamConfigs": f.objects_of(
+            {
+                "auxAddress": f.strings(),
+                "gateway": f.text(),
+                "ipRange": f.text(),
+                "subnet": f.text(),
+            },
+            replace=True,
+            computed=True,
+        ),
+        "ipamDriver": f.text(replace=True, default="default"),
+        "ipamOptions": f.strings(replace=True),
+        "ipv6": f.flag(replace=True),
+        "labels": f.labels(replace=True),
+        "name": f.text(replace=True),
+        "options": f.strings(replace=True, computed=True),
+    },
+    outputs=("scope",),
+    autonamed=True,
+)
+
+VOLUME = Schema(
+    token="docker:index/volume:Volume",  # noqa: S106
+    fields={
+        "cluster": f.object_of({}, refused="the lab has no swarm for cluster volumes"),
+        "driver": f.text(replace=True, computed=True),
+        "driverOpts": f.strings(replace=True),
+        "labels": f.labels(replace=True),
+        "name": f.text(replace=True, computed=True),
+    },
+    outputs=("mountpoint",),
+    autonamed=True,
+)
+
+REMOTE_IMAGE = Schema(
+    token="docker:index/remoteImage:RemoteImage",  # noqa: S106
+    fields={
+        "build": f.object_of({}, refused="images of the lab are built by lab/images"),
+        "forceRemove": f.flag(),
+        "keepLocally": f.flag(),
+        "name": f.text(replace=True, required=True),
+        "platform": f.text(replace=True, default=""),
+        "pullTriggers": f.texts(replace=True),
+        "triggers": f.strings(replace=True),
+    },
+    outputs=("imageId", "repoDigest"),
+)

@@ -1,0 +1,138 @@
+"""docker:index/volume:Volume and docker:index/remoteImage:RemoteImage."""
+
+from __future__ import annotations
+
+from lab.plugins.docker.engine import EngineError, Json, NotFoundError, segment
+from lab.plugins.docker.resource import Resource, Work, label_map, label_pairs
+from lab.plugins.docker.simple_schemas import REMOTE_IMAGE, VOLUME
+from lab.plugins.values import Plain, PluginError, Properties, flag, objects, strings, text
+
+_REMOVE_SECONDS = 30.0
+
+
+class Volume(Resource):
+    """A named volume."""
+
+    schema = VOLUME
+
+    def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
+        """Create the volume; one that is there already under this name is taken as it is."""
+        name = text(inputs, "name")
+        body: Json = {
+            "Name": name,
+            "DriverOpts": strings(inputs, "driverOpts"),
+            "Labels": label_map(objects(inputs, "labels")),
+        }
+        if text(inputs, "driver"):
+            body["Driver"] = text(inputs, "driver")
+        try:
+            made = work.engine.post("/volumes/create", body)
+        except EngineError as error:
+            raise PluginError(
+                f"unable to create volume {name} on {work.engine.name}: {error}"
+            ) from error
+        found = self.read(work, made["Name"], inputs)
+        if found is None:
+            raise PluginError(f"volume {name} was gone right after it had been created")
+        return found
+
+    def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
+        """The volume as the Engine has it."""
+        try:
+            seen: Json = work.engine.get(f"/volumes/{segment(identity)}")
+        except NotFoundError:
+            return None
+        return seen["Name"], {
+            "driver": seen["Driver"],
+            "driverOpts": seen.get("Options") or {},
+            "labels": list[Plain](label_pairs(seen.get("Labels"))),
+            "name": seen["Name"],
+            "mountpoint": seen["Mountpoint"],
+        }
+
+    def delete(self, work: Work, identity: str, state: Properties) -> None:
+        """Remove the volume, waiting for containers that are on their way out."""
+
+        def gone() -> bool:
+            try:
+                work.engine.delete(f"/volumes/{segment(identity)}", {"force": "1"})
+            except NotFoundError:
+                return True
+            except EngineError as error:
+                if "volume is in use" in str(error):
+                    return False
+                raise PluginError(
+                    f"unable to remove volume {identity} on {work.engine.name}: {error}"
+                ) from error
+            return True
+
+        work.wait_until(f"removal of volume {identity}", gone, _REMOVE_SECONDS)
+
+
+class RemoteImage(Resource):
+    """An image that shall be on the host, pulled when it is not."""
+
+    schema = REMOTE_IMAGE
+
+    def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
+        """Pull the image unless the host has it."""
+        name = text(inputs, "name")
+        found_or_pulled(work, name, text(inputs, "platform"))
+        found = self.read(work, "", inputs)
+        if found is None:
+            raise PluginError(f"image {name} was gone right after it had been pulled")
+        return found
+
+    def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
+        """The image of this name; its id changes when the name comes to mean another one."""
+        name = text(prior, "name")
+        seen = _image(work, name)
+        if seen is None:
+            return None
+        live: Properties = {"imageId": seen["Id"], "repoDigest": _digest(name, seen)}
+        # The plugin's ids are these: the image's id and its name run together.
+        return f"{seen['Id']}{name}", live
+
+    def update(self, work: Work, identity: str, olds: Properties, news: Properties) -> Properties:
+        """Nothing on the host depends on what can be updated; pull the image if it is gone."""
+        return self.create(work, news)[1]
+
+    def delete(self, work: Work, identity: str, state: Properties) -> None:
+        """Remove the image unless it is to be kept."""
+        name = text(state, "name")
+        if flag(state, "keepLocally"):
+            return
+        query = {"force": "1"} if flag(state, "forceRemove") else {}
+        try:
+            work.engine.delete(f"/images/{segment(name)}", query)
+        except NotFoundError:
+            return
+        except EngineError as error:
+            raise PluginError(
+                f"unable to remove image {name} on {work.engine.name}: {error}"
+            ) from error
+
+
+def found_or_pulled(work: Work, name: str, platform: str = "") -> None:
+    """See to it that the host has the image; raises PluginError with the registry's reason."""
+    if _image(work, name) is None:
+        work.say(f"pulling {name}")
+        try:
+            work.engine.pull(name, platform)
+        except EngineError as error:
+            raise PluginError(f"{error} (on {work.engine.name})") from error
+
+
+def _image(work: Work, name: str) -> Json | None:
+    try:
+        seen: Json = work.engine.get(f"/images/{segment(name)}/json")
+    except NotFoundError:
+        return None
+    return seen
+
+
+def _digest(name: str, seen: Json) -> str:
+    digests: list[str] = seen.get("RepoDigests") or []
+    repository = name.split(":", 1)[0]
+    matching = [digest for digest in digests if digest.startswith(repository)]
+    return (matching or digests or [""])[0]

@@ -1,0 +1,156 @@
+"""HTTP over `ssh … docker system dial-stdio`, one ssh process per connection, as docker's own CLI.
+
+docker-py has an SSH transport too, but it takes no options for ssh: no ControlMaster, no pinned
+host key.
+"""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3.connection
+import urllib3.connectionpool
+from docker.transport.basehttpadapter import BaseHTTPAdapter
+
+from lab.plugins.values import PluginError
+
+# Below sshd's MaxSessions (10 a connection) and MaxStartups (10 unauthenticated), which a shared
+# ControlMaster and a missing one would trip.
+CONNECTIONS_PER_HOST = 8
+_READ_SECONDS = 600.0
+_EXIT_SECONDS = 2.0
+_STDERR_BYTES = 4000
+
+
+@dataclass(frozen=True)
+class SshTarget:
+    """Where an ssh:// host is and how ssh gets there."""
+
+    url: str
+    options: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        """The command line that docker's connhelper builds: cli/connhelper/ssh of docker 28."""
+        parts = urlsplit(self.url)
+        if parts.scheme != "ssh" or not parts.hostname:
+            raise PluginError(f"docker provider: host {self.url!r} is no ssh://user@host:port")
+        if parts.password or parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise PluginError(f"docker provider: host {self.url!r} may hold user, host, port only")
+        line = ["ssh"]
+        if not any(option.startswith("ConnectTimeout") for option in self.options):
+            line += ["-o", "ConnectTimeout=30"]
+        line += ["-T", *self.options]
+        if parts.username:
+            line += ["-l", parts.username]
+        if parts.port:
+            line += ["-p", str(parts.port)]
+        return [*line, "--", parts.hostname, "docker", "system", "dial-stdio"]
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    """An HTTP connection whose other end is the standard input and output of an ssh process."""
+
+    def __init__(self, target: SshTarget) -> None:
+        super().__init__("docker", timeout=_READ_SECONDS)
+        self._target = target
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
+
+    def connect(self) -> None:
+        """Start ssh; what it says to stderr is kept for the error message."""
+        if shutil.which("ssh") is None:
+            raise PluginError("docker provider: no ssh on PATH; install the OpenSSH client")
+        # A file and not a pipe: the master that ControlPersist leaves behind keeps stderr open.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                self._target.command(),
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=self._stderr,
+            )
+        ours.settimeout(_READ_SECONDS)
+        self.sock = ours
+
+    def getresponse(self) -> Any:  # noqa: ANN401 (urllib3's differs from http.client's)
+        """The response, or an error that says what ssh said."""
+        try:
+            return super().getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise PluginError(self._explained(error)) from error
+
+    def _explained(self, error: Exception) -> str:
+        said, code = "", None
+        if self._process is not None and self._stderr is not None:
+            try:
+                code = self._process.wait(_EXIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                code = None
+            self._stderr.seek(0)
+            said = self._stderr.read(_STDERR_BYTES).decode(errors="replace").strip(" \n.")
+        ended = f"ssh ended with status {code}" if code is not None else str(error)
+        return (
+            f"docker provider: cannot reach the Docker Engine at {self._target.url}: {ended}"
+            f"{': ' + said if said else ''}. Nothing is known of the host's state beyond what "
+            "earlier messages say; mend the connection and run the same command again."
+        )
+
+    def close(self) -> None:
+        """Hang up; ssh sees the end of its input and goes.
+
+        Its stderr is left to the garbage collector: http.client hangs up before it reports that
+        the other side did.
+        """
+        super().close()
+        if self._process is not None:
+            self._process.poll()
+
+
+class _Pool(urllib3.connectionpool.HTTPConnectionPool):
+    """At most so many connections, each used again by whichever thread comes next."""
+
+    def __init__(self, target: SshTarget) -> None:
+        super().__init__("docker", maxsize=CONNECTIONS_PER_HOST, block=True)
+        self._target = target
+
+    def _new_conn(self) -> _Connection:
+        return _Connection(self._target)
+
+
+class SshAdapter(BaseHTTPAdapter):
+    """What a docker-py client is given so that it speaks through ssh."""
+
+    def __init__(self, host: str, options: Sequence[str]) -> None:
+        self._pool = _Pool(SshTarget(host, tuple(options)))
+        super().__init__()
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str | None,
+        proxies: Mapping[str, str] | None = None,
+        cert: tuple[str, str] | str | None = None,
+    ) -> urllib3.connectionpool.ConnectionPool:
+        """The one pool there is: the URL's host is a placeholder."""
+        return self._pool
+
+    def request_url(
+        self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None
+    ) -> str:
+        """The path alone: proxies are none of ssh's business."""
+        return request.path_url
+
+    def close(self) -> None:
+        """Hang up all idle connections."""
+        self._pool.close()
+        super().close()

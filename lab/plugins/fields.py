@@ -1,0 +1,154 @@
+"""Short names for the fields of the schemas, so that a schema reads as a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+
+from lab.plugins.schema import Field, Kind
+from lab.plugins.values import Plain
+
+_UNIT_NS = {
+    "ns": Decimal(1),
+    "us": Decimal(1_000),
+    "µs": Decimal(1_000),
+    "ms": Decimal(1_000_000),
+    "s": Decimal(1_000_000_000),
+    "m": Decimal(60_000_000_000),
+    "h": Decimal(3_600_000_000_000),
+}
+_DURATION = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
+DURATION_PATTERN = r"(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)"
+
+
+def text(
+    *,
+    replace: bool = False,
+    computed: bool = False,
+    required: bool = False,
+    default: str | None = None,
+    pattern: str = "",
+    empty_is_unchanged: bool = False,
+    meaning: Callable[[Plain], Plain] | None = None,
+    refused: str = "",
+) -> Field:
+    """A string."""
+    return Field(
+        Kind.TEXT,
+        replace=replace,
+        computed=computed,
+        required=required,
+        default=default,
+        pattern=pattern,
+        empty_is_unchanged=empty_is_unchanged,
+        meaning=meaning,
+        refused=refused,
+    )
+
+
+def number(
+    *,
+    replace: bool = False,
+    computed: bool = False,
+    required: bool = False,
+    default: int | None = None,
+    refused: str = "",
+) -> Field:
+    """An integer."""
+    return Field(
+        Kind.NUMBER,
+        replace=replace,
+        computed=computed,
+        required=required,
+        default=default,
+        refused=refused,
+    )
+
+
+def flag(*, replace: bool = False, computed: bool = False, default: bool | None = None) -> Field:
+    """A boolean."""
+    return Field(Kind.FLAG, replace=replace, computed=computed, default=default)
+
+
+def texts(*, replace: bool = False, computed: bool = False, ordered: bool = False) -> Field:
+    """Strings, of any order unless they are `ordered`."""
+    kind = Kind.LIST if ordered else Kind.SET
+    return Field(kind, replace=replace, computed=computed, item=text())
+
+
+def strings(*, replace: bool = False, computed: bool = False, refused: str = "") -> Field:
+    """A map of strings."""
+    return Field(Kind.MAP, replace=replace, computed=computed, refused=refused)
+
+
+def object_of(
+    fields: Mapping[str, Field],
+    *,
+    replace: bool = False,
+    computed: bool = False,
+    refused: str = "",
+) -> Field:
+    """One object."""
+    return Field(Kind.OBJECT, replace=replace, computed=computed, fields=fields, refused=refused)
+
+
+def objects_of(
+    fields: Mapping[str, Field],
+    *,
+    replace: bool = False,
+    computed: bool = False,
+    refused: str = "",
+    meaning: Callable[[Plain], Plain] | None = None,
+) -> Field:
+    """Objects of any order."""
+    return Field(
+        Kind.SET,
+        replace=replace,
+        computed=computed,
+        item=object_of(fields),
+        refused=refused,
+        meaning=meaning,
+    )
+
+
+def labels(*, replace: bool = False, computed: bool = False) -> Field:
+    """What Docker calls labels and the plugin wants as a list of {label, value}."""
+    pair = {"label": text(required=True), "value": text(required=True)}
+    return objects_of(pair, replace=replace, computed=computed)
+
+
+def nanoseconds(value: Plain) -> Plain:
+    """A Go duration ("1m30s") in ns, as the Engine counts; what is no duration stays as it is."""
+    if not isinstance(value, str):
+        return value
+    parts = _DURATION.findall(value)
+    if not parts:
+        return 0 if value in ("", "0") else value
+    try:
+        return int(sum(Decimal(count) * _UNIT_NS[unit] for count, unit in parts))
+    except InvalidOperation:
+        return value
+
+
+def duration_text(ns: int) -> str:
+    """The duration as Go's `time.Duration.String` writes whole seconds and fractions of them."""
+    hours, rest = divmod(Decimal(ns), _UNIT_NS["h"])
+    minutes, rest = divmod(rest, _UNIT_NS["m"])
+    seconds = f"{(rest / _UNIT_NS['s']).normalize():f}s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
+
+
+def duration() -> Field:
+    """A time span in Go's notation."""
+    return text(default="0s", pattern=DURATION_PATTERN, meaning=nanoseconds)
+
+
+def cpu_count(value: Plain) -> Plain:
+    """The number of CPUs, so that "2" and "2.0" are one value."""
+    try:
+        return float(value) if isinstance(value, str) and value else value
+    except ValueError:
+        return value

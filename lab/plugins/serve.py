@@ -1,0 +1,110 @@
+"""The process around a provider: what the Pulumi CLI starts, talks gRPC to, and reads errors from.
+
+The SDK has a `main` of its own; it shows every error with a class name and a traceback, and lives
+on when the CLI that started it is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+# Neither package ships types, and their stubs are not among the pinned requirements.
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from pulumi.provider.experimental.provider import Provider
+from pulumi.provider.experimental.server import ProviderServicer
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
+
+from lab.plugins.values import PluginError
+
+# What the engine itself allows: sdk/go/common/util/rpcutil of pulumi 3.250.0.
+_MAX_MESSAGE_BYTES = 400 * 1024 * 1024
+_CHANNEL_OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)]
+# The CLI runs at most some dozens of calls at a time; nearly all of them only wait for a host.
+_THREADS = 64
+_ORPHAN_CHECK_SECONDS = 5.0
+_LOG_SECONDS = 5.0
+
+
+class EngineLog:
+    """Lines for the person in front of the CLI, shown beside the resource while it works."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stub: Any = None
+
+    def status(self, urn: str, line: str) -> None:
+        """Show one line until the next one; lost lines do no harm, so errors are not raised."""
+        if not self._address:
+            return
+        if self._stub is None:
+            channel = grpc.insecure_channel(self._address, options=_CHANNEL_OPTIONS)
+            self._stub = engine_pb2_grpc.EngineStub(channel)
+        request = engine_pb2.LogRequest(
+            severity=engine_pb2.INFO, message=line, urn=urn, ephemeral=True
+        )
+        try:
+            self._stub.Log(request, timeout=_LOG_SECONDS)
+        except grpc.RpcError:
+            self._address = ""
+
+
+class _Guarded:
+    """A servicer whose failures reach the user as one clear message."""
+
+    def __init__(self, servicer: ProviderServicer) -> None:
+        self._servicer = servicer
+
+    def __getattr__(self, name: str) -> Callable[[Any, Any], Awaitable[Any]]:
+        method = getattr(self._servicer, name)
+
+        async def call(request: Any, context: Any) -> Any:  # noqa: ANN401 (protobuf has no types)
+            try:
+                answer = method(request, context)
+                return await answer if inspect.isawaitable(answer) else answer
+            except PluginError as error:
+                await context.abort(grpc.StatusCode.UNKNOWN, str(error))
+            except NotImplementedError:
+                await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no {name} in this stand-in")
+
+        return call
+
+
+async def _run(provider: Provider, version: str, arguments: list[str], engine: str) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+    server = grpc.aio.server(options=_CHANNEL_OPTIONS)
+    servicer = ProviderServicer(arguments, version, provider, engine_address=engine)
+    guarded: Any = _Guarded(servicer)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(guarded, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(_ORPHAN_CHECK_SECONDS)
+    await server.stop(grace=None)
+
+
+def serve(
+    make: Callable[[EngineLog], Provider], version: str, arguments: Sequence[str] | None = None
+) -> None:
+    """Serve the provider until the CLI ends this process or is gone itself."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(description="Pulumi resource plugin, the lab's stand-in")
+    parser.add_argument("engine", nargs="?", default="", help="address of the engine")
+    known, _ = parser.parse_known_args(given)
+    # The CLI says Cancel and then ends its plugins itself; a Ctrl-C meant for it must not cut a
+    # create in two.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    asyncio.run(_run(make(EngineLog(known.engine)), version, given, known.engine))
+    # Threads that still wait for a host would keep the process alive; nothing is left to save.
+    os._exit(0)
