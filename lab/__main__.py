@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lab import hosts, lifecycle, processes, removal, tools
@@ -56,7 +57,7 @@ def down() -> None:
 
 @app.command()
 def clean() -> None:
-    """Remove the lab and its caches."""
+    """Remove the lab and its caches; a pulumi that was built stays."""
     lab = Settings()
     with lifecycle.lock(lab):
         removal.down(lab)
@@ -135,7 +136,7 @@ def main() -> None:
     try:
         app()
     except LabError as error:
-        console.print(f"[red]error:[/] {error}", markup=True)
+        console.print(f"[red]error:[/] {escape(str(error))}")
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted; `python -m lab down` removes what is half made")

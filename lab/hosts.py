@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from lab.errors import LabError
 from lab.ledger import Ledger
 from lab.namespace import has_link
 from lab.settings import HostSpec, Settings
-from lab.steps import output, step, wait_until
+from lab.steps import ENDS_WITH_US, output, step, wait_until
 from lab.supervisor import NSPAWN
 
 BOOT_SECONDS = 90
@@ -25,7 +26,8 @@ def ssh(lab: Settings, name: str, command: Sequence[str], *options: str) -> list
 
 def answer(lab: Settings, name: str, command: str, *, timeout: float = 10) -> str | None:
     """What the command prints on the host; None when the host or the command fails."""
-    args = ssh(lab, name, [command], "-o", "ConnectTimeout=2", "-o", "ControlPath=none")
+    call = ssh(lab, name, [command], "-o", "ConnectTimeout=2", "-o", "ControlPath=none")
+    args = [*ENDS_WITH_US, *call]
     try:
         done = subprocess.run(
             args,
@@ -87,9 +89,14 @@ def start(lab: Settings, host: HostSpec) -> None:
     ledger.claim("cgroup", group, exists=cgroups.exists(group))
     for link in (host.management_link, host.wan_link):
         ledger.claim("link", link, exists=(Path("/sys/class/net") / link).exists())
-    disk = lab.disk(host)
-    for folder in (disk, *(NSPAWN / what / host.name for what in ("propagate", "unix-export"))):
+    for what in ("propagate", "unix-export"):
+        folder = NSPAWN / what / host.name
         ledger.claim("path", str(folder), exists=folder.exists())
+    disk = lab.disk(host)
+    if disk.exists() and not ledger.has("path", str(disk)):
+        # The machine was booted since, and /run with the ledger is new: this is a disk of ours.
+        shutil.rmtree(disk)
+    ledger.claim("path", str(disk), exists=False)
     private, public = keys.host_key(host.name)
     client = keys.client_key(lab).with_suffix(".pub").read_text().strip()
     files = guest.host_files(lab, host, host_key=private, public_key=public, client_key=client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Mapping
@@ -66,6 +67,7 @@ def install(settings: Settings) -> None:
         )
 
 
+@functools.cache
 def mirror() -> str:
     """The Debian mirror that this machine's own apt uses."""
     text = output(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from lab import cgroups, processes
+from lab.errors import LabError
 from lab.ledger import Kind, Ledger
 from lab.namespace import exists
 from lab.settings import Settings
@@ -61,19 +63,39 @@ def down(lab: Settings) -> bool:
     with step("removing the lab", lab.logs / "down.log") as log:
         close_connections(lab)
         end_processes(lab)
-        # Newest first: what was made last stands on what was made before it.
-        for made in reversed(Ledger(lab).read()):
+        # What a keeper had begun as it was ended has had its moment to write itself down.
+        time.sleep(0.05)
+        end_processes(lab)
+        failures: list[str] = []
+        # Guests first, as they still write to their disks; then newest first, as what was made
+        # last stands on what was made before it.
+        all_made = Ledger(lab).read()
+        guests = [made for made in all_made if made.kind == "cgroup"]
+        for made in guests + [made for made in reversed(all_made) if made.kind != "cgroup"]:
             log.note(f"removing {made.kind} {made.name}")
-            remove(lab, made.kind, made.name)
+            try:
+                remove(lab, made.kind, made.name)
+            except (LabError, OSError) as error:
+                failures.append(f"{made.kind} {made.name}: {error}")
+        if failures:
+            raise LabError("not all could be removed; run down again:\n" + "\n".join(failures))
         # The state last: until here a second run can still see what is left.
         shutil.rmtree(lab.state)
+        disks = lab.disks
+        if disks.exists() and not any(disks.iterdir()):
+            disks.rmdir()
     return True
 
 
+CACHES = "roots images registry docker-registry hosts lab-ssh logs go-bin plugin-downloads.json"
+
+
 def clean(lab: Settings) -> None:
-    """Remove the lab's caches too: roots, images, registry, keys, logs."""
-    for name in ("roots", "images", "registry", "docker-registry", "hosts", "lab-ssh", "logs"):
-        folder = lab.cache / name
-        if folder.exists():
-            console.print(f"removing {folder}")
-            shutil.rmtree(folder)
+    """Remove the lab's caches too. A pulumi that was built stays: it is not the lab's alone."""
+    for name in CACHES.split():
+        path = lab.cache / name
+        if path.is_dir():
+            console.print(f"removing {path}")
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -28,8 +28,8 @@ def root(settings: Settings, suite: str) -> Path:
     # An older debootstrap has no script for a newer suite; sid's serves every later one.
     script = SCRIPTS / suite if (SCRIPTS / suite).exists() else SCRIPTS / "sid"
     packages = guest.PACKAGES + guest.EXTRA_PACKAGES[suite]
-    # A mount namespace of its own: whatever debootstrap mounts is gone when it ends or is killed.
-    alone = ["unshare", "--mount"]
+    # Namespaces of its own: all that it starts and mounts is gone when it ends or is killed.
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     options = ["--variant=minbase", f"--include={packages}"]
     with step(f"building the {suite} root", settings.logs / f"root-{suite}.log") as log:
         log.run(

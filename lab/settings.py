@@ -155,4 +155,9 @@ class Settings:
 
     def disk(self, host: HostSpec) -> Path:
         """The host's own files, gone with the lab. In the cache: /run may be in memory."""
-        return self.cache / "hosts" / self.prefix / host.name
+        return self.disks / host.name
+
+    @property
+    def disks(self) -> Path:
+        """Folder of the disks of all hosts of this lab."""
+        return self.cache / "hosts" / self.prefix

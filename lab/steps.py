@@ -15,7 +15,10 @@ from rich.console import Console
 from lab.errors import LabError
 
 # On stderr: stdout belongs to what a command prints for other programs (`lab env`).
-console = Console(stderr=True, highlight=False)
+# Lines are not broken where no terminal gives a width: a log's reader searches for them.
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+# A killed run must not leave a build behind that goes on writing; setpriv(1).
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def tail(path: Path, lines: int = 12) -> str:
@@ -61,7 +64,7 @@ class Step:
         with self.log.open("a") as out:
             try:
                 done = subprocess.run(
-                    words,
+                    [*ENDS_WITH_US, *words],
                     input=text,
                     stdout=out,
                     stderr=subprocess.STDOUT,
@@ -72,8 +75,6 @@ class Step:
                 )
             except subprocess.TimeoutExpired as error:
                 raise self.fail(f"`{words[0]}` took longer than {timeout:.0f} s") from error
-            except FileNotFoundError as error:
-                raise self.fail(f"this machine has no `{words[0]}`") from error
         if done.returncode != 0:
             raise self.fail(f"`{words[0]}` ended with status {done.returncode}")
 

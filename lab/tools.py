@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import keys
 from lab.errors import LabError
 from lab.settings import Settings, cache_root
-from lab.steps import Step, console, output, step
+from lab.steps import ENDS_WITH_US, Step, console, output, step
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STAND_INS = CHECKOUT / "lab" / "plugins" / "bin"
@@ -31,21 +31,29 @@ def pulumi() -> Path:
         return Path(found)
     cache = cache_root()
     cache.mkdir(parents=True, exist_ok=True)
-    with step("finding or building pulumi (a first build takes 6 minutes)", _log()) as log:
-        script = CHECKOUT / "tools" / "pulumi" / "build.sh"
-        with log.log.open("a") as errors:
-            done = subprocess.run(
-                ["sh", str(script), str(cache)],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                timeout=3600,
-                env={**os.environ, "GO": str(go(cache, log))},
-                check=False,
-            )
-        if done.returncode != 0:
-            raise log.fail(f"tools/pulumi/build.sh ended with status {done.returncode}")
-    return Path(done.stdout.strip().splitlines()[-1]) / "pulumi"
+    # Without a Go it can only name what is there already: that needs no progress line.
+    if built := _build(cache, "false", Path(os.devnull)):
+        return built
+    with step("building pulumi from its Go modules (about 6 minutes)", _log()) as log:
+        compiler = go(cache, log)
+        built = _build(cache, str(compiler), log.log)
+        if built is None:
+            raise log.fail("tools/pulumi/build.sh failed")
+    return built
+
+
+def _build(cache: Path, compiler: str, log: Path) -> Path | None:
+    with log.open("a") as errors:
+        done = subprocess.run(
+            [*ENDS_WITH_US, "sh", str(CHECKOUT / "tools" / "pulumi" / "build.sh"), str(cache)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            timeout=3600,
+            env={**os.environ, "GO": compiler},
+            check=False,
+        )
+    return Path(done.stdout.strip().splitlines()[-1]) / "pulumi" if done.returncode == 0 else None
 
 
 def _log() -> Path:

@@ -1,0 +1,129 @@
+"""Stacks on the lab, by the real `pulumi`: the checkout's own, and copies that tests may change."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from lab.api import Lab
+from lab.errors import LabError
+from lab.steps import ENDS_WITH_US, tail
+from planner.config import Stack
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PREFIX = "wanbound:"
+PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "planner", "providers", ".venv")
+"""What makes up the program; a copy of a stack links to these, so that it runs these very files."""
+
+Config: TypeAlias = dict[str, Any]
+"""A stack's configuration, as written in its file, without the prefix of its keys."""
+
+_COUNT = re.compile(r"^ *(?:\S+ )?(\d+) (created|updated|deleted|replaced|unchanged|changed)\b")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pulumi command that has ended; `output` is all that it said."""
+
+    status: int
+    output: str
+    seconds: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many resources were created, updated, deleted, replaced, and left unchanged."""
+        _, _, summary = self.output.rpartition("Resources:")
+        found = (_COUNT.match(line) for line in summary.splitlines())
+        return {match[2]: int(match[1]) for match in found if match}
+
+
+def read(file: Path) -> Config:
+    """Return the configuration in a stack file."""
+    content = yaml.safe_load(file.read_text())
+    return {key.removeprefix(PREFIX): value for key, value in content["config"].items()}
+
+
+def parsed(config: Config, name: str) -> Stack:
+    """Return the stack as the program will see it. Raises planner.errors.ConfigError."""
+    return Stack.parse(config, name)
+
+
+def on(lab: Lab, config: Config) -> Config:
+    """Return a copy of `config` whose hosts are those of `lab`, in their order."""
+    moved = copy.deepcopy(config)
+    for host, edge in zip(moved["hosts"], lab.hosts.values(), strict=True):
+        host["name"] = edge.name
+        host["ssh"] = {"address": edge.address, "host_key": edge.host_key}
+    return moved
+
+
+class LabStack:
+    """One stack in one project folder; every call is one run of the real `pulumi`."""
+
+    def __init__(self, lab: Lab, name: str, folder: Path = CHECKOUT) -> None:
+        self.name = name
+        self.folder = folder
+        self.log = lab.settings.logs / f"pulumi-{name}.log"
+        self._environment = {**os.environ, **lab.environment()}
+        if folder != CHECKOUT:
+            # A stack of its own, whose records go with its folder.
+            backend = folder / "backend"
+            backend.mkdir(exist_ok=True)
+            self._environment["PULUMI_BACKEND_URL"] = f"file://{backend}"
+
+    @classmethod
+    def copy(cls, lab: Lab, name: str, config: Config, folder: Path) -> LabStack:
+        """Make a project in `folder` that has the checkout's program and a stack of its own."""
+        for part in PROGRAM:
+            if (CHECKOUT / part).exists():
+                (folder / part).symlink_to(CHECKOUT / part)
+        (folder / "stacks").mkdir()
+        stack = cls(lab, name, folder)
+        stack.configure(config)
+        stack.init()
+        return stack
+
+    @property
+    def file(self) -> Path:
+        """The stack's configuration file."""
+        return self.folder / "stacks" / f"Pulumi.{self.name}.yaml"
+
+    def configure(self, config: Config) -> None:
+        """Write the configuration; what the CLI keeps beside it in the file stays."""
+        content = yaml.safe_load(self.file.read_text()) if self.file.exists() else {}
+        content["config"] = {f"{PREFIX}{key}": value for key, value in config.items()}
+        # JSON is YAML too, and leaves no doubt about what is a string.
+        self.file.write_text(json.dumps(content, indent=2) + "\n")
+
+    def init(self) -> None:
+        """Make the stack in its backend, unless it is there."""
+        listed = json.loads(self.run("stack", "ls", "--json").output)
+        if self.name not in {stack["name"] for stack in listed}:
+            # Without selecting it: which stack the user has selected is none of our business.
+            self.run("stack", "init", self.name, "--no-select")
+
+    def up(self, *args: str, check: bool = True, on_line: Callable[[str], None] = print) -> Run:
+        """Bring the hosts to the configuration."""
+        return self._on_stack("up", "--yes", "--skip-preview", *args, check=check)
+
+    def preview(self, *args: str, check: bool = True) -> Run:
+        """Say what `up` would do."""
+        return self._on_stack("preview", *args, check=check)
+
+    def destroy(self, *args: str, check: bool = True) -> Run:
+        """Remove everything of the stack from the hosts."""
+        return self._on_stack("destroy", "--yes", "--skip-preview", *args, check=check)
+
+    def _on_stack(self, command: str, *args: str, check: bool) -> Run:
+        return self.run(command, "--stack", self.name, "--color", "never", *args, check=check)

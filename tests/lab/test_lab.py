@@ -1,0 +1,218 @@
+"""The lab itself: what the other lab tests take for granted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab import cgroups, lifecycle, processes, removal
+from lab.api import Lab
+from lab.ledger import Ledger
+from lab.settings import ECHO_IPV4, ECHO_IPV6, Settings
+
+pytestmark = pytest.mark.lab
+
+HOSTS = ("edge-1", "edge-2")
+
+
+@pytest.mark.parametrize(("name", "version"), [("edge-1", "20.10.24"), ("edge-2", "28.5.2")])
+def test_engine_versions(lab: Lab, name: str, version: str) -> None:
+    """The two engine generations that the product must work on."""
+    assert lab.host(name).docker_version.startswith(version)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_echo_sees_the_hosts_own_addresses(lab: Lab, name: str) -> None:
+    """A host reaches the internet in both families, by its own source."""
+    host = lab.host(name)
+    assert host.run(f"curl -sf -m 5 http://{ECHO_IPV4}/").stdout == f"{host.wan_ipv4}\n"
+    assert host.run(f"curl -sf -m 5 'http://[{ECHO_IPV6}]/'").stdout == f"{host.wan_ipv6}\n"
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_docker_pulls_by_plain_name_and_runs(lab: Lab, name: str) -> None:
+    """Images keep the names that they have on Docker Hub."""
+    assert lab.host(name).run("docker run --rm busybox:1 echo ran").stdout == "ran\n"
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_users(lab: Lab, name: str) -> None:
+    """Three kinds of login: root, one with sudo and Docker, one with neither."""
+    host = lab.host(name)
+    assert host.run("sudo -n id -u", user="admin").stdout == "0\n"
+    assert host.run("docker ps -q", user="admin").status == 0
+    assert host.run("sudo -n id -u", user="operator", check=False).status != 0
+    assert host.run("docker ps -q", user="operator", check=False).status != 0
+
+
+def test_internet_is_silent_to_private_sources(lab: Lab) -> None:
+    """A packet with a wrong source is seen by a capture and answered by nobody."""
+    host = lab.host("edge-2")
+    host.run("ip address add 172.31.99.1/32 dev lo")
+    try:
+        with lab.internet.capture("host 172.31.99.1") as capture:
+            host.run(f"curl -s -m 1 --interface 172.31.99.1 http://{ECHO_IPV4}/", check=False)
+    finally:
+        host.run("ip address del 172.31.99.1/32 dev lo")
+    assert {packet.src for packet in capture.packets} == {"172.31.99.1"}
+    assert capture.packets[0].flags == "S"
+
+
+def test_capture_sees_every_packet_from_first_to_last(lab: Lab) -> None:
+    """Nothing is missed at either end of a capture, in either family."""
+    host = lab.host("edge-1")
+    with lab.internet.capture("icmp or icmp6") as capture:
+        host.run(f"ping -q -c 20 -i 0.002 {ECHO_IPV4} && ping -q -c 20 -i 0.002 {ECHO_IPV6}")
+    for echo in (ECHO_IPV4, ECHO_IPV6):
+        assert sum(packet.dst == echo for packet in capture.packets) == 20
+        assert sum(packet.src == echo for packet in capture.packets) == 20
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_reboot_is_real(lab: Lab, name: str) -> None:
+    """Files and journal live on, rules and processes do not, and the wan is plugged in again."""
+    host = lab.host(name)
+    before = host.boot_id
+    host.run("echo kept >/root/kept; iptables -N GONE; sleep 1000 </dev/null >/dev/null 2>&1 &")
+    host.reboot()
+    assert host.boot_id != before
+    assert host.run("cat /root/kept; rm /root/kept").stdout == "kept\n"
+    assert host.run("iptables -L GONE", check=False).status != 0
+    assert host.run("ps -C sleep", check=False).status != 0
+    assert host.run(f"curl -sf -m 5 http://{ECHO_IPV4}/").stdout == f"{host.wan_ipv4}\n"
+
+
+def test_up_again_changes_nothing(lab: Lab) -> None:
+    """No process is started or ended by a second up."""
+    before = processes.recorded(lab.settings)
+    lifecycle.up(lab.settings)
+    assert processes.recorded(lab.settings) == before
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All that a lab could leave behind on this machine."""
+
+    links: frozenset[str]
+    namespaces: str
+    mounts: frozenset[str]
+    groups: frozenset[str]
+    nspawn: frozenset[str]
+
+    @classmethod
+    def now(cls) -> "Machine":
+        """What there is."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        groups = {path.name for mount in cgroups.mounts() for path in mount.iterdir()}
+        nspawn = Path("/run/systemd/nspawn").glob("*/*")
+        return cls(
+            links=frozenset(path.name for path in Path("/sys/class/net").iterdir()),
+            namespaces=subprocess.check_output(["ip", "netns", "list"], text=True),
+            mounts=frozenset(line.split()[4] for line in mounts),
+            groups=frozenset(groups),
+            nspawn=frozenset(str(path) for path in nspawn),
+        )
+
+
+@pytest.fixture
+def tiny(lab: Lab) -> Iterator[Settings]:
+    """Names of a second lab that shares only the cache with the first."""
+    with tempfile.TemporaryDirectory(prefix="wbt-", dir="/run") as folder:
+        settings = Settings(
+            state=Path(folder) / "lab",
+            cache=lab.settings.cache,
+            prefix="wbt",
+            management=type(lab.settings.management)("10.98.0.0/24"),
+        )
+        yield settings
+        removal.down(settings)
+
+
+def command(settings: Settings, *args: str) -> subprocess.Popen[bytes]:
+    """A command of the lab's command line, on that lab."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lab", *args],
+        env={**os.environ, **settings.environment},
+        start_new_session=True,
+    )
+
+
+def named_after(settings: Settings) -> list[str]:
+    """Command lines of processes that name the lab's state folder or its host."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(settings.state) in line or "tiny-9" in line:
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("namespace", "wbt-internet"),
+        ("link", "wbt-mgmt"),
+        ("cgroup", "wbt-lab-tiny-9"),
+        ("process", "nspawn-tiny-9"),
+    ],
+)
+def test_down_after_a_killed_up_leaves_nothing(tiny: Settings, kind: str, name: str) -> None:
+    """`up` is killed as soon as it has written down the thing; then down, twice."""
+    before = Machine.now()
+    run = command(tiny, "up", "--hosts", "tiny-9=bookworm")
+    end = time.monotonic() + 60
+    while run.poll() is None and time.monotonic() < end:
+        made = {(made.kind, made.name) for made in Ledger(tiny).read()}
+        if (kind, name) in made or (kind == "process" and processes.find(tiny, name)):
+            break
+        time.sleep(0.002)
+    else:
+        pytest.fail(f"up ended before it made the {kind} {name}")
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    made_processes = processes.recorded(tiny)
+
+    assert command(tiny, "down").wait(60) == 0
+    assert command(tiny, "down").wait(60) == 0
+    assert Machine.now() == before
+    assert [process for process in made_processes if process.alive] == []
+    assert named_after(tiny) == []
+    assert not tiny.state.exists()
+    assert not tiny.disks.exists()
+
+
+def test_up_mends_a_half_made_lab(tiny: Settings) -> None:
+    """A host whose keeper and guest were killed boots again, with its disk."""
+    lifecycle.up(tiny, "tiny-9=bookworm")
+    host = Lab.attach(tiny).host("tiny-9")
+    host.run("echo kept >/root/kept; sync")
+    for name in ("supervisor-tiny-9", "echo"):
+        process = processes.find(tiny, name)
+        assert process is not None
+        process.end()
+    lifecycle.up(tiny)
+    assert host.run("cat /root/kept").stdout == "kept\n"
+    assert host.run(f"curl -sf -m 5 http://{ECHO_IPV4}/").stdout == f"{host.wan_ipv4}\n"
+
+
+def test_foreign_link_of_our_name_is_left_alone(tiny: Settings) -> None:
+    """The lab refuses to start rather than touch what it did not make."""
+    subprocess.check_call(["ip", "link", "add", "wbt-mgmt", "type", "bridge"])
+    try:
+        assert command(tiny, "up", "--hosts", "tiny-9=bookworm").wait(60) == 1
+        assert command(tiny, "down").wait(60) == 0
+        shown = json.loads(subprocess.check_output(["ip", "-j", "link", "show", "wbt-mgmt"]))
+        assert shown[0]["ifname"] == "wbt-mgmt"
+    finally:
+        subprocess.check_call(["ip", "link", "del", "wbt-mgmt"])

@@ -1,0 +1,40 @@
+"""Names and addresses of the lab's hosts."""
+
+import pytest
+
+from lab.errors import LabError
+from lab.settings import DEFAULT_HOSTS, Settings, parse_hosts
+
+
+def test_a_hosts_number_decides_its_addresses() -> None:
+    """edge-2 is .12 and .102 also when it is alone."""
+    (host,) = parse_hosts("edge-2=forky")
+    assert Settings().address(host).endswith(".12")
+    assert (host.wan_ipv4, host.wan_ipv6) == ("203.0.113.102", "2001:db8::102")
+
+
+def test_default_hosts_are_both_engine_generations() -> None:
+    """The suites stand for Docker 20.10 and 28.5."""
+    assert [(host.name, host.suite) for host in parse_hosts(DEFAULT_HOSTS)] == [
+        ("edge-1", "bookworm"),
+        ("edge-2", "forky"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("edge=forky", "no host name"),
+        ("edge-0=forky", "no host name"),
+        ("edge-90=forky", "no host name"),
+        ("longlonglong-1=forky", "no host name"),
+        ("edge-1=buster", "buster"),
+        ("edge-1", "suite ''"),
+        ("edge-1=forky,edge-1=forky", "one name"),
+        ("edge-1=forky,core-1=forky", "one number"),
+    ],
+)
+def test_bad_hosts_are_refused(text: str, word: str) -> None:
+    """The error says which host and what is wrong with it."""
+    with pytest.raises(LabError, match=word):
+        parse_hosts(text)
