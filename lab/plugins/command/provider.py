@@ -180,7 +180,9 @@ class CommandProvider(sdk.Provider):
         return {_DIGEST: seen}
 
 
-def _schema(token: str) -> Schema:
+def _schema(kind: str) -> Schema:
+    # The SDK takes it from the URN, where the types of all parents stand before it.
+    token = kind.rpartition("$")[2]
     if token not in _SCHEMAS:
         raise PluginError(
             f"the lab's stand-in of pulumi-resource-command has no {token}, "

@@ -172,7 +172,9 @@ class DockerProvider(sdk.Provider):
         return Work(self._engine, lambda line: self._log.status(urn, line), self._cancelled)
 
 
-def _resource(token: str) -> Resource:
+def _resource(kind: str) -> Resource:
+    # The SDK takes it from the URN, where the types of all parents stand before it.
+    token = kind.rpartition("$")[2]
     if token not in RESOURCES:
         known = ", ".join(sorted(RESOURCES))
         raise PluginError(
