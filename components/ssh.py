@@ -22,7 +22,7 @@ def ssh_options(ssh: Ssh) -> list[str]:
     options = list(_SHARED)
     if ssh.host_key is not None:
         options += ["-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null"]
-        options += ["-o", f'KnownHostsCommand="/bin/echo %H {ssh.host_key}"']
+        options += ["-o", f"KnownHostsCommand=/bin/echo %H {ssh.host_key}"]
     return options
 
 
