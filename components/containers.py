@@ -30,8 +30,10 @@ def container(
         ],
         envs=[_env(key, value, secrets) for key, value in sorted(plan.environment.items())],
         volumes=[_volume(volume) for volume in plan.volumes],
-        # Without it the provider writes "bridge" here, whatever networks_advanced says.
-        network_mode=network.name,
+        # What the provider would write here anyway. It disconnects the container from it before the
+        # start; were it the network's own name, Docker would take the container for connected and
+        # ignore the fixed addresses below.
+        network_mode="bridge",
         networks_advanced=[
             docker.ContainerNetworksAdvancedArgs(
                 name=network.name, ipv4_address=plan.ipv4, ipv6_address=plan.ipv6
