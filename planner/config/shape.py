@@ -68,7 +68,7 @@ class HostDraft:
 class StackDraft:
     """A stack; `spec` is None where a key beside the hosts is not valid.
 
-    `secrets` are the names that may be referred to, None where nothing is known about them.
+    `secrets` are the names that may be referred to, None where they could not be read.
     """
 
     spec: StackSpec | None
@@ -87,10 +87,13 @@ def draft(raw: Mapping[str, object], report: Report) -> StackDraft:
     if not isinstance(raw, Mapping):
         report.add((), f"is {show(raw)}, not a mapping", "", "give the stack's configuration")
         return StackDraft(None, [], None)
-    secrets = raw.get("secrets")
+    secrets: object = raw.get("secrets", {})
     names = None
     if isinstance(secrets, Mapping):
         names = frozenset(name for name in secrets if isinstance(name, str))
+    else:
+        remedy = "set each by pulumi config set --secret --path wanbound:secrets.NAME"
+        report.add(("secrets",), "is not a mapping of names to secrets", "", remedy)
     # The values of secrets are not for this place: not even their shape is looked at.
     scan = Scan({key: value for key, value in raw.items() if key != "secrets"}, report)
     shape = _Shape(report, scan.refused)

@@ -27,7 +27,7 @@ class Stack(Model):
     def parse(cls, raw: Mapping[str, object], stack: str) -> "Stack":
         """Return the stack that `raw` describes; its keys are the names after `wanbound:`.
 
-        Where `raw` has `secrets`, only its names are looked at: every `{secret: NAME}` must be one.
+        Of `secrets` only the names are looked at: every `{secret: NAME}` must be one of them.
         Raises ConfigError, with every problem that was found, when `raw` cannot be used.
         """
         report = Report(raw)

@@ -1,0 +1,98 @@
+"""A valid configuration to damage in one place, and what is said about it then."""
+
+import copy
+from typing import Any
+
+from planner.config import Stack
+from planner.errors import ConfigError, Problem
+
+ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHnL3yLMBoYh1jA8ckG7z7rO0Eh0kkTmdNMQqU0n6XG0"
+
+_SAMPLE: dict[str, Any] = {
+    "seed": "3f1c9a5e77d0",
+    "hosts": [
+        {
+            "name": "edge-1",
+            "ssh": {"address": "192.0.2.10"},
+            "wan": {"interface": "wan0"},
+            "networks": [
+                {
+                    "name": "web",
+                    "public_ipv4": "203.0.113.10",
+                    "public_ipv6": "2001:db8::10",
+                    "subnet_ipv4": "172.20.1.0/24",
+                    "subnet_ipv6": "fd5c:1b2a:77f0:1::/64",
+                },
+                {
+                    "name": "mail",
+                    "public_ipv4": "203.0.113.20",
+                    "public_ipv6": "2001:db8::20",
+                    "subnet_ipv4": "172.20.2.0/24",
+                    "subnet_ipv6": "fd5c:1b2a:77f0:2::/64",
+                    "containers": [
+                        {
+                            "name": "turn",
+                            "image": "coturn/coturn:4.6",
+                            "ipv4": "172.20.2.10",
+                            "ipv6": "fd5c:1b2a:77f0:2::10",
+                        },
+                        {"name": "worker", "image": "example/worker"},
+                    ],
+                },
+            ],
+        },
+        {
+            "name": "edge-2",
+            "ssh": {"address": "192.0.2.20"},
+            "wan": {"interface": "wan0"},
+            "networks": [{"name": "web", "public_ipv4": "203.0.113.110"}],
+        },
+    ],
+}
+
+HOST = "hosts.0"
+WEB = "hosts.0.networks.0"
+MAIL = "hosts.0.networks.1"
+EDGE_2_WEB = "hosts.1.networks.0"
+
+ABSENT = object()
+"""A value for `edited` that removes the key."""
+
+
+def edited(*edits: tuple[str, object]) -> dict[str, Any]:
+    """Return the sample with each value set at its dotted path; keys on the way are made."""
+    raw = copy.deepcopy(_SAMPLE)
+    for path, value in edits:
+        here: Any = raw
+        *way, last = path.split(".")
+        for part in way:
+            here = here[int(part)] if isinstance(here, list) else here.setdefault(part, {})
+        if value is ABSENT:
+            here.pop(int(last) if isinstance(here, list) else last)
+        elif isinstance(here, list):
+            place = int(last)
+            here[place : place + 1] = [value]
+        else:
+            here[last] = value
+    return raw
+
+
+def problems(*edits: tuple[str, object]) -> tuple[Problem, ...]:
+    """Return what is wrong with the edited sample, nothing where it is valid."""
+    try:
+        Stack.parse(edited(*edits), "test")
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def only_problem(*edits: tuple[str, object]) -> Problem:
+    """Return the one thing that is wrong with the edited sample."""
+    found = problems(*edits)
+    assert len(found) == 1, [str(problem) for problem in found]
+    return found[0]
+
+
+def parsed(*edits: tuple[str, object]) -> Stack:
+    """Return the stack that the edited sample describes."""
+    return Stack.parse(edited(*edits), "test")
