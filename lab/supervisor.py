@@ -70,8 +70,10 @@ def plug(lab: Settings, host: HostSpec, boot: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.02)
     output(["ip", "link", "set", host.wan_link, "netns", lab.namespace])
-    bridge = ["master", internet.BRIDGE, "up"]
-    output(["ip", "-n", lab.namespace, "link", "set", host.wan_link, *bridge])
+    port = ["ip", "-n", lab.namespace, "link", "set", host.wan_link]
+    # A port speaks for nobody: with an address of its own it would, in every capture.
+    output([*port, "addrgenmode", "none"])
+    output([*port, "master", internet.BRIDGE, "up"])
     print(f"{host.name}: wan0 is plugged in", flush=True)
 
 
