@@ -30,7 +30,7 @@ OPTIONS = (0, 43, 60)
 FRAGMENT = 44
 FLAGS = "FSRPAUEC"
 HEADERS = 160
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 @dataclass(frozen=True)

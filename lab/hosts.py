@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from lab.settings import HostSpec, Settings
 from lab.steps import ENDS_WITH_US, output, step, wait_until
 from lab.supervisor import NSPAWN
 
-BOOT_SECONDS = 90
+# Ten times what it takes: a machine may be busy with everything else.
+BOOT_SECONDS = 180
 
 
 def ssh(lab: Settings, name: str, command: Sequence[str], *options: str) -> list[str]:
@@ -24,9 +26,9 @@ def ssh(lab: Settings, name: str, command: Sequence[str], *options: str) -> list
     return ["ssh", "-F", str(lab.ssh_config), *options, name, *command]
 
 
-def answer(lab: Settings, name: str, command: str, *, timeout: float = 10) -> str | None:
+def answer(lab: Settings, name: str, command: str, *, timeout: float = 30) -> str | None:
     """What the command prints on the host; None when the host or the command fails."""
-    call = ssh(lab, name, [command], "-o", "ConnectTimeout=2", "-o", "ControlPath=none")
+    call = ssh(lab, name, [command], "-o", "ConnectTimeout=10", "-o", "ControlPath=none")
     args = [*ENDS_WITH_US, *call]
     try:
         done = subprocess.run(
@@ -52,6 +54,25 @@ def docker_version(lab: Settings, name: str) -> str | None:
     return answer(lab, name, "docker version --format '{{.Server.Version}}'")
 
 
+def listens(lab: Settings, host: HostSpec) -> bool:
+    """Whether its sshd takes connections: quicker to say no than an ssh that waits."""
+    try:
+        with socket.create_connection((lab.address(host), 22), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def close_connections(lab: Settings, name: str = "*") -> None:
+    """Ask the shared ssh connections to a host, or to all, to end; each is a process of its own.
+
+    Left alone, one to a host that is gone keeps its next caller waiting until its keepalive ends.
+    """
+    for shared in lab.state.glob(f"cm-{name}-*"):
+        args = ["ssh", "-F", "/dev/null", "-S", str(shared), "-O", "exit", "lab"]
+        subprocess.run(args, capture_output=True, timeout=30, check=False)
+
+
 def ready(lab: Settings, host: HostSpec) -> bool:
     """Whether the host is on the wan in both families and its Docker answers."""
     # A reboot that was asked for leaves the old sshd answering for a moment.
@@ -60,7 +81,7 @@ def ready(lab: Settings, host: HostSpec) -> bool:
         "ip -6 route show default dev wan0 | grep -q . && "
         "! ip -6 addr show dev wan0 tentative | grep -q . && docker version >/dev/null"
     )
-    return answer(lab, host.name, command) is not None
+    return listens(lab, host) and answer(lab, host.name, command) is not None
 
 
 def management_up(lab: Settings) -> None:
@@ -116,6 +137,7 @@ def start(lab: Settings, host: HostSpec) -> None:
 
 def stop(lab: Settings, host: HostSpec) -> None:
     """End the host's processes at once; its disk stays."""
+    close_connections(lab, host.name)
     # The keeper first, or it would boot the host again.
     for what in ("supervisor", "nspawn"):
         if process := processes.find(lab, f"{what}-{host.name}"):
@@ -147,14 +169,11 @@ def reboot(lab: Settings, host: HostSpec) -> None:
     if before is None:
         raise LabError(f"{host.name} does not answer: see `python -m lab status`")
     with step(f"rebooting {host.name}", lab.logs / f"host-{host.name}.log"):
-        # The shared connection would only be found dead by its keepalive.
-        subprocess.run(
-            ssh(lab, host.name, [], "-O", "exit"), capture_output=True, timeout=10, check=False
-        )
+        close_connections(lab, host.name)
         answer(lab, host.name, "systemctl reboot")
         wait_until(
             f"the reboot of {host.name}",
-            lambda: boot_id(lab, host.name) not in (None, before),
+            lambda: listens(lab, host) and boot_id(lab, host.name) not in (None, before),
             timeout=BOOT_SECONDS,
             every=0.2,
         )

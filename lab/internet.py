@@ -95,4 +95,4 @@ def start_echo(lab: Settings) -> None:
             lab, "echo", inside(lab, program), log=log, cwd=CHECKOUT, env=lab.environment
         )
         url = f"http://[{settings.ECHO_IPV6}]/"
-        wait_until("the address echo", lambda: answers(lab, url), timeout=20, every=0.1)
+        wait_until("the address echo", lambda: answers(lab, url), timeout=60, every=0.1)

@@ -70,9 +70,9 @@ def write_ssh_config(settings: Settings, hosts: tuple[HostSpec, ...]) -> None:
     StrictHostKeyChecking yes
     CheckHostIP no
     BatchMode yes
-    ConnectTimeout 5
+    ConnectTimeout 20
     ServerAliveInterval 5
-    ServerAliveCountMax 3
+    ServerAliveCountMax 6
     LogLevel ERROR
     ControlMaster auto
     ControlPath {settings.state}/cm-%n-%r
@@ -96,5 +96,5 @@ def start_agent(settings: Settings) -> None:
         # -D: stays what we started, and so keeps the pid we recorded.
         agent = ["ssh-agent", "-D", "-a", str(socket)]
         processes.spawn(settings, "ssh-agent", agent, log=settings.logs / "ssh-agent.log")
-        wait_until("the ssh-agent's socket", socket.exists, timeout=10)
+        wait_until("the ssh-agent's socket", socket.exists, timeout=60)
     output(["ssh-add", "-q", client_key(settings)], env={"SSH_AUTH_SOCK": str(socket)})

@@ -31,10 +31,10 @@ def has_link(lab: Settings, name: str) -> bool:
     if not exists(lab):
         return False
     args = ["ip", "-n", lab.namespace, "link", "show", "dev", name]
-    return subprocess.run(args, capture_output=True, timeout=10, check=False).returncode == 0
+    return subprocess.run(args, capture_output=True, timeout=30, check=False).returncode == 0
 
 
 def answers(lab: Settings, url: str) -> bool:
     """Whether something answers that URL in the namespace."""
-    args = inside(lab, ["curl", "-sf", "-o", "/dev/null", "-m", "5", "--noproxy", "*", url])
-    return subprocess.run(args, capture_output=True, timeout=10, check=False).returncode == 0
+    args = inside(lab, ["curl", "-sf", "-o", "/dev/null", "-m", "20", "--noproxy", "*", url])
+    return subprocess.run(args, capture_output=True, timeout=30, check=False).returncode == 0

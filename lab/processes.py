@@ -67,7 +67,7 @@ class Process:
                 else:
                     return
             signal.pidfd_send_signal(handle, signal.SIGKILL)
-            wait_until(f"the end of {self.name}", lambda: not self.alive, timeout=20)
+            wait_until(f"the end of {self.name}", lambda: not self.alive, timeout=60)
         except ProcessLookupError:
             return
         finally:
@@ -128,7 +128,7 @@ def spawn(
             cwd=cwd,
         )
     wait_until(
-        f"the start of {name}", lambda: record.exists() or child.poll() is not None, timeout=20
+        f"the start of {name}", lambda: record.exists() or child.poll() is not None, timeout=60
     )
     process = find(settings, name)
     if process is None:

@@ -45,7 +45,7 @@ def up(lab: Settings) -> None:
             command = inside(lab, [program, "serve", config])
             processes.spawn(lab, "registry", command, log=log)
             ready = f"http://{ADDRESS}/v2/"
-            wait_until("the registry", lambda: answers(lab, ready), timeout=20, every=0.1)
+            wait_until("the registry", lambda: answers(lab, ready), timeout=60, every=0.1)
 
 
 def _transport(archive: Path) -> str:

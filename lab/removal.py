@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab import cgroups, processes
+from lab import cgroups, hosts, processes
 from lab.errors import LabError
 from lab.ledger import Kind, Ledger
 from lab.namespace import exists
@@ -16,13 +16,6 @@ from lab.steps import console, output, step, wait_until
 
 # Keepers first, or they boot their hosts again while these are being ended.
 ORDER = ("supervisor-", "nspawn-", "")
-
-
-def close_connections(lab: Settings) -> None:
-    """Ask the lab's shared ssh connections to end; each is a process of its own."""
-    for socket in lab.state.glob("cm-*"):
-        args = ["ssh", "-F", "/dev/null", "-S", str(socket), "-O", "exit", "lab"]
-        subprocess.run(args, capture_output=True, timeout=10, check=False)
 
 
 def end_processes(lab: Settings) -> None:
@@ -61,7 +54,7 @@ def down(lab: Settings) -> bool:
     if not lab.state.exists():
         return False
     with step("removing the lab", lab.logs / "down.log") as log:
-        close_connections(lab)
+        hosts.close_connections(lab)
         end_processes(lab)
         # What a keeper had begun as it was ended has had its moment to write itself down.
         time.sleep(0.05)
