@@ -8,17 +8,18 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
+# It comes with pulumi; its stubs are not among the pinned requirements.
+import yaml  # type: ignore[import-untyped]
 
 from lab.api import Lab
 from lab.errors import LabError
-from lab.steps import ENDS_WITH_US, tail
 from planner.config import Stack
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,8 @@ PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "planner", "providers", "
 
 Config: TypeAlias = dict[str, Any]
 """A stack's configuration, as written in its file, without the prefix of its keys."""
+
+OnLine: TypeAlias = Callable[[str], None]
 
 _COUNT = re.compile(r"^ *(?:\S+ )?(\d+) (created|updated|deleted|replaced|unchanged|changed)\b")
 
@@ -113,9 +116,9 @@ class LabStack:
             # Without selecting it: which stack the user has selected is none of our business.
             self.run("stack", "init", self.name, "--no-select")
 
-    def up(self, *args: str, check: bool = True, on_line: Callable[[str], None] = print) -> Run:
+    def up(self, *args: str, check: bool = True, on_line: OnLine | None = None) -> Run:
         """Bring the hosts to the configuration."""
-        return self._on_stack("up", "--yes", "--skip-preview", *args, check=check)
+        return self._on_stack("up", "--yes", "--skip-preview", *args, check=check, on_line=on_line)
 
     def preview(self, *args: str, check: bool = True) -> Run:
         """Say what `up` would do."""
@@ -125,5 +128,60 @@ class LabStack:
         """Remove everything of the stack from the hosts."""
         return self._on_stack("destroy", "--yes", "--skip-preview", *args, check=check)
 
-    def _on_stack(self, command: str, *args: str, check: bool) -> Run:
-        return self.run(command, "--stack", self.name, "--color", "never", *args, check=check)
+    def _on_stack(
+        self, command: str, *args: str, check: bool, on_line: OnLine | None = None
+    ) -> Run:
+        words = (command, "--stack", self.name, "--color", "never", *args)
+        return self.run(*words, check=check, on_line=on_line)
+
+    def run(
+        self,
+        *args: str,
+        check: bool = True,
+        on_line: OnLine | None = None,
+        timeout: float = 600,
+    ) -> Run:
+        """Run `pulumi ARGS` to its end; `on_line` gets each line as it comes.
+
+        Raises LabError, naming the log, when it fails (unless told not to check) or is not done
+        within `timeout` seconds: it is then told to cancel, and given a minute to do so.
+        """
+        started = time.monotonic()
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        lines: list[str] = []
+        with self.log.open("a") as log:
+            log.write(f"[{time.strftime('%H:%M:%S')}] $ pulumi {' '.join(args)}\n")
+            # INT, not KILL: the CLI then finishes what it has begun and lets go of its lock.
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "INT", "--", "pulumi", *args, "--non-interactive"],
+                cwd=self.folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            limit = threading.Timer(timeout, process.send_signal, [signal.SIGINT])
+            limit.start()
+            try:
+                for line in process.stdout or ():
+                    log.write(line)
+                    lines.append(line)
+                    if on_line is not None:
+                        on_line(line.rstrip("\n"))
+                status = process.wait(timeout=60)
+            finally:
+                in_time = limit.is_alive()
+                limit.cancel()
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        run = Run(status, "".join(lines), time.monotonic() - started)
+        what = f"`pulumi {' '.join(args)}`"
+        if not in_time:
+            raise LabError(f"{what} took longer than {timeout:g} s; the log is {self.log}")
+        if check and status != 0:
+            raise LabError(
+                f"{what} ended with status {status}; its log is {self.log}\n{run.output}"
+            )
+        return run

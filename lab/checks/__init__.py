@@ -1,0 +1,15 @@
+"""Does every network of a stack come from, and go to, its own public addresses alone?
+
+    stack = lab.stacks.read("stacks/Pulumi.demo.yaml", "demo")
+    results = run(Lab.attach(), matrix(stack))
+    assert [result for result in results if not result.ok] == []
+
+matrix.py says what has to be true of a stack, as data; ask.py finds out by real requests from
+containers, hosts and the internet; table.py shows it to people.
+"""
+
+from lab.checks.ask import run
+from lab.checks.matrix import Check, Origin, Question, Result, matrix
+from lab.checks.table import table, totals
+
+__all__ = ["Check", "Origin", "Question", "Result", "matrix", "run", "table", "totals"]

@@ -1,0 +1,188 @@
+"""Asks the questions of a matrix by real requests, and compares the answers."""
+
+import base64
+import json
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab.api import Lab
+from lab.checks.matrix import NOTHING, Check, Origin, Question, Result
+from lab.errors import LabError
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6
+
+AT_A_TIME = 8
+"""Requests that one place makes at a time: each has whoami ask two echoes, within 2 s."""
+
+PATIENCE = 15.0
+"""Seconds in which a load balancer has to have noticed a container that has just started."""
+
+# curl(1), EXIT CODES.
+_COULD_NOT_CONNECT, _TIMED_OUT = 7, 28
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How curl or ping ended, and all that it said."""
+
+    status: int
+    text: str
+
+
+def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
+    """Find out about every check, in their order.
+
+    A request that nobody answers yet is repeated for a while; one with a wrong answer is not.
+    """
+    answers = ask(lab, {check.question for check in checks})
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        results = [Result(check, _seen(check, answers[check.question])) for check in checks]
+        again = {
+            result.check.question
+            for result in results
+            if result.check.expected != NOTHING and _unanswered(answers[result.check.question])
+        }
+        if not again:
+            break
+        time.sleep(0.5)
+        answers |= ask(lab, again)
+    return [Result(check, _seen(check, answers[check.question])) for check in checks]
+
+
+def ask(lab: Lab, questions: Iterable[Question]) -> dict[Question, Answer]:
+    """Ask each question once; what different hosts and the internet ask, they ask at one time."""
+    groups: dict[str, list[Question]] = {}
+    strangers: dict[str, list[Question]] = {}
+    for question in questions:
+        groups_of = strangers if question.origin.stranger else groups
+        groups_of.setdefault(question.origin.host, []).append(question)
+    with ThreadPoolExecutor(max_workers=len(groups) + 1) as pool:
+        of_strangers = pool.submit(_ask_as_strangers, lab, strangers)
+        parts = list(pool.map(lambda item: _ask_from(lab, *item), groups.items()))
+    parts += of_strangers.result()
+    return {question: answer for part in parts for question, answer in part.items()}
+
+
+def _ask_as_strangers(
+    lab: Lab, questions: Mapping[str, Sequence[Question]]
+) -> list[dict[Question, Answer]]:
+    parts = []
+    # One after the other: hosts may have the same private subnets, and the internet has one table.
+    for host, asked in questions.items():
+        with _routes(lab, host, [question.address for question in asked]):
+            parts.append(_ask_from(lab, "", asked))
+    return parts
+
+
+def _unanswered(answer: Answer) -> bool:
+    return answer.status != 0 or answer.text == "404 page not found"
+
+
+def _seen(check: Check, answer: Answer) -> str:
+    if answer.status != 0:
+        if "refused" in answer.text:
+            return "connection refused"
+        if answer.status in (_COULD_NOT_CONNECT, _TIMED_OUT) or check.question.ping:
+            return NOTHING
+        return f"curl's status {answer.status}: {answer.text}"
+    if check.question.ping:
+        return "an answer"
+    if not check.field:
+        return answer.text
+    try:
+        found = json.loads(answer.text)
+    except ValueError:
+        return answer.text
+    return str(found.get(check.field)) if isinstance(found, dict) else answer.text
+
+
+def _ask_from(lab: Lab, host: str, questions: Sequence[Question]) -> dict[Question, Answer]:
+    script = shell_script(questions)
+    if host:
+        said = lab.host(host).run("bash -s", stdin=script, timeout=120).stdout
+    else:
+        said = lab.internet.run(["bash", "-s"], stdin=script, timeout=120).stdout
+    answers = dict(_answers(said, questions))
+    if len(answers) != len(questions):
+        raise LabError(f"{host or 'the internet'} answers {len(answers)} of {len(questions)}")
+    return answers
+
+
+def _answers(said: str, questions: Sequence[Question]) -> Iterator[tuple[Question, Answer]]:
+    for line in said.splitlines():
+        number, status, encoded = line.split(" ")
+        text = base64.b64decode(encoded).decode(errors="replace").strip()
+        yield questions[int(number)], Answer(int(status), text)
+
+
+def shell_script(questions: Sequence[Question]) -> str:
+    """Return the bash program that asks `questions`; it prints "number status base64" for each."""
+    names = sorted({question.origin.container for question in questions} - {""})
+    pids = {name: f"pid{number}" for number, name in enumerate(names)}
+    lines = ["set -u", "work=$(mktemp -d)", "trap 'rm -rf \"$work\"' EXIT"]
+    lines += [
+        f"{pids[name]}=$(docker inspect -f '{{{{.State.Pid}}}}' {shlex.quote(name)}) || exit 1"
+        for name in names
+    ]
+    lines.append(
+        'ask() { number=$1; shift; said=$("$@" 2>&1);'
+        ' printf \'%s %s %s\\n\' "$number" $? "$(printf %s "$said" | base64 -w0)"'
+        ' >"$work/$number"; }'
+    )
+    asked = list(enumerate(questions))
+    patient = [_command(number, question, pids) for number, question in asked if question.refused]
+    quick = [_command(number, question, pids) for number, question in asked if not question.refused]
+    # Those that hope for no answer only wait, so they can all wait at a time.
+    lines.append(_together(patient) + " &")
+    lines += [_together(quick[at : at + AT_A_TIME]) for at in range(0, len(quick), AT_A_TIME)]
+    lines += ["wait", 'cat "$work"/*']
+    return "\n".join(lines) + "\n"
+
+
+def _together(commands: Sequence[str]) -> str:
+    return "( " + " ".join(f"{command} &" for command in commands) + " wait )"
+
+
+def _command(number: int, question: Question, pids: Mapping[str, str]) -> str:
+    seconds = 1 if question.refused else 5
+    if question.ping:
+        words = ["ping", "-n", "-c", "1", "-W", str(seconds), question.address]
+    else:
+        # A real client's request: no proxy, no look-up, and the body whatever the status.
+        words = ["curl", "-sS", "-g", "--noproxy", "*", "-m", str(seconds)]
+        if question.refused:
+            # Its last word is the same for "refused", which is an answer, and "no route".
+            words.append("-v")
+        if question.origin == Origin() or question.origin.stranger:
+            words += ["--interface", _client(question)]
+        if question.domain:
+            words += ["-H", f"Host: {question.domain}"]
+        words.append(question.url)
+    command = shlex.join(words)
+    if question.origin.container:
+        # The container's own network, and curl from the host: an image may have no program at all.
+        command = f'nsenter --target "${pids[question.origin.container]}" --net -- {command}'
+    return f"ask {number} {command}"
+
+
+def _client(question: Question) -> str:
+    return CLIENT_IPV4 if question.family == 4 else CLIENT_IPV6
+
+
+@contextmanager
+def _routes(lab: Lab, host: str, addresses: Sequence[str]) -> Iterator[None]:
+    """Give the internet's router routes to private addresses through a host's wan."""
+    edge = lab.host(host)
+    routes = [
+        f"{address} via {edge.wan_ipv6 if ':' in address else edge.wan_ipv4}"
+        for address in sorted(set(addresses))
+    ]
+    lab.internet.run(["ip", "-batch", "-"], stdin="".join(f"route replace {r}\n" for r in routes))
+    try:
+        yield
+    finally:
+        lab.internet.run(["ip", "-batch", "-"], stdin="".join(f"route del {r}\n" for r in routes))

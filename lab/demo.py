@@ -1,0 +1,92 @@
+"""The demo: the lab, the stack `demo` on it by the real `pulumi up`, and a look from all sides.
+
+python -m lab.demo
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from rich.console import Console
+from rich.markup import escape
+
+from lab.api import Lab
+from lab.checks import matrix, run, table, totals
+from lab.errors import LabError
+from lab.settings import DEFAULT_HOSTS
+from lab.stacks import LabStack, Run, parsed, read
+from lab.steps import console as progress
+
+STACK = "demo"
+
+# " +  docker:index:Network edge-1-web created (0.51s)", for every step that has come to its end.
+_STEP = re.compile(
+    r"^ *(\S+) +(\S+) (\S+) (created|updated|deleted|replaced|created replacement|deleted original)"
+    r" \((\S+)\)"
+)
+_FAILED = re.compile(r"^ *(?:\S+ +)?(\S+:\S+) (\S+) +\*\*.*failed\*\*")
+
+
+def short(line: str) -> str | None:
+    """One line of the CLI as people want to see it go by; None for those that say nothing new."""
+    if found := _STEP.match(line):
+        sign, kind, name, done, seconds = found.groups()
+        return f"  {sign:<2} {_last(kind):<16} {name:<28} {done} [dim]({seconds})[/]"
+    if found := _FAILED.match(line):
+        return f"  [red]!! {_last(found[1]):<16} {found[2]:<28} failed[/]"
+    return None
+
+
+def _last(kind: str) -> str:
+    return re.split(r"[:/]", kind)[-1]
+
+
+def _say(line: str) -> None:
+    if text := short(line):
+        progress.print(text)
+
+
+def _summary(done: Run) -> str:
+    changed = {what: number for what, number in done.counts.items() if what != "unchanged"}
+    unchanged = done.counts.get("unchanged", 0)
+    if not changed:
+        return f"nothing to change: {unchanged} resources unchanged"
+    parts = ", ".join(f"{number} {what}" for what, number in changed.items())
+    return f"{parts}, {unchanged} unchanged, in {done.seconds:.0f} s"
+
+
+def main() -> int:
+    """Run the demo; 1 when anything is not as it has to be."""
+    out = Console(highlight=False)
+    lab = Lab.up(DEFAULT_HOSTS)
+    stack = LabStack(lab, STACK)
+    stack.init()
+    progress.print(f"· pulumi up --stack {STACK} (its log: {stack.log})")
+    done = stack.up(check=False, on_line=_say)
+    if done.status != 0:
+        _, _, diagnostics = done.output.partition("Diagnostics:\n")
+        out.print(escape(diagnostics or done.output), style="red")
+        out.print(f"pulumi up failed; its log is {stack.log}")
+        return 1
+    out.print(f"pulumi up: {_summary(done)}")
+    with progress.status("asking from containers, hosts and the internet …"):
+        results = run(lab, matrix(parsed(read(stack.file), STACK)))
+    out.print(table(results))
+    for result in results:
+        if not result.ok:
+            out.print(f"[red]✗[/] {escape(str(result))}")
+    good = all(result.ok for result in results)
+    out.print(f"[{'green' if good else 'red'}]{totals(results)}[/]")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LabError as error:
+        progress.print(f"[red]error:[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        progress.print("interrupted; `make demo` again goes on from here")
+        sys.exit(130)
