@@ -107,8 +107,48 @@ def changes(schema: Schema, state: Properties, news: Properties) -> dict[str, Ch
             if not spec.computed and not spec.empty_is_unchanged and not same(spec, old, None):
                 found[key] = Change.DELETE
         elif not same(spec, old, new):
-            found[key] = Change.ADD if canonical(spec, old) is None else Change.UPDATE
+            found[key] = Change.ADD if old is None else Change.UPDATE
     return found
+
+
+def details(spec: Field, key: str, old: Plain, new: Plain) -> dict[str, Change]:
+    """One changed input as the paths at which it changed, so that a preview shows only these."""
+    if isinstance(old, dict) and isinstance(new, dict) and spec.kind is Kind.MAP:
+        found = {
+            f"{key}[{json.dumps(name)}]": _change(old.get(name), new.get(name))
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        }
+    elif isinstance(old, list) and isinstance(new, list) and spec.item is not None:
+        gone, come = dict(enumerate(old)), dict(enumerate(new))
+        if spec.kind is Kind.SET:
+            gone, come = _unmatched(spec.item, old, new), _unmatched(spec.item, new, old)
+        elif len(old) != len(new):
+            return {key: Change.UPDATE}
+        found = {
+            f"{key}[{at}]": _change(gone.get(at), come.get(at))
+            for at in sorted(gone.keys() | come.keys())
+            if not same(spec.item, gone.get(at), come.get(at))
+        }
+    else:
+        found = {}
+    return found or {key: _change(old, new)}
+
+
+def _change(old: Plain, new: Plain) -> Change:
+    if old is None:
+        return Change.ADD
+    return Change.DELETE if new is None else Change.UPDATE
+
+
+def _unmatched(item: Field, these: list[Plain], those: list[Plain]) -> dict[int, Plain]:
+    """Those of `these` that have no equal among `those`, by their place."""
+    known = {json.dumps(canonical(item, value), sort_keys=True) for value in those}
+    return {
+        at: value
+        for at, value in enumerate(these)
+        if json.dumps(canonical(item, value), sort_keys=True) not in known
+    }
 
 
 def deleted_first(schema: Schema, news: Properties) -> bool:

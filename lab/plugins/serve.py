@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import inspect
 import os
 import signal
@@ -88,9 +89,13 @@ async def _run(provider: Provider, version: str, arguments: list[str], engine: s
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
+    # The CLI says Cancel and then SIGINT; it kills a plugin that is still there a while later.
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
     parent = os.getppid()
-    while os.getppid() == parent:
-        await asyncio.sleep(_ORPHAN_CHECK_SECONDS)
+    while os.getppid() == parent and not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), _ORPHAN_CHECK_SECONDS)
     await server.stop(grace=None)
 
 
@@ -102,9 +107,6 @@ def serve(
     parser = argparse.ArgumentParser(description="Pulumi resource plugin, the lab's stand-in")
     parser.add_argument("engine", nargs="?", default="", help="address of the engine")
     known, _ = parser.parse_known_args(given)
-    # The CLI says Cancel and then ends its plugins itself; a Ctrl-C meant for it must not cut a
-    # create in two.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asyncio.run(_run(make(EngineLog(known.engine)), version, given, known.engine))
     # Threads that still wait for a host would keep the process alive; nothing is left to save.
     os._exit(0)

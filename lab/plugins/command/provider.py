@@ -15,7 +15,7 @@ from lab.plugins.command import copy
 from lab.plugins.command.run import LONGEST_SECONDS, Job, run_local, run_remote
 from lab.plugins.command.schemas import COPY, LOCAL, REMOTE
 from lab.plugins.command.ssh import Connection, Connections
-from lab.plugins.schema import DEFAULTS_KEY, Change, Schema, changes, checked
+from lab.plugins.schema import DEFAULTS_KEY, Change, Schema, changes, checked, details
 from lab.plugins.serve import EngineLog
 from lab.plugins.values import (
     UNKNOWN,
@@ -78,11 +78,14 @@ class CommandProvider(sdk.Provider):
                 found["source"] = Change.UPDATE
         kinds = sdk.PropertyDiffKind
         detailed = {
-            key: sdk.PropertyDiff(
+            path: sdk.PropertyDiff(
                 kinds[f"{change.name}_REPLACE" if schema.fields[key].replace else change.name],
-                input_diff=change is not Change.DELETE,
+                input_diff=False,
             )
-            for key, change in found.items()
+            for key in found
+            for path, change in details(
+                schema.fields[key], key, state.get(key), news.get(key)
+            ).items()
         }
         return sdk.DiffResponse(
             changes=bool(found),
@@ -161,6 +164,7 @@ class CommandProvider(sdk.Provider):
                 stdin=text(inputs, "stdin"),
                 shown=frozenset(name for name in _STREAMS if name in shown.lower()),
                 say=lambda line: self._log.status(urn, line),
+                cancelled=self._cancelled,
                 seconds=seconds or LONGEST_SECONDS,
                 secret=hidden,
             )

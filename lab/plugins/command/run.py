@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,8 @@ from lab.plugins.command.ssh import Connection, Connections
 from lab.plugins.values import PluginError
 
 _CHUNK_BYTES = 65536
+_POLL_SECONDS = 0.05
+_DRAIN_SECONDS = 2.0
 # The real plugin waits for ever; a lab that hangs for ever helps nobody.
 LONGEST_SECONDS = 3600.0
 _REFUSED_ENVIRONMENT = (
@@ -36,8 +40,14 @@ class Job:
     shown: frozenset[str]
     """The streams ("stdout", "stderr") whose lines the user sees while the command runs."""
     say: Callable[[str], None]
+    cancelled: threading.Event
     seconds: float = LONGEST_SECONDS
     secret: bool = False
+
+    @property
+    def name(self) -> str:
+        """The command as messages show it."""
+        return "[secret]" if self.secret else repr(self.command)
 
 
 @dataclass
@@ -60,9 +70,8 @@ class _Output:
     def result(self, status: int) -> tuple[str, str]:
         """What the plugin keeps: both outputs, each without its last newline."""
         if status != 0:
-            command = "[secret]" if self.job.secret else self.job.command
             raise PluginError(
-                f"Process exited with status {status}: running {command!r}:\n"
+                f"Process exited with status {status}: running {self.job.name}:\n"
                 f"{self.whole.getvalue().decode(errors='replace')}"
             )
         out, err = (
@@ -162,16 +171,32 @@ def run_local(job: Job, interpreter: Sequence[str], folder: str) -> tuple[str, s
             env={**os.environ, **job.environment, **job.previous},
         )
     except OSError as error:
-        raise PluginError(f"cannot run {job.command!r} here: {error}") from error
+        raise PluginError(f"cannot run {job.name} here: {error}") from error
     output = _Output(job)
-    try:
-        out, err = process.communicate(job.stdin.encode(), timeout=job.seconds)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        process.communicate()
-        raise PluginError(
-            f"{job.command!r} ran for over {job.seconds:.0f} s and was ended"
-        ) from error
-    output.add("stdout", out)
-    output.add("stderr", err)
+    ends = {"stdout": process.stdout, "stderr": process.stderr}
+    threads = [
+        threading.Thread(target=_drain, args=(end.read1, stream, output), daemon=True)
+        for stream, end in ends.items()
+        if isinstance(end, io.BufferedReader)
+    ]
+    threads.append(threading.Thread(target=_feed_pipe, args=(process, job.stdin), daemon=True))
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + job.seconds
+    while process.poll() is None:
+        if job.cancelled.wait(_POLL_SECONDS) or time.monotonic() > end:
+            process.kill()
+            process.wait()
+            why = "was cancelled" if job.cancelled.is_set() else f"ran for {job.seconds:.0f} s"
+            raise PluginError(f"{job.name} {why} and was ended; it may have run in part")
+    for thread in threads:
+        # A grandchild may hold the pipes open for longer than the command lives.
+        thread.join(_DRAIN_SECONDS)
     return output.result(process.returncode)
+
+
+def _feed_pipe(process: subprocess.Popen[bytes], text: str) -> None:
+    if process.stdin is not None:
+        # The command may end without reading all of it, which is its own affair.
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(text.encode())

@@ -21,6 +21,7 @@ from lab.plugins.schema import (
     changes,
     checked,
     deleted_first,
+    details,
     inputs_after_read,
     planned,
 )
@@ -98,10 +99,12 @@ class DockerProvider(sdk.Provider):
         found = changes(schema, state, news)
         replaces = [key for key in found if schema.fields[key].replace]
         detailed = {
-            key: sdk.PropertyDiff(
-                _KINDS[change][schema.fields[key].replace], input_diff=change is not Change.DELETE
-            )
-            for key, change in found.items()
+            # Compared with the state and not with the old inputs: what drifted is in the former.
+            path: sdk.PropertyDiff(_KINDS[change][schema.fields[key].replace], input_diff=False)
+            for key in found
+            for path, change in details(
+                schema.fields[key], key, state.get(key), news.get(key)
+            ).items()
         }
         return sdk.DiffResponse(
             changes=bool(found),
