@@ -25,14 +25,16 @@ def egress_check(
     (pulumi-command's remote.Command knows the agent alone). The expected addresses are its
     input: where they change it runs again, and the preview shows them.
     """
-    run = f"docker run --rm -i --network {{}} {shlex.quote(check.image)} check"
+    run = ["docker", "run", "--rm", "-i"]
     if ssh.user != "root":
-        run = f"sudo -n {run}"
+        run = ["sudo", "-n", *run]
+    for key, value in check.environment.items():
+        run += ["-e", f"{key}={value}"]
     return local.Command(
         name,
         interpreter=["ssh", *ssh_options(ssh), "-p", str(ssh.port), f"{ssh.user}@{ssh.address}"],
         create=pulumi.Output.from_input(network).apply(
-            lambda found: run.format(shlex.quote(found))
+            lambda found: shlex.join([*run, "--network", found, check.image, "check"])
         ),
         stdin=check.expected,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),

@@ -23,7 +23,7 @@ from planner.config import Network
 TABLE = "inet wanbound"
 
 
-def guard_lines(network: Network, wan: str) -> dict[str, str]:
+def guard_lines(network: Network) -> dict[str, str]:
     """Return the guard's lines for `network`, a map from role to nft command."""
     bridge = network.bridge
     families = [family for family in (network.ipv4, network.ipv6) if family is not None]
@@ -47,15 +47,17 @@ def guard_lines(network: Network, wan: str) -> dict[str, str]:
             ),
         }
         if network.manage_addresses:
-            # The host's own connections may use the address, and answers to it do not count: only
-            # what is forwarded for somebody else is stopped. An address that is the host's own is
-            # also what Docker's plain networks are masqueraded with: there it would stop those.
+            # The host's own connections may use the address: only what is forwarded for somebody
+            # else is stopped (the table asks for connections that begin with it, not for answers).
+            # An address that is the host's own is also what Docker's plain networks are
+            # masqueraded with: there it would stop those.
             lines |= {
                 f"public {name}": _element(f"public-{name}", str(public), f"public-{bridge}"),
-                f"exclusive {name}": _rule(
-                    f"public-{bridge}",
-                    f'oifname "{wan}" ct direction original ct original {ip} saddr != {subnet}'
-                    f" ct original {ip} saddr != {public} counter drop",
+                f"by host {name}": _rule(
+                    f"public-{bridge}", f"ct original {ip} saddr {public} accept"
+                ),
+                f"by others {name}": _rule(
+                    f"public-{bridge}", f"ct original {ip} saddr != {subnet} counter drop"
                 ),
             }
     for version, missing in ((4, network.ipv4 is None), (6, network.ipv6 is None)):
@@ -63,7 +65,7 @@ def guard_lines(network: Network, wan: str) -> dict[str, str]:
             lines[f"no ipv{version}"] = _rule(
                 f"from-{bridge}", f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
             )
-    # Behind the accepts for the public addresses: lines are loaded in the order of their roles.
+    # Behind the accepts ("ingress"): lines are loaded in the order of their roles' names.
     lines["strangers"] = _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop')
     return lines
 

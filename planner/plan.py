@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, ip_address
+from ipaddress import ip_address
 from typing import Literal
 
 from planner import addresses
@@ -87,6 +87,7 @@ class EgressCheck:
     """The check from inside a network: `image` runs ``check`` with `expected` on its input."""
 
     image: str
+    environment: Mapping[str, str]
     expected: str
 
 
@@ -117,7 +118,6 @@ def plan(stack: Stack) -> tuple[HostPlan, ...]:
 
 
 def _host_plan(stack: Stack, host: Host) -> HostPlan:
-    inner = _inner_subnets(stack, host)
     return HostPlan(
         name=host.name,
         ssh=host.ssh,
@@ -126,30 +126,13 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
                 name=network.name,
                 bridge=network.bridge,
                 rules=_rules(network, host),
-                docker=_docker_network(network, inner.get(network.name)),
+                docker=_docker_network(network),
                 containers=_containers(stack, network),
                 check=_check(stack, network) if stack.verify else None,
             )
             for network in host.networks
         ),
     )
-
-
-def _inner_subnets(stack: Stack, host: Host) -> dict[str, IPv4Network]:
-    """Return an IPv4 subnet for every network without public IPv4.
-
-    Docker gives each bridge network IPv4 whether asked for or not (up to 28). It must be known
-    here, or a refresh would report a subnet that nobody declared; the guard lets none of it out.
-    """
-    taken = [n.ipv4.subnet for n in host.networks if n.ipv4 is not None]
-    found: dict[str, IPv4Network] = {}
-    for network in host.networks:
-        if network.ipv4 is None:
-            known = (subnet for subnet in taken if isinstance(subnet, IPv4Network))
-            subnet = addresses.ipv4_subnet(stack.ipv4_pool, host.name, network.name, known)
-            taken.append(subnet)
-            found[network.name] = subnet
-    return found
 
 
 def _rules(network: Network, host: Host) -> Rules:
@@ -165,7 +148,7 @@ def _rules(network: Network, host: Host) -> Rules:
         forward_ipv4=v4.forward,
         nat_ipv6=v6.nat,
         forward_ipv6=v6.forward,
-        guard=guard_lines(network, wan) if host.guard else {},
+        guard=guard_lines(network) if host.guard else {},
     )
 
 
@@ -179,14 +162,14 @@ def _addresses(network: Network, wan: str) -> dict[str, str]:
     return lines
 
 
-def _docker_network(network: Network, inner: IPv4Network | None) -> DockerNetwork:
+def _docker_network(network: Network) -> DockerNetwork:
     options = {
         f"{_OPTION}.bridge.name": network.bridge,
         f"{_OPTION}.bridge.enable_ip_masquerade": "false",
         f"{_OPTION}.container_iface_prefix": f"v{network.bridge}"[:_IFACE_PREFIX_MAX],
     }
     ipam = []
-    if inner is not None:
+    if (inner := network.inner_ipv4) is not None:
         ipam.append(Ipam(str(inner), str(addresses.gateway(inner))))
     for family in network.families:
         ipam.append(Ipam(str(family.subnet), str(family.gateway)))
@@ -252,7 +235,7 @@ def _whoami(stack: Stack, network: Network, whoami: Whoami) -> ContainerPlan:
             f"traefik.http.routers.{name}.entrypoints": "web",
             f"traefik.http.services.{name}.loadbalancer.server.port": "80",
         },
-        environment=_echoes(stack, network, "ECHO_IPV{version}"),
+        environment=_echoes(stack, network),
         volumes=(),
         ipv4=None,
         ipv6=None,
@@ -287,17 +270,19 @@ def _traefik_command(network: str) -> tuple[str, ...]:
 
 
 def _check(stack: Stack, network: Network) -> EgressCheck:
-    lines = [f"ipv{family.version} {family.public}" for family in network.families]
-    lines += [f"{name} {url}" for name, url in _echoes(stack, network, "echo-ipv{version}").items()]
-    return EgressCheck(image=stack.images.whoami, expected="".join(f"{line}\n" for line in lines))
+    return EgressCheck(
+        image=stack.images.whoami,
+        environment=_echoes(stack, network),
+        expected="".join(f"ipv{family.version} {family.public}\n" for family in network.families),
+    )
 
 
-def _echoes(stack: Stack, network: Network, name: str) -> dict[str, str]:
-    """Return the echo of each family of the network, under `name` with the version filled in."""
+def _echoes(stack: Stack, network: Network) -> dict[str, str]:
+    """Return what tells the whoami image whom to ask, for each family of the network."""
     if stack.echo is None:
         return {}
     urls = {family.version: stack.echo.url(family.version) for family in network.families}
-    return {name.format(version=version): url for version, url in urls.items() if url is not None}
+    return {f"ECHO_IPV{version}": url for version, url in urls.items() if url is not None}
 
 
 def _text(address: Address | None) -> str | None:

@@ -39,7 +39,7 @@ class HostNatProvider(ResourceProvider):
         what depends on its bridge (network, containers) is deleted before it, so that nothing is
         left that could send past the old rules.
         """
-        changed = [name for name in _PROPERTIES if _olds.get(name) != _news.get(name)]
+        changed = any(_olds.get(name) != _news.get(name) for name in _PROPERTIES)
         replaces = []
         if _olds.get("network") != _news.get("network"):
             replaces.append("network")
@@ -47,7 +47,11 @@ class HostNatProvider(ResourceProvider):
             replaces.append("bridge")
         if _olds.get("host", {}).get("name") != _news.get("host", {}).get("name"):
             replaces.append("host")
-        return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+        # None where there are changes: then the engine compares the inputs itself, path by path,
+        # and a preview shows the lines that change. After True it prints all the others with them.
+        return DiffResult(
+            changes=None if changed else False, replaces=replaces, delete_before_replace=True
+        )
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Bring the host to the properties; what is there already is adopted. Raises HostError."""

@@ -25,8 +25,8 @@ _GUARD_BASE = frozenset(
         "postrouting ip saddr vmap @subnet-ipv4",
         "postrouting ct original ip6 saddr vmap @subnet-ipv6",
         "postrouting ip6 saddr vmap @subnet-ipv6",
-        "postrouting ip saddr vmap @public-ipv4",
-        "postrouting ip6 saddr vmap @public-ipv6",
+        "postrouting ct direction original ip saddr vmap @public-ipv4",
+        "postrouting ct direction original ip6 saddr vmap @public-ipv6",
     )
 )
 """The lines of the table that belong to no network (guard_file in providers/wanbound.sh)."""

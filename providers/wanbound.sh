@@ -217,7 +217,7 @@ compose() { # compose FOLDER WHOLE [ARGUMENT OF AWK]…
             print "ct original ip" (i == 6 ? "6" : "") " saddr vmap @subnet-ipv" i >file
             print "ip" (i == 6 ? "6" : "") " saddr vmap @subnet-ipv" i >file
         }
-        print "ip saddr vmap @public-ipv4\nip6 saddr vmap @public-ipv6\n}\n}" >file
+        print "ct direction original ip saddr vmap @public-ipv4\nct direction original ip6 saddr vmap @public-ipv6\n}\n}" >file
         for (i = 1; i <= k; i++) print rules[i] >file
         return k
     }

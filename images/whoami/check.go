@@ -28,7 +28,8 @@ type Expectation struct {
 
 // ParseExpectations reads check's input, IPv4 first in the result. Blank lines and lines that
 // start with # are skipped. An echo without an address is fine: the family is not declared.
-func ParseExpectations(input io.Reader) ([]Expectation, error) {
+// Where there is no echo line for a family, the one in known is asked.
+func ParseExpectations(input io.Reader, known map[Family]string) ([]Expectation, error) {
 	addresses := map[Family]netip.Addr{}
 	echoes := map[Family]string{}
 	lines := bufio.NewScanner(input)
@@ -80,7 +81,10 @@ func ParseExpectations(input io.Reader) ([]Expectation, error) {
 			continue
 		}
 		if echoes[family] == "" {
-			return nil, fmt.Errorf("%s is expected, but no echo-%s says where to ask", family, family)
+			echoes[family] = known[family]
+		}
+		if echoes[family] == "" {
+			return nil, fmt.Errorf("%s is expected, but neither an echo-%s line nor ECHO_%s says where to ask", family, family, strings.ToUpper(string(family)))
 		}
 		wanted = append(wanted, Expectation{family, addr, echoes[family]})
 	}

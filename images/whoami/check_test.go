@@ -27,7 +27,7 @@ echo-ipv6 http://[2001:db8:ffff::1]/
 ipv6 2001:db8::0020
   echo-ipv4   https://echo.example/api?x=1
 ipv4 203.0.113.20
-`))
+`), map[Family]string{IPv4: "http://other.example/"})
 	want := []Expectation{
 		{IPv4, addr("203.0.113.20"), "https://echo.example/api?x=1"},
 		{IPv6, addr("2001:db8::20"), "http://[2001:db8:ffff::1]/"},
@@ -41,7 +41,7 @@ func TestBadInputIsRefusedWithItsLine(t *testing.T) {
 	for input, want := range map[string]string{
 		"":                                    "nothing is expected",
 		"echo-ipv4 http://198.51.100.1/":      "nothing is expected",
-		"ipv4 203.0.113.20":                   "no echo-ipv4 says where to ask",
+		"ipv4 203.0.113.20":                   "neither an echo-ipv4 line nor ECHO_IPV4 says where to ask",
 		"\nipv5 203.0.113.20":                 `line 2: "ipv5" is none of`,
 		"ipv4":                                `line 1: "ipv4" is not a word and a value`,
 		"ipv4 203.0.113.20 x":                 "line 1:",

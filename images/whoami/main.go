@@ -18,7 +18,8 @@ const usage = `usage: whoami [serve | egress | check]
   serve    answer HTTP on $LISTEN (default :80) with x-forwarded-for and the own egress addresses
   egress   [-timeout 5s]  ask $ECHO_IPV4 and $ECHO_IPV6 once and print the answer as JSON
   check    [-timeout 15s]  read the expected addresses and the echoes from standard input:
-               ipv4 ADDR | ipv6 ADDR | echo-ipv4 URL | echo-ipv6 URL   (one a line)
+               ipv4 ADDR | ipv6 ADDR | echo-ipv4 URL | echo-ipv6 URL   (one a line);
+               without an echo line it asks $ECHO_IPV4 and $ECHO_IPV6
            exit 1 when the network leaves with another address, or does not get out at all
 `
 
@@ -97,7 +98,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 		if !parse() {
 			return exitUsage
 		}
-		wanted, err := ParseExpectations(stdin)
+		wanted, err := ParseExpectations(stdin, echoes)
 		if err != nil {
 			fmt.Fprintf(stderr, "whoami check: %v\n", err)
 			return exitUsage

@@ -130,12 +130,18 @@ class Family(Model):
 
 
 class Network(Model):
-    """One isolated network: its public addresses, its subnets and what runs in it."""
+    """One isolated network: its public addresses, its subnets and what runs in it.
+
+    `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that:
+    Docker gives each bridge network IPv4 whether asked for or not (up to 28), and a subnet that
+    nobody named would be another one each time.
+    """
 
     name: str
     bridge: str
     ipv4: Family | None
     ipv6: Family | None
+    inner_ipv4: IPv4Network | None
     allow_public_subnet: bool
     manage_addresses: bool
     load_balancer: LoadBalancer | None

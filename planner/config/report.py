@@ -77,6 +77,6 @@ class Report:
             elif isinstance(part, int) and isinstance(here, list | tuple) and part < len(here):
                 here = here[part]
                 name = here.get("name") if kind and isinstance(here, Mapping) else None
-                if isinstance(name, str):
+                if isinstance(name, str) and name.isprintable():
                     places.append(f"{kind} {name if _PLAIN_KEY.fullmatch(name) else show(name)}")
         return ", ".join(places)

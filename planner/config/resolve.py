@@ -61,12 +61,15 @@ def families(draft: StackDraft, report: Report) -> None:
                     if _permitted(network, subnet, report):
                         _give(network, version, subnet)
                 elif version == 4:
-                    _from_pool(host, network, pool, taken, report)
+                    if (found := _from_pool(host, network, pool, taken, report)) is not None:
+                        _give(network, 4, found)
                 elif draft.spec is not None and draft.spec.seed is not None and host.spec:
                     subnet = ula_subnet(draft.spec.seed, host.spec.name, network.spec.name)
                     _give(network, 6, subnet)
                 else:
                     seedless.append(network)
+            if network.versions == (6,):
+                network.inner_ipv4 = _from_pool(host, network, pool, taken, report)
     if seedless and draft.spec is not None and draft.spec.seed is None:
         first = seedless[0].spec.name
         what = f"is missing, and network {first} has public_ipv6 but no subnet_ipv6"
@@ -139,19 +142,25 @@ def _from_pool(
     pool: IPv4Network,
     taken: list[IPv4Network],
     report: Report,
-) -> None:
+) -> IPv4Network | None:
+    """Return the next free /24 of the pool for `network`; where there is none, report it."""
     if host.spec is None:
-        return
+        return None
     try:
         subnet = ipv4_subnet(pool, host.spec.name, network.spec.name, taken)
     except PoolExhaustedError:
         what = f"is missing, and wanbound:ipv4_pool ({pool}) has no free /24 for this host any more"
         why = "Networks without subnet_ipv4 take a /24 of the pool each."
         remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
+        if network.public(4) is None:
+            why = (
+                "Docker gives each network IPv4 inside, and without public_ipv4 it is one of those."
+            )
+            remedy = "write a larger wanbound:ipv4_pool"
         report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
-        return
+        return None
     taken.append(subnet)
-    _give(network, 4, subnet)
+    return subnet
 
 
 def _give(network: NetworkDraft, version: Version, subnet: Subnet) -> None:
@@ -207,6 +216,7 @@ def _network(draft: NetworkDraft, images: Images) -> Network:
         bridge=draft.bridge,
         ipv4=draft.families.get(4),
         ipv6=draft.families.get(6),
+        inner_ipv4=draft.inner_ipv4,
         allow_public_subnet=spec.allow_public_subnet,
         manage_addresses=spec.manage_addresses,
         load_balancer=balancer,

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -28,6 +29,7 @@ class NetworkDraft:
     loc: Loc
     spec: NetworkSpec
     families: dict[Version, Family] = field(default_factory=dict)
+    inner_ipv4: IPv4Network | None = None
 
     def public(self, version: Version) -> Address | None:
         """Return the public address of that family, None where the network lacks it."""
