@@ -1,0 +1,117 @@
+"""The golden files: a stack's configuration, and the whole plan that has to come of it.
+
+A case is two files in golden/: NAME.yaml, the keys after `wanbound:`, and NAME.rules, everything
+that `plan` returns for it. To add one, copy a pair; then, and after a wanted change of the rules,
+
+    python -m tests.planner.golden
+
+writes all .rules files anew. Read the difference before it is committed: it is what will happen
+on every host.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+from pydantic import BaseModel
+
+from planner.config import Stack
+from planner.plan import HostPlan, plan
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def cases() -> list[str]:
+    """Return the names of all cases; a .rules file without its .yaml is one, too."""
+    return sorted({path.stem for path in FOLDER.iterdir() if path.suffix in (".yaml", ".rules")})
+
+
+def config(name: str) -> dict[str, Any]:
+    """Return the configuration of a case, as YAML gives it."""
+    found = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    if not isinstance(found, dict):
+        raise TypeError(f"{name}.yaml is no mapping")
+    return found
+
+
+def planned(name: str) -> str:
+    """Return the text that a case's plan has now."""
+    return text(plan(Stack.parse(config(name), name)))
+
+
+def expected(name: str) -> str:
+    """Return the text that a case's plan has to have."""
+    return (FOLDER / f"{name}.rules").read_text()
+
+
+def text(hosts: tuple[HostPlan, ...]) -> str:
+    """Return plans as text; whatever field they have is in it."""
+    blocks = ("\n".join(_block(f"host {host.name}", _data(host))) for host in hosts)
+    return "\n\n".join(blocks) + "\n"
+
+
+def _data(value: object) -> object:
+    """Return `value` with every model in it as a mapping."""
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    elif is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _data(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_data(part) for part in value]
+    return value
+
+
+def _block(title: str, value: object) -> Iterator[str]:
+    """Yield the title with the value behind it, or the value's parts on lines below."""
+    if isinstance(value, str) and "\n" in value:
+        value = value.splitlines()
+    if value and isinstance(value, dict | list):
+        yield title.rstrip()
+        parts = _entries(value) if isinstance(value, dict) else _items(value)
+        yield from (f"  {line}".rstrip() for line in parts)
+    else:
+        yield f"{title} {_word(value)}"
+
+
+def _entries(mapping: Mapping[str, object]) -> Iterator[str]:
+    width = max(len(key) for key in mapping) + 1
+    for key, part in mapping.items():
+        yield from _block(f"{key:{width}}", part)
+
+
+def _items(values: list[object]) -> Iterator[str]:
+    for part in values:
+        if not isinstance(part, dict):
+            yield f"- {_word(part)}"
+        elif any(isinstance(inner, dict | list) for inner in part.values()):
+            yield ""
+            yield from _block(f"- {part['name']}", part)
+        else:
+            yield "- " + ", ".join(f"{key} {_word(inner)}" for key, inner in part.items())
+
+
+def _word(value: object) -> str:
+    if value is None or value in ([], {}):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def main() -> None:
+    """Write every case's .rules file as the plan is now, and say which changed."""
+    for name in cases():
+        path = FOLDER / f"{name}.rules"
+        now = planned(name)
+        if not path.exists() or path.read_text() != now:
+            path.write_text(now)
+            sys.stdout.write(f"{path.name} written\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Whole plans: what holds for every configuration, and what each part of one turns into."""
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from ipaddress import ip_address, ip_network
+from itertools import combinations
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planner.addresses import overlaps
+from planner.config import Stack
+from planner.errors import ConfigError
+from planner.plan import HostPlan, NetworkPlan, Rules, plan
+from tests.planner import golden
+from tests.planner.strategies import Raw, stacks
+
+SETTINGS = settings(
+    max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+def _plan(raw: Raw) -> tuple[HostPlan, ...]:
+    return plan(Stack.parse(raw, "any"))
+
+
+def _maps(network: NetworkPlan) -> dict[str, dict[str, str]]:
+    return {field.name: dict(getattr(network.rules, field.name)) for field in fields(Rules)}
+
+
+def _lines(network: NetworkPlan) -> Iterator[str]:
+    for lines in _maps(network).values():
+        yield from lines.values()
+
+
+def _words(network: NetworkPlan) -> set[str]:
+    return {word.partition("/")[0] for line in _lines(network) for word in line.split()}
+
+
+@given(stacks())
+@SETTINGS
+def test_each_public_address_stands_in_one_network(raw: Raw) -> None:
+    """No line of any other network of any host so much as mentions it."""
+    stack = Stack.parse(raw, "any")
+    planned = [network for host in plan(stack) for network in host.networks]
+    configured = [network for host in stack.hosts for network in host.networks]
+    words = [_words(network) for network in planned]
+    for network in configured:
+        for family in network.families:
+            holders = [
+                p.name
+                for p, found in zip(planned, words, strict=True)
+                if str(family.public) in found
+            ]
+            assert holders == [network.name]
+
+
+@given(stacks())
+@SETTINGS
+def test_addresses_are_managed_or_left_alone(raw: Raw) -> None:
+    """One line for each family on the wan interface; none where the address is the host's own."""
+    stack = Stack.parse(raw, "any")
+    for host, host_plan in zip(stack.hosts, plan(stack), strict=True):
+        wan = host.wan.interface
+        for network, planned in zip(host.networks, host_plan.networks, strict=True):
+            wanted = {}
+            if network.ipv4 is not None:
+                wanted[f"{wan} ipv4"] = f"inet {network.ipv4.public}/32 scope global {wan}"
+            if network.ipv6 is not None:
+                text = f"inet6 {network.ipv6.public}/128 scope global deprecated"
+                wanted[f"{wan} ipv6"] = text
+            assert planned.rules.addresses == (wanted if network.manage_addresses else {})
+            assert bool(planned.rules.guard) == host.guard
+
+
+@given(stacks())
+@SETTINGS
+def test_rules_survive_the_way_through_the_state(raw: Raw) -> None:
+    """Pulumi keeps maps as JSON with sorted keys; roles and lines come back as they went."""
+    for host in _plan(raw):
+        for network in host.networks:
+            maps = _maps(network)
+            assert json.loads(json.dumps(maps, sort_keys=True)) == maps
+            for line in _lines(network):
+                assert line.isascii()
+                assert line == " ".join(line.split())
+            for lines in maps.values():
+                assert len(set(lines.values())) == len(lines)
+
+
+def _shuffled(value: Any, random: Random) -> Any:  # noqa: ANN401 - YAML is anything
+    """Return the same configuration with the keys of every mapping in another order."""
+    if isinstance(value, dict):
+        items = [(key, _shuffled(part, random)) for key, part in value.items()]
+        random.shuffle(items)
+        return dict(items)
+    if isinstance(value, list):
+        return [_shuffled(part, random) for part in value]
+    return value
+
+
+@given(stacks(), st.randoms(use_true_random=False))
+@SETTINGS
+def test_the_order_of_keys_changes_nothing(raw: Raw, random: Random) -> None:
+    """The same configuration gives the same plan, every time and however its keys are ordered."""
+    once = json.dumps([asdict(host) for host in _plan(raw)], sort_keys=True, default=repr)
+    again = json.dumps([asdict(host) for host in _plan(raw)], sort_keys=True, default=repr)
+    other = _plan(_shuffled(raw, random))
+    assert once == again
+    assert once == json.dumps([asdict(host) for host in other], sort_keys=True, default=repr)
+
+
+@given(stacks(), st.sampled_from([("ipv4",), ("ipv6",), ("ipv4", "ipv6")]), st.booleans())
+@SETTINGS
+def test_one_more_network_changes_no_other(
+    raw: Raw, families: tuple[str, ...], written: bool
+) -> None:
+    """A network at the end of a host's list: every other plan stays as it is, to the letter."""
+    before = _plan(raw)
+    more = copy.deepcopy(raw)
+    extra: Raw = {"name": "added-at-end"}
+    for key in families:
+        extra[f"public_{key}"] = {"ipv4": "198.51.100.77", "ipv6": "2001:db8:7::7"}[key]
+        if written:
+            extra[f"subnet_{key}"] = {"ipv4": "172.31.255.0/24", "ipv6": "fd77::/64"}[key]
+    more["hosts"][0]["networks"].append(extra)
+    after = _plan(more)
+    assert after[0].networks[:-1] == before[0].networks
+    assert after[1:] == before[1:]
+
+
+@given(stacks())
+@SETTINGS
+def test_docker_is_told_everything_it_would_choose(raw: Raw) -> None:
+    """Subnets and gateways of all families that Docker gives: no two of a host overlap."""
+    for host in _plan(raw):
+        subnets = []
+        for network in host.networks:
+            docker = network.docker
+            versions = [ip_network(ipam.subnet).version for ipam in docker.ipam]
+            assert versions == ([4, 6] if docker.ipv6 else [4])
+            for ipam in docker.ipam:
+                assert ip_address(ipam.gateway) in ip_network(ipam.subnet)
+                subnets.append(ip_network(ipam.subnet))
+            assert docker.options["com.docker.network.bridge.name"] == network.bridge
+            assert docker.options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
+            # Docker puts a number behind the prefix, and the kernel stops at 15 characters.
+            assert len(docker.options["com.docker.network.container_iface_prefix"]) <= 12
+        for one, other in combinations(subnets, 2):
+            assert not overlaps(one, other)
+
+
+@given(stacks())
+@SETTINGS
+def test_every_container_has_its_own_addresses(raw: Raw) -> None:
+    """In each family of its network, inside the subnet, neither the gateway's nor another's."""
+    stack = Stack.parse(raw, "any")
+    for host, host_plan in zip(stack.hosts, plan(stack), strict=True):
+        for network, planned in zip(host.networks, host_plan.networks, strict=True):
+            for family in network.families:
+                texts = [c.ipv4 if family.version == 4 else c.ipv6 for c in planned.containers]
+                found = [ip_address(text) for text in texts if text is not None]
+                assert len(found) == len(planned.containers)
+                assert len(set(found)) == len(found)
+                assert all(address in family.subnet for address in found)
+                assert family.gateway not in found
+            names = [container.name for container in planned.containers]
+            assert len(set(names)) == len(names)
+
+
+def test_the_check_asks_for_the_declared_addresses() -> None:
+    """What the check expects is written where a preview shows it; without `verify` none."""
+    raw = golden.config("containers")
+    (host,) = _plan(raw)
+    assert host.networks[0].check is not None
+    assert host.networks[0].check.expected.splitlines() == [
+        "ipv4 203.0.113.10",
+        "ipv6 2001:db8::10",
+        "echo-ipv4 http://198.51.100.1/",
+        "echo-ipv6 http://[2001:db8:ffff::1]/",
+    ]
+    (host,) = _plan({**raw, "verify": False})
+    assert host.networks[0].check is None
+
+
+def test_a_secret_is_named_and_not_known() -> None:
+    """The planner sees names of secrets alone: no value can come out of it."""
+    raw = golden.config("containers")
+    raw["secrets"] = {"DB_PASSWORD": "do-not-print"}
+    assert "do-not-print" not in golden.text(_plan(raw))
+
+
+def _one_host(pool: str, *networks: Raw, ssh: str = "192.0.2.1") -> Raw:
+    host = {
+        "name": "edge-1",
+        "ssh": {"address": ssh},
+        "wan": {"interface": "wan0"},
+        "networks": list(networks),
+    }
+    return {"seed": "any", "ipv4_pool": pool, "hosts": [host]}
+
+
+_SIX = {"name": "six", "public_ipv6": "2001:db8::6"}
+_FOUR = {"name": "four", "public_ipv4": "203.0.113.4"}
+
+
+def test_an_inner_subnet_stays_when_the_pool_gets_fuller() -> None:
+    """Docker's IPv4 of a network without public IPv4: another subnet would be another network."""
+    (alone,) = _plan(_one_host("10.9.0.0/22", _SIX))
+    for number in range(20):
+        more = {**_FOUR, "name": f"four-{number}"}
+        (host,) = _plan(_one_host("10.9.0.0/22", _SIX, more))
+        assert host.networks[0] == alone.networks[0]
+
+
+def test_an_inner_subnet_is_not_where_ssh_is() -> None:
+    """The bridge would take the way to the operator."""
+    for number in range(8):
+        raw = _one_host("10.9.8.0/23", {**_SIX, "name": f"six-{number}"}, ssh="10.9.8.5")
+        (host,) = _plan(raw)
+        assert host.networks[0].docker.ipam[0].subnet == "10.9.9.0/24"
+
+
+def test_a_pool_without_room_for_an_inner_subnet_is_a_clear_error() -> None:
+    """It is found where all of the configuration's problems are, not while planning."""
+    with pytest.raises(ConfigError) as caught:
+        Stack.parse(_one_host("10.9.8.0/24", _FOUR, _SIX), "any")
+    (problem,) = caught.value.problems
+    assert problem.key == "wanbound:hosts[0].networks[1].subnet_ipv4"
+    assert problem.remedy == "write a larger wanbound:ipv4_pool"
