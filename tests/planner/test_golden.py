@@ -1,0 +1,35 @@
+"""What every reviewer can read: whole configurations and all that is planned for them."""
+
+import pytest
+
+from tests.planner import golden
+
+
+@pytest.mark.parametrize("name", golden.cases())
+def test_the_plan_is_the_golden_one(name: str) -> None:
+    """Whatever differs, in whatever field, is shown; `python -m tests.planner.golden` takes it."""
+    assert golden.planned(name).splitlines() == golden.expected(name).splitlines()
+
+
+def test_there_is_a_case_for_each_kind_of_network() -> None:
+    """A case that vanishes would take its proof with it."""
+    assert {
+        "containers",
+        "derived-subnets",
+        "dual-stack",
+        "guard-off",
+        "host-address",
+        "ipv4-only",
+        "ipv6-only",
+        "several-networks",
+        "tcp-ports",
+        "to-container",
+        "udp-ports",
+    } <= set(golden.cases())
+
+
+def test_the_text_shows_every_field() -> None:
+    """A field that is added to a plan is in the golden files without anybody thinking of it."""
+    text = golden.expected("containers")
+    for word in ("host_key", "nat_ipv6", "guard", "iface_prefix", "restart", "- --entrypoints"):
+        assert word in text

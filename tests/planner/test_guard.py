@@ -1,0 +1,201 @@
+"""The guard of whatever networks a valid configuration has, tried on packets."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from itertools import product
+from typing import Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from planner.config import Family, Host, Network, Stack, Version
+from planner.guard import guard_lines
+from tests.planner.nft import Address, Guard, Packet
+from tests.planner.strategies import Raw, stacks
+
+SETTINGS = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+VERSIONS: tuple[Version, ...] = (4, 6)
+OUTSIDE: dict[Version, Address] = {
+    4: ip_address("198.51.100.77"),
+    6: ip_address("2001:db8:ffff::77"),
+}
+
+
+def _only_host(raw: Raw) -> Host:
+    (host,) = Stack.parse(raw, "any").hosts
+    return host
+
+
+def _guard(host: Host) -> Guard:
+    # The lines of each network as its fragment has them: in the order of their roles.
+    return Guard(
+        line
+        for network in host.networks
+        for _, line in sorted(guard_lines(network, host.wan.interface).items())
+    )
+
+
+def _family(network: Network, version: Version) -> Family | None:
+    return network.ipv4 if version == 4 else network.ipv6
+
+
+def _addresses(host: Host, version: Version) -> list[Address]:
+    """Return an address inside each subnet, each public address, and one of nobody here."""
+    families = [f for network in host.networks if (f := _family(network, version)) is not None]
+    inside: list[Address] = [family.subnet.network_address + 2 for family in families]
+    return [*inside, *(family.public for family in families), OUTSIDE[version]]
+
+
+def _interfaces(host: Host) -> list[str]:
+    return [*(network.bridge for network in host.networks), host.wan.interface, "docker0"]
+
+
+def _leaving(host: Host) -> Iterator[Packet]:
+    """Yield packets at postrouting: every source, with every source that it may have had."""
+    directions: tuple[Literal["original", "reply"], ...] = ("original", "reply")
+    for version in VERSIONS:
+        addresses = _addresses(host, version)
+        for saddr, original, out, direction in product(
+            addresses, addresses, _interfaces(host), directions
+        ):
+            yield Packet("eth9", out, saddr, original, OUTSIDE[version], direction=direction)
+
+
+def _forwarded(host: Host) -> Iterator[Packet]:
+    """Yield packets at forward: every way in and out, to every address, translated and not."""
+    states: tuple[Literal["new", "established"], ...] = ("new", "established")
+    for version in VERSIONS:
+        addresses = _addresses(host, version)
+        ways = product(_interfaces(host), repeat=2)
+        for (way_in, out), saddr, daddr, state in product(ways, addresses, addresses, states):
+            for dnat in (True, False):
+                yield Packet(way_in, out, saddr, saddr, daddr, dnat=dnat, state=state)
+
+
+def _may_leave(host: Host, packet: Packet) -> bool:
+    """Return whether the declaration lets a packet out with this source: the guard's whole duty."""
+    for network in host.networks:
+        family = _family(network, 4 if packet.saddr.version == 4 else 6)
+        if family is None:
+            continue
+        of_network = packet.original_saddr in family.subnet or packet.saddr in family.subnet
+        if of_network and packet.oifname != network.bridge and packet.saddr != family.public:
+            return False
+        theft = packet.saddr == family.public and not (
+            packet.original_saddr in family.subnet or packet.original_saddr == family.public
+        )
+        if (
+            theft
+            and network.manage_addresses
+            and packet.oifname == host.wan.interface
+            and packet.direction == "original"
+        ):
+            return False
+    return True
+
+
+def _may_pass(host: Host, packet: Packet) -> bool:
+    """Return whether the declaration lets a packet through from one interface to another."""
+    bridges = {network.bridge: network for network in host.networks}
+    version: Version = 4 if packet.saddr.version == 4 else 6
+    if packet.iifname in bridges and packet.oifname != packet.iifname:
+        family = _family(bridges[packet.iifname], version)
+        if family is None or packet.saddr not in family.subnet:
+            return False
+    if packet.state == "established":
+        return True
+    if packet.oifname in bridges and packet.oifname != packet.iifname:
+        family = _family(bridges[packet.oifname], version)
+        return family is not None and packet.dnat and packet.original_daddr == family.public
+    return True
+
+
+@given(stacks(max_hosts=1, max_networks=3))
+@SETTINGS
+def test_nothing_leaves_with_another_source(raw: Raw) -> None:
+    """A packet of a network leaves with its public address, and with that nothing else does."""
+    host = _only_host(raw)
+    guard = _guard(host)
+    for packet in _leaving(host):
+        wanted = "accept" if _may_leave(host, packet) else "drop"
+        assert guard.verdict("postrouting", packet) == wanted, packet
+
+
+@given(stacks(max_hosts=1, max_networks=3))
+@SETTINGS
+def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
+    """Into a bridge comes what was sent to its public address; out of it, what is of its subnet."""
+    host = _only_host(raw)
+    guard = _guard(host)
+    for packet in _forwarded(host):
+        wanted = "accept" if _may_pass(host, packet) else "drop"
+        assert guard.verdict("forward", packet) == wanted, packet
+
+
+@given(stacks())
+@SETTINGS
+def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
+    """nft refuses a key that is there twice, and one that is not there guards nothing."""
+    for host in Stack.parse(raw, "any").hosts:
+        guard = _guard(host)
+        for name, elements in guard.maps.items():
+            assert len({key for key, _ in elements}) == len(elements), name
+            assert all(chain in guard.chains for _, chain in elements), name
+        for network in host.networks:
+            bridge = network.bridge
+            assert guard.maps["from"].count((f'"{bridge}"', f"from-{bridge}")) == 1
+            assert guard.maps["to"].count((f'"{bridge}"', f"to-{bridge}")) == 1
+            for family in network.families:
+                ip = "ip" if family.version == 4 else "ip6"
+                element = str(family.subnet), f"egress-{bridge}"
+                assert guard.maps[f"subnet-ipv{family.version}"].count(element) == 1
+                drop = f'oifname != "{bridge}" {ip} saddr != {family.public} counter drop'
+                assert guard.chains[f"egress-{bridge}"].count(drop.split()) == 1
+            assert len(guard.chains[f"egress-{bridge}"]) == len(network.families)
+
+
+@given(stacks())
+@SETTINGS
+def test_strangers_are_refused_last(raw: Raw) -> None:
+    """Lines are loaded in the order of their roles: an accept behind the drop would be none."""
+    for host in Stack.parse(raw, "any").hosts:
+        for network in host.networks:
+            to_bridge = [
+                role
+                for role, line in sorted(guard_lines(network, host.wan.interface).items())
+                if line.startswith(f"add rule inet wanbound to-{network.bridge} ")
+            ]
+            assert to_bridge[-1] == "strangers"
+            assert len(to_bridge) == 1 + len(network.families)
+
+
+@given(stacks())
+@SETTINGS
+def test_no_two_networks_share_a_chain(raw: Raw) -> None:
+    """Each line of a network is in a chain, or leads to one, that is its own alone."""
+    for host in Stack.parse(raw, "any").hosts:
+        owners: dict[str, str] = {}
+        for network in host.networks:
+            for line in guard_lines(network, host.wan.interface).values():
+                words = line.split()
+                chain = words[4] if words[1] == "rule" else words[-2]
+                assert owners.setdefault(chain, network.name) == network.name
+        assert not owners.keys() & {"forward", "postrouting"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "add chain inet wanbound x",
+        "add rule inet wanbound forward iifname web",
+        "add rule inet wanbound forward tcp dport 25 drop",
+        "add rule inet wanbound forward drop counter",
+    ],
+)
+def test_what_the_model_does_not_know_is_refused(line: str) -> None:
+    """A word that is passed over could be the one that lets packets out."""
+    packet = Packet("web", "wan0", OUTSIDE[4], OUTSIDE[4], OUTSIDE[4])
+    with pytest.raises(ValueError, match=r"known|neither|no verdict|behind"):
+        Guard([line]).verdict("forward", packet)

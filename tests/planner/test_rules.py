@@ -1,0 +1,174 @@
+"""The rules of whatever networks a valid configuration has."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from planner.config import Family, Host, Network, Stack
+from planner.rules import DNAT_CHAIN, FORWARD_CHAIN, SNAT_CHAIN, family_rules
+from tests.planner.matching import Names, Rule, parse
+from tests.planner.strategies import Raw, stacks
+
+SETTINGS = settings(
+    max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+
+
+def _rules(host: Host, network: Network, family: Family) -> dict[str, dict[str, Rule]]:
+    found = family_rules(network, family, host.wan.interface, guard=host.guard)
+    return {
+        "nat": {role: parse(line) for role, line in found.nat.items()},
+        "filter": {role: parse(line) for role, line in found.forward.items()},
+    }
+
+
+def _all(raw: Raw) -> Iterator[tuple[Host, Network, Family, dict[str, dict[str, Rule]]]]:
+    for host in Stack.parse(raw, "any").hosts:
+        for network in host.networks:
+            for family in network.families:
+                yield host, network, family, _rules(host, network, family)
+
+
+@given(stacks(max_hosts=1))
+@SETTINGS
+def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
+    """Their order carries no meaning: loading one more network cannot change another's traffic."""
+    found = [
+        (network.name, family.version, table, rule)
+        for _, network, family, tables in _all(raw)
+        for table, rules in tables.items()
+        for rule in rules.values()
+    ]
+    for (name, *table, rule), (other_name, *other_table, other) in combinations(found, 2):
+        if name != other_name and table == other_table:
+            packet = rule.common(other)
+            assert packet is None, f"{name} and {other_name} both match {packet}"
+
+
+@given(stacks())
+@SETTINGS
+def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
+    """What leaves a subnet for anywhere but its bridge is translated by one line, in one family."""
+    everything = list(_all(raw))
+    for host, network, family, tables in everything:
+        leaving = Rule(
+            chain=SNAT_CHAIN,
+            target="any",
+            source=parse(f"-A X -s {family.subnet} -j X").source,
+            output=Names(frozenset([network.bridge]), negated=True),
+        )
+        matching = [
+            (role, rule)
+            for other_host, _, other_family, others in everything
+            if other_host is host and other_family.version == family.version
+            for role, rule in others["nat"].items()
+            if rule.target.startswith("SNAT") and rule.common(leaving)
+        ]
+        assert [role for role, _ in matching] == ["egress"]
+        rule = matching[0][1]
+        assert rule.target == f"SNAT --to-source {family.public}"
+        # And it takes all that leaves, not a part of it.
+        assert (rule.source, rule.output) == (leaving.source, leaving.output)
+        assert rule == Rule(SNAT_CHAIN, rule.target, source=rule.source, output=rule.output)
+        assert [role for role in tables["nat"] if role == "egress"] == ["egress"]
+
+
+@given(stacks())
+@SETTINGS
+def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
+    """Each port of each entry, and no other, to its target, from the public address alone."""
+    for _, network, family, tables in _all(raw):
+        dnat = [rule for rule in tables["nat"].values() if rule.chain == DNAT_CHAIN]
+        public = parse(f"-A X -d {family.public} -j X").destination
+        wanted = {
+            (entry.protocol, interval, str(network.address_of(entry.to, family.version)))
+            for entry in network.ingress
+            for interval in (
+                [(0, 65535)] if entry.ports == "all" else [(p.first, p.last) for p in entry.ports]
+            )
+        }
+        assert wanted == {
+            (*rule.protocol.names, *rule.port.intervals, rule.target.split()[-1]) for rule in dnat
+        }
+        assert all(rule.destination == public for rule in dnat)
+        # Neither from where nor through what it comes is a condition: the hairpins need that.
+        assert all(rule.source.intervals[0][0] == 0 for rule in dnat)
+        assert all(rule.input == rule.output == Names(frozenset(), negated=True) for rule in dnat)
+        for one, other in combinations(dnat, 2):
+            assert one.common(other) is None
+
+
+@given(stacks())
+@SETTINGS
+def test_forward_lets_in_what_was_translated_and_nothing_else(raw: Raw) -> None:
+    """An accept towards a bridge is for replies, or for a target through its own public address."""
+    for host, network, family, tables in _all(raw):
+        forward = tables["filter"]
+        assert {rule.chain for rule in forward.values()} == {FORWARD_CHAIN}
+        targets = {str(network.address_of(e.to, family.version)) for e in network.ingress}
+        ingress = [rule for role, rule in forward.items() if role.startswith("ingress ")]
+        assert {rule.destination for rule in ingress} == {
+            parse(f"-A X -d {target} -j X").destination for target in targets
+        }
+        for rule in ingress:
+            assert rule.output == Names(frozenset([network.bridge]))
+            assert rule.original == parse(f"-A X --ctorigdst {family.public} -j X").original
+            assert all("DNAT" in flags for _, flags in rule.states)
+        assert {base for base, _ in forward["replies"].states} == {"ESTABLISHED", "RELATED"}
+        egress = forward["egress"]
+        assert egress.input == Names(frozenset([network.bridge]))
+        assert egress.output == Names(frozenset([host.wan.interface]))
+        assert ("strangers" in forward) == (not host.guard)
+
+
+@given(stacks())
+@SETTINGS
+def test_strangers_are_refused_last(raw: Raw) -> None:
+    """Lines are loaded in the order of their roles: the drop must come behind what it follows."""
+    for _, network, _, tables in _all(raw):
+        forward = tables["filter"]
+        drops = [role for role, rule in forward.items() if rule.target == "DROP"]
+        assert drops in ([], ["strangers"])
+        if drops:
+            assert sorted(forward)[-1] == "strangers"
+            dropped = forward["strangers"]
+            assert dropped.output == Names(frozenset([network.bridge]))
+            assert dropped.input == Names(frozenset([network.bridge]), negated=True)
+        # No other role may come to stand behind it, whatever a container is called.
+        assert all(role < "strangers" for role in forward if role != "strangers")
+
+
+@pytest.mark.parametrize(
+    ("version", "line"),
+    [
+        (4, "-A WANBOUND-SNAT -s 172.20.0.0/24 ! -o br-mail -j SNAT --to-source 203.0.113.20"),
+        (6, "-A WANBOUND-SNAT -s fd5c:20::/64 ! -o br-mail -j SNAT --to-source 2001:db8::20"),
+    ],
+)
+def test_addresses_are_canonical(version: int, line: str) -> None:
+    """However they are written, they come out as iptables-save prints them."""
+    raw = {
+        "hosts": [
+            {
+                "name": "edge-1",
+                "ssh": {"address": "192.0.2.1"},
+                "wan": {"interface": "wan0"},
+                "networks": [
+                    {
+                        "name": "mail",
+                        "bridge": "br-mail",
+                        "public_ipv4": "203.0.113.20",
+                        "public_ipv6": "2001:0DB8:0:0::0020",
+                        "subnet_ipv4": "172.20.0.0/24",
+                        "subnet_ipv6": "FD5C:0020:0::/64",
+                    }
+                ],
+            }
+        ]
+    }
+    (network,) = Stack.parse(raw, "any").hosts[0].networks
+    family = network.ipv4 if version == 4 else network.ipv6
+    assert family is not None
+    assert family_rules(network, family, "wan0", guard=True).nat["egress"] == line
