@@ -87,6 +87,7 @@ class EgressCheck:
     """The check from inside a network: `image` runs ``check`` with `expected` on its input."""
 
     image: str
+    environment: Mapping[str, str]
     expected: str
 
 
@@ -147,7 +148,7 @@ def _rules(network: Network, host: Host) -> Rules:
         forward_ipv4=v4.forward,
         nat_ipv6=v6.nat,
         forward_ipv6=v6.forward,
-        guard=guard_lines(network, wan) if host.guard else {},
+        guard=guard_lines(network) if host.guard else {},
     )
 
 
@@ -234,7 +235,7 @@ def _whoami(stack: Stack, network: Network, whoami: Whoami) -> ContainerPlan:
             f"traefik.http.routers.{name}.entrypoints": "web",
             f"traefik.http.services.{name}.loadbalancer.server.port": "80",
         },
-        environment=_echoes(stack, network, "ECHO_IPV{version}"),
+        environment=_echoes(stack, network),
         volumes=(),
         ipv4=None,
         ipv6=None,
@@ -269,17 +270,19 @@ def _traefik_command(network: str) -> tuple[str, ...]:
 
 
 def _check(stack: Stack, network: Network) -> EgressCheck:
-    lines = [f"ipv{family.version} {family.public}" for family in network.families]
-    lines += [f"{name} {url}" for name, url in _echoes(stack, network, "echo-ipv{version}").items()]
-    return EgressCheck(image=stack.images.whoami, expected="".join(f"{line}\n" for line in lines))
+    return EgressCheck(
+        image=stack.images.whoami,
+        environment=_echoes(stack, network),
+        expected="".join(f"ipv{family.version} {family.public}\n" for family in network.families),
+    )
 
 
-def _echoes(stack: Stack, network: Network, name: str) -> dict[str, str]:
-    """Return the echo of each family of the network, under `name` with the version filled in."""
+def _echoes(stack: Stack, network: Network) -> dict[str, str]:
+    """Return what tells the whoami image whom to ask, for each family of the network."""
     if stack.echo is None:
         return {}
     urls = {family.version: stack.echo.url(family.version) for family in network.families}
-    return {name.format(version=version): url for version, url in urls.items() if url is not None}
+    return {f"ECHO_IPV{version}": url for version, url in urls.items() if url is not None}
 
 
 def _text(address: Address | None) -> str | None:
