@@ -20,8 +20,8 @@ BASE = (
     "add rule inet wanbound postrouting ip saddr vmap @subnet-ipv4",
     "add rule inet wanbound postrouting ct original ip6 saddr vmap @subnet-ipv6",
     "add rule inet wanbound postrouting ip6 saddr vmap @subnet-ipv6",
-    "add rule inet wanbound postrouting ip saddr vmap @public-ipv4",
-    "add rule inet wanbound postrouting ip6 saddr vmap @public-ipv6",
+    "add rule inet wanbound postrouting ct direction original ip saddr vmap @public-ipv4",
+    "add rule inet wanbound postrouting ct direction original ip6 saddr vmap @public-ipv6",
 )
 """The lines that belong to no network."""
 

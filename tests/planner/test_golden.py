@@ -1,5 +1,7 @@
 """What every reviewer can read: whole configurations and all that is planned for them."""
 
+from difflib import unified_diff
+
 import pytest
 
 from tests.planner import golden
@@ -8,7 +10,9 @@ from tests.planner import golden
 @pytest.mark.parametrize("name", golden.cases())
 def test_the_plan_is_the_golden_one(name: str) -> None:
     """Whatever differs, in whatever field, is shown; `python -m tests.planner.golden` takes it."""
-    assert golden.planned(name).splitlines() == golden.expected(name).splitlines()
+    expected, planned = golden.expected(name).splitlines(), golden.planned(name).splitlines()
+    difference = unified_diff(expected, planned, f"{name}.rules", "planned", lineterm="")
+    assert not (text := "\n".join(difference)), text
 
 
 def test_there_is_a_case_for_each_kind_of_network() -> None:

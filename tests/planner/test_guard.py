@@ -31,9 +31,7 @@ def _only_host(raw: Raw) -> Host:
 def _guard(host: Host) -> Guard:
     # The lines of each network as its fragment has them: in the order of their roles.
     return Guard(
-        line
-        for network in host.networks
-        for _, line in sorted(guard_lines(network, host.wan.interface).items())
+        line for network in host.networks for _, line in sorted(guard_lines(network).items())
     )
 
 
@@ -86,12 +84,7 @@ def _may_leave(host: Host, packet: Packet) -> bool:
         theft = packet.saddr == family.public and not (
             packet.original_saddr in family.subnet or packet.original_saddr == family.public
         )
-        if (
-            theft
-            and network.manage_addresses
-            and packet.oifname == host.wan.interface
-            and packet.direction == "original"
-        ):
+        if theft and network.manage_addresses and packet.direction == "original":
             return False
     return True
 
@@ -164,7 +157,7 @@ def test_strangers_are_refused_last(raw: Raw) -> None:
         for network in host.networks:
             to_bridge = [
                 role
-                for role, line in sorted(guard_lines(network, host.wan.interface).items())
+                for role, line in sorted(guard_lines(network).items())
                 if line.startswith(f"add rule inet wanbound to-{network.bridge} ")
             ]
             assert to_bridge[-1] == "strangers"
@@ -178,7 +171,7 @@ def test_no_two_networks_share_a_chain(raw: Raw) -> None:
     for host in Stack.parse(raw, "any").hosts:
         owners: dict[str, str] = {}
         for network in host.networks:
-            for line in guard_lines(network, host.wan.interface).values():
+            for line in guard_lines(network).values():
                 words = line.split()
                 chain = words[4] if words[1] == "rule" else words[-2]
                 assert owners.setdefault(chain, network.name) == network.name

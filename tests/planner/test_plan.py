@@ -181,9 +181,11 @@ def test_the_check_asks_for_the_declared_addresses() -> None:
     assert host.networks[0].check.expected.splitlines() == [
         "ipv4 203.0.113.10",
         "ipv6 2001:db8::10",
-        "echo-ipv4 http://198.51.100.1/",
-        "echo-ipv6 http://[2001:db8:ffff::1]/",
     ]
+    assert host.networks[0].check.environment == {
+        "ECHO_IPV4": "http://198.51.100.1/",
+        "ECHO_IPV6": "http://[2001:db8:ffff::1]/",
+    }
     (host,) = _plan({**raw, "verify": False})
     assert host.networks[0].check is None
 
