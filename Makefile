@@ -34,12 +34,15 @@ lab-test: setup
 
 test: check lab-test
 
+# --show-full-output: pulumi cuts lines at 150 characters otherwise, and a rule is read to its end.
 preview: setup
-	@if [ "$(STACK)" = demo ]; then \
-	    $(PYTHON_IN) -m lab up && $(PYTHON_IN) -m lab.demo --preview; \
-	else \
-	    PATH="$$PWD/.venv/bin:$$PATH" pulumi preview --diff --stack "$(STACK)"; \
-	fi
+	@set -e; PATH="$$PWD/.venv/bin:$$PATH"; \
+	if [ "$(STACK)" = demo ]; then \
+	    $(PYTHON_IN) -m lab up; \
+	    env=$$($(PYTHON_IN) -m lab env); eval "$$env"; \
+	    pulumi stack select demo 2>/dev/null || pulumi stack init demo; \
+	fi; \
+	pulumi preview --diff --show-full-output --stack "$(STACK)"
 
 bench: setup
 	@$(PYTHON_IN) -m bench
