@@ -1,0 +1,204 @@
+"""The way of the data is one way: who may import whom, and how long a file may get.
+
+The rule: `__main__ → components → planner, providers`. The planner is pure; planner and providers
+meet as text and never import each other; nothing but tests and benchmarks imports the lab.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAX_LINES = 400
+
+OURS = frozenset(
+    {"__main__", "bench", "components", "lab", "planner", "providers", "tests", "tools"}
+)
+
+PURE_MODULES = frozenset(
+    {
+        "__future__",
+        "abc",
+        "base64",
+        "binascii",
+        "collections",
+        "dataclasses",
+        "difflib",
+        "enum",
+        "functools",
+        "hashlib",
+        "ipaddress",
+        "itertools",
+        "json",
+        "math",
+        "operator",
+        "re",
+        "string",
+        "textwrap",
+        "types",
+        "typing",
+    }
+)
+"""What the planner may use of the standard library: no file, clock, chance, process or network.
+
+All others are forbidden, whether they are named os, io, sys, pathlib, shutil, tempfile, time,
+datetime, random, secrets, uuid, socket, ssl, http, urllib, subprocess, threading, importlib …
+"""
+
+IMPURE_NAMES = frozenset(
+    ["__import__", "breakpoint", "compile", "eval", "exec", "globals", "input", "open", "print"]
+)
+"""Built-in functions that a pure function has no use for."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the Python files of one place may import: from here, and from outside."""
+
+    ours: frozenset[str]
+    packages: frozenset[str] | None
+    """Packages beside the standard library; one that ends in "*" stands for all that begin so."""
+    pure: bool = False
+
+
+_PULUMI = frozenset({"pulumi*"})
+
+RULES = {
+    "planner": Rule(frozenset({"planner"}), frozenset({"pydantic", "pydantic_core"}), pure=True),
+    "providers": Rule(frozenset({"providers"}), frozenset({"paramiko", "pulumi*"})),
+    "components": Rule(frozenset({"components", "planner", "providers"}), _PULUMI),
+    "__main__.py": Rule(frozenset({"components", "planner"}), _PULUMI),
+    "lab": Rule(OURS - {"tests", "bench", "__main__"}, None),
+    "tools": Rule(OURS - {"tests", "bench", "lab", "__main__"}, None),
+    "images": Rule(OURS - {"tests", "bench", "lab", "__main__"}, None),
+    "bench": Rule(OURS, None),
+    "tests": Rule(OURS, None),
+}
+"""By the first part of a file's path."""
+
+
+def problems(path: str, source: str) -> Iterator[str]:
+    """Yield what is wrong with the file at `path`, which is relative to the root."""
+    rule = RULES.get(Path(path).parts[0])
+    if rule is None:
+        yield f"{path}: no rule for this place; tests/test_layout.py has them all"
+        return
+    if len(source.splitlines()) > MAX_LINES:
+        yield f"{path}: has more than {MAX_LINES} lines and asks to be two files"
+    for node in ast.walk(ast.parse(source)):
+        for module in _imported(path, node):
+            if reason := _refusal(rule, module):
+                yield f"{path}:{getattr(node, 'lineno', 0)}: imports {module}, {reason}"
+        if rule.pure and isinstance(node, ast.Name) and node.id in IMPURE_NAMES:
+            yield f"{path}:{node.lineno}: uses {node.id}, which is not pure"
+
+
+def _imported(path: str, node: ast.AST) -> Iterator[str]:
+    """Yield the full names of the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        yield node.module or ""
+    elif isinstance(node, ast.ImportFrom):
+        folder = Path(path).parts[: -node.level]
+        yield ".".join([*folder, *([node.module] if node.module else [])]) or "__main__"
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        if name in ("import_module", "__import__"):
+            yield str(node.args[0].value)
+
+
+def _refusal(rule: Rule, module: str) -> str:
+    """Return why a place may not import `module`, nothing where it may."""
+    top = module.partition(".")[0]
+    if top in OURS:
+        return (
+            "" if top in rule.ours else f"which is above or beside it; it may: {sorted(rule.ours)}"
+        )
+    if top in sys.stdlib_module_names:
+        return "which is not pure" if rule.pure and top not in PURE_MODULES else ""
+    if rule.packages is None or top in rule.packages:
+        return ""
+    if any(name.endswith("*") and top.startswith(name[:-1]) for name in rule.packages):
+        return ""
+    return f"which is for others to use; it may: {sorted(rule.packages)}"
+
+
+def _files() -> list[str]:
+    found = [*ROOT.glob("*.py")]
+    for folder in ROOT.iterdir():
+        if folder.is_dir() and not folder.name.startswith("."):
+            found += folder.rglob("*.py")
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+def test_the_tree_keeps_to_the_rule() -> None:
+    """Every Python file of the tree, whatever folder is new."""
+    files = _files()
+    assert {"__main__.py", "planner/plan.py", "providers/host.py", "lab/api.py"} <= set(files)
+    found = [p for path in files for p in problems(path, (ROOT / path).read_text())]
+    assert found == []
+
+
+BAD = [
+    ("planner/x.py", "import pulumi", "for others"),
+    ("planner/x.py", "import paramiko.client", "for others"),
+    ("planner/x.py", "from providers.fragment import fragment", "above or beside"),
+    ("planner/config/x.py", "from ...components import host", "above or beside"),
+    ("planner/x.py", "from ..providers import live", "above or beside"),
+    ("planner/x.py", "import os.path", "not pure"),
+    ("planner/x.py", "from socket import create_connection", "not pure"),
+    ("planner/x.py", "import subprocess, re", "not pure"),
+    ("planner/x.py", "from pathlib import Path", "not pure"),
+    ("planner/x.py", "from datetime import datetime", "not pure"),
+    ("planner/x.py", "def f() -> None:\n    import random", "not pure"),
+    ("planner/x.py", "def f() -> str:\n    return open('x').read()", "not pure"),
+    ("planner/x.py", "clock = __import__('time')", "not pure"),
+    ("planner/x.py", "print('loaded')", "not pure"),
+    ("providers/x.py", "from planner.plan import Rules", "above or beside"),
+    ("providers/x.py", "import components", "above or beside"),
+    ("providers/x.py", "from lab import api", "above or beside"),
+    ("providers/x.py", "import pydantic", "for others"),
+    ("providers/x.py", "importlib.import_module('planner.plan')", "above or beside"),
+    ("components/x.py", "import lab.api", "above or beside"),
+    ("components/x.py", "import paramiko", "for others"),
+    ("components/x.py", "from tests.planner import golden", "above or beside"),
+    ("__main__.py", "from providers.host import host_at", "above or beside"),
+    ("__main__.py", "from lab.api import Lab", "above or beside"),
+    ("tools/x.py", "from lab.api import Lab", "above or beside"),
+    ("lab/x.py", "from tests.planner import golden", "above or beside"),
+    ("elsewhere/x.py", "", "no rule"),
+    ("planner/x.py", "x = 1\n" * 401, "more than 400 lines"),
+    ("tests/x.py", "x = 1\n" * 401, "more than 400 lines"),
+]
+
+
+@pytest.mark.parametrize(("path", "source", "what"), BAD)
+def test_a_bad_file_is_found(path: str, source: str, what: str) -> None:
+    """The rule can fail: each of these is one problem or more, of the kind that is meant."""
+    found = list(problems(path, source))
+    assert found
+    assert all(what in problem for problem in found), found
+
+
+GOOD = [
+    ("planner/x.py", "import hashlib\nfrom pydantic import BaseModel\nfrom planner import rules"),
+    ("planner/config/x.py", "from .model import Stack\nfrom ..errors import ConfigError"),
+    ("planner/x.py", "text = thing.open()"),
+    ("providers/x.py", "import paramiko\nimport time\nfrom pulumi.dynamic import Resource"),
+    ("components/x.py", "import pulumi_docker\nfrom planner.plan import plan\nimport providers"),
+    ("lab/x.py", "import rich\nfrom planner.config import Stack"),
+    ("bench/x.py", "from lab.api import Lab"),
+    ("tests/x.py", "from lab.api import Lab\n" * 400),
+]
+
+
+@pytest.mark.parametrize(("path", "source"), GOOD)
+def test_a_good_file_passes(path: str, source: str) -> None:
+    """What the rule allows, it lets through."""
+    assert list(problems(path, source)) == []
