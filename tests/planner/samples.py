@@ -58,6 +58,9 @@ EDGE_2_WEB = "hosts.1.networks.0"
 ABSENT = object()
 """A value for `edited` that removes the key."""
 
+Edits = list[tuple[str, object]]
+"""Dotted paths into the sample with the values to set there."""
+
 
 def edited(*edits: tuple[str, object]) -> dict[str, Any]:
     """Return the sample with each value set at its dotted path; keys on the way are made."""

@@ -1,0 +1,208 @@
+"""What a valid configuration becomes."""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+import pytest
+from pydantic import ValidationError
+
+from planner.config import (
+    Family,
+    Host,
+    Images,
+    Ingress,
+    LoadBalancer,
+    PortRange,
+    SecretRef,
+    Ssh,
+    Stack,
+    Volume,
+    Wan,
+    Whoami,
+)
+from tests.planner.samples import ABSENT, EDGE_2_WEB, HOST, MAIL, WEB, parsed
+
+
+def test_defaults() -> None:
+    """The shortest configuration: one host, one network, one family."""
+    stack = Stack.parse(
+        {
+            "hosts": [
+                {
+                    "name": "edge-1",
+                    "ssh": {"address": "192.0.2.10"},
+                    "wan": {"interface": "wan0"},
+                    "networks": [{"name": "web", "public_ipv4": "203.0.113.10"}],
+                }
+            ]
+        },
+        "demo",
+    )
+    assert (stack.name, stack.seed, stack.verify, stack.echo) == ("demo", None, False, None)
+    assert stack.ipv4_pool == IPv4Network("10.200.0.0/14")
+    assert stack.images == Images(traefik="traefik:v3.7", whoami="wanbound/whoami:1")
+    host = stack.hosts[0]
+    assert host.ssh == Ssh(address="192.0.2.10", port=22, user="root", host_key=None)
+    assert (host.wan, host.guard) == (Wan(interface="wan0"), True)
+    network = host.networks[0]
+    assert (network.name, network.bridge) == ("web", "web")
+    assert (network.allow_public_subnet, network.manage_addresses) == (False, True)
+    assert network.load_balancer == LoadBalancer(name="web_lb", image="traefik:v3.7")
+    assert network.ingress == (Ingress(protocol="tcp", ports="all", to="load_balancer"),)
+    assert (network.whoami, network.containers, network.ipv6) == (None, (), None)
+    assert network.ipv4 is not None
+    assert network.families == (network.ipv4,)
+    assert network.ipv4.derived
+    assert network.ipv4.subnet.network_address in stack.ipv4_pool
+
+
+def test_written_subnets_give_gateway_and_load_balancer() -> None:
+    """Both families, as the first recipe has them."""
+    network = parsed().hosts[0].networks[0]
+    assert network.ipv4 == Family(
+        version=4,
+        public=IPv4Address("203.0.113.10"),
+        subnet=IPv4Network("172.20.1.0/24"),
+        gateway=IPv4Address("172.20.1.1"),
+        load_balancer=IPv4Address("172.20.1.254"),
+        derived=False,
+    )
+    assert network.ipv6 == Family(
+        version=6,
+        public=IPv6Address("2001:db8::10"),
+        subnet=IPv6Network("fd5c:1b2a:77f0:1::/64"),
+        gateway=IPv6Address("fd5c:1b2a:77f0:1::1"),
+        load_balancer=IPv6Address("fd5c:1b2a:77f0:1::fffe"),
+        derived=False,
+    )
+
+
+def test_a_left_out_ipv6_subnet_is_derived_and_stays() -> None:
+    """Another network, before or after, does not move it; another seed does."""
+    left_out = (f"{WEB}.subnet_ipv6", ABSENT)
+    first = parsed(left_out).hosts[0].networks[0].ipv6
+    assert first is not None
+    assert first.derived
+    assert first.subnet.prefixlen == 64
+    assert str(first.subnet).startswith("fd")
+    alone = parsed(left_out, (MAIL, ABSENT)).hosts[0].networks[0].ipv6
+    other = parsed(left_out, ("seed", "another")).hosts[0].networks[0].ipv6
+    assert alone == first
+    assert other != first
+
+
+def test_pool_subnets_keep_away_from_what_is_in_use() -> None:
+    """Written subnets, public addresses and the host's SSH address are never in one."""
+    pool = ("ipv4_pool", "10.7.0.0/22")
+    network = parsed(
+        pool,
+        (f"{HOST}.ssh.address", "10.7.0.9"),
+        (f"{WEB}.subnet_ipv4", "10.7.1.0/24"),
+        (f"{EDGE_2_WEB}.public_ipv4", "10.7.2.1"),
+        (f"{MAIL}.subnet_ipv4", ABSENT),
+        (f"{MAIL}.containers", ABSENT),
+    )
+    family = network.hosts[0].networks[1].ipv4
+    assert family is not None
+    assert str(family.subnet) == "10.7.3.0/24"
+
+
+@pytest.mark.parametrize(
+    ("value", "image", "ipv4"),
+    [
+        (True, "traefik:v3.7", "172.20.1.254"),
+        ({}, "traefik:v3.7", "172.20.1.254"),
+        ({"ipv4": "172.20.1.9", "image": "traefik:v3.8"}, "traefik:v3.8", "172.20.1.9"),
+    ],
+)
+def test_load_balancer_on(value: object, image: str, ipv4: str) -> None:
+    """On by default, at fixed addresses, of which each can be written."""
+    network = parsed((f"{WEB}.load_balancer", value)).hosts[0].networks[0]
+    assert network.load_balancer == LoadBalancer(name="web_lb", image=image)
+    assert network.address_of("load_balancer", 4) == ip_address(ipv4)
+    assert network.address_of("load_balancer", 6) == ip_address("fd5c:1b2a:77f0:1::fffe")
+
+
+def test_load_balancer_off() -> None:
+    """Without one nothing is forwarded unless ingress says so, and no family has its address."""
+    network = parsed((f"{WEB}.load_balancer", False)).hosts[0].networks[0]
+    assert (network.load_balancer, network.ingress) == (None, ())
+    assert [family.load_balancer for family in network.families] == [None, None]
+    with pytest.raises(LookupError, match="load_balancer has no fixed IPv4 address in network web"):
+        network.address_of("load_balancer", 4)
+
+
+def test_ingress_is_sorted_and_has_addresses() -> None:
+    """Ports come in order, whichever way and order they were written in."""
+    network = (
+        parsed(
+            (
+                f"{MAIL}.ingress",
+                [
+                    {"ports": ["1000-1010", 25, "465"]},
+                    {"protocol": "udp", "ports": [3478], "to": "turn"},
+                ],
+            ),
+        )
+        .hosts[0]
+        .networks[1]
+    )
+    tcp, udp = network.ingress
+    assert tcp.ports == (
+        PortRange(first=25, last=25),
+        PortRange(first=465, last=465),
+        PortRange(first=1000, last=1010),
+    )
+    assert (tcp.to, udp.protocol, udp.to) == ("load_balancer", "udp", "turn")
+    assert [str(ports) for ports in tcp.ports] == ["25", "465", "1000-1010"]
+    assert network.address_of("turn", 4) == ip_address("172.20.2.10")
+    assert network.address_of("turn", 6) == ip_address("fd5c:1b2a:77f0:2::10")
+    with pytest.raises(LookupError):
+        network.address_of("worker", 4)
+
+
+def test_containers_and_whoami() -> None:
+    """Numbers become text, volumes their parts, secrets a reference; images have one default."""
+    turn = f"{MAIL}.containers.0"
+    stack = parsed(
+        ("echo", {"ipv4": "http://192.0.2.1/", "ipv6": "http://[2001:db8::1]/"}),
+        ("images", {"whoami": "example.com/whoami:2"}),
+        ("secrets", {"PASSWORD": None}),
+        (f"{MAIL}.whoami", {"domain": "Whoami.Mail.Example.com"}),
+        (f"{turn}.command", ["--port", 3478]),
+        (f"{turn}.environment", {"N": 5, "P": {"secret": "PASSWORD"}}),
+        (f"{turn}.volumes", ["data:/data", "/etc/ssl:/ssl:ro"]),
+        (f"{turn}.restart", False),
+    )
+    network = stack.hosts[0].networks[1]
+    assert network.whoami == Whoami(
+        name="whoami-mail", domain="whoami.mail.example.com", image="example.com/whoami:2"
+    )
+    container = network.containers[0]
+    assert container.command == ("--port", "3478")
+    assert container.environment == {"N": "5", "P": SecretRef(secret="PASSWORD")}  # noqa: S106 - its name
+    assert container.volumes == (
+        Volume(source="data", target="/data", read_only=False),
+        Volume(source="/etc/ssl", target="/ssl", read_only=True),
+    )
+    assert [volume.is_path for volume in container.volumes] == [False, True]
+    assert container.restart == "no"
+    assert stack.echo is not None
+    assert stack.echo.url(6) == "http://[2001:db8::1]/"
+
+
+def test_the_models_cannot_be_changed() -> None:
+    """What was checked stays as it was checked."""
+    host = parsed().hosts[0]
+    assert isinstance(host, Host)
+    with pytest.raises(ValidationError):
+        host.name = "other"
+
+
+def test_two_hundred_networks_do_not_meet() -> None:
+    """Large stacks resolve, each network in a subnet of its own."""
+    networks = [
+        {"name": f"n{i}", "public_ipv4": f"198.51.100.{i}", "public_ipv6": f"2001:db8::{i:x}"}
+        for i in range(1, 201)
+    ]
+    stack = parsed((f"{HOST}.networks", networks))
+    assert len({f.subnet for n in stack.hosts[0].networks for f in n.families}) == 400

@@ -1,0 +1,187 @@
+"""The form of the configuration, and the form of the errors."""
+
+import base64
+
+import pytest
+
+from planner.config import Stack
+from planner.errors import ConfigError, Problem
+from tests.planner.samples import ED25519, HOST, MAIL, WEB, edited, only_problem, parsed, problems
+
+_TURN = f"{MAIL}.containers.0"
+_KEY = f"{HOST}.ssh.host_key"
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "near"),
+    [
+        ("host", "wanbound:host", "did you mean hosts?"),
+        ("secret", "wanbound:secret", "did you mean secrets?"),
+        ("echo", "wanbound:echo.ip4", "did you mean ipv4?"),
+        ("images", "wanbound:images.traefic", "did you mean traefik?"),
+        (f"{HOST}.gaurd", "wanbound:hosts[0].gaurd", "did you mean guard?"),
+        (f"{HOST}.ssh.hostkey", "wanbound:hosts[0].ssh.hostkey", "did you mean host_key?"),
+        (f"{HOST}.wan.gateway", "wanbound:hosts[0].wan.gateway", "the keys here are interface"),
+        (f"{WEB}.subnet_v4", "wanbound:hosts[0].networks[0].subnet_v4", "subnet_ipv4?"),
+        (f"{WEB}.load_balancer.ip", "wanbound:hosts[0].networks[0].load_balancer.ip", "ipv"),
+        (f"{WEB}.whoami", "wanbound:hosts[0].networks[0].whoami.domian", "did you mean domain?"),
+        (f"{WEB}.ingress", "wanbound:hosts[0].networks[0].ingress[0].port", "mean ports?"),
+        (
+            f"{_TURN}.volume",
+            "wanbound:hosts[0].networks[1].containers[0].volume",
+            "did you mean volumes?",
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_level(path: str, key: str, near: str) -> None:
+    """With a suggestion where a known key is near, and a list of them all."""
+    values: dict[str, object] = {
+        "echo": {"ip4": "http://198.51.100.1/"},
+        "images": {"traefic": "traefik:v3.7"},
+        f"{WEB}.whoami": {"domain": "a.example.com", "domian": "a.example.com"},
+        f"{WEB}.ingress": [{"ports": [443], "port": 443}],
+    }
+    extra = [("echo.ipv4", "http://192.0.2.1/"), ("echo.ipv6", "http://[2001:db8::1]/")]
+    edits = [(path, values.get(path, "something")), *(extra if path.endswith("whoami") else [])]
+    problem = only_problem(*edits)
+    assert (problem.key, problem.what) == (key, "is an unknown key")
+    assert near in problem.remedy
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "what", "remedy"),
+    [
+        ("hosts", {"edge-1": {}}, "is a mapping, not a list", "hosts: [{name: edge-1"),
+        ("hosts.0", "edge-1", 'is "edge-1", not a mapping', "- {name: edge-1"),
+        (f"{HOST}.ssh", "root@192.0.2.1", "not a mapping", "ssh: {address: 192.0.2.10"),
+        (f"{HOST}.networks", "web", 'is "web", not a list', "networks: [{name: mail"),
+        (WEB, ["web"], "is a list, not a mapping", "- {name: mail"),
+        (f"{WEB}.ingress", {"ports": "all"}, "is a mapping, not a list", "ingress: [{protocol"),
+        (f"{_TURN}.command", "run hidden", "is text, not a list", 'command: ["--verbose"]'),
+        (f"{_TURN}.environment", ["A=hidden"], "is text, not a mapping", "{TURN_REALM"),
+        ("secrets", "hidden", "is not a mapping", "pulumi config set --secret"),
+        ("seed", ["x"], "is a list, not text", "quotes"),
+        ("echo", "http://198.51.100.1/", "not a mapping", "echo: {ipv4:"),
+    ],
+)
+def test_another_kind_of_value_is_refused(path: str, value: object, what: str, remedy: str) -> None:
+    """In our words; what could be a password is not printed."""
+    problem = only_problem((path, value))
+    assert what in problem.what
+    assert remedy in problem.remedy
+    assert "hidden" not in str(problem)
+
+
+def test_keys_that_are_no_text_are_refused() -> None:
+    """YAML makes true of a bare `on` and a number of 1."""
+    problem = only_problem((f"{_TURN}.labels", {True: "x"}))
+    assert problem.key == "wanbound:hosts[0].networks[1].containers[0].labels"
+    assert "has true as a key" in problem.what
+    assert problem.remedy == "quote the key"
+    assert "line break" in only_problem((f"{_TURN}.labels", {"a\nb": "x"})).what
+
+
+def test_a_value_that_contains_itself_ends() -> None:
+    """A YAML alias can make a cycle."""
+    cycle: list[object] = []
+    cycle.append(cycle)
+    assert any("nests deeper" in p.what for p in problems((f"{WEB}.ingress", cycle)))
+    assert any("nests deeper" in p.what for p in problems(("hosts", cycle)))
+
+
+def _line(kind: str, *fields: bytes) -> str:
+    blob = b"".join(len(field).to_bytes(4) + field for field in fields)
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+_P256 = "ecdsa-sha2-nistp256"
+_KEY_BYTES = bytes(range(32))
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("", "no SSH host key of a known type"),
+        (7, "no SSH host key"),
+        ("ssh-ed25519", "no such key"),
+        ("ssh-ed25519 AAAA…", "no valid base64"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "no such key"),
+        (_line("ssh-ed25519", b"ssh-rsa", b"\1\0\1", bytes(256)), "no such key"),
+        (_line("ssh-ed25519", b"ssh-ed25519", bytes(31)), "no such key"),
+        (_line("ssh-ed25519", b"ssh-ed25519", _KEY_BYTES, b"more"), "no such key"),
+        (_line(_P256, _P256.encode(), b"nistp384", bytes(65)), "no such key"),
+        (_line("ssh-rsa", b"ssh-rsa", b"\1\0\1", bytes(64)), "no such key"),
+        (_line("ssh-dss", b"ssh-dss", b"1", b"2", b"3", b"4"), "known type"),
+        (f"192.0.2.10 {ED25519}", "before the type"),
+        ("SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDZUM", "a fingerprint"),
+        ("-----BEGIN OPENSSH PRIVATE KEY----- hidden", "a private key"),
+    ],
+)
+def test_a_host_key_that_is_none(key: object, what: str) -> None:
+    """Type and content are compared; what was written there is not printed."""
+    problem = only_problem((_KEY, key))
+    assert problem.key == "wanbound:hosts[0].ssh.host_key"
+    assert what in problem.what
+    assert "/etc/ssh/ssh_host_ed25519_key.pub" in problem.remedy
+    assert "hidden" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ED25519,
+        _line("ssh-ed25519", b"ssh-ed25519", _KEY_BYTES),
+        _line(_P256, _P256.encode(), b"nistp256", bytes(65)),
+        _line("ecdsa-sha2-nistp521", b"ecdsa-sha2-nistp521", b"nistp521", bytes(133)),
+        _line("ssh-rsa", b"ssh-rsa", b"\1\0\1", bytes(257)),
+    ],
+)
+def test_host_keys_lose_their_comment(key: str) -> None:
+    """A comment is free text, which has no business in a command line or a file."""
+    assert parsed((_KEY, f"{key} root@edge-1 $(reboot)")).hosts[0].ssh.host_key == key
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """A mistake in one network hides none in another, nor in how the others relate."""
+    found = problems(
+        (f"{WEB}.public_ipv4", "203.0.113"),
+        (f"{MAIL}.subnet_ipv4", "172.10.0.0/24"),
+        ("hosts.1.networks.0.public_ipv4", "203.0.113.20"),
+        ("hosts.1.wan", {}),
+        ("verify", "perhaps"),
+    )
+    assert {problem.key for problem in found} == {
+        "wanbound:verify",
+        "wanbound:hosts[0].networks[0].public_ipv4",
+        "wanbound:hosts[0].networks[1].subnet_ipv4",
+        "wanbound:hosts[1].wan.interface",
+        "wanbound:hosts[1].networks[0].public_ipv4",
+    }
+
+
+def test_no_configuration_at_all() -> None:
+    """The first error that somebody new will see."""
+    with pytest.raises(ConfigError) as caught:
+        Stack.parse({}, "demo")
+    assert [(p.key, p.what) for p in caught.value.problems] == [("wanbound:hosts", "is missing")]
+    assert caught.value.__cause__ is None
+
+
+def test_the_text_of_an_error() -> None:
+    """A block for each problem: where, what, why, what to do."""
+    with pytest.raises(ConfigError) as caught:
+        Stack.parse(edited((f"{WEB}.subnet_ipv4", "172.20.1.1/24")), "demo")
+    assert str(caught.value) == (
+        "The configuration of stack demo has 1 problem; no host has been contacted.\n"
+        "\n"
+        "wanbound:hosts[0].networks[0].subnet_ipv4 (host edge-1, network web)\n"
+        '  "172.20.1.1/24" has host bits set\n'
+        "  Bits after the prefix say nothing in a subnet, and iptables-save would print another"
+        " text than the one written here.\n"
+        "  To mend it: write 172.20.1.0/24"
+    )
+    two = ConfigError([Problem("k", "w", "", "r"), Problem("l", "w", "", "r", "host h")])
+    assert str(two) == (
+        "The configuration has 2 problems; no host has been contacted.\n"
+        "\nk\n  w\n  To mend it: r\n\nl (host h)\n  w\n  To mend it: r"
+    )
