@@ -17,6 +17,8 @@ COMMAND_SECONDS = 150.0
 GATHER_SECONDS = 0.02
 """How long after one command the next waits for company: less than a fifth of what one takes."""
 
+_FILES = resources.files("providers")
+
 _NOTHING = "as it was; nothing has changed"
 
 _MEANING = {
@@ -97,16 +99,19 @@ class SshHost:
         return done.stdout.partition("\n")[2]
 
 
+def host_script() -> str:
+    """Return the text of /usr/local/sbin/wanbound: one file, whose rename replaces it all."""
+    shell, awk = (_FILES.joinpath(name).read_text() for name in ("wanbound.sh", "compose.awk"))
+    return shell.replace("@compose.awk@", awk.rstrip())
+
+
 def shell_program(command: str, files: Mapping[str, str]) -> str:
     """Return the program that brings the host script and `files` to a host and runs `command`.
 
     Everything travels as quoted here-documents, whose end no content can contain. A program cut
     short anywhere ends in a syntax error or before its last line: nothing happens then.
     """
-    contents = {
-        "wanbound": resources.files("providers").joinpath("wanbound.sh").read_text(),
-        **files,
-    }
+    contents = {"wanbound": host_script(), **files}
     end = "END-" + hashlib.sha256("".join(contents.values()).encode()).hexdigest()
     copies = "".join(
         f"cat >$stage/{name} <<'{end}' || exit 15\n{text}{end}\n" for name, text in contents.items()
