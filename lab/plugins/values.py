@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
-import pulumi
 from pulumi.provider.experimental.property_value import PropertyValue
 
-Plain: TypeAlias = (
-    "bool | int | float | str | list[Plain] | dict[str, Plain] | pulumi.Asset | pulumi.Archive"
-    " | None"
-)
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 Properties: TypeAlias = dict[str, Plain]
 
+# Marks a map as an asset or archive: its `hash`, and `path` or `text` unless only that is known.
+ASSET = "__asset"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # One sentinel per type: sdk/go/common/resource/plugin/rpc.go of pulumi 3.250.0.
 _UNKNOWNS = frozenset(
@@ -54,7 +52,7 @@ def has_unknown(value: Plain) -> bool:
 def plain(value: PropertyValue) -> Plain:
     """The value without its secretness; whole numbers as int."""
     inner = value.value
-    if inner is None or isinstance(inner, bool | str | pulumi.Asset | pulumi.Archive):
+    if inner is None or isinstance(inner, bool | str):
         return inner
     if isinstance(inner, float):
         return int(inner) if inner.is_integer() else inner

@@ -15,7 +15,7 @@ from lab.plugins.command import copy
 from lab.plugins.command.run import LONGEST_SECONDS, Job, run_local, run_remote
 from lab.plugins.command.schemas import COPY, LOCAL, REMOTE
 from lab.plugins.command.ssh import Connection, Connections
-from lab.plugins.schema import DEFAULTS_KEY, Change, Schema, changes, checked, details
+from lab.plugins.schema import DEFAULTS_KEY, Schema, changes, checked, details
 from lab.plugins.serve import EngineLog
 from lab.plugins.values import (
     UNKNOWN,
@@ -34,8 +34,6 @@ from lab.plugins.values import (
 VERSION = "1.2.1"
 _SCHEMAS = {schema.token: schema for schema in (REMOTE, COPY, LOCAL)}
 _STREAMS = ("stdout", "stderr")
-# What a copy had in it is kept beside its state: the SDK drops the hashes that assets come with.
-_DIGEST = "__sourceDigest"
 # What a command prints may hold what it was given: a secret among these makes its output one.
 _COMMANDS = {"create", "update", "delete"}
 _TELLING = (*sorted(_COMMANDS), "environment", "stdin")
@@ -72,10 +70,6 @@ class CommandProvider(sdk.Provider):
         schema = _schema(request.type)
         state, news = plain_all(request.old_state), plain_all(request.new_inputs)
         found = changes(schema, state, news)
-        if schema is COPY and "source" not in found and text(state, _DIGEST):
-            now = await asyncio.to_thread(copy.digest, news.get("source"))
-            if now != text(state, _DIGEST):
-                found["source"] = Change.UPDATE
         kinds = sdk.PropertyDiffKind
         detailed = {
             path: sdk.PropertyDiff(
@@ -178,10 +172,10 @@ class CommandProvider(sdk.Provider):
         return run
 
     def _copy(self, inputs: Properties) -> Properties:
-        source, target = inputs.get("source"), text(inputs, "remotePath")
-        seen = copy.digest(source)
-        copy.copy(self._connections, Connection.of(mapping(inputs, "connection")), source, target)
-        return {_DIGEST: seen}
+        connection = Connection.of(mapping(inputs, "connection"))
+        target = text(inputs, "remotePath")
+        copy.copy(self._connections, connection, inputs.get("source"), target)
+        return {}
 
 
 def _schema(kind: str) -> Schema:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pulumi
-
 from lab.plugins import fields as f
 from lab.plugins.schema import Field, Kind, Schema
-from lab.plugins.values import Plain
+from lab.plugins.values import ASSET, Plain, text
 
 _LOGGING = f.text(pattern="stdout|stderr|stdoutAndStderr|none")
 _TRIGGERS = Field(Kind.LIST, replace=True, item=Field(Kind.ANY))
@@ -37,13 +35,9 @@ _COMMAND = {
 }
 
 
-def _where(value: Plain) -> Plain:
-    """An asset as a value that can be compared; its content is compared by digest."""
-    if isinstance(value, pulumi.FileAsset | pulumi.FileArchive):
-        return {"path": str(value.path)}
-    if isinstance(value, pulumi.StringAsset):
-        return {"text": value.text}
-    return value
+def _content(value: Plain) -> Plain:
+    """An asset is what it holds: of the old one no more than the hash may be known."""
+    return text(value, "hash") if isinstance(value, dict) and ASSET in value else value
 
 
 REMOTE = Schema(
@@ -57,7 +51,7 @@ COPY = Schema(
     fields={
         "connection": _CONNECTION,
         "remotePath": f.text(required=True),
-        "source": Field(Kind.ANY, required=True, meaning=_where),
+        "source": Field(Kind.ANY, required=True, meaning=_content),
         "triggers": _TRIGGERS,
     },
 )
