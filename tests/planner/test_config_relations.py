@@ -115,6 +115,17 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "no free /24",
         "wanbound:ipv4_pool",
     ),
+    "pool used up by networks without public IPv4": (
+        [
+            ("ipv4_pool", "172.20.1.0/24"),
+            (f"{EDGE_2_WEB}.public_ipv4", ABSENT),
+            (f"{EDGE_2_WEB}.public_ipv6", "2001:db8::110"),
+            ("hosts.1.ssh.address", "172.20.1.9"),
+        ],
+        f"{_EDGE_2_WEB}.subnet_ipv4",
+        "no free /24",
+        "write a larger wanbound:ipv4_pool",
+    ),
     "verify without echo": (
         [("verify", True)],
         "wanbound:echo",
