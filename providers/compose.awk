@@ -215,7 +215,7 @@ function same(name,    i) { # whether the bundle puts what is on disk already
 
 # --- addresses and claims ---
 
-function addresses(    i, j, n, from, part, word, key, wanted, owned, place, six, a) {
+function addresses(    i, j, n, from, part, word, key, wanted, owned, moved, place, six, a) {
     for (i = 1; i <= count; i++) {
         from = "before" SUBSEP sorted[i] SUBSEP "address"
         n = size[from]
@@ -234,7 +234,8 @@ function addresses(    i, j, n, from, part, word, key, wanted, owned, place, six
         n = split(stands[a], place, ",")
         for (i = 1; i < n; i++)
             if (place[i] != key) {
-                if (!(key in owned)) print place[i] >(out "/foreign")
+                if (!(key in owned) && !(place[i] in owned)) print place[i] >(out "/foreign")
+                moved[place[i]]
                 split(place[i], part, " ")
                 print "addr del " part[2] " dev " part[1] >(out "/addresses.batch")
             }
@@ -243,8 +244,9 @@ function addresses(    i, j, n, from, part, word, key, wanted, owned, place, six
         # preferred_lft 0 keeps the source of the host itself (RFC 6724, rule 3).
         print "addr " (key in live_address ? "change " : "add ") word[2] " dev " word[1] (six ? " preferred_lft 0" : "") >(out "/addresses.batch")
     }
-    for (key in owned) if (!(key in wanted) && key in live_address) print key >(out "/gone")
-    for (key in undone) if (!(key in wanted) && key in live_address) print key >(out "/gone")
+    for (key in undone) owned[key]
+    for (key in owned)
+        if (!(key in wanted) && !(key in moved) && key in live_address) print key >(out "/gone")
     for (key in device) print key >(out "/devices")
 }
 

@@ -194,9 +194,13 @@ def _addresses(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
         found = re.match(r"\d+: (\S+)\s+(inet6? .*?)\s*\\", line)
         if found is None:
             continue
-        # An address is tentative for a second after it was added (duplicate address detection).
-        words = [word for word in found[2].split() if word not in ("tentative", "optimistic")]
-        yield found[1], " ".join(words)
+        # What does not matter here is left out: broadcast address, label (eth0:1), lifetime flags
+        # of whoever set it up, and "tentative", which lasts a second (duplicate address detection).
+        words = found[2].split()
+        scope = words[words.index("scope") + 1] if "scope" in words else "?"
+        flags = [flag for flag in ("deprecated", "dadfailed") if flag in words]
+        name = [found[1]] if words[0] == "inet" else []
+        yield found[1], " ".join([*words[:2], "scope", scope, *name, *flags])
 
 
 def _guard(lines: Iterable[str]) -> Iterable[str]:

@@ -242,6 +242,20 @@ clear_disk() { # clear_disk: leaves no half-written file, and no file at all wit
     rm -rf "$etc" "$self"
 }
 
+unfinished() { # unfinished LIST: after a run that was killed between its commit and its end
+    # What the disk says holds; its old fragments tell which addresses it had yet to take away, and
+    # nothing that is live can be trusted to be as the fragments say.
+    whole=
+    : >"$1"
+    [ -d "$etc/.old" ] || return 0
+    say "the run before this one was cut short; finishing its work"
+    whole=whole
+    for file in "$etc"/.old/*.rules; do
+        [ ! -e "$file" ] || sed -n 's/^address //p' "$file" >>"$1"
+    done
+    rm -rf "$etc/.old"
+}
+
 # --- commands ------------------------------------------------------------------------------------
 
 change() { # change FOLDER
@@ -249,8 +263,8 @@ change() { # change FOLDER
     need ip iproute2
     need awk mawk
     take_lock
-    rm -rf "$etc/.old" # of a run that was killed: what is in force is what the names say
-    plan "$work" '' "$1/bundle" /dev/null || fail 15 "cannot write to $run"
+    mkdir -p "$work" && unfinished "$work/undone" || fail 15 "cannot write to $run"
+    plan "$work" "$whole" "$1/bundle" "$work/undone" || fail 15 "cannot write to $run"
     check "$work"
     # From here on nothing but the end of this process itself stops the work half way: not a closed
     # connection, not the end of the operator's program.
@@ -294,8 +308,8 @@ apply() {
     take_lock
     work=$(mktemp -d "$run/apply.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$work"' EXIT
-    rm -rf "$etc/.old"
-    plan "$work" whole /dev/null /dev/null || fail 15 "cannot write to $run"
+    unfinished "$work/undone"
+    plan "$work" whole /dev/null "$work/undone" || fail 15 "cannot write to $run"
     check "$work"
     test_rules "$work"
     tests_passed || fail 11 "iptables-restore refuses the rules: $(cat "$work"/*.refused)"
