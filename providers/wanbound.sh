@@ -50,7 +50,7 @@ need() { # need PROGRAM PACKAGE: fails when the program is not on this host
 }
 
 take_lock() {
-    mkdir -p "$run" || fail 15 "cannot write to $run"
+    [ -d "$run" ] || mkdir -p "$run" || fail 15 "cannot write to $run"
     exec 9>"$run/lock" || fail 15 "cannot write to $run"
     need flock util-linux
     flock -n 9 && return
@@ -84,7 +84,8 @@ read_live() { # read_live FOLDER: what iptables and ip have now, for compose
 }
 
 plan() { # plan FOLDER WHOLE BUNDLE UNDONE: reads everything and composes into FOLDER
-    mkdir -p "$1/next" && read_live "$1" || return 1
+    [ -d "$1/next" ] || mkdir -p "$1/next" || return 1
+    read_live "$1" || return 1
     plan_out=$1 plan_whole=$2 bundle=$3 undone=$4
     set -- kind=after "$bundle" kind=before
     for file in "$etc"/*.rules "$etc"/.old/*.rules; do
@@ -114,21 +115,22 @@ check() { # check FOLDER: fails, with nothing touched, when what is composed can
     done <"$1/families"
 }
 
-test_rules() { # test_rules FOLDER: both families at the same time; a test takes 30 ms, all waiting
-    tested=
+begin_restore() { # begin_restore FOLDER [--test]: both families at once; a test waits for 30 ms
+    jobs=
     for family in ipv4 ipv6; do
         [ -s "$1/$family.restore" ] || continue
-        restore "$family" "$1" --test 2>"$1/$family.refused" &
-        tested="$tested $!"
+        restore "$family" "$1" ${2:+"$2"} 2>"$1/$family.refused" &
+        jobs="$jobs $!"
     done
 }
 
-tests_passed() { # tests_passed FOLDER: whether what test_rules began has gone well
-    passed=0
-    for job in $tested; do
-        wait "$job" || passed=1
+end_restore() { # end_restore FOLDER: whether what begin_restore began has gone well
+    refused=0
+    for job in $jobs; do
+        wait "$job" || refused=1
     done
-    return "$passed"
+    [ "$refused" = 0 ] || cat "$1"/*.refused >&2
+    return "$refused"
 }
 
 # --- loading -------------------------------------------------------------------------------------
@@ -182,16 +184,16 @@ delete_addresses() { # delete_addresses FOLDER: those that go
 
 load() { # load FOLDER BUNDLE: brings the kernel to what is composed there
     [ ! -s "$1/addresses.batch" ] || ip -batch "$1/addresses.batch" || return 1
-    for family in ipv4 ipv6; do
-        [ ! -s "$1/$family.restore" ] || restore "$family" "$1" || return 1
-    done
+    begin_restore "$1"
+    end_restore "$1" || return 1
     delete_addresses "$1" && guard_last "$1" "$2"
 }
 
 # --- disk ----------------------------------------------------------------------------------------
 
 write_next() { # write_next FOLDER: everything new beside its place; a full disk stops it here
-    rm -rf "$etc/.next" "$etc/.old" && mkdir -p "$etc/.next" "$etc/.old" "${self%/*}" || return 1
+    [ ! -e "$etc/.next" ] || rm -rf "$etc/.next" || return 1
+    mkdir -p "$etc/.next" "$etc/.old" "${self%/*}" || return 1
     set -- "$1" "$1"/next/*.rules
     next=$1
     shift
@@ -263,21 +265,20 @@ change() { # change FOLDER
     need ip iproute2
     need awk mawk
     take_lock
-    mkdir -p "$work" && unfinished "$work/undone" || fail 15 "cannot write to $run"
+    mkdir -p "$work/next" && unfinished "$work/undone" || fail 15 "cannot write to $run"
     plan "$work" "$whole" "$1/bundle" "$work/undone" || fail 15 "cannot write to $run"
     check "$work"
     # From here on nothing but the end of this process itself stops the work half way: not a closed
     # connection, not the end of the operator's program.
     trap '' HUP INT TERM PIPE
-    test_rules "$work"
+    begin_restore "$work" --test
     if ! write_next "$work"; then
-        tests_passed
+        end_restore "$work"
         clear_disk
         fail 15 "cannot write to $etc"
     fi
-    if ! tests_passed; then
+    if ! end_restore "$work"; then
         clear_disk
-        cat "$work"/*.refused >&2
         fail 11 "iptables-restore refuses the rules"
     fi
     if ! commit "$work"; then
@@ -311,8 +312,8 @@ apply() {
     unfinished "$work/undone"
     plan "$work" whole /dev/null "$work/undone" || fail 15 "cannot write to $run"
     check "$work"
-    test_rules "$work"
-    tests_passed || fail 11 "iptables-restore refuses the rules: $(cat "$work"/*.refused)"
+    begin_restore "$work" --test
+    end_restore "$work" || fail 11 "iptables-restore refuses the rules"
     guard_first "$work" /dev/null && load "$work" /dev/null || fail 13 "the kernel refused what $etc says"
 }
 
