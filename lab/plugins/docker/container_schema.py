@@ -22,6 +22,14 @@ def _first_address(value: Plain) -> Plain:
     return value or _ANY_ADDRESS
 
 
+_DEVICE_REQUEST = {
+    "capabilities": f.texts(),
+    "count": f.number(),
+    "deviceIds": f.texts(),
+    "driver": f.text(default="cdi"),
+    "options": f.strings(),
+}
+
 _MOUNT = {
     "bindOptions": f.object_of({"propagation": f.text(pattern="r?(private|shared|slave)")}),
     "readOnly": f.flag(),
@@ -95,7 +103,7 @@ _FIELDS: dict[str, Field] = {
     "deviceCgroupRules": f.texts(replace=True),
     "deviceReadBps": f.objects_of(_RATE),
     "deviceReadIops": f.objects_of(_RATE),
-    "deviceRequests": f.objects_of({}, replace=True, refused=_GPUS),
+    "deviceRequests": f.objects_of(_DEVICE_REQUEST, replace=True, refused=_GPUS),
     "deviceWriteBps": f.objects_of(_RATE),
     "deviceWriteIops": f.objects_of(_RATE),
     "devices": f.objects_of(
@@ -116,8 +124,11 @@ _FIELDS: dict[str, Field] = {
     "groupAdds": f.texts(replace=True),
     "healthcheck": f.object_of(_HEALTHCHECK, replace=True, computed=True),
     "hostname": f.text(replace=True, computed=True),
+    # No IPv6: the real plugin reads such an address back cut at its first colon, and so replaces
+    # the container on every update.
     "hosts": f.objects_of(
-        {"host": f.text(required=True), "ip": f.text(required=True)}, replace=True
+        {"host": f.text(required=True), "ip": f.text(required=True, pattern="[^:]*")},
+        replace=True,
     ),
     "image": f.text(replace=True, required=True),
     "init": f.flag(computed=True),

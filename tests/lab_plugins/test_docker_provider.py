@@ -1,0 +1,287 @@
+"""The docker stand-in from the CLI's side, with an Engine in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import pytest
+from pulumi.provider.experimental import provider as sdk
+
+from lab.plugins.docker.provider import DockerProvider
+from lab.plugins.serve import EngineLog
+from lab.plugins.values import UNKNOWN, PluginError, Properties, boxed_all, plain_all
+from tests.lab_plugins.fake_engine import IMAGE_ID, FakeEngine
+
+T = TypeVar("T")
+NETWORK: Properties = {
+    "name": "web",
+    "ipv6": True,
+    "ipamConfigs": [{"subnet": "fd00:1::/64"}, {"subnet": "172.20.0.0/24"}],
+    "options": {"com.docker.network.bridge.name": "web"},
+    "labels": [{"label": "b", "value": "2"}, {"label": "a", "value": "1"}],
+}
+CONTAINER: Properties = {
+    "name": "lb",
+    "image": "web:1",
+    "envs": ["B=2", "A=1"],
+    "networksAdvanced": [{"name": "web", "ipv4Address": "172.20.0.254"}],
+    "restart": "unless-stopped",
+}
+
+
+def now(call: Coroutine[Any, Any, T]) -> T:
+    """Run one call of the provider to its end."""
+    return asyncio.run(call)
+
+
+class Cli:
+    """What the CLI does with one resource of a program."""
+
+    def __init__(self, engine: FakeEngine, kind: str) -> None:
+        self.provider = DockerProvider(EngineLog(""), engine)
+        name = {"Network": "network", "Container": "container", "Volume": "volume"}
+        module = name.get(kind, "remoteImage")
+        # With a component as its parent, as the resources of the program have.
+        self.urn = f"urn:pulumi:s::p::wanbound:index:Host$docker:index/{module}:{kind}::it"
+        self.identity = ""
+        self.inputs: Properties = {}
+        self.state: Properties = {}
+
+    def check(self, inputs: Properties) -> Properties:
+        """Return the inputs with defaults; fails the test where there are failures."""
+        request = sdk.CheckRequest(self.urn, boxed_all(self.inputs), boxed_all(inputs), b"seed")
+        answer = now(self.provider.check(request))
+        assert not answer.failures, [(f.property, f.reason) for f in answer.failures]
+        return plain_all(answer.inputs or {})
+
+    def diff(self, inputs: Properties) -> sdk.DiffResponse:
+        """Compare with the state."""
+        news = boxed_all(self.check(inputs))
+        request = sdk.DiffRequest(self.urn, self.identity, boxed_all(self.state), news, [])
+        return now(self.provider.diff(request))
+
+    def create(self, inputs: Properties, *, preview: bool = False) -> None:
+        """Create it."""
+        self.inputs = self.check(inputs)
+        request = sdk.CreateRequest(self.urn, boxed_all(self.inputs), 0, preview)
+        answer = now(self.provider.create(request))
+        self.identity, self.state = answer.resource_id or "", plain_all(answer.properties)
+
+    def refresh(self) -> bool:
+        """Read it; returns whether it is still there."""
+        request = sdk.ReadRequest(
+            self.urn, self.identity, boxed_all(self.state), boxed_all(self.inputs)
+        )
+        answer = now(self.provider.read(request))
+        if answer.resource_id:
+            self.state, self.inputs = plain_all(answer.properties), plain_all(answer.inputs)
+        return bool(answer.resource_id)
+
+    def update(self, inputs: Properties) -> None:
+        """Update it in place."""
+        self.inputs = self.check(inputs)
+        olds, news = boxed_all(self.state), boxed_all(self.inputs)
+        request = sdk.UpdateRequest(self.urn, self.identity, olds, news, 0, [], False)
+        self.state = plain_all(now(self.provider.update(request)).properties)
+
+    def delete(self) -> None:
+        """Delete it."""
+        now(
+            self.provider.delete(
+                sdk.DeleteRequest(self.urn, self.identity, boxed_all(self.state), 0)
+            )
+        )
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """Return an Engine with nothing on it."""
+    return FakeEngine()
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"),
+    [
+        ("Network", NETWORK),
+        ("Network", {}),
+        ("Container", CONTAINER),
+        ("Container", {"image": IMAGE_ID, "networkMode": "none"}),
+        ("Volume", {"name": "data", "labels": [{"label": "a", "value": "1"}]}),
+        ("RemoteImage", {"name": "web:1", "keepLocally": True}),
+    ],
+)
+def test_nothing_changes_after_a_create(engine: FakeEngine, kind: str, inputs: Properties) -> None:
+    """Neither a preview nor a refresh right after `up` finds anything."""
+    engine.images[IMAGE_ID] = {"Id": IMAGE_ID}
+    cli = Cli(engine, kind)
+    cli.create(inputs)
+    created = dict(cli.state)
+    assert not cli.diff(inputs).changes
+    assert cli.refresh()
+    assert cli.state == created
+    assert not cli.diff(inputs).changes
+    cli.delete()
+    assert kind == "RemoteImage" or not cli.refresh()
+    cli.delete()
+
+
+def test_previews_ask_no_engine(engine: FakeEngine) -> None:
+    """A preview works while the host does not."""
+    engine.broken = True
+    for kind, inputs in (("Network", NETWORK), ("Container", CONTAINER)):
+        cli = Cli(engine, kind)
+        cli.create(inputs, preview=True)
+        assert cli.identity == ""
+        assert UNKNOWN in cli.state.values()
+        cli.diff(inputs)
+    assert engine.calls == []
+
+
+def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine) -> None:
+    """Only the Engine's own answer says that something is gone."""
+    cli = Cli(engine, "Network")
+    cli.create(NETWORK)
+    engine.broken = True
+    with pytest.raises(PluginError, match="cannot reach"):
+        cli.refresh()
+    with pytest.raises(PluginError, match="cannot reach"):
+        cli.delete()
+
+
+def test_a_container_is_connected_before_it_is_started(engine: FakeEngine) -> None:
+    """No packet leaves before the fixed addresses are set."""
+    cli = Cli(engine, "Container")
+    cli.create(CONTAINER)
+    posts = [call for call in engine.calls if call.startswith(("POST", "PULL"))]
+    path = f"/containers/{cli.identity}"
+    assert posts == [
+        "PULL web:1",
+        "POST /containers/create",
+        "POST /networks/bridge/disconnect",
+        "POST /networks/web/connect",
+        f"POST {path}/start",
+    ]
+    assert cli.state["networkDatas"] == [
+        {
+            "gateway": "172.20.0.1",
+            "globalIpv6Address": "",
+            "globalIpv6PrefixLength": 64,
+            "ipAddress": "172.20.0.254",
+            "ipPrefixLength": 24,
+            "ipv6Gateway": "fd00::1",
+            "macAddress": "02:42:ac:14:00:0a",
+            "networkName": "web",
+        }
+    ]
+
+
+@pytest.mark.parametrize("call", ["/connect", "/start"])
+def test_a_container_that_cannot_start_is_removed_again(engine: FakeEngine, call: str) -> None:
+    """The error says what the Engine said, and that the host is as it was."""
+    engine.refuse[call] = "no such thing"
+    cli = Cli(engine, "Container")
+    with pytest.raises(PluginError, match=r"lb on ssh://fake: .*no such thing.* as it was"):
+        cli.create(CONTAINER)
+    assert engine.containers == {}
+
+
+def test_an_image_that_cannot_be_pulled_leaves_nothing(engine: FakeEngine) -> None:
+    """The registry's reason is shown with the host's name."""
+    cli = Cli(engine, "Container")
+    with pytest.raises(PluginError, match=r"nothere:1: no such manifest \(on ssh://fake\)"):
+        cli.create({**CONTAINER, "image": "nothere:1"})
+    assert engine.containers == {}
+
+
+def test_a_stopped_container_shows_and_is_started_again(engine: FakeEngine) -> None:
+    """With mustRun, a stop by hand is drift, and an update in place mends it."""
+    cli = Cli(engine, "Container")
+    cli.create(CONTAINER)
+    engine.containers[cli.identity]["State"]["Running"] = False
+    cli.refresh()
+    found = cli.diff(CONTAINER)
+    assert found.diffs == ["mustRun"]
+    assert found.replaces == []
+    cli.update(CONTAINER)
+    assert engine.containers[cli.identity]["State"]["Running"]
+    assert not cli.diff(CONTAINER).changes
+
+
+def test_restart_and_memory_reach_the_running_container(engine: FakeEngine) -> None:
+    """These update in place, through the Engine's update call; a label cannot."""
+    cli = Cli(engine, "Container")
+    cli.create(CONTAINER)
+    wanted: Properties = {**CONTAINER, "restart": "always", "memory": 64}
+    assert cli.diff(wanted).diffs == ["memory", "restart"]
+    assert cli.diff(wanted).replaces == []
+    cli.update(wanted)
+    host = engine.containers[cli.identity]["HostConfig"]
+    assert host["RestartPolicy"]["Name"] == "always"
+    assert host["Memory"] == 64 << 20
+    assert not cli.diff(wanted).changes
+    labelled: Properties = {**wanted, "labels": [{"label": "a", "value": "1"}]}
+    found = cli.diff(labelled)
+    assert found.replaces == ["labels"]
+    assert found.delete_before_replace
+
+
+def test_a_network_is_replaced_while_its_bridge_is_unknown(engine: FakeEngine) -> None:
+    """What depends on a resource that is replaced first goes before it."""
+    cli = Cli(engine, "Network")
+    cli.create(NETWORK)
+    options: Properties = {"com.docker.network.bridge.name": UNKNOWN}
+    found = cli.diff({**NETWORK, "options": options})
+    assert found.replaces == ["options"]
+    assert found.delete_before_replace
+    assert list(found.detailed_diff) == ['options["com.docker.network.bridge.name"]']
+
+
+def test_drift_of_a_network_shows_in_state_and_inputs(engine: FakeEngine) -> None:
+    """A label edited on the host comes back as an input, and the next up mends it."""
+    cli = Cli(engine, "Network")
+    cli.create(NETWORK)
+    engine.networks[cli.identity]["Labels"] = {"a": "1"}
+    cli.refresh()
+    assert cli.inputs["labels"] == [{"label": "a", "value": "1"}]
+    assert cli.diff(NETWORK).replaces == ["labels"]
+
+
+def test_an_image_by_its_digest_is_compared_with_the_digest(engine: FakeEngine) -> None:
+    """A name is compared with the name, so that neither way of writing changes for ever."""
+    engine.images[IMAGE_ID] = {"Id": IMAGE_ID}
+    cli = Cli(engine, "Container")
+    cli.create({**CONTAINER, "image": IMAGE_ID})
+    assert cli.state["image"] == IMAGE_ID
+    assert cli.diff({**CONTAINER, "image": "web:1"}).replaces == ["image"]
+
+
+def test_other_types_are_refused(engine: FakeEngine) -> None:
+    """The message names the type and what there is."""
+    cli = Cli(engine, "Network")
+    cli.urn = "urn:pulumi:s::p::docker:index/tag:Tag::it"
+    with pytest.raises(PluginError, match=r"no docker:index/tag:Tag, only .*container:Container"):
+        cli.check({})
+
+
+def test_a_host_that_is_not_known_yet_is_no_error_before_something_is_to_be_done() -> None:
+    """A host that is being made previews; only a create needs its address."""
+    provider = DockerProvider(EngineLog(""))
+    settings: Properties = {"host": UNKNOWN, "sshOpts": '["-T"]'}
+    now(provider.configure(sdk.ConfigureRequest({}, boxed_all(settings), False, False)))
+    urn = "urn:pulumi:s::p::docker:index/network:Network::it"
+    create = sdk.CreateRequest(urn, boxed_all(NETWORK), 0, True)
+    assert now(provider.create(create)).resource_id == ""
+    create.preview = False
+    with pytest.raises(PluginError, match="not known yet"):
+        now(provider.create(create))
+
+
+def test_configuration_that_would_be_ignored_is_refused() -> None:
+    """Credentials of registries and certificates are not what the lab has."""
+    provider = DockerProvider(EngineLog(""))
+    settings: Properties = {"host": "ssh://x", "registryAuth": "[]", "version": "5.2.0"}
+    request = sdk.CheckRequest("urn", {}, boxed_all(settings), b"")
+    failures = now(provider.check_config(request)).failures or []
+    assert [failure.property for failure in failures] == ["registryAuth"]
