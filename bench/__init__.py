@@ -1,0 +1,1 @@
+"""How fast wanbound is, as ratios: `make bench`, or `python -m bench --help`."""

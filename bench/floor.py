@@ -1,0 +1,110 @@
+"""The floor: the same final rules, piped into iptables-restore by plain ssh, one call per family.
+
+The rules stand in chains of the benchmark's own, so that the floor and the provider can be measured
+in turns on one host, and so that nothing of a stack that runs there is touched. Apart from the
+chains' names the text is the provider's, line by line and in its order. Pure.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+Family = Literal["ipv4", "ipv6"]
+Chains = Literal["floor", "ours"]
+FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
+
+_OURS, _FLOOR = "WANBOUND-", "WBENCH-"
+
+TABLES: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
+    "nat": ("nat", {"DNAT": ("PREROUTING", "OUTPUT"), "SNAT": ("POSTROUTING",)}),
+    "filter": ("forward", {"FORWARD": ("FORWARD",)}),
+}
+"""By table: the section of the properties, and our chains with what jumps to them."""
+
+
+def tool(family: Family, what: str = "") -> str:
+    """Return the program of the family: `iptables-restore`, `ip6tables-save` …"""
+    name = "iptables" if family == "ipv4" else "ip6tables"
+    return f"{name}-{what}" if what else name
+
+
+def lines(networks: Iterable[Mapping[str, Any]], family: Family, table: str) -> list[str]:
+    """Return the rules of all networks in one table, in chains of the floor."""
+    section = f"{TABLES[table][0]}_{family}"
+    return [
+        line.replace(_OURS, _FLOOR, 1)
+        for network in sorted(networks, key=lambda each: str(each["network"]))
+        for _, line in sorted(network[section].items())
+    ]
+
+
+def chains(table: str) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the floor's chains in a table, each with the built-in chains that jump to it."""
+    for name, hooks in TABLES[table][1].items():
+        yield f"{_FLOOR}{name}", hooks
+
+
+def as_ours(line: str) -> str:
+    """Return a line of the floor as the provider would write it."""
+    return line.replace(_FLOOR, _OURS, 1)
+
+
+def load(networks: Sequence[Mapping[str, Any]], family: Family, *, hooked: bool = False) -> str:
+    """Return the input of iptables-restore --noflush that loads the rules of all networks.
+
+    With `hooked` the jumps are there already, as in a second load.
+    """
+    text = []
+    for table in TABLES:
+        text.append(f"*{table}")
+        text += [f":{chain} - [0:0]" for chain, _ in chains(table)]
+        if not hooked:
+            # Last and not first: the provider's own jumps have to stay the first rules.
+            text += [f"-A {hook} -j {chain}" for chain, hooks in chains(table) for hook in hooks]
+        text += [*lines(networks, family, table), "COMMIT"]
+    return "".join(f"{line}\n" for line in text)
+
+
+def unload() -> str:
+    """Return the input of iptables-restore --noflush that removes what `load` made."""
+    text = []
+    for table in TABLES:
+        text.append(f"*{table}")
+        text += [f"-D {hook} -j {chain}" for chain, hooks in chains(table) for hook in hooks]
+        text += [f"{step} {chain}" for chain, _ in chains(table) for step in ("-F", "-X")]
+        text.append("COMMIT")
+    return "".join(f"{line}\n" for line in text)
+
+
+def sweep() -> str:
+    """Return the shell program that removes the floor's chains, however much of them is there."""
+    program = []
+    for family in FAMILIES:
+        for table in TABLES:
+            call = f"{tool(family)} -w 10 -t {table}"
+            for chain, hooks in chains(table):
+                program += [
+                    f"while {call} -D {hook} -j {chain} 2>/dev/null; do :; done" for hook in hooks
+                ]
+                program += [f"{call} {step} {chain} 2>/dev/null" for step in ("-F", "-X")]
+    return "".join(f"{line}\n" for line in [*program, ":"])
+
+
+def standing(text: str, where: Chains) -> list[str]:
+    """Return the lines of iptables-save in chains of that kind, as the provider writes them.
+
+    Chain by chain in the order of their names, and in each chain in its order.
+    """
+    prefix = _FLOOR if where == "floor" else _OURS
+    found = [as_ours(line) for line in text.splitlines() if line.startswith(f"-A {prefix}")]
+    return by_chain(found)
+
+
+def by_chain(rules: Iterable[str]) -> list[str]:
+    """Return the lines sorted by the chain they stand in, and else as they were."""
+    return sorted(rules, key=lambda line: line.split()[1])
+
+
+def damage(networks: Iterable[Mapping[str, Any]], family: Family) -> str:
+    """Return the input of iptables-restore that takes one rule from each network: its SNAT."""
+    gone = ["-D" + network[f"nat_{family}"]["egress"][2:] for network in networks]
+    return "".join(f"{line}\n" for line in ["*nat", *gone, "COMMIT"])
