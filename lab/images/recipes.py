@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab.errors import LabError
+from lab.golang import go
 from lab.images.archive import File, Folder, Image, Link
 
 HERE = Path(__file__).resolve().parent
@@ -57,7 +58,9 @@ class GoRecipe:
         """The module's files without its tests, the Go version, the certificates."""
         # Not the folder: where the checkout is must not matter.
         yield repr((self.binary, self.command, self.expose, self.user)).encode()
-        yield _run([go(), "env", "GOVERSION", "GOARCH"], self.folder, seconds=60, what=self.name)
+        yield _run(
+            [str(go()), "env", "GOVERSION", "GOARCH"], self.folder, seconds=60, what=self.name
+        )
         for path in sorted(self.folder.rglob("*")):
             if path.name in ("go.mod", "go.sum") or (
                 path.suffix == ".go" and not path.name.endswith("_test.go")
@@ -69,7 +72,7 @@ class GoRecipe:
     def build(self, work: Path) -> Image:
         """Compile without cgo, paths or build IDs: the same sources give the same bytes."""
         program = work / self.binary
-        argv = [go(), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="]
+        argv = [str(go()), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="]
         _run([*argv, "-o", str(program), "."], self.folder, seconds=600, what=self.name)
         require_static(program)
         return Image(
@@ -168,17 +171,6 @@ def all_recipes() -> tuple[Recipe, ...]:
         BusyboxRecipe(),
         TraefikRecipe(),
     )
-
-
-def go() -> str:
-    """The Go command: $GO, or `go` on PATH."""
-    found = shutil.which(os.environ.get("GO") or "go")
-    if found is None:
-        raise ImageError(
-            "no Go compiler: the lab's images wanbound/whoami:1 and wanbound/probe:1 are built "
-            "from source; install Go 1.24 or later, or set GO to its path"
-        )
-    return found
 
 
 def busybox() -> Path:

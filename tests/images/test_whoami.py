@@ -1,56 +1,17 @@
 """The Go program images/whoami: its own tests, its form, and that its two builds agree."""
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
-
 from lab.images.recipes import GoRecipe, all_recipes
+from tests.go_module import check_go_module
 
 MODULE = Path(__file__).resolve().parents[2] / "images" / "whoami"
 
 
-@pytest.fixture
-def go() -> str:
-    """The Go command; without one there is nothing to test here."""
-    found = shutil.which(os.environ.get("GO") or "go")
-    if found is None:
-        pytest.skip("no Go compiler here")
-    return found
-
-
-def run(*argv: str) -> str:
-    """What a command prints in the module's folder; it must succeed."""
-    done = subprocess.run(
-        argv,
-        cwd=MODULE,
-        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_go_tests_pass(go: str) -> None:
-    """The module's own tests."""
-    run(go, "test", "./...")
-
-
-def test_go_vet_finds_nothing(go: str) -> None:
-    """Suspicious constructs are errors."""
-    run(go, "vet", "./...")
-
-
-def test_gofmt_changes_nothing(go: str) -> None:
-    """Every file is as gofmt would write it."""
-    gofmt = Path(run(go, "env", "GOROOT").strip()) / "bin" / "gofmt"
-    assert run(str(gofmt), "-l", ".") == ""
+def test_module_passes_its_own_checks() -> None:
+    """Its tests, `go vet`, and every file as gofmt would write it."""
+    check_go_module(MODULE)
 
 
 def test_lab_builds_what_the_dockerfile_says() -> None:

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from lab import packages
 from lab.images.archive import Entry, File, Folder, Image, Link, with_parents, write_archive
+from lab.settings import Settings
 
 PROGRAM = b"\x7fELF a program"
 ENTRIES: tuple[Entry, ...] = (
@@ -134,9 +135,10 @@ def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+@pytest.mark.lab
 def test_skopeo_reads_it_as_docker_schema_2(tmp_path: Path) -> None:
     """What pushes the archive accepts it, and makes the manifest that every engine takes."""
+    packages.install(Settings())
     out = packed(tmp_path)
     argv = ["skopeo", "--insecure-policy", "copy", "--quiet"]
     argv += [f"docker-archive:{out}", f"dir:{tmp_path / 'copy'}"]

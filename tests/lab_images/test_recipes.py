@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import packages
 from lab.images import key, probe_program, recipes
 from lab.images.archive import File, Link
 from lab.images.recipes import (
@@ -15,9 +16,9 @@ from lab.images.recipes import (
     GoRecipe,
     ImageError,
     TraefikRecipe,
-    go,
     require_static,
 )
+from lab.settings import Settings
 
 
 def elf(*segments: int) -> bytes:
@@ -30,10 +31,6 @@ def elf(*segments: int) -> bytes:
 @pytest.fixture
 def module(tmp_path: Path) -> GoRecipe:
     """A Go program of one line."""
-    try:
-        go()
-    except ImageError as error:
-        pytest.skip(str(error))
     folder = tmp_path / "module"
     folder.mkdir()
     (folder / "go.mod").write_text("module tiny\n\ngo 1.24\n")
@@ -101,13 +98,6 @@ def test_compiler_s_words_are_in_the_error(module: GoRecipe, tmp_path: Path) -> 
         module.build(tmp_path)
 
 
-def test_missing_compiler_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Go the error names the images and the remedy."""
-    monkeypatch.setenv("GO", "/nonexistent/go")
-    with pytest.raises(ImageError, match="install Go"):
-        go()
-
-
 def test_traefik_is_the_binary_in_the_pinned_wheel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,11 +129,10 @@ def test_traefik_s_tag_is_that_of_its_pin() -> None:
     assert "://" not in text
 
 
-@pytest.mark.skipif(
-    not any(path.is_file() for path in recipes.BUSYBOX), reason="busybox-static is not installed"
-)
+@pytest.mark.lab
 def test_busybox_links_its_applets(tmp_path: Path) -> None:
     """`sh` and the others are links to the one binary."""
+    packages.install(Settings())
     image = BusyboxRecipe().build(tmp_path)
     assert Link("/bin/sh", "busybox") in image.entries
     assert image.command == ("sh",)
