@@ -138,6 +138,9 @@ def _transport(connection: Connection, sock: Any) -> Any:  # noqa: ANN401
             # Only then will a host with several keys show the one that is expected.
             transport.get_security_options().key_types = _key_types(connection)
         transport.start_client(timeout=connection.dial_seconds or None)
+        if transport.host_key is None:
+            # paramiko returns from start_client when the time is up as if all were well.
+            raise TimeoutError(f"no SSH handshake within {connection.dial_seconds} s")
         _check_host_key(connection, transport.get_remote_server_key())
         _log_in(connection, transport)
     except BaseException:
