@@ -31,11 +31,10 @@ CONTAINER_REPLACES = (
     "publishAllPorts readOnly runtime securityOpts shmSize stdinOpen stopSignal stopTimeout "
     "storageOpts sysctls tty ulimits uploads user usernsMode volumes workingDir"
 )
-# Not in the list above, but ForceNew in terraform-provider-docker 4.6.0, on which 5.2.0 stands.
-CONTAINER_REPLACES_SINCE_5_2 = "deviceCgroupRules healthcheck"
 CONTAINER_UPDATES = (
     "attach containerReadRefreshTimeoutMilliseconds cpuPeriod cpuQuota cpuSet cpuShares "
-    "destroyGraceSeconds deviceReadBps deviceReadIops deviceWriteBps deviceWriteIops init logs "
+    "destroyGraceSeconds deviceCgroupRules deviceReadBps deviceReadIops deviceWriteBps "
+    "deviceWriteIops healthcheck init logs "
     "maxRetryCount memory memoryReservation memorySwap mustRun removeVolumes restart rm start "
     "tmpfs wait waitTimeout"
 )
@@ -44,7 +43,6 @@ VOLUME_REPLACES = "driver driverOpts labels name"
 CASES = [
     *((NETWORK, key, True) for key in NETWORK_REPLACES.split()),
     *((CONTAINER, key, True) for key in CONTAINER_REPLACES.split()),
-    *((CONTAINER, key, True) for key in CONTAINER_REPLACES_SINCE_5_2.split()),
     *((CONTAINER, key, False) for key in CONTAINER_UPDATES.split()),
     *((VOLUME, key, True) for key in VOLUME_REPLACES.split()),
     *((REMOTE_IMAGE, key, True) for key in ("name", "platform", "pullTriggers", "triggers")),
@@ -91,7 +89,7 @@ def test_what_a_change_of_each_input_does(schema: Schema, key: str, replaces: bo
 
 def test_the_lists_name_every_input() -> None:
     """No input is without a rule."""
-    listed = f"{CONTAINER_REPLACES} {CONTAINER_REPLACES_SINCE_5_2} {CONTAINER_UPDATES}".split()
+    listed = f"{CONTAINER_REPLACES} {CONTAINER_UPDATES}".split()
     assert sorted(listed) == sorted(CONTAINER.fields)
     assert sorted(NETWORK_REPLACES.split()) == sorted(NETWORK.fields)
 

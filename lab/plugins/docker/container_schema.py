@@ -100,7 +100,7 @@ _FIELDS: dict[str, Field] = {
     "cpuShares": f.number(),
     "cpus": f.text(replace=True, meaning=f.cpu_count),
     "destroyGraceSeconds": f.number(),
-    "deviceCgroupRules": f.texts(replace=True),
+    "deviceCgroupRules": f.texts(),
     "deviceReadBps": f.objects_of(_RATE),
     "deviceReadIops": f.objects_of(_RATE),
     "deviceRequests": f.objects_of(_DEVICE_REQUEST, replace=True, refused=_GPUS),
@@ -122,7 +122,7 @@ _FIELDS: dict[str, Field] = {
     "envs": f.texts(replace=True, computed=True),
     "gpus": f.text(replace=True, refused=_GPUS),
     "groupAdds": f.texts(replace=True),
-    "healthcheck": f.object_of(_HEALTHCHECK, replace=True, computed=True),
+    "healthcheck": f.object_of(_HEALTHCHECK, computed=True),
     "hostname": f.text(replace=True, computed=True),
     # No IPv6: the real plugin reads such an address back cut at its first colon, and so replaces
     # the container on every update.
