@@ -50,6 +50,6 @@ def claims(bridge: str, rules: Rules) -> Iterator[tuple[str, str]]:
             yield "address", found[2]
 
 
-def fixed(bridge: str, rules: Rules) -> set[tuple[str, str]]:
-    """Return the claims that cannot change while the Docker network lives: bridge and subnets."""
-    return {claim for claim in claims(bridge, rules) if claim[0] != "address"}
+def subnets(rules: Rules) -> list[str]:
+    """Return the subnets of the Docker network, which cannot change while it lives."""
+    return [value for kind, value in claims("", rules) if kind == "subnet"]

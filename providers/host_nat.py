@@ -18,12 +18,12 @@ from pulumi.dynamic import (
 )
 
 from providers.errors import HostError
-from providers.fragment import SECTIONS, Rules, fixed, fragment
+from providers.fragment import SECTIONS, Rules, fragment, subnets
 from providers.host import Combiner, host_at
 from providers.live import ParseError, live_rules, parse
 from providers.session import Target
 
-_PROPERTIES = ("host", "network", "bridge", *SECTIONS)
+_PROPERTIES = ("host", "network", "bridge", "subnets", *SECTIONS)
 
 
 class HostNatProvider(ResourceProvider):
@@ -37,14 +37,14 @@ class HostNatProvider(ResourceProvider):
 
         Another bridge or subnet means another Docker network: then this resource is replaced, and
         what depends on its bridge (network, containers) is deleted before it, so that nothing is
-        left that could send past the old rules.
+        left that could send past the old rules. Which subnets these are is a property of its own:
+        the lines of `_olds` are what a refresh found, and a line that somebody flushed must not
+        look like another network, whose containers would have to go.
         """
         changed = any(_olds.get(name) != _news.get(name) for name in _PROPERTIES)
-        replaces = []
-        if _olds.get("network") != _news.get("network"):
-            replaces.append("network")
-        if _fixed(_olds) != _fixed(_news):
-            replaces.append("bridge")
+        replaces = [
+            name for name in ("network", "bridge", "subnets") if _olds.get(name) != _news.get(name)
+        ]
         if _olds.get("host", {}).get("name") != _news.get("host", {}).get("name"):
             replaces.append("host")
         # None where there are changes: then the engine compares the inputs itself, path by path,
@@ -119,10 +119,6 @@ def _rules(props: Mapping[str, Any]) -> Rules:
     return {section: dict(props.get(section) or {}) for section in SECTIONS}
 
 
-def _fixed(props: Mapping[str, Any]) -> set[tuple[str, str]]:
-    return fixed(props.get("bridge", ""), _rules(props))
-
-
 def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
     return {name: props[name] for name in _PROPERTIES if name in props}
 
@@ -147,6 +143,11 @@ class HostNat(Resource, module="wanbound", name="HostNat"):
         `host` has name, address, port, user and, where it is pinned, host_key. `rules` has the
         lines by section (`providers.fragment.SECTIONS`) and role.
         """
-        props = {"host": dict(host), "network": network, "bridge": bridge}
+        props = {
+            "host": dict(host),
+            "network": network,
+            "bridge": bridge,
+            "subnets": subnets(rules),
+        }
         lines = {section: dict(rules.get(section, {})) for section in SECTIONS}
         super().__init__(HostNatProvider(), name, cast("dict[str, Any]", {**props, **lines}), opts)
