@@ -300,6 +300,8 @@ change() { # change FOLDER
         load "$1/undo" /dev/null; then
         fail 12 "the kernel refused the change; the old rules and addresses are back"
     fi
+    # What comes next, a change or `wanbound apply`, finishes this too: see unfinished.
+    mkdir -p "$etc/.old" && sed 's/^/address /' "$work/added" >"$etc/.old/undo.rules"
     fail 13 "the kernel refused the change and its undo"
 }
 
