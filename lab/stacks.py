@@ -32,7 +32,8 @@ Config: TypeAlias = dict[str, Any]
 
 OnLine: TypeAlias = Callable[[str], None]
 
-_COUNT = re.compile(r"^ *(?:\S+ )?(\d+) (created|updated|deleted|replaced|unchanged|changed)\b")
+# "    + 24 created", "    +-12 replaced", "    26 changes. 15 unchanged".
+_COUNT = re.compile(r"(\d+) (created|updated|deleted|replaced|unchanged)\b")
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class Run:
     def counts(self) -> dict[str, int]:
         """How many resources were created, updated, deleted, replaced, and left unchanged."""
         _, _, summary = self.output.rpartition("Resources:")
-        found = (_COUNT.match(line) for line in summary.splitlines())
-        return {match[2]: int(match[1]) for match in found if match}
+        return {what: int(number) for number, what in _COUNT.findall(summary)}
 
 
 def read(file: Path) -> Config:

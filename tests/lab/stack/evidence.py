@@ -1,0 +1,114 @@
+"""What a host has, as text that can be compared: before and after, here and there."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from lab.api import Host
+
+_SECTIONS = {
+    "iptables": "iptables-save",
+    "ip6tables": "ip6tables-save",
+    "nft": "nft list tables | grep inet; nft -s list table inet wanbound 2>/dev/null",
+    "addresses": "ip -o addr show",
+    "networks": "docker network ls --format '{{.Name}} {{.Driver}}' | sort",
+    "containers": "docker ps -a --format '{{.Names}}' | sort",
+    # Sums of what is in files; kind, mode, owner and target of everything; no lock without holder.
+    "files": (
+        "find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
+        " find /etc /usr/local $(ls -d /run/wanbound 2>/dev/null) ! -path '/run/wanbound*'"
+        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*' ! -name lock -print | sort"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One host at one time; equal to another where nothing that matters differs."""
+
+    iptables: str
+    ip6tables: str
+    nft: str
+    addresses: str
+    networks: str
+    containers: str
+    files: str
+
+    def differences(self, other: "Snapshot") -> str:
+        """Every line that only one of the two has, for a failing test's message."""
+        lines = []
+        for field in fields(self):
+            mine = getattr(self, field.name).splitlines()
+            theirs = getattr(other, field.name).splitlines()
+            lines += [f"{field.name} - {line}" for line in mine if line not in theirs]
+            lines += [f"{field.name} + {line}" for line in theirs if line not in mine]
+            if mine != theirs and sorted(mine) == sorted(theirs):
+                lines.append(f"{field.name}: the same lines in another order")
+        return "\n".join(lines)
+
+
+def snapshot(host: Host) -> Snapshot:
+    """Read everything of `host` that an `up` may change and a `destroy` has to put back."""
+    script = "".join(f"echo '== {name}'\n{command}\n" for name, command in _SECTIONS.items())
+    found: dict[str, str] = {}
+    for part in re.split(r"^== ", host.run("sh -s", stdin=script).stdout, flags=re.MULTILINE)[1:]:
+        name, _, text = part.partition("\n")
+        found[name] = text
+    for name in ("iptables", "ip6tables"):
+        found[name] = "".join(f"{line}\n" for line in rules(found[name]))
+    tables = [line for line in found["nft"].splitlines() if not line.startswith(("\t", "}"))]
+    found["nft"] = "".join(f"{line}\n" for line in [*tables, *_guard(found["nft"])])
+    # A new IPv6 address is tentative for a second; the times behind the backslash count down.
+    found["addresses"] = re.sub(r" tentative|\\.*", "", found["addresses"])
+    return Snapshot(**found)
+
+
+def rules(saved: str) -> Iterator[str]:
+    """Yield the lines of iptables-save that mean something.
+
+    Without counters, comments, and the tables whose chains are all built in, accept, and have no
+    rule: a kernel has those from the first question on, and they do nothing.
+    """
+    for table in re.split(r"^(?=\*)", saved, flags=re.MULTILINE):
+        lines = [
+            re.sub(r" \[\d+:\d+\]$", "", line)
+            for line in table.splitlines()
+            if line and not line.startswith("#")
+        ]
+        if any(
+            line.startswith("-A") or (line[0] == ":" and not line.endswith(" ACCEPT"))
+            for line in lines
+        ):
+            yield from lines
+
+
+def own_rules(host: Host) -> str:
+    """Everything on `host` that wanbound loads, and the files it loads it from, in order."""
+    saved = host.run(
+        "for save in iptables-save ip6tables-save; do"
+        " $save | grep WANBOUND | sed 's/ \\[[0-9:]*\\]$//'; done;"
+        ' for file in /etc/wanbound/*; do echo "== $file"; cat "$file"; done'
+    ).stdout
+    return saved + "".join(_guard(host.run("nft -s list table inet wanbound").stdout))
+
+
+def _guard(listed: str) -> list[str]:
+    """Return the blocks of an nft table: rules in their order, but chains and elements sorted.
+
+    The kernel keeps no order among a table's chains, nor among a map's elements.
+    """
+    blocks = []
+    for name, body in re.findall(r"^\t(\w[^\n]*) \{\n(.*?)^\t\}", listed, re.MULTILINE | re.DOTALL):
+        head, _, elements = body.partition("elements = {")
+        words = sorted(element.strip() for element in elements.rstrip("} \t\n").split(","))
+        blocks.append("\n".join([name, head, *words, ""]))
+    return sorted(blocks)
+
+
+def container_addresses(host: Host) -> dict[str, str]:
+    """The addresses of each running container, by its name."""
+    listed = host.run(
+        "docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}"
+        "{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}' $(docker ps -q)"
+    ).stdout
+    return {line.split(" ", 1)[0].strip("/"): line.split(" ", 1)[1] for line in listed.splitlines()}

@@ -1,0 +1,162 @@
+"""From the first `up` to the last `destroy`, on bare hosts and under constant traffic.
+
+The story is told once; each test looks at one side of it.
+"""
+
+import copy
+from dataclasses import dataclass, field
+
+import pytest
+
+from lab.api import Lab
+from lab.checks import matrix, run
+from lab.stacks import Config, LabStack, parsed
+from tests.lab.stack.configs import add_floods, demo, network
+from tests.lab.stack.evidence import Snapshot, container_addresses, own_rules, snapshot
+from tests.lab.stack.flood import Publics, Sources, either, expression, publics, sinks, sources
+
+pytestmark = pytest.mark.lab
+
+PHASES = ("up", "change", "replace", "destroy", "up again", "destroy again")
+
+
+@dataclass
+class Story:
+    """What was seen. `sources` by phase; `snapshots`, `rules` and `addresses` by moment."""
+
+    ports: dict[int, tuple[str, str]]
+    families: dict[int, tuple[int, ...]]
+    sources: dict[str, Sources] = field(default_factory=dict)
+    snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    addresses: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Live through it."""
+    first = demo(lab)
+    for host in first["hosts"]:
+        host["networks"] = [one for one in host["networks"] if one["name"] != "special"]
+    ports = add_floods(first)
+    changed = _with_other_addresses(first)
+    replaced = _with_other_places(changed)
+    told = Story(ports, dict.fromkeys(ports, (4, 6)))
+    now, then = publics(first, ports), publics(changed, ports)
+    stack = LabStack.copy(lab, "life", first, tmp_path_factory.mktemp("life"))
+    teller = _Teller(lab, stack, told)
+    with sinks(lab, tuple(ports)):
+        teller.look("before")
+        try:
+            teller.phase("up", now, first)
+            teller.phase("change", either(now, then), changed)
+            teller.phase("replace", then, replaced)
+            teller.remember("first")
+            told.failed["replaced"] = [
+                str(result)
+                for result in run(lab, matrix(parsed(replaced, stack.name)))
+                if not result.ok
+            ]
+            teller.phase("destroy", then, None)
+            teller.look("after")
+            teller.phase("up again", then, replaced)
+            teller.remember("second")
+        finally:
+            teller.phase("destroy again", then, None)
+    teller.look("after again")
+    return told
+
+
+class _Teller:
+    def __init__(self, lab: Lab, stack: LabStack, story: Story) -> None:
+        self.lab, self.stack, self.story = lab, stack, story
+
+    def phase(self, name: str, expected: Publics, config: Config | None) -> None:
+        """Bring the hosts to `config`, to nothing for None, and note who sent meanwhile."""
+        with self.lab.internet.capture(expression(tuple(self.story.ports))) as capture:
+            if config is None:
+                self.stack.destroy()
+            else:
+                self.stack.configure(config)
+                self.stack.up()
+        self.story.sources[name] = sources(capture.packets, expected)
+
+    def look(self, moment: str) -> None:
+        self.story.snapshots[moment] = [snapshot(host) for host in self.lab.hosts.values()]
+
+    def remember(self, moment: str) -> None:
+        hosts = self.lab.hosts.values()
+        self.story.rules[moment] = [own_rules(host) for host in hosts]
+        self.story.addresses[moment] = [container_addresses(host) for host in hosts]
+
+
+def _with_other_addresses(config: Config) -> Config:
+    """Both addresses of one network change on each host, IPv4's to what the other host had."""
+    changed = copy.deepcopy(config)
+    for number in (1, 2):
+        web = network(changed, number, "web")
+        web["public_ipv4"] = f"203.0.113.{100 * number - 85}"
+        web["public_ipv6"] = f"2001:db8::{100 * number - 85}"
+    return changed
+
+
+def _with_other_places(config: Config) -> Config:
+    """One network of each host gets other subnets, the other one another bridge."""
+    replaced = copy.deepcopy(config)
+    for number in (1, 2):
+        web, mail = network(replaced, number, "web"), network(replaced, number, "mail")
+        web["subnet_ipv4"], web["subnet_ipv6"] = "172.18.0.0/24", f"fd18:{number}::/64"
+        mail["bridge"] = "post"
+    return replaced
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_no_packet_leaves_with_a_wrong_source(story: Story, phase: str) -> None:
+    """Not one, in either family, TCP or UDP, old flow or new, while anything changes."""
+    seen = story.sources[phase]
+    print(f"{phase}: {seen}")
+    assert seen.wrong == []
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_every_network_was_sending(story: Story, phase: str) -> None:
+    """The proof above is of traffic that was there: each network got out in each family."""
+    seen = story.sources[phase]
+    silent = [
+        (story.ports[port], family)
+        for port, families in story.families.items()
+        for family in families
+        if seen.right(port, family) < 10
+    ]
+    assert silent == []
+
+
+def test_both_addresses_were_used_around_the_change(story: Story) -> None:
+    """The old address until it goes, the new one from then on."""
+    seen = story.sources["change"].counts
+    for port, (_, name) in story.ports.items():
+        for family in story.families[port]:
+            used = {source for (p, f, source) in seen if (p, f) == (port, family)}
+            assert len(used) == (2 if name == "web" else 1), (port, family, used)
+
+
+def test_replacing_a_network_works_in_one_up(story: Story) -> None:
+    """Another subnet, another bridge: everything is as it has to be right afterwards."""
+    assert story.failed["replaced"] == []
+
+
+@pytest.mark.parametrize("moment", ["after", "after again"])
+@pytest.mark.parametrize("host", [0, 1])
+def test_destroy_leaves_the_host_as_before(story: Story, host: int, moment: str) -> None:
+    """Rules, addresses, Docker's networks and every file in /etc are as before the first up."""
+    before, after = story.snapshots["before"][host], story.snapshots[moment][host]
+    assert before == after, before.differences(after)
+
+
+@pytest.mark.parametrize("host", [0, 1])
+def test_up_after_destroy_gives_the_same_again(story: Story, host: int) -> None:
+    """Byte-equal rules and files, and every container at its address."""
+    assert story.rules["first"][host] == story.rules["second"][host]
+    assert story.addresses["first"][host] == story.addresses["second"][host]
+    assert "WANBOUND-SNAT" in story.rules["first"][host]

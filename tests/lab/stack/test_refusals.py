@@ -1,0 +1,312 @@
+"""What a host refuses, lacks or fails at: the error says so, and the host is as it was."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab.api import Host, Lab
+from planner.config import Stack
+from planner.plan import plan
+from providers.errors import HostError
+from providers.fragment import fragment
+from providers.host import SshHost
+from providers.session import Session, Target
+from tests.lab.stack.evidence import snapshot
+
+pytestmark = pytest.mark.lab
+
+AS_IT_WAS = "as it was"
+ENGINES = pytest.mark.parametrize("name", ["test-1", "test-2"])
+
+
+@pytest.fixture(autouse=True)
+def agent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is where an operator has it."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
+
+
+def target(host: Host) -> Target:
+    """How the host is reached when nothing is wrong."""
+    return Target(host.name, host.address, 22, "root", host.host_key)
+
+
+@contextmanager
+def connected(where: Target) -> Iterator[SshHost]:
+    """The host as providers have it."""
+    session = Session(where)
+    try:
+        yield SshHost(session)
+    finally:
+        session.close()
+
+
+def wanted(host: Host, name: str, number: int, interface: str = "wan0") -> str:
+    """The fragment of a network of that name; its number and the host decide all addresses."""
+    if number < 100 and host.name == "test-2":
+        # No two hosts may have one address: IPv6 would find out, and not use it.
+        number += 100
+    raw = {
+        "hosts": [
+            {
+                "name": host.name,
+                "ssh": {"address": host.address, "host_key": host.host_key},
+                "wan": {"interface": interface},
+                "networks": [
+                    {
+                        "name": name,
+                        "public_ipv4": f"203.0.113.{number}",
+                        "public_ipv6": f"2001:db8::{number}",
+                        "subnet_ipv4": f"10.66.{number}.0/24",
+                        "subnet_ipv6": f"fd66:{number}::/64",
+                    }
+                ],
+            }
+        ]
+    }
+    [planned] = plan(Stack.parse(raw, "test"))
+    [network] = planned.networks
+    return fragment(network.name, network.bridge, dataclasses.asdict(network.rules))
+
+
+@pytest.fixture
+def host(lab: Lab, name: str) -> Iterator[Host]:
+    """A host with one network loaded; as bare as before afterwards."""
+    found = lab.host(name)
+    bare = snapshot(found)
+    with connected(target(found)) as seam:
+        seam.change({"old": wanted(found, "old", 61)}, ())
+        yield found
+        seam.change({}, ("old",))
+    assert snapshot(found) == bare, bare.differences(snapshot(found))
+
+
+def refused(host: Host, where: Target, put: dict[str, str] | None = None) -> str:
+    """What a change of one network and a new second one fails with; nothing else may happen."""
+    before = snapshot(host)
+    with connected(where) as seam, pytest.raises(HostError) as caught:
+        seam.change(put or {"old": wanted(host, "old", 62), "new": wanted(host, "new", 63)}, ())
+    after = snapshot(host)
+    assert before == after, before.differences(after)
+    said = str(caught.value)
+    print(said)
+    assert said.startswith(f"host {host.name}: ")
+    assert "\n  The host now: " in said
+    assert "\n  To mend it: " in said
+    return said
+
+
+# --- getting in ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["test-1"])
+@pytest.mark.parametrize("address", ["10.97.0.250", "10.97.0.1"])
+def test_unreachable(host: Host, address: str) -> None:
+    """Nobody at the address; nothing that listens on the port."""
+    where = dataclasses.replace(target(host), address=address, port=2)
+    said = refused(host, where)
+    assert f"cannot be reached at {address} port 2" in said
+    assert "unchanged; nothing was sent to it" in said
+    assert "ssh.address and ssh.port" in said
+
+
+@ENGINES
+def test_wrong_host_key(lab: Lab, host: Host) -> None:
+    """Another machine answers, or the host was rebuilt."""
+    [other] = [each for each in lab.hosts.values() if each.name != host.name]
+    said = refused(host, dataclasses.replace(target(host), host_key=other.host_key))
+    assert "not the one that is pinned" in said
+    assert host.host_key.split()[1] in said
+    assert "unchanged" in said
+
+
+@ENGINES
+def test_unknown_host_key_is_never_learned(host: Host) -> None:
+    """Without a pinned key known_hosts decides."""
+    said = refused(host, dataclasses.replace(target(host), host_key=None))
+    assert "its SSH host key is not known" in said
+    assert "set ssh.host_key" in said
+
+
+@ENGINES
+def test_refused_login(host: Host) -> None:
+    """No such user, no accepted key: sshd does not say which."""
+    said = refused(host, dataclasses.replace(target(host), user="mallory"))
+    assert "it refuses the log-in of mallory" in said
+    assert "unchanged" in said
+
+
+@ENGINES
+def test_no_sudo(host: Host) -> None:
+    """Let in, but not to root."""
+    said = refused(host, dataclasses.replace(target(host), user="operator"))
+    assert "operator may not use sudo without a password" in said
+    assert "unchanged" in said
+    assert "or set ssh.user to root" in said
+
+
+@ENGINES
+def test_sudo_without_a_password_is_as_good_as_root(host: Host) -> None:
+    """The same files and rules as root leaves."""
+    text = wanted(host, "new", 63)
+    with connected(target(host)) as root:
+        root.change({"new": text}, ())
+        by_root = snapshot(host)
+        root.change({}, ("new",))
+    with connected(dataclasses.replace(target(host), user="admin")) as admin:
+        admin.change({"new": text}, ())
+        by_admin = snapshot(host)
+        admin.change({}, ("new",))
+    assert by_root == by_admin, by_root.differences(by_admin)
+    assert "63/32" in by_admin.addresses
+
+
+# --- what the host lacks or will not have --------------------------------------------------------
+
+
+@contextmanager
+def sabotaged(host: Host, script: str, repair: str) -> Iterator[None]:
+    """Break something on the host, and mend it whatever happens."""
+    try:
+        host.run(script)
+        yield
+    finally:
+        host.run(repair)
+
+
+@contextmanager
+def without(host: Host, program: str) -> Iterator[None]:
+    """Take a program away."""
+    path = f"/usr/sbin/{program}"
+    with sabotaged(host, f"mv {path} {path}.gone", f"mv {path}.gone {path}"):
+        yield
+
+
+@ENGINES
+@pytest.mark.parametrize("program", ["iptables-restore", "ip6tables-save", "nft"])
+def test_a_program_is_missing(host: Host, program: str) -> None:
+    """No iptables; no nftables while a guard is wanted."""
+    before = snapshot(host)
+    with (
+        without(host, program),
+        connected(target(host)) as seam,
+        pytest.raises(HostError) as caught,
+    ):
+        seam.change({"new": wanted(host, "new", 63)}, ())
+    said = str(caught.value)
+    assert f"{program} is not installed" in said
+    assert AS_IT_WAS in said
+    assert "install it" in said
+    after = snapshot(host)
+    assert before == after, before.differences(after)
+
+
+@ENGINES
+def test_no_such_interface(host: Host) -> None:
+    """The key wan.interface names what the host does not have."""
+    said = refused(host, target(host), {"new": wanted(host, "new", 63, interface="eth7")})
+    assert "there is no interface eth7 here" in said
+    assert AS_IT_WAS in said
+
+
+@ENGINES
+def test_the_hosts_own_address(host: Host) -> None:
+    """A public address that the host has itself is not taken over unasked."""
+    number = int(host.wan_ipv4.rpartition(".")[2])
+    said = refused(host, target(host), {"new": wanted(host, "new", number)})
+    assert "already the host's own: " in said
+    assert f"wan0 {host.wan_ipv4}/24" in said
+    assert "manage_addresses: false" in said
+
+
+@ENGINES
+def test_a_rule_that_iptables_does_not_know(host: Host) -> None:
+    """Found out by the test, before anything is touched."""
+    text = wanted(host, "new", 63) + "ipv6 nat -A WANBOUND-SNAT --no-such-option\n"
+    said = refused(host, target(host), {"new": text})
+    assert "no-such-option" in said
+    assert AS_IT_WAS in said
+
+
+@ENGINES
+def test_disk_full(host: Host) -> None:
+    """No room for the fragment: the old one stays, whole."""
+    fill = (
+        "cp -a /etc/wanbound /root/wanbound.kept && mount -t tmpfs -o size=16k none /etc/wanbound"
+        " && cp -a /root/wanbound.kept/. /etc/wanbound/"
+        " && { cat /dev/zero >/etc/wanbound/filling 2>/dev/null; df /etc/wanbound; }"
+    )
+    with sabotaged(host, fill, "umount /etc/wanbound; rm -rf /root/wanbound.kept"):
+        said = refused(host, target(host))
+    assert "it cannot write the rules to disk" in said
+    assert AS_IT_WAS in said
+    assert "make room" in said
+
+
+WRAPPER = """cat >/usr/local/sbin/{program} <<'END'
+#!/bin/sh
+# Passes every test, and fails the first {times} of what is real.
+case " $* " in *" --test "* | *" -c "*) exec /usr/sbin/{program} "$@" ;; esac
+case " $* " in *" {when} "*) ;; *) exec /usr/sbin/{program} "$@" ;; esac
+count=$(cat /run/failed 2>/dev/null || echo 0)
+if [ "$count" -lt {times} ]; then
+    echo $((count + 1)) >/run/failed
+    echo "{program}: sabotaged" >&2
+    exit 1
+fi
+exec /usr/sbin/{program} "$@"
+END
+chmod +x /usr/local/sbin/{program}"""
+
+
+@contextmanager
+def failing(host: Host, program: str, when: str, times: int) -> Iterator[None]:
+    """Have the kernel refuse the first loads by `program` that have `when` among their words."""
+    script = WRAPPER.format(program=program, when=when, times=times)
+    repair = f"rm -f /usr/local/sbin/{program} /run/failed"
+    with sabotaged(host, script, repair):
+        yield
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("program", "when", "times"),
+    [
+        ("iptables-restore", "--noflush", 1),
+        ("ip6tables-restore", "--noflush", 1),
+        # What changes in the guard, then the whole guard.
+        ("nft", "-f", 2),
+        ("ip", "-batch", 1),
+    ],
+)
+def test_the_kernel_refuses_the_load(host: Host, program: str, when: str, times: int) -> None:
+    """Whichever step fails: rules, addresses and guard of both families are as they were."""
+    before = snapshot(host)
+    with failing(host, program, when, times), connected(target(host)) as seam:
+        put = {"old": wanted(host, "old", 62), "new": wanted(host, "new", 63)}
+        with pytest.raises(HostError) as caught:
+            seam.change(put, ())
+    said = str(caught.value)
+    print(said)
+    assert "sabotaged" in said
+    assert AS_IT_WAS in said
+    after = snapshot(host)
+    assert before == after, before.differences(after)
+
+
+@ENGINES
+def test_the_kernel_refuses_the_undo_too(host: Host) -> None:
+    """The error says that the host is between the two; the next run mends it."""
+    before = snapshot(host)
+    put = {"old": wanted(host, "old", 62)}
+    with connected(target(host)) as seam:
+        with failing(host, "ip6tables-restore", "--noflush", 9), pytest.raises(HostError) as caught:
+            seam.change(put, ())
+        said = str(caught.value)
+        print(said)
+        assert "and then the old rules too" in said
+        assert "between the two" in said
+        seam.change({"old": wanted(host, "old", 61)}, ())
+    after = snapshot(host)
+    assert before == after, before.differences(after)
