@@ -47,7 +47,8 @@ def _say(line: str) -> None:
         progress.print(text)
 
 
-def _summary(done: Run) -> str:
+def summary(done: Run) -> str:
+    """What an `up` did, in one line."""
     changed = {what: number for what, number in done.counts.items() if what != "unchanged"}
     unchanged = done.counts.get("unchanged", 0)
     if not changed:
@@ -66,10 +67,12 @@ def main() -> int:
     done = stack.up(check=False, on_line=_say)
     if done.status != 0:
         _, _, diagnostics = done.output.partition("Diagnostics:\n")
-        out.print(escape(diagnostics or done.output), style="red")
+        for line in (diagnostics or done.output).splitlines():
+            if "warning: using pulumi-resource-" not in line:
+                out.print(escape(line), style="red", soft_wrap=True)
         out.print(f"pulumi up failed; its log is {stack.log}")
         return 1
-    out.print(f"pulumi up: {_summary(done)}")
+    out.print(f"pulumi up: {summary(done)}")
     with progress.status("asking from containers, hosts and the internet …"):
         results = run(lab, matrix(parsed(read(stack.file), STACK)))
     out.print(table(results))

@@ -40,7 +40,7 @@ def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
     answers = ask(lab, {check.question for check in checks})
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        results = [Result(check, _seen(check, answers[check.question])) for check in checks]
+        results = [Result(check, seen(check, answers[check.question])) for check in checks]
         again = {
             result.check.question
             for result in results
@@ -50,7 +50,7 @@ def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
             break
         time.sleep(0.5)
         answers |= ask(lab, again)
-    return [Result(check, _seen(check, answers[check.question])) for check in checks]
+    return [Result(check, seen(check, answers[check.question])) for check in checks]
 
 
 def ask(lab: Lab, questions: Iterable[Question]) -> dict[Question, Answer]:
@@ -82,7 +82,8 @@ def _unanswered(answer: Answer) -> bool:
     return answer.status != 0 or answer.text == "404 page not found"
 
 
-def _seen(check: Check, answer: Answer) -> str:
+def seen(check: Check, answer: Answer) -> str:
+    """Return what was seen, in the words in which a check says what it expects."""
     if answer.status != 0:
         if "refused" in answer.text:
             return "connection refused"

@@ -1,0 +1,58 @@
+"""What the demo shows of the CLI's own words."""
+
+import pytest
+
+from lab.demo import short, summary
+from lab.stacks import Run
+
+NOTHING_DONE = """Updating (demo):
+@ updating....
+Resources:
+    41 unchanged
+
+Duration: 3s
+"""
+
+MUCH_DONE = """Resources:
+    + 24 created
+    ~ 2 updated
+    +-12 replaced
+    38 changes. 15 unchanged
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            " +  pulumi-python:dynamic/wanbound:HostNat edge-2-web created (0.35s) ",
+            "  +  HostNat          edge-2-web                   created [dim](0.35s)[/]",
+        ),
+        (
+            " ++ docker:index:Container edge-1-web_lb created replacement (2s) [diff: ~image]",
+            "  ++ Container        edge-1-web_lb                created replacement [dim](2s)[/]",
+        ),
+        (
+            " +  docker:index:Network edge-2-mail **creating failed** error: no",
+            "  [red]!! Network          edge-2-mail                  failed[/]",
+        ),
+        (" +  docker:index:Network edge-2-mail creating (0s) ", None),
+        ("@ updating....", None),
+        ("    pulumi:pulumi:Stack wanbound-demo  warning: using pulumi-resource-docker", None),
+    ],
+)
+def test_a_line_for_each_step_that_ended(line: str, shown: str | None) -> None:
+    """Nothing else of what the CLI says goes by."""
+    assert short(line) == shown
+
+
+def test_a_second_run_says_that_nothing_changes() -> None:
+    """With the number of resources that were looked at."""
+    assert summary(Run(0, NOTHING_DONE, 3.2)) == "nothing to change: 41 resources unchanged"
+
+
+def test_a_first_run_is_summed_up() -> None:
+    """Whichever way the CLI writes its counts."""
+    run = Run(0, MUCH_DONE, 24.4)
+    assert run.counts == {"created": 24, "updated": 2, "replaced": 12, "unchanged": 15}
+    assert summary(run) == "24 created, 2 updated, 12 replaced, 15 unchanged, in 24 s"
