@@ -152,13 +152,18 @@ def capture(lab: Settings, expression: str = "", link: str = BRIDGE) -> Iterator
     ):
         tcpdump = subprocess.Popen(inside(lab, [*alone, expression]), stdout=file, stderr=errors)
         running = Capture(Path(file.name))
+
+        def pass_sentinel() -> None:
+            try:
+                _pass_sentinel(lab, running, tcpdump)
+            except LabError as error:
+                errors.seek(0)
+                raise LabError(f"{error}: {errors.read().decode().strip()}") from error
+
         try:
-            _pass_sentinel(lab, running, tcpdump)
+            pass_sentinel()
             yield running
-            _pass_sentinel(lab, running, tcpdump)
-        except LabError as error:
-            errors.seek(0)
-            raise LabError(f"{error}: {errors.read().decode().strip()}") from error
+            pass_sentinel()
         finally:
             tcpdump.send_signal(signal.SIGINT)
             try:
