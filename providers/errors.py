@@ -20,4 +20,12 @@ class HostError(RuntimeError):
 
     def about(self, network: str) -> "HostError":
         """Return the same error, said of one network of the host."""
-        return HostError(f"{self.host}, network {network}", self.what, self.state, self.remedy)
+        return type(self)(f"{self.host}, network {network}", self.what, self.state, self.remedy)
+
+
+class UnreachableError(HostError):
+    """No command came through to the host, or its answer did not come back.
+
+    That is the answer for everybody who asked together: asking again one by one would only be
+    more connections, of which sshd takes few before it shuts an address out.
+    """

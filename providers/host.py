@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from importlib import resources
 from typing import Protocol
 
-from providers.errors import HostError
+from providers.errors import HostError, UnreachableError
 from providers.session import UNCHANGED, Completed, Session, Target
 
 COMMAND_SECONDS = 150.0
@@ -158,7 +158,7 @@ class Combiner:
     """Lets calls that come at the same time go to the host together.
 
     Whoever gets the turn takes all that wait with it: one command instead of one per network.
-    When together fails, each goes alone, so that only the culprit fails.
+    When the host refuses them together, each goes alone, so that only the culprit fails.
     """
 
     def __init__(self, host: Host) -> None:
@@ -244,6 +244,9 @@ class Combiner:
                 self._change(changes)
             else:
                 self._one_by_one(changes)
+        except UnreachableError as error:
+            for ticket in changes:
+                ticket.error = error
         except HostError as error:
             if len(changes) == 1:
                 changes[0].error = error

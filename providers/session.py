@@ -11,12 +11,15 @@ from typing import Any
 
 import paramiko
 
-from providers.errors import HostError
+from providers.errors import UnreachableError
 
 UNCHANGED = "unchanged; nothing was sent to it"
 
 CONNECT_SECONDS = 10.0
 """Limit for the TCP connection, for sshd's banner and for the log-in, each."""
+
+FAILURE_SECONDS = 10.0
+"""For how long a failed connection is the answer to whoever asks next: sshd counts failures."""
 
 KEEPALIVE_SECONDS = 15
 OUTPUT_LIMIT = 64 * 1024 * 1024
@@ -61,12 +64,13 @@ class Session:
         self.commands = 0
         self._lock = threading.Lock()
         self._client: paramiko.SSHClient | None = None
+        self._failed: tuple[float, UnreachableError] | None = None
 
     def run(self, program: str, seconds: float) -> Completed:
         """Run a POSIX shell program as root, sent on standard input, within `seconds`.
 
         The command line is constant: no value is ever part of it. Reconnects once when the
-        transport was dropped, so `program` must be safe to run twice. Raises HostError.
+        transport was dropped, so `program` must be safe to run twice. Raises UnreachableError.
         """
         for attempt in (1, 2):
             client = self._connected()
@@ -75,7 +79,7 @@ class Session:
             except (DroppedError, EOFError, OSError, paramiko.SSHException) as error:
                 self._drop(client)
                 if attempt == 2 or isinstance(error, TimeoutError):
-                    raise HostError(
+                    raise UnreachableError(
                         self.target.name,
                         f"the connection was lost while a command ran ({error or 'closed'})",
                         "not known: a change that had begun goes on to its end, or to its undo,"
@@ -100,14 +104,25 @@ class Session:
     def _connected(self) -> paramiko.SSHClient:
         with self._lock:
             transport = self._client.get_transport() if self._client is not None else None
-            if self._client is None or transport is None or not transport.is_active():
-                self._client = self._connect()
-            return self._client
+            if self._client is not None and transport is not None and transport.is_active():
+                return self._client
+            if self._failed and time.monotonic() - self._failed[0] < FAILURE_SECONDS:
+                raise self._failed[1]
+            client = paramiko.SSHClient()
+            try:
+                self._connect(client)
+            except BaseException as error:
+                # sshd would keep the half-open connection for two minutes, and count it as hostile.
+                client.close()
+                if isinstance(error, UnreachableError):
+                    self._failed = (time.monotonic(), error)
+                raise
+            self._client = client
+            return client
 
-    def _connect(self) -> paramiko.SSHClient:
+    def _connect(self, client: paramiko.SSHClient) -> None:
         target = self.target
         config = _ssh_config(target.address)
-        client = paramiko.SSHClient()
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         hostname = config.get("hostname", target.address)
         if not isinstance(hostname, str):
@@ -132,7 +147,7 @@ class Session:
                 auth_timeout=CONNECT_SECONDS,
             )
         except paramiko.BadHostKeyException as error:
-            raise HostError(
+            raise UnreachableError(
                 target.name,
                 f"its SSH host key is {error.key.get_name()} {error.key.get_base64()},"
                 " not the one that is pinned",
@@ -141,7 +156,7 @@ class Session:
                 " new key into ssh.host_key (or known_hosts)",
             ) from error
         except paramiko.AuthenticationException as error:
-            raise HostError(
+            raise UnreachableError(
                 target.name,
                 f"it refuses the log-in of {target.user} ({error})",
                 UNCHANGED,
@@ -149,11 +164,11 @@ class Session:
                 f" in ~/.ssh/config; see that ssh.user is right ({target.user})",
             ) from error
         except paramiko.SSHException as error:
-            raise HostError(
+            raise UnreachableError(
                 target.name, _ssh_problem(error, target), UNCHANGED, _ssh_remedy(error)
             ) from error
         except OSError as error:
-            raise HostError(
+            raise UnreachableError(
                 target.name,
                 f"cannot be reached at {hostname} port {target.port} ({_reason(error)})",
                 UNCHANGED,
@@ -162,7 +177,6 @@ class Session:
         transport = client.get_transport()
         if transport is not None:
             transport.set_keepalive(KEEPALIVE_SECONDS)
-        return client
 
     def _run_on(self, client: paramiko.SSHClient, program: str, seconds: float) -> Completed:
         deadline = time.monotonic() + seconds
