@@ -74,4 +74,20 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
         registry.push(lab, registry.images(lab))
         for host in chosen:
             hosts.wait(lab, host)
+            _renew_images(lab, host)
     return chosen
+
+
+def _renew_images(lab: Settings, host: HostSpec) -> None:
+    """Have a host that ran before pull again what it has under a name that is now another image."""
+    record = registry.pushed_record(lab).read_text()
+    seen = lab.state / f"images-{host.name}"
+    if seen.exists() and seen.read_text() == record:
+        return
+    command = "; ".join(
+        f"! docker image inspect {image} >/dev/null 2>&1 || docker pull -q {image}"
+        for image in json.loads(record)
+    )
+    if hosts.answer(lab, host.name, f"set -e; {command}", timeout=120) is None:
+        raise LabError(f"{host.name} cannot pull the lab's images anew: see its journal")
+    seen.write_text(record)

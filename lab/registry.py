@@ -52,9 +52,14 @@ def _transport(archive: Path) -> str:
     return f"oci:{archive}" if archive.is_dir() else f"docker-archive:{archive}"
 
 
+def pushed_record(lab: Settings) -> Path:
+    """The file that says which archive was pushed under which name."""
+    return storage(lab) / "pushed.json"
+
+
 def push(lab: Settings, images: dict[str, Path]) -> None:
     """Push the archives that are new or changed: image name → docker-archive file or OCI folder."""
-    record = storage(lab) / "pushed.json"
+    record = pushed_record(lab)
     pushed: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
     for image, archive in images.items():
         # The path and age of an archive stand for what is in it: they are made once, by key.
