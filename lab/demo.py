@@ -19,6 +19,8 @@ from lab.stacks import LabStack, Run, parsed, read
 from lab.steps import console as progress
 
 STACK = "demo"
+TABLE_WIDTH = 116
+"""Columns that the table needs."""
 
 # " +  docker:index:Network edge-1-web created (0.51s)", for every step that has come to its end.
 _STEP = re.compile(
@@ -59,7 +61,8 @@ def summary(done: Run) -> str:
 
 def main() -> int:
     """Run the demo; 1 when anything is not as it has to be."""
-    out = Console(highlight=False)
+    # Addresses that are cut short show nothing: on a narrow terminal the table's lines are broken.
+    out = Console(highlight=False, width=max(progress.width, TABLE_WIDTH))
     lab = Lab.up(DEFAULT_HOSTS)
     stack = LabStack(lab, STACK)
     stack.init()
