@@ -3,8 +3,9 @@
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from providers.fragment import SECTIONS, Rules, claims, fragment
 
@@ -15,7 +16,7 @@ _TABLES = {
     "forward_ipv6": ("ipv6 filter", {}),
 }
 
-_GUARD_BASE = frozenset(
+_GUARD_BASE = tuple(
     f"add rule inet wanbound {rule}"
     for rule in (
         "forward iifname vmap @from",
@@ -29,7 +30,7 @@ _GUARD_BASE = frozenset(
         "postrouting ct direction original ip6 saddr vmap @public-ipv6",
     )
 )
-"""The lines of the table that belong to no network (guard_file in providers/wanbound.sh)."""
+"""The lines of the table that belong to no network (guard_table in compose.awk), in order."""
 
 _ALIKE = 0.6
 """From this similarity on a line that nobody knows passes for an edited one, not a new one."""
@@ -84,28 +85,26 @@ def live_rules(
     """Return `rules` as they are on the host, None where nothing of the network is there.
 
     A line in force keeps its role. A role whose line is gone is left out, or holds the line that
-    was found in its place. What is there and should not be has a role beginning with "drift".
+    was found in its place. What is there and should not be has a role beginning with "drift"; a
+    line in our chains that is about nobody's packets in particular is every network's.
     """
-    marks = [bridge, *(value for _, value in claims(bridge, rules))]
+    rules = {section: _without_drift(rules.get(section, {})) for section in SECTIONS}
     others = _lines_of_others(network, live)
+    blamed = _blamed([*claims(bridge, rules), *_claims(network, live)])
+    guard = [line for line in live.guard if line not in _GUARD_BASE]
     found = {
         "addresses": _live_addresses(rules.get("addresses", {}), live),
-        "guard": _match(
-            rules.get("guard", {}),
-            [line for line in live.guard if line not in _GUARD_BASE],
-            others,
-            marks,
-        ),
+        "guard": _match(rules.get("guard", {}), guard, others, blamed),
     }
     for section, (table, hooks) in _TABLES.items():
         wanted = rules.get(section, {})
         lines = live.tables.get(table, ())
         own = [line for line in lines if line.startswith("-A WANBOUND-")]
-        found[section] = _match(wanted, own, others, marks)
+        found[section] = _match(wanted, own, others, blamed)
         if wanted:
             found[section] |= _hook_drift(hooks or _forward_hook(lines), lines)
-    if rules.get("guard") and (missing := _GUARD_BASE.difference(live.guard)):
-        found["guard"]["drift base"] = f"{len(missing)} lines of the table's base chains are gone"
+    if rules.get("guard"):
+        found["guard"] |= _base_drift(live.guard)
     if network not in live.fragments and not any(
         found[s].keys() & rules.get(s, {}).keys() for s in SECTIONS
     ):
@@ -117,8 +116,16 @@ def live_rules(
     return {section: found[section] for section in SECTIONS}
 
 
+def _without_drift(lines: Mapping[str, str]) -> dict[str, str]:
+    """Return the lines without what an earlier refresh found: that is looked for anew."""
+    return {role: line for role, line in lines.items() if not role.startswith("drift ")}
+
+
 def _match(
-    wanted: Mapping[str, str], lines: Iterable[str], others: Counter[str], marks: Iterable[str]
+    wanted: Mapping[str, str],
+    lines: Sequence[str],
+    others: Counter[str],
+    blamed: Callable[[str], bool],
 ) -> dict[str, str]:
     unknown = Counter(lines) - others
     found = {}
@@ -126,21 +133,82 @@ def _match(
         if unknown[line] > 0:
             unknown[line] -= 1
             found[role] = line
-    left = [line for line in unknown.elements() if _mentions(line, marks)]
+    drift = _order_drift(found, lines)
+    left = [line for line in unknown.elements() if blamed(line)] if wanted else []
     for role, line in wanted.items():
         if role not in found and (near := difflib.get_close_matches(line, left, 1, _ALIKE)):
             left.remove(near[0])
             found[role] = near[0]
-    return found | {f"drift {number}": line for number, line in enumerate(left, 1)}
+    return found | drift | {f"drift {number}": line for number, line in enumerate(left, 1)}
 
 
-def _mentions(line: str, marks: Iterable[str]) -> bool:
-    words = set(re.findall(r'[^\s"{},]+', line))
-    return any(
-        mark in words
-        or any(word.startswith(f"{mark}/") or word.endswith(f"-{mark}") for word in words)
-        for mark in marks
-    )
+def _order_drift(found: Mapping[str, str], lines: Iterable[str]) -> dict[str, str]:
+    """Compare the order in each chain with that of the roles, in which lines are loaded."""
+    wanted = [line for _, line in sorted(found.items()) if _chain(line)]
+    live = [line for line in dict.fromkeys(lines) if line in set(wanted)]
+    for chain in dict.fromkeys(map(_chain, wanted)):
+        if [x for x in wanted if _chain(x) == chain] != [x for x in live if _chain(x) == chain]:
+            return {"drift order": f"the lines of {chain} stand in another order"}
+    return {}
+
+
+def _chain(line: str) -> str:
+    """Return the chain that a line is in, nothing for an element of a map, which has no order."""
+    words = line.split()
+    if words[0] == "-A":
+        return words[1]
+    return words[4] if words[1] == "rule" else ""
+
+
+def _base_drift(guard: Iterable[str]) -> dict[str, str]:
+    base = [line for line in guard if line in _GUARD_BASE]
+    if missing := len(set(_GUARD_BASE).difference(base)):
+        return {"drift base": f"{missing} lines of the table's base chains are gone"}
+    if base != list(_GUARD_BASE):
+        return {"drift base": "the lines of the table's base chains stand in another order"}
+    return {}
+
+
+def _claims(network: str, live: Live) -> Iterable[tuple[str, str]]:
+    for line in live.fragments.get(network, "").splitlines():
+        if found := re.fullmatch(r"claim (\S+) (\S+)", line):
+            yield found[1], found[2]
+
+
+def _blamed(own: Iterable[tuple[str, str]]) -> Callable[[str], bool]:
+    """Return what tells whether a line that nobody applied is the matter of who claims `own`."""
+    claimed = [value for _, value in own]
+    ranges = [found for value in claimed if (found := _range(value)) is not None]
+
+    def blamed(line: str) -> bool:
+        bridges = {name for pattern in _BRIDGES for name in re.findall(pattern, line)}
+        places = [found for word in line.split() if (found := _range(word)) is not None]
+        if not bridges and not places:
+            return True
+        return not bridges.isdisjoint(claimed) or any(
+            version == other and first <= end and start <= last
+            for version, first, last in places
+            for other, start, end in ranges
+        )
+
+    return blamed
+
+
+_BRIDGES = (
+    r'(?:-[io] |[io]ifname (?:!= )?")([^\s"]+)',
+    r"(?:inet wanbound|jump) (?:from|to|egress|public)-(\S+)",
+    r'\{ "([^"]+)" :',
+)
+"""Where a line of iptables or nft names a bridge."""
+
+
+def _range(text: str) -> tuple[int, int, int] | None:
+    """Return version, first and last address of a subnet or address, None for any other word."""
+    try:
+        subnet = ip_network(text, strict=False)
+    except ValueError:
+        return None
+    return subnet.version, int(subnet.network_address), int(subnet.broadcast_address)
 
 
 def _lines_of_others(network: str, live: Live) -> Counter[str]:
@@ -176,15 +244,18 @@ def _live_addresses(wanted: Mapping[str, str], live: Live) -> dict[str, str]:
     found = {}
     for role, line in wanted.items():
         device = role.split()[0]
-        address = line.split()[1]
+        address = line.split()[1].partition("/")[0]
         for live_device, live_line in live.addresses:
-            live_address = live_line.split()[1]
-            if live_address.partition("/")[0] != address.partition("/")[0]:
+            if live_line.split()[1].partition("/")[0] != address:
                 continue
-            if live_device == device:
+            if live_device != device:
+                found[f"drift {live_device} {role}"] = f"{live_line} (on {live_device})"
+            elif role not in found:
                 found[role] = live_line
             else:
-                found[f"drift {live_device} {role}"] = f"{live_line} (on {live_device})"
+                # One address with two prefixes: the kernel takes both, and one is right at most.
+                other, found[role] = sorted((live_line, found[role]), key=lambda x: x == line)
+                found[f"drift {role}"] = other
     return found
 
 
