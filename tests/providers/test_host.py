@@ -1,0 +1,374 @@
+"""Calls that go to a host together, and what is said when one fails."""
+
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from providers import host as host_module
+from providers.errors import HostError
+from providers.host import Combiner, SshHost, host_script, shell_program
+from providers.session import Completed, Session, Target
+from tests.providers.fake_host import FakeHost
+from tests.providers.samples import samples
+
+WEB, MAIL, OLD = (samples()[name] for name in ("tst-web", "tst-mail", "tst-old"))
+LIMIT = 20.0
+"""Seconds after which a thread that waits has been forgotten."""
+
+
+def _small(number: int) -> tuple[str, str]:
+    """Return the name and the fragment of a network that has nothing but its bridge."""
+    return f"net-{number}", f"claim bridge net-{number}\n"
+
+
+def _at_once(*calls: Callable[[], object]) -> list[BaseException | None]:
+    """Make all calls at the same time, each in its thread; return what each raised."""
+    raised: list[BaseException | None] = [None] * len(calls)
+    ready = threading.Barrier(len(calls))
+
+    def run(place: int) -> None:
+        ready.wait(LIMIT)
+        try:
+            calls[place]()
+        except BaseException as error:  # what a thread raised is what the test is about
+            raised[place] = error
+
+    threads = [
+        threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(calls))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT)
+        assert not thread.is_alive(), "a caller waits for ever"
+    return raised
+
+
+def _putting(combiner: Combiner, name: str, text: str) -> Callable[[], object]:
+    return lambda: combiner.put(name, text)
+
+
+class _Busy:
+    """Keeps the host busy until all that come meanwhile are in the queue: they go as one batch.
+
+    `failures` is what the host asks from then on (see FakeHost).
+    """
+
+    def __init__(self, host: FakeHost, combiner: Combiner) -> None:
+        self.failures = host.failures
+        self._host, self._combiner = host, combiner
+        self._entered, self._go_on = threading.Event(), threading.Event()
+        host.failures = self._hold
+
+    def _hold(self, number: int) -> BaseException | None:
+        self._host.failures = self.failures
+        self._entered.set()
+        assert self._go_on.wait(LIMIT)
+        return None
+
+    def batch(self, *calls: Callable[[], object]) -> list[BaseException | None]:
+        """Make the calls in one batch; return what each raised."""
+        threads = [
+            threading.Thread(target=self._combiner.state, daemon=True),
+            threading.Thread(target=self._let_go, args=(len(calls),), daemon=True),
+        ]
+        threads[0].start()
+        assert self._entered.wait(LIMIT)
+        threads[1].start()
+        raised = _at_once(*calls)
+        for thread in threads:
+            thread.join(LIMIT)
+        return raised
+
+    def _let_go(self, count: int) -> None:
+        until = time.monotonic() + LIMIT
+        # Nothing else tells that a call waits: it is in the queue, and says nothing.
+        while len(self._combiner._queue) < count and time.monotonic() < until:
+            time.sleep(0.001)
+        self._go_on.set()
+
+
+def test_one_call_after_the_other() -> None:
+    """Put, put again, read, remove, remove what is not there."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    combiner.put(WEB.network, WEB.fragment)
+    combiner.put(WEB.network, WEB.fragment)
+    assert "== fragment tst-web.rules" in combiner.state()
+    combiner.remove(WEB.network)
+    combiner.remove(WEB.network)
+    assert host.fragments == {}
+    assert [(len(call.put), len(call.remove)) for call in host.calls] == [
+        (1, 0),
+        (1, 0),
+        (0, 0),
+        (0, 1),
+        (0, 1),
+    ]
+
+
+def test_many_threads_each_get_their_own_answer() -> None:
+    """Forty calls of all kinds at once: each does what it says, most of them go together."""
+    host = FakeHost(seconds=0.01)
+    combiner = Combiner(host)
+    for number in range(10):
+        combiner.put(*_small(number))
+    before = len(host.calls)
+    states: list[str] = []
+    raised = _at_once(
+        *(_putting(combiner, *_small(number)) for number in range(10, 20)),
+        *(_putting(combiner, f"bad-{number}", "no line of a fragment\n") for number in range(10)),
+        *((lambda n=number: combiner.remove(f"net-{n}")) for number in range(10)),
+        *((lambda: states.append(combiner.state())) for _ in range(10)),
+    )
+    assert [error is None for error in raised] == [True] * 10 + [False] * 10 + [True] * 20
+    assert all(isinstance(error, HostError) for error in raised[10:20])
+    assert sorted(host.fragments) == [f"net-{number}" for number in range(10, 20)]
+    assert len(states) == 10
+    assert all(state.endswith("== end\n") for state in states)
+    assert len(host.calls) - before < 40
+
+
+def test_those_that_wait_go_together() -> None:
+    """What comes while the host is busy is one command, and one more for all that read."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    combiner.put(*_small(7))
+    calls = [_putting(combiner, *_small(number)) for number in range(4)]
+    raised = _Busy(host, combiner).batch(
+        *calls, lambda: combiner.remove("net-7"), combiner.state, combiner.state
+    )
+    assert raised == [None] * 7
+    assert len(host.calls) == 4
+    together, reading = host.calls[2:]
+    assert (sorted(together.put), together.remove) == ([f"net-{n}" for n in range(4)], ("net-7",))
+    assert (reading.put, reading.remove) == ({}, ())
+
+
+def test_a_culprit_does_not_fail_the_others() -> None:
+    """Together they are refused; then each goes alone, and one of them is refused again."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    calls = [_putting(combiner, sample.network, sample.fragment) for sample in (WEB, MAIL, OLD)]
+    bad = _putting(combiner, "bad", "ipv4 nat -A POSTROUTING -j MASQUERADE\n")
+    raised = _Busy(host, combiner).batch(*calls[:2], bad, calls[2])
+    assert [type(error) for error in raised] == [type(None), type(None), HostError, type(None)]
+    assert "MASQUERADE" in str(raised[2])
+    assert sorted(host.fragments) == ["tst-mail", "tst-old", "tst-web"]
+
+
+def test_a_claim_of_another_network_is_refused() -> None:
+    """The one that was there first stays; of two that come together, one gets it."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    combiner.put("first", "claim address 203.0.113.1\n")
+    with pytest.raises(HostError, match=r"203\.0\.113\.1"):
+        combiner.put("second", "claim address 203.0.113.1\n")
+    raised = _Busy(host, combiner).batch(
+        _putting(combiner, "third", "claim address 203.0.113.3\n"),
+        _putting(combiner, "fourth", "claim address 203.0.113.3\n"),
+    )
+    assert sorted(type(error).__name__ for error in raised) == ["HostError", "NoneType"]
+    assert len(host.fragments) == 2
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+def test_a_failure_at_any_call_is_told_to_whom_it_concerns(at: int) -> None:
+    """Whoever was not told of a failure has what they asked for."""
+    host = FakeHost()
+    host.failures = lambda number: (
+        HostError("edge-1", "its kernel refused the change", "as it was", "see the message")
+        if number == at
+        else None
+    )
+    combiner = Combiner(host)
+    names = [f"net-{number}" for number in range(3)]
+    raised = _at_once(*(_putting(combiner, *_small(number)) for number in range(3)))
+    for name, error in zip(names, raised, strict=True):
+        assert error is None or isinstance(error, HostError)
+        assert (error is None) == (name in host.fragments)
+
+
+def test_an_unreachable_host_fails_every_call() -> None:
+    """Each caller hears of it, readers too."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    busy = _Busy(host, combiner)
+    busy.failures = lambda number: HostError("edge-1", "cannot be reached", "unchanged", "see")
+    raised = busy.batch(
+        _putting(combiner, *_small(1)), _putting(combiner, *_small(2)), combiner.state
+    )
+    assert all(isinstance(error, HostError) for error in raised)
+    assert host.fragments == {}
+
+
+@pytest.mark.parametrize("crash", [MemoryError("no memory"), KeyboardInterrupt(), SystemExit(1)])
+def test_a_crash_of_the_leader_is_a_success_for_nobody(crash: BaseException) -> None:
+    """All that went with it fail, and the next call finds a host that works."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    busy = _Busy(host, combiner)
+    busy.failures = lambda number: crash if number == 2 else None
+    raised = busy.batch(
+        *(_putting(combiner, *_small(number)) for number in range(3)), combiner.state
+    )
+    assert all(error is not None for error in raised)
+    assert crash in raised
+    assert host.fragments == {}
+    combiner.put(*_small(9))
+    assert list(host.fragments) == ["net-9"]
+
+
+def test_two_calls_for_one_network_stay_in_order() -> None:
+    """Put and remove of the same network cannot be one change: the later one holds."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    combiner.put(*_small(1))
+    raised = _Busy(host, combiner).batch(
+        lambda: combiner.remove("net-1"), _putting(combiner, *_small(1)), combiner.state
+    )
+    assert raised == [None] * 3
+    changes = [call for call in host.calls[1:] if call.put or call.remove]
+    assert len(changes) == 2
+    assert all(len(call.put) + len(call.remove) == 1 for call in changes)
+    assert ("net-1" in host.fragments) == bool(changes[-1].put)
+
+
+class _Shell(Session):
+    """A session that answers without a network; `programs` are what it was asked to run."""
+
+    def __init__(self, answer: Completed, user: str = "root") -> None:
+        super().__init__(Target("edge-1", "192.0.2.1", 22, user, None))
+        self.answer = answer
+        self.programs: list[str] = []
+
+    def run(self, program: str, seconds: float) -> Completed:
+        self.programs.append(program)
+        return self.answer
+
+
+def test_a_bundle_has_everything_that_changes() -> None:
+    """One file with what is put and what is removed, each under its name, in order."""
+    shell = _Shell(Completed(0, "wanbound\n", ""))
+    SshHost(shell).change({"b": "claim bridge b\n", "a": "claim bridge a\n"}, ["d", "c"])
+    (program,) = shell.programs
+    bundle = "== put a\nclaim bridge a\n== put b\nclaim bridge b\n== remove c\n== remove d\n"
+    assert (
+        f"cat >$stage/bundle <<'{_end(program)}' || exit 15\n{bundle}{_end(program)}\n" in program
+    )
+    assert host_script() in program
+
+
+def test_the_state_is_what_follows_the_first_line() -> None:
+    """That one says only that the shell ran."""
+    shell = _Shell(Completed(0, "wanbound\n== addresses\n== end\n", "a banner\n"))
+    assert SshHost(shell).state() == "== addresses\n== end\n"
+
+
+def _end(program: str) -> str:
+    found = re.search(r"<<'(END-\w+)'", program)
+    assert found is not None
+    return found[1]
+
+
+def test_no_content_can_end_its_own_document() -> None:
+    """The mark is made of all that is sent, so nothing that is sent can contain it."""
+    first = shell_program("change", {"bundle": "x\n"})
+    hostile = f"{_end(first)}\nrm -rf /\n"
+    second = shell_program("change", {"bundle": hostile})
+    assert _end(second) not in hostile
+    assert second.count(f"\n{_end(second)}\n") == 2
+
+
+def test_every_run_has_a_folder_of_its_own() -> None:
+    """Two runs on one host do not see each other's files."""
+    folders = {re.findall(r"stage=(\S+)", shell_program("state", {}))[0] for _ in range(20)}
+    assert len(folders) == 20
+
+
+def test_a_program_that_was_cut_short_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that breaks half way: nothing runs but what prepares the run."""
+    ran = tmp_path / "ran"
+    # The real script would change the machine that runs the tests.
+    monkeypatch.setattr(host_module, "host_script", lambda: f"echo run >{ran}\n")
+    program = shell_program("change", {"bundle": "== put web\nclaim bridge web\n"})
+    assert "iptables" not in program
+    program = program.replace("/run/wanbound", str(tmp_path / "run"))
+
+    def run(text: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh"], input=text, text=True, capture_output=True, timeout=LIMIT)
+
+    for length in [*range(0, len(program) - 60, 23), *range(len(program) - 60, len(program) - 1)]:
+        run(program[:length])
+        assert not ran.exists(), f"ran after {length} of {len(program)} characters"
+    done = run(program)
+    assert (done.returncode, done.stdout) == (0, "wanbound\n")
+    assert ran.exists()
+    # And it leaves nothing of its own behind.
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (10, ["missing", "nothing has changed", "install"]),
+        (11, ["refuses the rules", "nothing has changed"]),
+        (12, ["kernel refused", "old rules and addresses are back"]),
+        (13, ["then the old rules too", "egress guard", "wanbound apply"]),
+        (14, ["lock", "nothing has changed", "run again"]),
+        (15, ["cannot write", "nothing has changed", "df"]),
+        (16, ["taken", "nothing has changed"]),
+        (137, ["exit code 137", "not known", "pulumi up --refresh"]),
+    ],
+)
+def test_every_exit_code_says_what_state_the_host_is_in(code: int, words: list[str]) -> None:
+    """Host, what was wrong in the host's own words, state and remedy."""
+    shell = _Shell(Completed(code, "wanbound\n", "wanbound: the host's own words\n"))
+    with pytest.raises(HostError) as caught:
+        SshHost(shell).change({"web": "claim bridge web\n"}, [])
+    text = str(caught.value)
+    for word in ("host edge-1: ", "the host's own words", "The host now: ", "To mend it: ", *words):
+        assert word in text
+    assert "host edge-1, network web: " in str(caught.value.about("web"))
+
+
+def test_every_exit_code_of_the_script_has_a_meaning() -> None:
+    """`fail N` in the host script, and `exit N` in what brings it there."""
+    source = host_script() + shell_program("state", {})
+    codes = {int(code) for code in re.findall(r"\b(?:fail|exit) (\d+)", source)}
+    assert codes - {64} == set(host_module._MEANING)
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ("root", ["its shell did not run the command", "ssh root@192.0.2.1 sh"]),
+        ("admin", ["may not use sudo without a password", "sudo -n sh", "ssh.user"]),
+    ],
+)
+def test_a_shell_that_did_not_run_is_told_from_a_script_that_failed(
+    user: str, words: list[str]
+) -> None:
+    """Without its first line nothing of the program has run, whatever the exit code is."""
+    shell = _Shell(Completed(10, "", "sudo: a password is required\n"), user)
+    with pytest.raises(HostError) as caught:
+        SshHost(shell).state()
+    for word in (*words, "a password is required", "unchanged"):
+        assert word in str(caught.value)
+
+
+def test_a_host_is_one_object_for_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection per host and run; another target is another host."""
+    monkeypatch.setattr(host_module, "_hosts", {})
+    target = Target("edge-1", "192.0.2.1", 22, "root", None)
+    same = Target("edge-1", "192.0.2.1", 22, "root", None)
+    other = Target("edge-1", "192.0.2.1", 2222, "root", None)
+    assert host_module.host_at(target) is host_module.host_at(same)
+    assert host_module.host_at(target) is not host_module.host_at(other)
