@@ -3,6 +3,7 @@
 `Rules` is a network's lines as a provider's properties have them: section → role → line.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -53,3 +54,8 @@ def claims(bridge: str, rules: Rules) -> Iterator[tuple[str, str]]:
 def subnets(rules: Rules) -> list[str]:
     """Return the subnets of the Docker network, which cannot change while it lives."""
     return [value for kind, value in claims("", rules) if kind == "subnet"]
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 of a fragment, by which a later read knows it again."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -18,7 +18,7 @@ from pulumi.dynamic import (
 )
 
 from providers.errors import HostError
-from providers.fragment import SECTIONS, Rules, fragment, subnets
+from providers.fragment import SECTIONS, Rules, digest, fragment, subnets
 from providers.host import Combiner, host_at
 from providers.live import ParseError, live_rules, parse
 from providers.session import Target
@@ -80,11 +80,13 @@ class HostNatProvider(ResourceProvider):
                 "unchanged; it was only read",
                 "run `wanbound state` on the host and see what is odd in it",
             ) from error
-        found = live_rules(network, props["bridge"], _rules(props), live)
+        found = live_rules(network, props["bridge"], _rules(props), live, props.get("applied"))
         if found is None:
             return ReadResult("", {})
-        outs = {**_outputs(props), **found}
-        return ReadResult(id_, outs, dict(outs))
+        inputs = {**_inputs(props), **found}
+        # After a refresh the state has the lines that were found. What was applied stays what it
+        # was, or the next refresh would hold the file on the host against those.
+        return ReadResult(id_, {**inputs, "applied": props.get("applied", "")}, inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Remove the network's fragment and exactly what it loaded. Raises HostError."""
@@ -119,8 +121,13 @@ def _rules(props: Mapping[str, Any]) -> Rules:
     return {section: dict(props.get(section) or {}) for section in SECTIONS}
 
 
-def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
+def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
     return {name: props[name] for name in _PROPERTIES if name in props}
+
+
+def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
+    text = fragment(props["network"], props["bridge"], _rules(props))
+    return {**_inputs(props), "applied": digest(text)}
 
 
 class HostNat(Resource, module="wanbound", name="HostNat"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from providers.fragment import SECTIONS, Rules, claims, fragment
+from providers.fragment import SECTIONS, Rules, claims, digest, fragment
 
 _TABLES = {
     "nat_ipv4": ("ipv4 nat", {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "POSTROUTING": "SNAT"}),
@@ -80,13 +80,14 @@ def parse(text: str) -> Live:
 
 
 def live_rules(
-    network: str, bridge: str, rules: Rules, live: Live
+    network: str, bridge: str, rules: Rules, live: Live, applied: str | None = None
 ) -> dict[str, dict[str, str]] | None:
     """Return `rules` as they are on the host, None where nothing of the network is there.
 
     A line in force keeps its role. A role whose line is gone is left out, or holds the line that
     was found in its place. What is there and should not be has a role beginning with "drift"; a
     line in our chains that is about nobody's packets in particular is every network's.
+    `applied` is the digest of the fragment that was put; by default `rules` are what was put.
     """
     rules = {section: _without_drift(rules.get(section, {})) for section in SECTIONS}
     others = _lines_of_others(network, live)
@@ -110,7 +111,7 @@ def live_rules(
     ):
         return None
     text = live.fragments.get(network)
-    if text != fragment(network, bridge, rules):
+    if text is None or digest(text) != (applied or digest(fragment(network, bridge, rules))):
         what = "is gone" if text is None else "was edited"
         found["addresses"]["drift file"] = f"/etc/wanbound/{network}.rules {what}"
     return {section: found[section] for section in SECTIONS}
