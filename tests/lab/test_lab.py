@@ -20,10 +20,10 @@ from lab.settings import ECHO_IPV4, ECHO_IPV6, Settings
 
 pytestmark = pytest.mark.lab
 
-HOSTS = ("edge-1", "edge-2")
+HOSTS = ("test-1", "test-2")
 
 
-@pytest.mark.parametrize(("name", "version"), [("edge-1", "20.10.24"), ("edge-2", "28.5.2")])
+@pytest.mark.parametrize(("name", "version"), [("test-1", "20.10.24"), ("test-2", "28.5.2")])
 def test_engine_versions(lab: Lab, name: str, version: str) -> None:
     """The two engine generations that the product must work on."""
     assert lab.host(name).docker_version.startswith(version)
@@ -55,7 +55,7 @@ def test_users(lab: Lab, name: str) -> None:
 
 def test_internet_is_silent_to_private_sources(lab: Lab) -> None:
     """A packet with a wrong source is seen by a capture and answered by nobody."""
-    host = lab.host("edge-2")
+    host = lab.host("test-2")
     host.run("ip address add 172.31.99.1/32 dev lo")
     try:
         with lab.internet.capture("host 172.31.99.1") as capture:
@@ -68,7 +68,7 @@ def test_internet_is_silent_to_private_sources(lab: Lab) -> None:
 
 def test_capture_sees_every_packet_from_first_to_last(lab: Lab) -> None:
     """Nothing is missed at either end of a capture, in either family."""
-    host = lab.host("edge-1")
+    host = lab.host("test-1")
     with lab.internet.capture("icmp or icmp6") as capture:
         host.run(f"ping -q -c 20 -i 0.002 {ECHO_IPV4} && ping -q -c 20 -i 0.002 {ECHO_IPV6}")
     for echo in (ECHO_IPV4, ECHO_IPV6):
