@@ -47,8 +47,8 @@ def _is_bare(settings: Settings) -> bool:
     asked = (
         "docker network ls -q --filter type=custom; docker ps -aq; ls -d /etc/wanbound 2>/dev/null;"
         " ip addr show dev wan0 | grep -e /32 -e /128; nft list tables | grep inet;"
-        " ls -d /usr/local/sbin/* /usr/sbin/*.gone 2>/dev/null; grep ' /etc/wanbound ' /proc/mounts;"
-        " true"
+        " ls -d /usr/local/sbin/* /usr/sbin/*.gone 2>/dev/null;"
+        " grep ' /etc/wanbound ' /proc/mounts; true"
     )
     names = [spec.name for spec in lifecycle.specs(settings)]
     return all(hosts.answer(settings, name, asked) == "" for name in names)

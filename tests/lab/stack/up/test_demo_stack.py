@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from components.ssh import ssh_options
-from lab.checks import Result
+from lab.checks import Result, matrix
+from lab.checks.ask import ask
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from lab.stacks import parsed
 from planner.config import Stack
 from tests.lab.stack.configs import network
@@ -50,6 +52,18 @@ def test_matrix(results: list[Result], host: str, family: int, kind: str) -> Non
     ]
     assert of, "no such check: the matrix has a hole"
     assert [str(result) for result in of if not result.ok] == []
+
+
+def test_strangers_are_heard_and_not_answered(deployed: Deployed) -> None:
+    """What a neighbour with a route sends does come to the host: it is the host that drops it."""
+    checks = matrix(parsed(deployed.config, deployed.stack.name))
+    asked = [check.question for check in checks if check.kind == "stranger"]
+    private = {question.address for question in asked}
+    to_private = " or ".join(f"host {address}" for address in sorted(private))
+    with deployed.lab.internet.capture(to_private) as capture:
+        ask(deployed.lab, asked)
+    assert {packet.dst for packet in capture.packets} == private
+    assert {packet.src for packet in capture.packets} == {CLIENT_IPV4, CLIENT_IPV6}
 
 
 def test_nothing_to_do(deployed: Deployed) -> None:
