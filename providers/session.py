@@ -78,10 +78,13 @@ class Session:
                 return self._run_on(client, program, seconds)
             except (DroppedError, EOFError, OSError, paramiko.SSHException) as error:
                 self._drop(client)
-                if attempt == 2 or isinstance(error, TimeoutError):
+                late = isinstance(error, TimeoutError)
+                if attempt == 2 or late:
+                    # paramiko's own errors here have no text.
+                    why = f"no end after {seconds:g} s" if late else str(error) or "closed"
                     raise UnreachableError(
                         self.target.name,
-                        f"the connection was lost while a command ran ({error or 'closed'})",
+                        f"the connection was lost while a command ran ({why})",
                         "not known: a change that had begun goes on to its end, or to its undo,"
                         " without the connection",
                         "see that the host answers, then run `pulumi up --refresh`",
@@ -198,7 +201,7 @@ class Session:
             stdout = _read(channel, deadline)
             stderr = _read(channel, deadline, stderr=True)
             if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(f"no end after {seconds:.0f} s")
+                raise TimeoutError
             # -1 stands for "no exit status came".
             if channel.exit_status == -1:
                 raise DroppedError("the command ended without an exit status")
@@ -231,7 +234,16 @@ def _trust(client: paramiko.SSHClient, target: Target, hostname: str) -> None:
                 client.load_system_host_keys(str(path))
         return
     kind, text = target.host_key.split()[:2]
-    key = paramiko.PKey.from_type_string(kind, base64.b64decode(text))
+    try:
+        key = paramiko.PKey.from_type_string(kind, base64.b64decode(text))
+    except (ValueError, paramiko.SSHException) as error:
+        # Its shape was seen to in the configuration, not whether its numbers are a key's.
+        raise UnreachableError(
+            target.name,
+            f"ssh.host_key is no {kind} key ({error})",
+            UNCHANGED,
+            "take it again from /etc/ssh on the host's console",
+        ) from error
     name = hostname if target.port == 22 else f"[{hostname}]:{target.port}"
     client.get_host_keys().add(name, kind, key)
 
