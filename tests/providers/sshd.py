@@ -1,0 +1,166 @@
+"""A real sshd for tests: on 127.0.0.1 at a free port, with keys of its own, for this user."""
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from providers.session import Target
+
+START_SECONDS = 10.0
+_PRIVSEP = Path("/run/sshd")
+"""Where an sshd that runs as root wants an empty folder, for each connection.
+
+Debian's service makes it. It stays: a second run of the tests may need it when this one ends.
+"""
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """A running sshd; `folder` has the client's key, and the log of what was asked for."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+
+    @property
+    def host_key(self) -> str:
+        """Its public key, as `ssh.host_key` has it."""
+        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+
+    @property
+    def client_key(self) -> Path:
+        """The private key that it lets in."""
+        return self.folder / "client_key"
+
+    def target(self, host_key: str | None = "", user: str = "", port: int = 0) -> Target:
+        """Return it as a target: its key pinned and this user, unless something else is given."""
+        return Target(
+            "edge-1",
+            "127.0.0.1",
+            port or self.port,
+            user or getpass.getuser(),
+            self.host_key if host_key == "" else host_key,
+        )
+
+    def asked(self) -> list[str]:
+        """Return the command lines that it was asked to run."""
+        log = self.folder / "asked"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def drop_connections(self) -> None:
+        """End the processes of its connections, as a host does that loses power."""
+        # Through descriptors: a number alone may be another process by the time of the kill.
+        with ExitStack() as stack:
+            for descriptor in _descendants(self.process.pid, stack):
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+
+
+def _descendants(pid: int, stack: ExitStack) -> list[int]:
+    """Return descriptors of all processes below `pid`; `stack` closes them."""
+    children: dict[int, list[tuple[int, int]]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            descriptor = os.pidfd_open(int(folder.name))
+            stack.callback(os.close, descriptor)
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append((int(folder.name), descriptor))
+    found = []
+    waiting = [pid]
+    while waiting:
+        for child, descriptor in children.get(waiting.pop(), []):
+            found.append(descriptor)
+            waiting.append(child)
+    return found
+
+
+def make_key(path: Path, kind: str = "ed25519") -> None:
+    """Make a key pair at `path` and `path`.pub."""
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "test", "-f", str(path)],
+        check=True,
+        timeout=START_SECONDS,
+    )
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens at this moment."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Sshd]:
+    """Run an sshd whose files are in `folder`; it and all its connections end with the block."""
+    binary = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if binary is None:
+        raise AssertionError(
+            "there is no sshd on this machine, and these tests need a real one: install"
+            " openssh-server (tools/setup.sh does; its service need not run)"
+        )
+    for name in ("host_key", "client_key"):
+        make_key(folder / name)
+    port = free_port()
+    (folder / "sshd_config").write_text(_config(folder, port))
+    # Whatever it is asked to run it notes, and runs a shell: not every user here has sudo.
+    (folder / "shell").write_text(
+        f'#!/bin/sh\necho "$SSH_ORIGINAL_COMMAND" >>{folder}/asked\nexec sh -s\n'
+    )
+    (folder / "shell").chmod(0o755)
+    if os.geteuid() == 0:
+        _PRIVSEP.mkdir(mode=0o755, exist_ok=True)
+    log = (folder / "log").open("wb")
+    args = [binary, "-D", "-e", "-f", str(folder / "sshd_config")]
+    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    sshd = Sshd(process, port, folder)
+    try:
+        _wait(sshd)
+        yield sshd
+    finally:
+        sshd.drop_connections()
+        process.terminate()
+        process.wait(START_SECONDS)
+        log.close()
+
+
+def _config(folder: Path, port: int) -> str:
+    return f"""\
+ListenAddress 127.0.0.1:{port}
+HostKey {folder}/host_key
+PidFile none
+AuthorizedKeysFile {folder}/client_key.pub
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+ForceCommand {folder}/shell
+# Tests fail to log in on purpose, and none of them is to be shut out for that.
+MaxStartups 100
+LogLevel VERBOSE
+"""
+
+
+def _wait(sshd: Sshd) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        if sshd.process.poll() is not None:
+            break
+        try:
+            socket.create_connection(("127.0.0.1", sshd.port), 1).close()
+        except ConnectionRefusedError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError(f"sshd does not start: {(sshd.folder / 'log').read_text()}")
