@@ -41,7 +41,7 @@ _NOTES = (
 
 
 def measure(site: Site, sizes: Sequence[int], repeats: int, say: Callable[[str], None]) -> Finding:
-    """Measure all phases; the host is left as it was. Raises BenchError."""
+    """Measure all phases. Raises BenchError."""
     raw: dict[str, dict[str, dict[str, list[float]]]] = {}
     rows = []
     for size in sizes:

@@ -17,6 +17,6 @@ for chain in wanted["chains"]:
     else:
         # 3.10.0: its own fact for these, Ip6tablesChains, raises TypeError.
         call, name = f"ip6tables -t {chain['table']}", chain["chain"]
-        server.shell(commands=[f"{call} -L {name} >/dev/null 2>&1 || {call} -N {name}"])
+        server.shell(commands=[f"{call} -S {name} >/dev/null 2>&1 || {call} -N {name}"])
 for rule in wanted["rules"]:
     iptables.rule(**rule)

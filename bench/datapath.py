@@ -1,0 +1,118 @@
+"""The data path of one host: real networks, containers with a probe, a sink in the internet."""
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from bench import scenario
+from bench.scenario import MARK
+from bench.site import BenchError, Site
+from lab.images import probe_program
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6
+from planner.plan import DockerNetwork
+from providers.fragment import SECTIONS, fragment
+
+IMAGE = "wanbound/probe:1"
+PORT = 5299
+SETTLE_SECONDS = 1.0
+PLAIN = f"{MARK}plain"
+_PLAIN_IPV4, _PLAIN_IPV6 = "10.111.0.0/24", "fd62:656e:6368:ff00::/64"
+
+Kind = Literal["connections", "throughput"]
+Family = Literal["ipv4", "ipv6"]
+
+_SINK = {"ipv4": f"{CLIENT_IPV4}:{PORT}", "ipv6": f"[{CLIENT_IPV6}]:{PORT}"}
+_CALLS: dict[Kind, tuple[str, str]] = {
+    "connections": ("connect-rate", "per_second"),
+    "throughput": ("throughput", "bytes_per_second"),
+}
+
+
+class DataPath:
+    """Measures on a host that `prepared` has made ready."""
+
+    def __init__(self, site: Site, count: int) -> None:
+        self._site = site
+        properties = scenario.props(scenario.config(site.place, count))
+        self._fragments = {
+            each["network"]: fragment(
+                each["network"], each["bridge"], {section: each[section] for section in SECTIONS}
+            )
+            for each in properties
+        }
+        self.loaded = False
+
+    def rules(self, *, loaded: bool) -> None:
+        """Load the rules of all our networks, or remove them, and let the host settle."""
+        if loaded == self.loaded:
+            return
+        if loaded:
+            self._site.fragments(self._fragments, [])
+        else:
+            self._site.fragments({}, list(self._fragments))
+        self.loaded = loaded
+        # For each address that goes the kernel looks through all of conntrack, in the background.
+        time.sleep(SETTLE_SECONDS)
+
+    def rate(self, container: str, kind: Kind, family: Family, seconds: float) -> float:
+        """Return new connections per second, or bytes per second, from a container to the sink.
+
+        Raises BenchError when a connection fails: then it is not the speed that was measured.
+        """
+        command, key = _CALLS[kind]
+        words = ["docker", "exec", container, "/probe", command, f"-duration={seconds:g}s"]
+        done = self._site.host.run(shlex.join([*words, _SINK[family]]), timeout=seconds + 60)
+        found = json.loads(done.stdout)
+        if found.get("failed"):
+            raise BenchError(f"{container}: {kind} over {family}: {found}")
+        return float(found[key])
+
+    def source(self, container: str, family: Family) -> str:
+        """Return the address from which the internet sees a container's connection."""
+        url = f"http://{'198.51.100.1' if family == 'ipv4' else '[2001:db8:ffff::1]'}/"
+        words = ["docker", "exec", container, "/probe", "get", url]
+        return self._site.host.run(shlex.join(words)).stdout.strip()
+
+
+@contextmanager
+def prepared(site: Site, count: int) -> Iterator[DataPath]:
+    """Make the first and the last of `count` networks and a plain one, each with a container.
+
+    What is made stays until `Site.clean`.
+    """
+    config = scenario.config(site.place, count)
+    networks = scenario.host_plan(config).networks
+    path = DataPath(site, count)
+    site.route_back()
+    path.rules(loaded=True)
+    for network in {network.name: network for network in (networks[0], networks[-1])}.values():
+        site.host.run(network_command(network.docker), timeout=120)
+        _start(site, network.name, network.name)
+    plain = ["docker", "network", "create", "--ipv6", f"--subnet={_PLAIN_IPV4}"]
+    site.host.run(shlex.join([*plain, f"--subnet={_PLAIN_IPV6}", PLAIN]), timeout=120)
+    _start(site, PLAIN, PLAIN)
+    probe = str(probe_program(site.lab.settings.cache))
+    sink = site.start_outside([probe, "sink", *_SINK.values()])
+    try:
+        yield path
+    finally:
+        sink.kill()
+        sink.wait()
+
+
+def network_command(network: DockerNetwork) -> str:
+    """Return the shell command that makes a network as the program makes it."""
+    words = ["docker", "network", "create", "--driver=bridge", "--attachable"]
+    words += ["--ipv6"] if network.ipv6 else []
+    for ipam in network.ipam:
+        words += [f"--subnet={ipam.subnet}", f"--gateway={ipam.gateway}"]
+    words += [f"--opt={name}={value}" for name, value in sorted(network.options.items())]
+    return shlex.join([*words, network.name])
+
+
+def _start(site: Site, name: str, network: str) -> None:
+    words = ["docker", "run", "--detach", f"--name={name}", f"--network={network}", IMAGE, "sleep"]
+    site.host.run(shlex.join(words), timeout=300)
