@@ -1,0 +1,116 @@
+"""The program as Pulumi starts it: configuration in, resources or one error out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.settings import raw_settings
+from tests.components.mocks import (
+    Registered,
+    StoppedError,
+    environment,
+    main_program,
+    registered,
+    without_secrets,
+)
+from tests.planner import golden
+
+Run = Callable[[dict[str, Any]], list[Registered]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run __main__.py with a configuration."""
+
+    def run_with(settings: dict[str, Any]) -> list[Registered]:
+        for name, value in environment(settings).items():
+            monkeypatch.setenv(name, value)
+        return registered(main_program())
+
+    return run_with
+
+
+def test_a_configuration_becomes_resources(run: Run) -> None:
+    """All that Pulumi hands over is text; every key finds its way."""
+    keys = [each.key for each in run(golden.config("containers"))]
+    assert keys[0] == "Host edge-1"
+    assert "HostNat edge-1-web" in keys
+    assert keys[-1] == "Command edge-1-web"
+
+
+def test_a_secret_is_never_in_clear(run: Run) -> None:
+    """From the configuration into the container, and into nothing that can be read."""
+    raw = {**golden.config("containers"), "secrets": {"DB_PASSWORD": "hunter2"}}
+    found = run(raw)
+    assert "DB_PASSWORD=hunter2" in str([each.inputs for each in found])
+    assert "hunter2" not in str([without_secrets(each.inputs) for each in found])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hosts": []}, ["wanbound:hosts", "is an empty list"]),
+        ({"hots": []}, ["wanbound:hots", "is an unknown key", "did you mean hosts?"]),
+        ({"hosts": "edge-1"}, ["wanbound:hosts", "not a list"]),
+        ({"ipv4_pool": "10.0.0.0/33"}, ["wanbound:ipv4_pool"]),
+        ({"echo": {}}, ["wanbound:echo"]),
+        ({"secrets": {}}, ["DB_PASSWORD", "wanbound:secrets"]),
+    ],
+)
+def test_bad_configuration_is_one_error_before_anything(
+    run: Run, change: dict[str, Any], words: list[str]
+) -> None:
+    """Key and remedy, no traceback, and not one resource: no host has been contacted."""
+    with pytest.raises(StoppedError) as caught:
+        run({**golden.config("containers"), **change})
+    error = caught.value.error
+    assert isinstance(error, pulumi.RunError)
+    assert caught.value.found == []
+    text = str(error)
+    assert "no host has been contacted" in text
+    for word in (*words, "To mend it: "):
+        assert word in text
+    # Raised without the error that it came from: Pulumi would print both.
+    assert error.__suppress_context__
+
+
+def test_all_mistakes_are_told_at_once(run: Run) -> None:
+    """One run shows all of them."""
+    raw = golden.config("several-networks")
+    raw["hosts"][0]["networks"][0]["subnet_ipv4"] = "172.16.0.1/24"
+    raw["hosts"][1]["wan"] = {}
+    with pytest.raises(StoppedError) as caught:
+        run(raw)
+    text = str(caught.value.error)
+    assert "2 problems" in text
+    assert "wanbound:hosts[0].networks[0].subnet_ipv4 (host edge-1, network web)" in text
+    assert "wanbound:hosts[1].wan.interface (host edge-2)" in text
+
+
+def test_no_configuration_at_all_is_one_error(run: Run) -> None:
+    """A stack that was just made."""
+    with pytest.raises(StoppedError) as caught:
+        run({})
+    assert isinstance(caught.value.error, pulumi.RunError)
+    assert "wanbound:hosts" in str(caught.value.error)
+
+
+def test_settings_are_what_the_planner_parses() -> None:
+    """Objects from their JSON, text as it is, and no key of anybody else's."""
+    config = {
+        "wanbound:seed": "12345",
+        "wanbound:verify": "true",
+        "wanbound:hosts": '[{"name": "edge-1"}]',
+        "wanbound:echo": "{broken",
+        "wanbound:unknown": "[1]",
+        "aws:region": "eu",
+    }
+    assert raw_settings(config) == {
+        "seed": "12345",
+        "verify": True,
+        "hosts": [{"name": "edge-1"}],
+        "echo": "{broken",
+        "unknown": "[1]",
+    }

@@ -1,0 +1,258 @@
+"""What the components declare for a plan: parents, order, inputs."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.host import Host
+from components.ssh import docker_host, ssh_options
+from planner.config import Ssh, Stack
+from planner.plan import HostPlan, plan
+from tests.components.mocks import Registered, registered, without_secrets
+from tests.planner import golden
+
+NETWORK, NAT, CHECK = "Network edge-1-web", "HostNat edge-1-web", "Command edge-1-web"
+CONTAINERS = [f"Container edge-1-{name}" for name in ("web_lb", "whoami-web", "app", "worker")]
+
+
+def _plans(raw: dict[str, Any]) -> tuple[HostPlan, ...]:
+    return plan(Stack.parse(raw, "test"))
+
+
+def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
+    """Return what is registered for a configuration, by type and name, in its order."""
+
+    def program() -> None:
+        secrets = {"DB_PASSWORD": pulumi.Output.secret("hunter2")}
+        for host in _plans(raw):
+            Host(host, secrets)
+
+    found = registered(program)
+    keys = [each.key for each in found]
+    assert len(set(keys)) == len(keys)
+    return dict(zip(keys, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def raw() -> dict[str, Any]:
+    """One network with everything in it, and the check."""
+    return golden.config("containers")
+
+
+@pytest.fixture(scope="module")
+def found(raw: dict[str, Any]) -> dict[str, Registered]:
+    """What is declared for it."""
+    return _declared(raw)
+
+
+def test_everything_has_its_place(found: dict[str, Registered]) -> None:
+    """Host, below it its engine and networks, below each network what belongs to it."""
+    assert found["Host edge-1"].parent.startswith("Stack ")
+    assert {key: each.parent for key, each in found.items() if key != "Host edge-1"} == {
+        "docker edge-1": "Host edge-1",
+        "IsolatedNetwork edge-1-web": "Host edge-1",
+        **dict.fromkeys([NAT, NETWORK, CHECK, *CONTAINERS], "IsolatedNetwork edge-1-web"),
+    }
+
+
+def test_rules_come_first_and_go_last(found: dict[str, Registered]) -> None:
+    """HostNat → network → containers → check: at no moment is there one without those before."""
+    order = list(found)
+    assert order.index(NAT) < order.index(NETWORK) < min(map(order.index, CONTAINERS))
+    assert order[-1] == CHECK
+    assert found[NAT].after == frozenset()
+    assert NAT in found[NETWORK].after
+    for container in CONTAINERS:
+        assert {NAT, NETWORK} <= found[container].after
+    assert {NAT, NETWORK, *CONTAINERS} <= found[CHECK].after
+
+
+def test_a_replaced_hostnat_takes_network_and_containers_with_it(
+    found: dict[str, Registered],
+) -> None:
+    """By properties, which is what the engine follows where something is deleted before."""
+    assert NAT in found[NETWORK].by_property["options"]
+    for container in CONTAINERS:
+        assert NETWORK in found[container].by_property["networksAdvanced"]
+
+
+def test_hostnat_gets_the_rules_of_the_plan(
+    raw: dict[str, Any], found: dict[str, Registered]
+) -> None:
+    """Maps from role to line, and where the host is; no secret, nothing of the engine's own."""
+    (host,) = _plans(raw)
+    inputs = dict(found[NAT].inputs)
+    provider = inputs.pop("__provider")
+    assert isinstance(provider, str)
+    assert len(provider) < 200
+    assert inputs.pop("host") == {
+        "name": "edge-1",
+        "address": "192.0.2.10",
+        "port": 22,
+        "user": "root",
+    }
+    rules = host.networks[0].rules
+    assert inputs == {
+        "network": "web",
+        "bridge": "web",
+        "subnets": ["172.16.0.0/24", "fd5c:1b2a:77f0:10::/64"],
+        "addresses": rules.addresses,
+        "nat_ipv4": rules.nat_ipv4,
+        "forward_ipv4": rules.forward_ipv4,
+        "nat_ipv6": rules.nat_ipv6,
+        "forward_ipv6": rules.forward_ipv6,
+        "guard": rules.guard,
+    }
+    assert found[NAT].type == "pulumi-python:dynamic/wanbound:HostNat"
+
+
+def test_a_pinned_host_key_is_used_by_every_way_to_the_host(raw: dict[str, Any]) -> None:
+    """By HostNat, by Docker's provider and by the check; none of them reads a file then."""
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP46Pgcjq6YmfLgjB1oWigKv1mkKeDDIEoSeXROKoQ2O"
+    host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "host_key": key}}
+    pinned = _declared({**raw, "hosts": [host]})
+    assert pinned[NAT].inputs["host"]["host_key"] == key
+    option = f"KnownHostsCommand=/bin/echo %H {key}"
+    assert option in pinned["docker edge-1"].inputs["sshOpts"]
+    assert option in pinned[CHECK].inputs["interpreter"]
+
+
+def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Registered]) -> None:
+    """Every option and subnet, and the host's own engine."""
+    (host,) = _plans(raw)
+    docker = host.networks[0].docker
+    assert found[NETWORK].inputs == {
+        "name": "web",
+        "driver": "bridge",
+        "attachable": True,
+        "ipv6": True,
+        "ipamConfigs": [{"subnet": i.subnet, "gateway": i.gateway} for i in docker.ipam],
+        "options": docker.options,
+    }
+    for key in (NETWORK, *CONTAINERS):
+        assert found[key].provider == "docker edge-1"
+    assert found["docker edge-1"].inputs["host"] == "ssh://root@192.0.2.10:22"
+
+
+def test_containers_are_in_their_network_alone(
+    raw: dict[str, Any], found: dict[str, Registered]
+) -> None:
+    """At their fixed addresses; the mode is the one with which Docker keeps to those."""
+    (host,) = _plans(raw)
+    for planned in host.networks[0].containers:
+        inputs = found[f"Container edge-1-{planned.name}"].inputs
+        assert inputs["networkMode"] == "bridge"
+        assert inputs["networksAdvanced"] == [
+            {"name": "web", "ipv4Address": planned.ipv4, "ipv6Address": planned.ipv6}
+        ]
+        assert inputs["name"] == planned.name
+        assert inputs["image"] == planned.image
+        assert inputs["restart"] == planned.restart
+        assert inputs.get("command", []) == list(planned.command)
+        assert {x["label"]: x["value"] for x in inputs["labels"]} == planned.labels
+        assert "ports" not in inputs
+
+
+def test_volumes_are_folders_or_names(found: dict[str, Registered]) -> None:
+    """What begins with a slash is a path on the host."""
+    assert found["Container edge-1-app"].inputs["volumes"] == [
+        {"containerPath": "/data", "volumeName": "data", "readOnly": False},
+        {"containerPath": "/etc/ssl/certs", "hostPath": "/etc/ssl/certs", "readOnly": True},
+    ]
+
+
+def test_secrets_stay_secret(found: dict[str, Registered]) -> None:
+    """The container gets the value, and nobody can read it anywhere."""
+    app = found["Container edge-1-app"].inputs
+    assert "DB_PASSWORD=hunter2" in str(app["envs"])
+    everything = str([without_secrets(each.inputs) for each in found.values()])
+    assert "hunter2" not in everything
+    assert "MODE=production" in everything
+
+
+def test_lists_are_in_an_order_of_their_own(raw: dict[str, Any]) -> None:
+    """The order of the configuration's keys is no change: a container would be replaced for it."""
+    app = raw["hosts"][0]["networks"][0]["containers"][0]
+    turned = {
+        **app,
+        "labels": dict(reversed(app["labels"].items())),
+        "environment": dict(reversed(app["environment"].items())),
+    }
+    network = {**raw["hosts"][0]["networks"][0], "containers": [turned]}
+    host = {**raw["hosts"][0], "networks": [network]}
+    one = _declared(raw)["Container edge-1-app"].inputs
+    other = _declared({**raw, "hosts": [host]})["Container edge-1-app"].inputs
+    assert (one["labels"], one["envs"]) == (other["labels"], other["envs"])
+
+
+def test_the_check_asks_from_inside(found: dict[str, Registered]) -> None:
+    """By the user's own ssh; what is expected is its input: where that changes it runs again."""
+    check = found[CHECK].inputs
+    assert check["interpreter"][0] == "ssh"
+    assert check["interpreter"][-1] == "root@192.0.2.10"
+    assert check["create"].startswith("docker run --rm -i ")
+    assert check["create"].endswith(" --network web example.com/whoami:1 check")
+    assert check["stdin"] == "ipv4 203.0.113.10\nipv6 2001:db8::10\n"
+    assert "delete" not in check
+
+
+def test_another_user_asks_with_sudo(raw: dict[str, Any]) -> None:
+    """Docker's socket is root's."""
+    host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "user": "admin", "port": 2222}}
+    found = _declared({**raw, "hosts": [host]})
+    assert found[CHECK].inputs["create"].startswith("sudo -n docker run ")
+    assert found[CHECK].inputs["interpreter"][-3:] == ["-p", "2222", "admin@192.0.2.10"]
+    assert found["docker edge-1"].inputs["host"] == "ssh://admin@192.0.2.10:2222"
+
+
+@pytest.mark.parametrize("verify", [{"verify": False}, {}])
+def test_without_verify_there_is_no_check(raw: dict[str, Any], verify: dict[str, bool]) -> None:
+    """And everything else is the same."""
+    without = {key: value for key, value in raw.items() if key != "verify"}
+    found = _declared({**without, **verify})
+    assert [key for key in _declared(raw) if key not in found] == [CHECK]
+
+
+def test_every_host_has_its_own(raw: dict[str, Any]) -> None:
+    """The same names on two hosts: two engines, and no order between them."""
+    found = _declared(golden.config("several-networks"))
+    assert {key for key in found if key.startswith(("docker ", "HostNat "))} == {
+        "docker edge-1",
+        "docker edge-2",
+        "HostNat edge-1-web",
+        "HostNat edge-1-mail",
+        "HostNat edge-1-special",
+        "HostNat edge-2-web",
+    }
+    assert found["Network edge-2-web"].provider == "docker edge-2"
+    assert found["Network edge-1-web"].provider == "docker edge-1"
+    for each in found.values():
+        mine, other = ("edge-1", "edge-2") if "edge-1" in each.key else ("edge-2", "edge-1")
+        assert mine in each.key
+        assert not any(other in key for key in (*each.after, each.parent, each.provider))
+
+
+def test_no_resource_is_made_inside_an_apply() -> None:
+    """A preview would not show it: `apply` here takes text alone."""
+    folder = Path(__file__).parent.parent.parent / "components"
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "apply":
+                continue
+            (function,) = node.args
+            assert isinstance(function, ast.Lambda), path
+            for call in ast.walk(function.body):
+                if isinstance(call, ast.Call):
+                    name = ast.unparse(call.func)
+                    assert name in ("str", "shlex.join"), f"{path.name}: {name} inside apply"
+
+
+def test_an_ipv6_host_stands_in_brackets() -> None:
+    """In the URL for Docker; the options are the same for every user and machine."""
+    ssh = Ssh(address="2001:db8::10", port=22, user="root")
+    assert docker_host(ssh) == "ssh://root@[2001:db8::10]:22"
+    assert "StrictHostKeyChecking=yes" in ssh_options(ssh)
+    assert not any("/root/" in option or "/home/" in option for option in ssh_options(ssh))
