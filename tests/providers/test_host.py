@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from providers import host as host_module
-from providers.errors import HostError
+from providers.errors import HostError, UnreachableError
 from providers.host import Combiner, SshHost, host_script, shell_program
 from providers.session import Completed, Session, Target
 from tests.providers.fake_host import FakeHost
@@ -205,6 +205,18 @@ def test_an_unreachable_host_fails_every_call() -> None:
     )
     assert all(isinstance(error, HostError) for error in raised)
     assert host.fragments == {}
+
+
+def test_a_host_that_went_away_is_asked_once_for_all() -> None:
+    """One by one would only be more connections: sshd shuts an address out after ten or so."""
+    host = FakeHost()
+    combiner = Combiner(host)
+    busy = _Busy(host, combiner)
+    gone = UnreachableError("edge-1", "the connection was lost", "not known", "see")
+    busy.failures = lambda number: gone
+    raised = busy.batch(*(_putting(combiner, *_small(number)) for number in range(4)))
+    assert raised == [gone] * 4
+    assert len(host.calls) == 2
 
 
 @pytest.mark.parametrize("crash", [MemoryError("no memory"), KeyboardInterrupt(), SystemExit(1)])
