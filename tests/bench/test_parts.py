@@ -1,0 +1,61 @@
+"""The parts' own arithmetic; what they measure needs hosts."""
+
+from bench.datapath import network_command
+from bench.part_datapath import BARE, BESIDE, FIRST, LAST, _row
+from bench.part_pulumi import without_dynamic
+from bench.scenario import config, host_plan
+from tests.bench.test_scenario import PLACE
+
+
+def test_the_data_path_is_held_against_masquerade_without_our_rules() -> None:
+    """A cost of ours that slows the peer beside it must not pass for speed."""
+    values = {BARE: [100.0] * 3, BESIDE: [80.0] * 3, FIRST: [99.0] * 3, LAST: [80.0] * 3}
+    assert _row("connections", "ipv4", values) == [
+        "connections ipv4",
+        "100",
+        "0.990",
+        "0.800",
+        "0.800",
+        "1.24",
+        "1.00",
+        "NOT met",
+    ]
+    assert _row("throughput", "ipv6", {**values, LAST: [95.0] * 3})[-1] == "met"
+
+
+def test_the_measured_networks_are_made_as_the_program_makes_them() -> None:
+    """Masquerade off, bridge, gateways and bindings of both families given."""
+    [network] = host_plan(config(PLACE, 1)).networks
+    command = network_command(network.docker)
+    assert command.startswith("docker network create --driver=bridge --attachable --ipv6")
+    assert "--subnet=10.110.1.0/24" in command
+    assert "--opt=com.docker.network.bridge.enable_ip_masquerade=false" in command
+    assert "--opt=com.docker.network.bridge.name=bench-001" in command
+    assert command.endswith(" bench-001")
+
+
+def test_the_peers_state_is_ours_without_the_dynamic_resources() -> None:
+    """Nothing that stays mentions them, and what was exported is not changed."""
+    network = {
+        "urn": "urn:network",
+        "type": "docker:index/network:Network",
+        "dependencies": ["urn:nat", "urn:host"],
+        "propertyDependencies": {"options": ["urn:nat"], "name": None},
+    }
+    exported = {
+        "version": 3,
+        "deployment": {
+            "manifest": {},
+            "resources": [
+                {"urn": "urn:stack", "type": "pulumi:pulumi:Stack"},
+                {"urn": "urn:python", "type": "pulumi:providers:pulumi-python"},
+                {"urn": "urn:nat", "type": "pulumi-python:dynamic/wanbound:HostNat"},
+                network,
+            ],
+        },
+    }
+    found = without_dynamic(exported)["deployment"]["resources"]
+    assert [each["urn"] for each in found] == ["urn:stack", "urn:network"]
+    assert found[1]["dependencies"] == ["urn:host"]
+    assert found[1]["propertyDependencies"] == {"options": [], "name": []}
+    assert network["dependencies"] == ["urn:nat", "urn:host"]

@@ -1,0 +1,74 @@
+"""The peers get our rules in their own words."""
+
+import pytest
+
+from bench import floor, peers, scenario
+from bench.peers import ansible_rule, pyinfra_rule
+from tests.bench.test_scenario import PLACE
+
+EGRESS = "-A X-SNAT -s fd62::/64 ! -o web -j SNAT --to-source 2001:db8::1"
+INGRESS = "-A X-DNAT -d 192.0.2.1/32 -p tcp -j DNAT --to-destination 10.0.0.254"
+PORT = "-A X-DNAT -d 192.0.2.1/32 -p udp -m udp --dport 53 -j DNAT --to-destination 10.0.0.254"
+FORWARD = (
+    "-A X-FORWARD -d 10.0.0.254/32 -o web -m conntrack --ctstate DNAT --ctorigdst 192.0.2.1"
+    " -j ACCEPT"
+)
+
+
+def test_pyinfra_has_a_parameter_for_each_option_and_extras_for_the_others() -> None:
+    """Negation is part of the parameter's name."""
+    assert pyinfra_rule(EGRESS, "ipv6", "nat") == {
+        "chain": "X-SNAT",
+        "table": "nat",
+        "version": 6,
+        "source": "fd62::/64",
+        "not_out_interface": "web",
+        "jump": "SNAT",
+        "to_source": "2001:db8::1",
+        "extras": "",
+    }
+    assert pyinfra_rule(FORWARD, "ipv4", "filter")["extras"] == (
+        "-m conntrack --ctstate DNAT --ctorigdst 192.0.2.1"
+    )
+
+
+def test_pyinfra_is_given_the_match_by_which_it_knows_a_rule_again() -> None:
+    """Without it a second run adds the rule a second time."""
+    assert pyinfra_rule(INGRESS, "ipv4", "nat")["extras"] == "-m tcp"
+    assert peers.FORMS["pyinfra"](INGRESS) == INGRESS.replace("-p tcp", "-p tcp -m tcp")
+    assert pyinfra_rule(PORT, "ipv4", "nat")["extras"] == "-m udp --dport 53"
+    assert peers.FORMS["pyinfra"](PORT) == PORT
+
+
+def test_ansible_has_a_parameter_for_each_option_but_one() -> None:
+    """Negation is part of the value; --ctorigdst it cannot say."""
+    assert ansible_rule(EGRESS, "ipv6", "nat") == {
+        "chain": "X-SNAT",
+        "table": "nat",
+        "ip_version": "ipv6",
+        "source": "fd62::/64",
+        "out_interface": "!web",
+        "jump": "SNAT",
+        "to_source": "2001:db8::1",
+    }
+    forward = ansible_rule(FORWARD, "ipv4", "filter")
+    assert (forward["match"], forward["ctstate"]) == (["conntrack"], ["DNAT"])
+    assert peers.FORMS["ansible"](FORWARD) == FORWARD.replace(" --ctorigdst 192.0.2.1", "")
+
+
+@pytest.mark.parametrize("form", [pyinfra_rule, ansible_rule])
+def test_what_a_peer_cannot_say_is_not_left_out_in_silence(form: object) -> None:
+    """A rule of a new shape has to be looked at."""
+    assert callable(form)
+    with pytest.raises(ValueError, match="has no form of"):
+        form("-A X-FORWARD ! --frobnicate 7 -j DROP", "ipv4", "filter")
+
+
+def test_both_get_every_rule_chain_and_jump() -> None:
+    """As many as the floor loads."""
+    networks = scenario.props(scenario.config(PLACE, 3))
+    text = "".join(floor.load(networks, family) for family in floor.FAMILIES)
+    rules = sum(line.startswith("-A ") for line in text.splitlines())
+    chains = sum(line.startswith(":") for line in text.splitlines())
+    for found in (peers.for_pyinfra(networks), peers.for_ansible(networks)):
+        assert (len(found.rules), len(found.chains)) == (rules, chains)

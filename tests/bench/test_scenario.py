@@ -1,0 +1,71 @@
+"""The measured networks are planned as any, and meet nothing of anybody else."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
+
+import pytest
+
+from bench import scenario
+from components.isolated_network import IsolatedNetwork
+from lab.settings import parse_hosts
+
+HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAvqQqaEStHQNtxWBTUWfaj7zxj3dqVOUPdBPKaqtbNK"
+PLACE = scenario.Place("edge-2", "10.99.0.12", HOST_KEY, 2)
+
+
+def test_names_sort_as_numbers_do() -> None:
+    """The first and the last of the rules are those of the first and the last network."""
+    names = [scenario.network_name(number) for number in range(1, scenario.LARGEST + 1)]
+    assert names == sorted(names)
+    assert all(len(name) <= 15 for name in names)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_public_addresses_are_of_the_benchmark_alone(changed: bool) -> None:
+    """RFC 2544's and RFC 3849's space; no two hosts of the lab share any of it."""
+    spaces = []
+    for host in parse_hosts("edge-1=bookworm,edge-2=forky,edge-89=forky"):
+        place = scenario.Place(host.name, "10.99.0.12", HOST_KEY, host.number)
+        four, six = scenario.public_space(place)
+        spaces.append((four, six))
+        assert four.subnet_of(IPv4Network("198.18.0.0/15"))
+        assert six.subnet_of(IPv6Network("2001:db8:1::/48"))
+        [settings] = scenario.config(place, scenario.LARGEST, changed=changed)["hosts"]
+        for network in settings["networks"]:
+            assert ip_address(network["public_ipv4"]) in four
+            assert ip_address(network["public_ipv6"]) in six
+    assert len(set(spaces)) == 3
+
+
+def test_a_change_is_one_address_of_each_network() -> None:
+    """IPv6, subnets and bridges stay: nothing is replaced."""
+    before = scenario.props(scenario.config(PLACE, 10))
+    after = scenario.props(scenario.config(PLACE, 10, changed=True))
+    for old, new in zip(before, after, strict=True):
+        assert {key for key in old if old[key] != new[key]} == {
+            "addresses",
+            "nat_ipv4",
+            "forward_ipv4",
+            "guard",
+        }
+
+
+def test_properties_are_those_that_the_component_gives_to_hostnat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is measured is what a stack would do."""
+    given: dict[str, Any] = {}
+
+    def host_nat(_name: str, **kwargs: object) -> None:
+        given.update(kwargs)
+        raise LookupError
+
+    monkeypatch.setattr("components.isolated_network.HostNat", host_nat)
+    monkeypatch.setattr("pulumi.ComponentResource.__init__", lambda *_, **__: None)
+    host = scenario.host_plan(scenario.config(PLACE, 1))
+    with pytest.raises(LookupError):
+        IsolatedNetwork("name", host, host.networks[0], {})
+    [props] = scenario.props(scenario.config(PLACE, 1))
+    rules = given.pop("rules")
+    given.pop("opts")
+    assert {**given, **rules} == props
