@@ -101,8 +101,10 @@ class SshHost:
 
 def host_script() -> str:
     """Return the text of /usr/local/sbin/wanbound: one file, whose rename replaces it all."""
-    shell, awk = (_FILES.joinpath(name).read_text() for name in ("wanbound.sh", "compose.awk"))
-    return shell.replace("@compose.awk@", awk.rstrip())
+    text = _FILES.joinpath("wanbound.sh").read_text()
+    for name in ("compose.awk", "wanbound.service", "wanbound-docker.service"):
+        text = text.replace(f"@{name}@", _FILES.joinpath(name).read_text().rstrip())
+    return text
 
 
 def shell_program(command: str, files: Mapping[str, str]) -> str:

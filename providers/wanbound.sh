@@ -35,6 +35,7 @@ export LC_ALL PATH
 etc=/etc/wanbound
 run=/run/wanbound
 self=/usr/local/sbin/wanbound
+units=/etc/systemd/system
 lock_seconds=60
 
 say() { printf 'wanbound: %s\n' "$*" >&2; }
@@ -189,6 +190,34 @@ load() { # load FOLDER BUNDLE: brings the kernel to what is composed there
     delete_addresses "$1" && guard_last "$1" "$2"
 }
 
+# --- boot ----------------------------------------------------------------------------------------
+
+boot_unit() { # before Docker starts its containers: no packet of theirs is earlier than the guard
+    cat <<'UNIT'
+@wanbound.service@
+UNIT
+}
+
+docker_unit() { # after each start of Docker, which puts its own chains first in FORWARD
+    cat <<'UNIT'
+@wanbound-docker.service@
+UNIT
+}
+
+enable_units() { # the links that `systemctl enable` would make, also where no systemd runs now
+    [ -e "$units/wanbound.service.next" ] || return 0
+    mkdir -p "$units/multi-user.target.wants" "$units/docker.service.wants" &&
+        mv "$units/wanbound.service.next" "$units/wanbound.service" &&
+        mv "$units/wanbound-docker.service.next" "$units/wanbound-docker.service" &&
+        ln -sf "$units/wanbound.service" "$units/multi-user.target.wants/" &&
+        ln -sf "$units/wanbound-docker.service" "$units/docker.service.wants/" || return 1
+    reload_units
+}
+
+reload_units() {
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload
+}
+
 # --- disk ----------------------------------------------------------------------------------------
 
 write_next() { # write_next FOLDER: everything new beside its place; a full disk stops it here
@@ -198,9 +227,12 @@ write_next() { # write_next FOLDER: everything new beside its place; a full disk
     next=$1
     shift
     [ ! -e "$1" ] || cp "$@" "$etc/.next/" || return 1
-    if ! cmp -s "$0" "$self"; then
+    if ! cmp -s "$0" "$self" || [ ! -e "$units/wanbound.service" ]; then
         cp "$0" "$self.next" && chmod 0755 "$self.next" || return 1
-        set -- "$@" "$self.next"
+        if [ -d "$units" ]; then
+            boot_unit >"$units/wanbound.service.next" || return 1
+            docker_unit >"$units/wanbound-docker.service.next" || return 1
+        fi
     fi
     # Data before names: a power cut after the renames must not find empty files.
     sync "$etc"/.next/* "$etc/.next" 2>/dev/null
@@ -220,7 +252,9 @@ commit() { # commit FOLDER: renames alone, which need no space; what was there s
             rm -f "$etc/$name.rules" || return 1
         done <"$1/removed"
     fi
-    [ ! -e "$self.next" ] || mv "$self.next" "$self" || return 1
+    if [ -e "$self.next" ]; then
+        mv "$self.next" "$self" && enable_units || return 1
+    fi
     sync "$etc"
 }
 
@@ -237,11 +271,15 @@ put_back() { # put_back FOLDER: undoes commit
 }
 
 clear_disk() { # clear_disk: leaves no half-written file, and no file at all without networks
-    rm -rf "$etc/.next" "$etc/.old" "$self.next"
+    rm -rf "$etc/.next" "$etc/.old" "$self.next" "$units"/wanbound*.next
     for file in "$etc"/*.rules; do
         [ ! -e "$file" ] || return 0
     done
     rm -rf "$etc" "$self"
+    [ -e "$units/wanbound.service" ] || return 0
+    rm -f "$units"/wanbound*.service "$units"/*.wants/wanbound*.service
+    rmdir "$units/docker.service.wants" 2>/dev/null
+    reload_units
 }
 
 unfinished() { # unfinished LIST: after a run that was killed between its commit and its end
@@ -313,10 +351,13 @@ apply() {
     trap 'rm -rf "$work"' EXIT
     unfinished "$work/undone"
     plan "$work" whole /dev/null "$work/undone" || fail 15 "cannot write to $run"
+    # Before anything that may fail: with the guard in force, what then fails is closed, not open.
+    guarded=0
+    [ -e "$work/guard.none" ] || guard_first "$work" /dev/null || guarded=1
     check "$work"
     begin_restore "$work" --test
     end_restore "$work" || fail 11 "iptables-restore refuses the rules"
-    guard_first "$work" /dev/null && load "$work" /dev/null || fail 13 "the kernel refused what $etc says"
+    load "$work" /dev/null && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $etc says"
 }
 
 state() { # state: everything that is in force, in sections that providers/live.py reads
