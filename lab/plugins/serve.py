@@ -74,7 +74,7 @@ class _Guarded:
     def __getattr__(self, name: str) -> Callable[[Any, Any], Awaitable[Any]]:
         method = getattr(self._servicer, name)
 
-        async def call(request: Any, context: Any) -> Any:  # noqa: ANN401 (protobuf has no types)
+        async def call(request: Any, context: Any) -> Any:  # protobuf has no types
             for part in _PROPERTIES:
                 if getattr(request, part, None) is not None:
                     _rename(getattr(request, part).fields, _SIGNATURE, ASSET)
@@ -93,7 +93,7 @@ class _Guarded:
         return call
 
 
-def _rename(fields: Any, old: str, new: str) -> None:  # noqa: ANN401 (a map of protobuf values)
+def _rename(fields: Any, old: str, new: str) -> None:  # a map of protobuf values
     for value in fields.values():
         inner = value.struct_value.fields
         if old in inner and (old != _SIGNATURE or inner[old].string_value in _ASSETS):

@@ -27,7 +27,7 @@ class FakeEngine:
         self.refuse: dict[str, str] = {}
         """Parts of a call ("POST /containers/x/start") and the Engine's reason to refuse it."""
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 (JSON)
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
         """Inspect something."""
         self._called("GET", path)
         kind, name = path.split("/")[1], path.split("/", 2)[2].removesuffix("/json")
@@ -35,7 +35,7 @@ class FakeEngine:
 
     def post(
         self, path: str, body: Json | None = None, query: Mapping[str, str] | None = None
-    ) -> Any:  # noqa: ANN401 (JSON)
+    ) -> Any:  # JSON
         """Create or change something."""
         self._called("POST", path)
         parts = path.split("/")[1:]

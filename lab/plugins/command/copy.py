@@ -38,7 +38,7 @@ def copy(connections: Connections, connection: Connection, source: Plain, target
             ) from error
 
 
-def _copy(client: Any, source: Plain, target: str) -> None:  # noqa: ANN401 (a paramiko.SFTPClient)
+def _copy(client: Any, source: Plain, target: str) -> None:  # a paramiko.SFTPClient
     if refusal(source) or not isinstance(source, dict):
         raise PluginError(refusal(source))
     there = _kind(client, target)
@@ -68,7 +68,7 @@ def _copy(client: Any, source: Plain, target: str) -> None:  # noqa: ANN401 (a p
             client.put(str(item), there_too)
 
 
-def _kind(client: Any, path: str) -> str:  # noqa: ANN401
+def _kind(client: Any, path: str) -> str:
     try:
         mode = client.stat(path).st_mode
     except FileNotFoundError:
@@ -76,7 +76,7 @@ def _kind(client: Any, path: str) -> str:  # noqa: ANN401
     return "folder" if stat.S_ISDIR(mode) else "file"
 
 
-def _folder(client: Any, path: str) -> None:  # noqa: ANN401
+def _folder(client: Any, path: str) -> None:
     match _kind(client, path):
         case "file":
             raise PluginError(f"remote path {path} exists but is not a directory")

@@ -99,7 +99,7 @@ def run_remote(connections: Connections, connection: Connection, job: Job) -> tu
             ) from error
 
 
-def _remote(channel: Any, job: Job) -> tuple[str, str]:  # noqa: ANN401 (a paramiko.Channel)
+def _remote(channel: Any, job: Job) -> tuple[str, str]:  # a paramiko.Channel
     import paramiko
 
     for name, value in job.environment.items():
@@ -128,7 +128,7 @@ def _remote(channel: Any, job: Job) -> tuple[str, str]:  # noqa: ANN401 (a param
     return output.result(status)
 
 
-def _set_environment(channel: Any, name: str, value: str) -> None:  # noqa: ANN401
+def _set_environment(channel: Any, name: str, value: str) -> None:
     # paramiko's own method asks for no reply, and so cannot know that the host refused.
     import paramiko
     from paramiko.common import cMSG_CHANNEL_REQUEST
@@ -150,7 +150,7 @@ def _drain(receive: Callable[[int], bytes], stream: str, output: _Output) -> Non
         output.add(stream, chunk)
 
 
-def _feed(channel: Any, data: bytes) -> None:  # noqa: ANN401
+def _feed(channel: Any, data: bytes) -> None:
     try:
         channel.sendall(data)
         channel.shutdown_write()

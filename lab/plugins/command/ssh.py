@@ -91,23 +91,23 @@ class Connections:
         with free:
             yield transport
 
-    def _dialled(self, connection: Connection) -> Any:  # noqa: ANN401 (imported only when needed)
+    def _dialled(self, connection: Connection) -> Any:  # imported only when needed
         if connection.proxy is None:
 
-            def direct() -> Any:  # noqa: ANN401 (a socket, or what stands for one)
+            def direct() -> Any:  # a socket, or what stands for one
                 wait = connection.dial_seconds or None
                 return socket.create_connection((connection.host, connection.port), wait)
 
             return self._retried(connection, direct)
         gateway = self._dialled(connection.proxy)
 
-        def through() -> Any:  # noqa: ANN401 (a paramiko.Channel)
+        def through() -> Any:  # a paramiko.Channel
             where = (connection.host, connection.port)
             return gateway.open_channel("direct-tcpip", where, ("127.0.0.1", 0))
 
         return self._retried(connection, through)
 
-    def _retried(self, connection: Connection, dial: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def _retried(self, connection: Connection, dial: Callable[[], Any]) -> Any:
         # Imported here: a preview runs no command and shall not wait for paramiko.
         import paramiko
 
@@ -129,7 +129,7 @@ class Connections:
             pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE_SECONDS)
 
 
-def _transport(connection: Connection, sock: Any) -> Any:  # noqa: ANN401
+def _transport(connection: Connection, sock: Any) -> Any:
     import paramiko
 
     transport = paramiko.Transport(sock)
@@ -164,7 +164,7 @@ def _key_types(connection: Connection) -> tuple[str, ...]:
     return ("rsa-sha2-512", "rsa-sha2-256") if kind == "ssh-rsa" else (kind,)
 
 
-def _check_host_key(connection: Connection, key: Any) -> None:  # noqa: ANN401 (a paramiko.PKey)
+def _check_host_key(connection: Connection, key: Any) -> None:  # a paramiko.PKey
     if connection.host_key and key.get_base64() != _expected(connection)[1]:
         raise RefusedError(
             f"{connection.address} has the host key {key.get_name()} {key.get_base64()}, which is "
@@ -172,7 +172,7 @@ def _check_host_key(connection: Connection, key: Any) -> None:  # noqa: ANN401 (
         )
 
 
-def _log_in(connection: Connection, transport: Any) -> None:  # noqa: ANN401
+def _log_in(connection: Connection, transport: Any) -> None:
     import paramiko
 
     refusals: list[str] = []
@@ -197,7 +197,7 @@ def _log_in(connection: Connection, transport: Any) -> None:  # noqa: ANN401
 
 def _ways_in(
     connection: Connection,
-    transport: Any,  # noqa: ANN401 (a paramiko.Transport)
+    transport: Any,  # a paramiko.Transport
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     user = connection.user
     if connection.private_key:
@@ -208,7 +208,7 @@ def _ways_in(
         yield f"agent key {key.comment}", partial(transport.auth_publickey, user, key)
 
 
-def _private_key(connection: Connection) -> Any:  # noqa: ANN401 (a paramiko.PKey)
+def _private_key(connection: Connection) -> Any:  # a paramiko.PKey
     import paramiko
 
     secret = connection.private_key_password or None

@@ -29,7 +29,7 @@ _MIB = 1024 * 1024
 _NANO = 1_000_000_000
 
 
-def _same(value: Any) -> Any:  # noqa: ANN401 (JSON on both sides)
+def _same(value: Any) -> Any:  # JSON on both sides
     return value
 
 

@@ -39,7 +39,7 @@ class Engine(Protocol):
 
     name: str
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 (JSON)
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
         """The JSON that GET answers.
 
         Raises NotFoundError or EngineError for what the Engine answered, and a plain PluginError
@@ -48,7 +48,7 @@ class Engine(Protocol):
 
     def post(
         self, path: str, body: Json | None = None, query: Mapping[str, str] | None = None
-    ) -> Any:  # noqa: ANN401 (JSON)
+    ) -> Any:  # JSON
         """The JSON that POST answers, None for an empty answer; raises as `get`."""
 
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
@@ -85,13 +85,13 @@ class DockerEngine:
                 "which knows ssh:// and unix://"
             )
 
-    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401 (JSON)
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
         """As `Engine.get`."""
         return self._call("GET", path, None, query).json()
 
     def post(
         self, path: str, body: Json | None = None, query: Mapping[str, str] | None = None
-    ) -> Any:  # noqa: ANN401 (JSON)
+    ) -> Any:  # JSON
         """As `Engine.post`."""
         # No body is not an empty one: the Engine refuses a start with a body.
         answer = self._call("POST", path, body, query)
@@ -137,7 +137,9 @@ class DockerEngine:
                 _refusal(error).status, f"unable to pull image {image}: {error.explanation}"
             ) from error
 
-    def _call(self, method: str, path: str, body: object, query: Mapping[str, str] | None) -> Any:  # noqa: ANN401 (a requests.Response)
+    def _call(
+        self, method: str, path: str, body: object, query: Mapping[str, str] | None
+    ) -> Any:  # a requests.Response
         client = self._connected()
         import requests
 
@@ -159,7 +161,7 @@ class DockerEngine:
             raise _refused(answer.status_code, _message(answer))
         return answer
 
-    def _connected(self) -> Any:  # noqa: ANN401 (docker.APIClient, imported only when needed)
+    def _connected(self) -> Any:  # docker.APIClient, imported only when needed
         # The first call makes the first connection alone: ssh processes that start together would
         # all become masters, and sshd counts each of them. Those who wait for it share its failure
         # instead of waiting for one timeout after the other.
@@ -176,7 +178,7 @@ class DockerEngine:
                     raise
             return self._client
 
-    def _connect(self) -> Any:  # noqa: ANN401 (docker.APIClient)
+    def _connect(self) -> Any:  # docker.APIClient
         # Imported here: a preview asks no Engine anything and shall not wait for docker-py.
         import docker
         import requests
@@ -207,7 +209,7 @@ class DockerEngine:
         return client(".".join(map(str, min((major, minor), _NEWEST_API))))
 
 
-def _message(answer: Any) -> str:  # noqa: ANN401 (a requests.Response)
+def _message(answer: Any) -> str:  # a requests.Response
     try:
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
@@ -218,5 +220,5 @@ def _refused(status: int, message: str) -> EngineError:
     return NotFoundError(status, message) if status == 404 else EngineError(status, message)
 
 
-def _refusal(error: Any) -> EngineError:  # noqa: ANN401 (docker.errors.APIError)
+def _refusal(error: Any) -> EngineError:  # docker.errors.APIError
     return _refused(error.response.status_code, str(error.explanation))

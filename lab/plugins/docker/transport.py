@@ -82,7 +82,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         ours.settimeout(_READ_SECONDS)
         self.sock = ours
 
-    def getresponse(self) -> Any:  # noqa: ANN401 (urllib3's differs from http.client's)
+    def getresponse(self) -> Any:  # urllib3's differs from http.client's
         """The response, or an error that says what ssh said."""
         try:
             return super().getresponse()
