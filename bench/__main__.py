@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,8 @@ def main(
             partial(part_pulumi.measure, site, pulumi_networks, pulumi_repeats, _say),
         )
         calls = {Part.A: [a], Part.B: [b], Part.C: [c], Part.D: d, Part.E: [e]}
+        # What a run that was ended at once has left.
+        shutil.rmtree(part_pulumi.folder(lab.settings), ignore_errors=True)
         for each in sites.values():
             each.clean()
         about = _about(sites.values())

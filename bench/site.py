@@ -167,6 +167,7 @@ class Site:
         names = [name.removesuffix(".rules") for name in found.split()]
         program = (
             f"systemctl stop '{MARK}*' 2>/dev/null\n"
+            f"rm -f /run/{MARK}*\n"
             f"set -- $(docker ps -aq --filter name='^{MARK}')\n"
             '[ $# = 0 ] || docker rm -f "$@"\n'
             f"set -- $(docker network ls -q --filter name='^{MARK}')\n"
