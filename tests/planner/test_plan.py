@@ -127,7 +127,7 @@ def test_one_more_network_changes_no_other(
     for key in families:
         extra[f"public_{key}"] = {"ipv4": "198.51.100.77", "ipv6": "2001:db8:7::7"}[key]
         if written:
-            extra[f"subnet_{key}"] = {"ipv4": "172.31.255.0/24", "ipv6": "fd77::/64"}[key]
+            extra[f"subnet_{key}"] = {"ipv4": "192.168.255.0/24", "ipv6": "fd77::/64"}[key]
     more["hosts"][0]["networks"].append(extra)
     after = _plan(more)
     assert after[0].networks[:-1] == before[0].networks

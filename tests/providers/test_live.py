@@ -1,101 +1,34 @@
 """What a refresh makes of a host's state: captured from real hosts, then changed in one place."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 
-from providers.live import ParseError, live_rules, parse
+from providers.live import ParseError, parse
+from tests.providers.drift import (
+    MAIL,
+    OLD,
+    WEB,
+    address_line,
+    drift_of,
+    found_in,
+    in_section,
+    on_both,
+    only_in,
+    public_of,
+    replacing,
+    table_of,
+    without,
+)
 from tests.providers.fake_host import FakeHost
-from tests.providers.samples import HOSTS, RuleMaps, Sample, captured, samples
-
-Edit = Callable[[str], str]
-
-WEB, MAIL, OLD = "tst-web", "tst-mail", "tst-old"
-
-on_both = pytest.mark.parametrize("host", HOSTS)
-
-
-def _found(sample: Sample, text: str) -> RuleMaps | None:
-    return live_rules(sample.network, sample.bridge, sample.rules, parse(text))
-
-
-def _drift(sample: Sample, text: str) -> dict[tuple[str, str], str | None]:
-    """Return what differs from the rules: (section, role) → the line that is there, or None."""
-    found = _found(sample, text)
-    assert found is not None
-    assert found.keys() == sample.rules.keys()
-    # A refresh keeps what it found, and the next one begins with that: it must not stumble on it.
-    again = live_rules(sample.network, sample.bridge, found, parse(text))
-    assert again is not None
-    assert not any(role.count("drift") > 1 for lines in again.values() for role in lines)
-    return {
-        (section, role): found[section].get(role)
-        for section, wanted in sample.rules.items()
-        for role in sorted(wanted.keys() | found[section].keys())
-        if found[section].get(role) != wanted.get(role)
-    }
-
-
-def _only_in(network: str, host: str, edit: Edit) -> dict[tuple[str, str], str | None]:
-    """Return the drift of one network after `edit`; no other network of the host may have any."""
-    text = edit(captured(host))
-    assert text != captured(host), "the edit changed nothing"
-    for name, sample in samples(host).items():
-        if name != network:
-            assert _drift(sample, text) == {}, name
-    return _drift(samples(host)[network], text)
-
-
-def _replacing(old: str, new: str, times: int = 1) -> Edit:
-    def edit(text: str) -> str:
-        assert text.count(old) == times, f"{text.count(old)} times {old!r}"
-        return text.replace(old, new)
-
-    return edit
-
-
-def _in(section: str, edit: Edit) -> Edit:
-    """Edit one section alone: the same line may stand in others, too."""
-
-    def edit_section(text: str) -> str:
-        head, mark, rest = text.partition(f"== {section}\n")
-        inside, other_mark, tail = rest.partition("\n== ")
-        return head + mark + edit(f"\n{inside}\n")[1:-1] + other_mark + tail
-
-    return edit_section
-
-
-def _table(section: str) -> str:
-    return f"{section[-4:]} {'nat' if section.startswith('nat') else 'filter'}"
-
-
-def _without(*lines: str) -> Edit:
-    def edit(text: str) -> str:
-        for line in lines:
-            text = _replacing(f"\n{line}\n", "\n")(text)
-        return text
-
-    return edit
-
-
-def _guard_without(old: str, new: str = "") -> Edit:
-    """Edit the guard alone: the same words stand in the fragment, too."""
-
-    def edit(text: str) -> str:
-        head, mark, rest = text.partition("== guard\n")
-        guard, other_mark, tail = rest.partition("== fragment")
-        assert guard.count(old) == 1, f"{guard.count(old)} times {old!r}"
-        return head + mark + guard.replace(old, new) + other_mark + tail
-
-    return edit
+from tests.providers.samples import Sample, captured, samples
 
 
 @on_both
 def test_a_host_as_it_was_left_has_no_drift(host: str) -> None:
     """The planner's text is what iptables-save, ip and nft print, in all of their versions here."""
     for sample in samples(host).values():
-        assert _found(sample, captured(host)) == sample.rules
+        assert found_in(sample, captured(host)) == sample.rules
 
 
 @on_both
@@ -112,8 +45,8 @@ def test_a_host_as_it_was_left_has_no_drift(host: str) -> None:
 def test_a_missing_line(host: str, section: str, role: str) -> None:
     """Its role is gone, and nothing else is said."""
     line = samples(host)[WEB].rules[section][role]
-    edit = _in(_table(section), _without(line))
-    assert _only_in(WEB, host, edit) == {(section, role): None}
+    edit = in_section(table_of(section), without(line))
+    assert only_in(WEB, host, edit) == {(section, role): None}
 
 
 @on_both
@@ -121,8 +54,8 @@ def test_an_edited_line(host: str) -> None:
     """Its role holds the line that stands in its place, so that a reviewer sees both."""
     line = samples(host)[WEB].rules["nat_ipv4"]["egress"]
     edited = re.sub(r"--to-source .*", "--to-source 203.0.113.99", line)
-    edit = _replacing(f"\n{line}\n", f"\n{edited}\n")
-    assert _only_in(WEB, host, edit) == {("nat_ipv4", "egress"): edited}
+    edit = replacing(f"\n{line}\n", f"\n{edited}\n")
+    assert only_in(WEB, host, edit) == {("nat_ipv4", "egress"): edited}
 
 
 @on_both
@@ -131,7 +64,7 @@ def test_an_extra_line(host: str) -> None:
     public = "203.0.113.212" if host == "edge-1" else "203.0.113.222"
     line = f"-A WANBOUND-DNAT -d {public}/32 -p sctp -j DNAT --to-destination 10.0.0.1"
     first = samples(host)[MAIL].rules["nat_ipv4"]["ingress tcp 25"]
-    drift = _only_in(MAIL, host, _replacing(f"\n{first}\n", f"\n{first}\n{line}\n"))
+    drift = only_in(MAIL, host, replacing(f"\n{first}\n", f"\n{first}\n{line}\n"))
     assert drift == {("nat_ipv4", "drift 1"): line}
 
 
@@ -139,7 +72,7 @@ def test_an_extra_line(host: str) -> None:
 def test_a_line_that_is_there_twice(host: str) -> None:
     """Once is right, twice is not."""
     line = samples(host)[WEB].rules["forward_ipv4"]["egress"]
-    drift = _only_in(WEB, host, _replacing(f"\n{line}\n", f"\n{line}\n{line}\n"))
+    drift = only_in(WEB, host, replacing(f"\n{line}\n", f"\n{line}\n{line}\n"))
     assert drift == {("forward_ipv4", "drift 1"): line}
 
 
@@ -148,9 +81,9 @@ def test_a_line_of_nobody_in_our_chains_is_everybodys(host: str) -> None:
     """It decides on every network's packets, so every network has it as drift."""
     line = "-A WANBOUND-FORWARD -j ACCEPT"
     first = samples(host)[MAIL].rules["forward_ipv4"]["egress"]
-    text = _replacing(f"\n{first}\n", f"\n{line}\n{first}\n")(captured(host))
+    text = replacing(f"\n{first}\n", f"\n{line}\n{first}\n")(captured(host))
     for sample in samples(host).values():
-        assert _drift(sample, text) == {("forward_ipv4", "drift 1"): line}
+        assert drift_of(sample, text) == {("forward_ipv4", "drift 1"): line}
 
 
 @on_both
@@ -161,7 +94,7 @@ def test_a_jump_that_is_gone(host: str, chain: str) -> None:
     jump = f"-A {chain} -j WANBOUND-{target}"
     text = captured(host).replace(f"\n{jump}\n", "\n", 1)
     for sample in samples(host).values():
-        assert _drift(sample, text) == {("nat_ipv4", f"drift jump {chain}"): f"{jump} is gone"}
+        assert drift_of(sample, text) == {("nat_ipv4", f"drift jump {chain}"): f"{jump} is gone"}
 
 
 @on_both
@@ -170,7 +103,7 @@ def test_a_jump_that_is_there_twice(host: str) -> None:
     jump = "-A POSTROUTING -j WANBOUND-SNAT"
     text = captured(host).replace(f"\n{jump}\n", f"\n{jump}\n{jump}\n", 1)
     wanted = {("nat_ipv4", "drift jump POSTROUTING"): f"{jump} is there 2 times"}
-    assert _drift(samples(host)[OLD], text) == wanted
+    assert drift_of(samples(host)[OLD], text) == wanted
 
 
 @on_both
@@ -179,7 +112,7 @@ def test_a_jump_that_is_not_first(host: str) -> None:
     jump, other = "-A POSTROUTING -j WANBOUND-SNAT", "-A POSTROUTING -o wan0 -j MASQUERADE"
     text = captured(host).replace(f"\n{jump}\n", f"\n{other}\n{jump}\n", 1)
     wanted = {("nat_ipv4", "drift jump POSTROUTING"): f"{jump} is not the first rule"}
-    assert _drift(samples(host)[WEB], text) == wanted
+    assert drift_of(samples(host)[WEB], text) == wanted
 
 
 @on_both
@@ -194,57 +127,47 @@ def test_the_forward_jump_is_looked_for_where_docker_lets_it_stand(host: str) ->
         jump = f"-A {chain} -j WANBOUND-FORWARD"
         text = captured(host).replace(part, part.replace(f"\n{jump}\n", "\n", 1))
         wanted = {(f"forward_ipv{version}", f"drift jump {chain}"): f"{jump} is gone"}
-        assert _drift(samples(host)[WEB], text) == wanted
-
-
-def _address_line(host: str, address: str) -> str:
-    (line,) = re.findall(rf"\n(\d+: wan0 +inet6? {re.escape(address)}/\d+ .*)\n", captured(host))
-    return str(line)
-
-
-def _public(host: str, version: int) -> str:
-    line = samples(host)[WEB].rules["addresses"][f"wan0 ipv{version}"]
-    return line.split()[1].partition("/")[0]
+        assert drift_of(samples(host)[WEB], text) == wanted
 
 
 @on_both
 @pytest.mark.parametrize("version", [4, 6])
 def test_an_address_that_is_gone(host: str, version: int) -> None:
     """Its role is gone."""
-    line = _address_line(host, _public(host, version))
-    assert _only_in(WEB, host, _without(line)) == {("addresses", f"wan0 ipv{version}"): None}
+    line = address_line(host, public_of(host, version))
+    assert only_in(WEB, host, without(line)) == {("addresses", f"wan0 ipv{version}"): None}
 
 
 @on_both
 @pytest.mark.parametrize("version", [4, 6])
 def test_an_address_on_another_interface(host: str, version: int) -> None:
     """It is not where it should be, and where it is it is said."""
-    line = _address_line(host, _public(host, version))
+    line = address_line(host, public_of(host, version))
     moved = line.replace("wan0", "eth1")
-    drift = _only_in(WEB, host, _replacing(f"\n{line}\n", f"\n{moved}\n"))
+    drift = only_in(WEB, host, replacing(f"\n{line}\n", f"\n{moved}\n"))
     assert drift.pop(("addresses", f"wan0 ipv{version}")) is None
     (((section, role), text),) = drift.items()
     assert (section, role) == ("addresses", f"drift eth1 wan0 ipv{version}")
     assert text is not None
-    assert text.startswith(f"inet{'6' if version == 6 else ''} {_public(host, version)}/")
+    assert text.startswith(f"inet{'6' if version == 6 else ''} {public_of(host, version)}/")
     assert text.endswith("(on eth1)")
 
 
 @on_both
 def test_an_address_with_another_prefix(host: str) -> None:
     """A /24 brings a route of its own with it."""
-    public = _public(host, 4)
-    drift = _only_in(WEB, host, _replacing(f"inet {public}/32 ", f"inet {public}/24 "))
+    public = public_of(host, 4)
+    drift = only_in(WEB, host, replacing(f"inet {public}/32 ", f"inet {public}/24 "))
     assert drift == {("addresses", "wan0 ipv4"): f"inet {public}/24 scope global wan0"}
 
 
 @on_both
 def test_an_address_that_is_there_with_a_second_prefix(host: str) -> None:
     """The kernel takes both; the one that is right does not hide the other."""
-    line = _address_line(host, _public(host, 4))
+    line = address_line(host, public_of(host, 4))
     other = line.replace("/32", "/24")
     for pair in (f"\n{line}\n{other}\n", f"\n{other}\n{line}\n"):
-        drift = _only_in(WEB, host, _replacing(f"\n{line}\n", pair))
+        drift = only_in(WEB, host, replacing(f"\n{line}\n", pair))
         assert len(drift) == 1
         assert "/24" in str(drift)
 
@@ -252,101 +175,24 @@ def test_an_address_that_is_there_with_a_second_prefix(host: str) -> None:
 @on_both
 def test_an_address_that_the_host_would_use_itself(host: str) -> None:
     """Not deprecated any more, it may become the source of the host's own connections."""
-    public = _public(host, 6)
-    line = _address_line(host, public)
+    public = public_of(host, 6)
+    line = address_line(host, public)
     preferred = line.replace(" deprecated", "").replace(
         "preferred_lft 0sec", "preferred_lft forever"
     )
-    drift = _only_in(WEB, host, _replacing(f"\n{line}\n", f"\n{preferred}\n"))
+    drift = only_in(WEB, host, replacing(f"\n{line}\n", f"\n{preferred}\n"))
     assert drift == {("addresses", "wan0 ipv6"): f"inet6 {public}/128 scope global"}
 
 
 @on_both
 def test_an_address_that_was_just_added_is_no_drift(host: str) -> None:
     """It is tentative for a second (duplicate address detection)."""
-    line = _address_line(host, _public(host, 6))
+    line = address_line(host, public_of(host, 6))
     fresh = line.replace(" tentative", "").replace(" deprecated", " deprecated tentative")
     text = captured(host).replace(line, fresh)
-    assert _drift(samples(host)[WEB], text) == {}
+    assert drift_of(samples(host)[WEB], text) == {}
 
 
-@on_both
-def test_a_guard_line_that_is_gone(host: str) -> None:
-    """A rule or an element: its role is gone."""
-    public = _public(host, 4)
-    rule = f'\t\toifname != "tst-web" ip saddr != {public} counter drop\n'
-    assert _only_in(WEB, host, _guard_without(rule)) == {("guard", "egress ipv4"): None}
-    drift = _only_in(OLD, host, _guard_without('\t\tiifname != "tst-old.0" counter drop\n'))
-    assert drift == {("guard", "strangers"): None}
-
-
-@on_both
-def test_a_guard_element_that_is_gone(host: str) -> None:
-    """The map is long enough to be printed on several lines."""
-    element = '"tst-mail" : jump from-tst-mail'
-    drift = _only_in(
-        MAIL,
-        host,
-        _guard_without(f"{element},")
-        if f"{element}," in captured(host)
-        else _guard_without(element),
-    )
-    assert drift == {("guard", "from bridge"): None}
-
-
-@on_both
-def test_a_guard_line_that_was_edited(host: str) -> None:
-    """Its role holds what is there."""
-    old = f'oifname != "tst-web" ip saddr != {_public(host, 4)} counter drop'
-    new = old.replace("counter drop", "counter accept")
-    drift = _only_in(WEB, host, _guard_without(old, new))
-    chain = "add rule inet wanbound egress-tst-web"
-    assert drift == {("guard", "egress ipv4"): f"{chain} {new}"}
-
-
-@on_both
-def test_a_guard_line_that_nobody_applied(host: str) -> None:
-    """An accept in the network's own chain."""
-    first = "\tchain from-tst-web {\n"
-    drift = _only_in(WEB, host, _guard_without(first, f"{first}\t\taccept\n"))
-    assert drift == {("guard", "drift 1"): "add rule inet wanbound from-tst-web accept"}
-
-
-@on_both
-def test_the_guard_is_gone(host: str) -> None:
-    """Somebody deleted the table: every line of it, and that it is all of it."""
-    text = re.sub(r"== guard\n.*?== fragment", "== guard\n== fragment", captured(host), flags=re.S)
-    for sample in samples(host).values():
-        drift = _drift(sample, text)
-        base = drift.pop(("guard", "drift base"))
-        assert base is not None
-        assert "9 lines" in base
-        assert drift == {("guard", role): None for role in sample.rules["guard"]}
-
-
-@on_both
-def test_a_line_of_the_guards_base_is_gone(host: str) -> None:
-    """Without it the networks' lines are never asked."""
-    text = _guard_without("\t\toifname vmap @to\n")(captured(host))
-    for sample in samples(host).values():
-        (((section, role), line),) = _drift(sample, text).items()
-        assert (section, role) == ("guard", "drift base")
-        assert line is not None
-        assert line.startswith("1 ")
-
-
-@on_both
-def test_a_line_in_front_of_the_guards_base(host: str) -> None:
-    """An accept before everything turns the guard off: it is every network's drift."""
-    first = "\t\tiifname vmap @from\n"
-    text = _guard_without(first, f"\t\taccept\n{first}")(captured(host))
-    for sample in samples(host).values():
-        assert _drift(sample, text) == {
-            ("guard", "drift 1"): "add rule inet wanbound forward accept"
-        }
-
-
-@on_both
 @pytest.mark.parametrize("section", ["ipv4 nat", "ipv4 filter", "ipv6 nat", "ipv6 filter"])
 def test_a_whole_table_is_gone(host: str, section: str) -> None:
     """`iptables -F`, or no ip6tables at all: every line and every jump of it."""
@@ -357,7 +203,7 @@ def test_a_whole_table_is_gone(host: str, section: str) -> None:
     key = f"{'nat' if table == 'nat' else 'forward'}_{family}"
     for text in (flushed, absent):
         for sample in samples(host).values():
-            drift = _drift(sample, text)
+            drift = drift_of(sample, text)
             lost = {role for (_, role), line in drift.items() if line is None}
             assert {where for where, _ in drift} <= {key}
             assert lost == set(sample.rules[key])
@@ -367,25 +213,10 @@ def test_a_whole_table_is_gone(host: str, section: str) -> None:
 
 
 @on_both
-def test_lines_in_another_order(host: str) -> None:
-    """An accept behind the drop of strangers is none, though both are there."""
-    last = '\t\tiifname != "tst-web" counter drop\n'
-    accept = f"\t\tct status dnat ct original ip daddr {_public(host, 4)} accept\n"
-
-    def edit(text: str) -> str:
-        return _guard_without(accept, last + accept)(_guard_without(last)(text))
-
-    ((where, line),) = _only_in(WEB, host, edit).items()
-    assert where == ("guard", "drift order")
-    assert line is not None
-    assert "to-tst-web" in line
-
-
-@on_both
 def test_the_fragment_was_edited(host: str) -> None:
     """What is in force is right, but the next boot would load something else."""
-    text = _replacing("claim bridge tst-web\n", "claim bridge tst-web\n# by hand\n")
-    drift = _only_in(WEB, host, text)
+    text = replacing("claim bridge tst-web\n", "claim bridge tst-web\n# by hand\n")
+    drift = only_in(WEB, host, text)
     assert drift == {("addresses", "drift file"): "/etc/wanbound/tst-web.rules was edited"}
 
 
@@ -393,7 +224,7 @@ def test_the_fragment_was_edited(host: str) -> None:
 def test_the_fragment_is_gone(host: str) -> None:
     """The lines are still in force, until the next boot; they are nobody else's."""
     fragment = samples(host)[WEB].fragment
-    drift = _only_in(WEB, host, _replacing(f"== fragment tst-web.rules\n{fragment}", ""))
+    drift = only_in(WEB, host, replacing(f"== fragment tst-web.rules\n{fragment}", ""))
     assert drift == {("addresses", "drift file"): "/etc/wanbound/tst-web.rules is gone"}
 
 
@@ -408,15 +239,15 @@ def test_a_network_that_is_gone_altogether(host: str) -> None:
     sample = samples(host)[WEB]
     text = captured(host).replace(f"== fragment tst-web.rules\n{sample.fragment}", "")
     for section in ("nat_ipv4", "nat_ipv6", "forward_ipv4", "forward_ipv6"):
-        text = _in(_table(section), _without(*sample.rules[section].values()))(text)
+        text = in_section(table_of(section), without(*sample.rules[section].values()))(text)
     for version in (4, 6):
-        text = _without(_address_line(host, _public(host, version)))(text)
-    still_guarded = _drift(sample, text)
+        text = without(address_line(host, public_of(host, version)))(text)
+    still_guarded = drift_of(sample, text)
     assert {section for section, _ in still_guarded} >= {"addresses", "nat_ipv4", "forward_ipv6"}
     text = re.sub(r"\tchain \S+-tst-web \{\n.*?\n\t\}\n\n", "", text, flags=re.S)
     text = re.sub(r"elements = \{(.*?)\}", _without_web, text, flags=re.S)
-    assert _found(sample, text) is None
-    assert _drift(samples(host)[MAIL], text) == {}
+    assert found_in(sample, text) is None
+    assert drift_of(samples(host)[MAIL], text) == {}
 
 
 @pytest.mark.parametrize(("mine", "other"), [("web", "my-web"), ("drop", "web"), ("ip", "x")])
@@ -428,8 +259,8 @@ def test_a_name_that_is_part_of_other_lines_is_not_blamed(mine: str, other: str)
     host.edit = lambda text: text.replace(
         f'\t\tiifname != "{other}" counter drop\n', f'\t\tiifname != "{other}" drop\n'
     )
-    assert _drift(one, host.state()) == {}
-    assert set(_drift(two, host.state())) == {("guard", "strangers")}
+    assert drift_of(one, host.state()) == {}
+    assert set(drift_of(two, host.state())) == {("guard", "strangers")}
 
 
 def _renamed(name: str, number: int) -> Sample:
@@ -486,4 +317,4 @@ def test_the_fake_host_says_what_a_real_one_says(host: str) -> None:
         )
     assert set(said.addresses) - set(real.addresses) == set()
     for sample in samples(host).values():
-        assert _found(sample, fake.state()) == sample.rules
+        assert found_in(sample, fake.state()) == sample.rules
