@@ -6,7 +6,9 @@ Whoever has the demo up keeps it. To keep the tests' lab up from run to run, sta
         python -m lab up --hosts test-1=bookworm,test-2=forky
 """
 
+import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -31,15 +33,28 @@ def lab() -> Iterator[Lab]:
         prefix="wbts",
         management=IPv4Network("10.97.0.0/24"),
     )
-    was_up = bool(lifecycle.specs(settings))
-    if was_up and not _is_bare(settings):
-        # Left by tests that were killed. Nobody else uses this lab.
-        with lifecycle.lock(settings):
-            removal.down(settings)
-    yield Lab.up(HOSTS, settings)
-    if not was_up:
-        with lifecycle.lock(settings):
-            removal.down(settings)
+    with _alone(settings):
+        was_up = bool(lifecycle.specs(settings))
+        if was_up and not _is_bare(settings):
+            # Left by tests that were killed. Nobody else uses this lab.
+            with lifecycle.lock(settings):
+                removal.down(settings)
+        yield Lab.up(HOSTS, settings)
+        if not was_up:
+            with lifecycle.lock(settings):
+                removal.down(settings)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Keep out a second run, which would change and remove the hosts under the first."""
+    settings.cache.mkdir(parents=True, exist_ok=True)
+    with (settings.cache / "lab-tests.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.exit("another run of the lab tests is under way on this machine", 1)
+        yield
 
 
 def _is_bare(settings: Settings) -> bool:

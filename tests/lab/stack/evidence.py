@@ -59,7 +59,9 @@ def snapshot(host: Host) -> Snapshot:
     tables = [line for line in found["nft"].splitlines() if not line.startswith(("\t", "}"))]
     found["nft"] = "".join(f"{line}\n" for line in [*tables, *_guard(found["nft"])])
     # A new IPv6 address is tentative for a second; the times behind the backslash count down.
-    found["addresses"] = re.sub(r" tentative|\\.*", "", found["addresses"])
+    # A reboot numbers the interfaces anew.
+    lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
+    found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
     return Snapshot(**found)
 
 
