@@ -193,6 +193,7 @@ def test_an_address_that_was_just_added_is_no_drift(host: str) -> None:
     assert drift_of(samples(host)[WEB], text) == {}
 
 
+@on_both
 @pytest.mark.parametrize("section", ["ipv4 nat", "ipv4 filter", "ipv6 nat", "ipv6 filter"])
 def test_a_whole_table_is_gone(host: str, section: str) -> None:
     """`iptables -F`, or no ip6tables at all: every line and every jump of it."""

@@ -90,7 +90,6 @@ def test_a_line_in_front_of_the_guards_base(host: str) -> None:
 
 
 @on_both
-@on_both
 def test_lines_in_another_order(host: str) -> None:
     """An accept behind the drop of strangers is none, though both are there."""
     last = '\t\tiifname != "tst-web" counter drop\n'
