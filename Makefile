@@ -20,6 +20,7 @@ demo: setup
 	@$(PYTHON_IN) -m lab.demo
 
 check: setup
+	@tools/test-tools.sh
 	@echo '· lint'
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .

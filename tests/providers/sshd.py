@@ -107,7 +107,7 @@ def running(folder: Path) -> Iterator[Sshd]:
     if binary is None:
         raise AssertionError(
             "there is no sshd on this machine, and these tests need a real one: install"
-            " openssh-server (tools/setup.sh does; its service need not run)"
+            " openssh-server (tools/test-tools.sh does; its service need not run)"
         )
     for name in ("host_key", "client_key"):
         make_key(folder / name)
