@@ -29,7 +29,9 @@ check: setup
 	@echo '· unit tests'
 	@$(PYTHON_IN) -m pytest -m 'not lab'
 
+# What takes minutes the first time comes before pytest, which would keep its progress to itself.
 lab-test: setup
+	@$(PYTHON_IN) -m lab prepare
 	@echo '· lab tests: real hosts, real Docker, real packets'
 	@$(PYTHON_IN) -m pytest -m lab
 

@@ -47,6 +47,13 @@ def up(
 
 
 @app.command()
+def prepare() -> None:
+    """Make what takes long and is kept, so that it is seen: packages, pulumi, roots, images."""
+    lifecycle.prepare(Settings())
+    tools.pulumi()
+
+
+@app.command()
 def down() -> None:
     """Remove all that the lab made: processes, namespaces, links, disks, state."""
     lab = Settings()

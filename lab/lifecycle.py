@@ -52,6 +52,15 @@ def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
     return parse_hosts(",".join(f"{host.name}={host.suite}" for host in before + more))
 
 
+def prepare(lab: Settings, wanted: str | None = None) -> None:
+    """Make everything that takes long and is kept: packages, roots, images. Nothing boots."""
+    with lock(lab):
+        packages.install(lab)
+        for suite in dict.fromkeys(host.suite for host in _decide(lab, wanted)):
+            roots.root(lab, suite)
+        registry.images(lab)
+
+
 def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
     """Bring the lab up; `wanted` is `NAME=SUITE,…`, None for what is there or the default."""
     with lock(lab):
