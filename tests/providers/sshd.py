@@ -111,8 +111,6 @@ def running(folder: Path) -> Iterator[Sshd]:
         )
     for name in ("host_key", "client_key"):
         make_key(folder / name)
-    port = free_port()
-    (folder / "sshd_config").write_text(_config(folder, port))
     # Whatever it is asked to run it notes, and runs a shell: not every user here has sudo.
     (folder / "shell").write_text(
         f'#!/bin/sh\necho "$SSH_ORIGINAL_COMMAND" >>{folder}/asked\nexec sh -s\n'
@@ -120,18 +118,33 @@ def running(folder: Path) -> Iterator[Sshd]:
     (folder / "shell").chmod(0o755)
     if os.geteuid() == 0:
         _PRIVSEP.mkdir(mode=0o755, exist_ok=True)
-    log = (folder / "log").open("wb")
-    args = [binary, "-D", "-e", "-f", str(folder / "sshd_config")]
-    process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    sshd = Sshd(process, port, folder)
+    sshd = _started(binary, folder)
     try:
-        _wait(sshd)
         yield sshd
     finally:
         sshd.drop_connections()
-        process.terminate()
+        sshd.process.terminate()
+        sshd.process.wait(START_SECONDS)
+
+
+def _started(binary: str, folder: Path) -> Sshd:
+    """Start it at a port that is free when it gets there: any other process may be faster."""
+    log = folder / "log"
+    for _ in range(5):
+        port = free_port()
+        (folder / "sshd_config").write_text(_config(folder, port))
+        args = [binary, "-D", "-e", "-f", str(folder / "sshd_config")]
+        with log.open("wb") as out:
+            process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        until = time.monotonic() + START_SECONDS
+        # Its own word, and not a connection: that could be to another process, or to itself.
+        while process.poll() is None and time.monotonic() < until:
+            if f"Server listening on 127.0.0.1 port {port}" in log.read_text():
+                return Sshd(process, port, folder)
+            time.sleep(0.02)
+        process.kill()
         process.wait(START_SECONDS)
-        log.close()
+    raise AssertionError(f"sshd does not start: {log.read_text()}")
 
 
 def _config(folder: Path, port: int) -> str:
@@ -150,17 +163,3 @@ ForceCommand {folder}/shell
 MaxStartups 100
 LogLevel VERBOSE
 """
-
-
-def _wait(sshd: Sshd) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if sshd.process.poll() is not None:
-            break
-        try:
-            socket.create_connection(("127.0.0.1", sshd.port), 1).close()
-        except ConnectionRefusedError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError(f"sshd does not start: {(sshd.folder / 'log').read_text()}")

@@ -229,6 +229,17 @@ def test_the_fragment_is_gone(host: str) -> None:
     assert drift == {("addresses", "drift file"): "/etc/wanbound/tst-web.rules is gone"}
 
 
+@on_both
+def test_a_network_of_which_only_the_file_is_left_is_not_gone(host: str) -> None:
+    """Everything was flushed; the next boot would bring it back, so the state must keep it."""
+    text = re.sub(r"(== ipv\d \w+)\n.*?(?=== )", r"\1\n", captured(host), flags=re.S)
+    text = re.sub(r"== (addresses|guard)\n.*?(?=== )", r"== \1\n", text, flags=re.S)
+    for sample in samples(host).values():
+        found = found_in(sample, text)
+        assert found is not None
+        assert not any(found[section].keys() & sample.rules[section].keys() for section in found)
+
+
 def _without_web(elements: re.Match[str]) -> str:
     kept = [element for element in elements[1].split(",") if "tst-web" not in element]
     return f"elements = {{{','.join(kept).rstrip()} }}"
