@@ -132,7 +132,8 @@ def _refusal(rule: Rule, module: str) -> str:
 def _files() -> list[str]:
     found = [*ROOT.glob("*.py")]
     for folder in ROOT.iterdir():
-        if folder.is_dir() and not folder.name.startswith("."):
+        # A user's virtual environment may have any name.
+        if folder.name[0] != "." and folder.is_dir() and not (folder / "pyvenv.cfg").exists():
             found += folder.rglob("*.py")
     return sorted(str(path.relative_to(ROOT)) for path in found)
 
