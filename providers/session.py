@@ -2,6 +2,7 @@
 
 import base64
 import getpass
+import logging
 import socket
 import threading
 import time
@@ -24,6 +25,10 @@ FAILURE_SECONDS = 10.0
 KEEPALIVE_SECONDS = 15
 OUTPUT_LIMIT = 64 * 1024 * 1024
 """Bytes that a command may print: 1,000 networks print less than 10 MiB."""
+
+# What paramiko has to say comes as an error, in words. By itself it would print tracebacks of its
+# threads into the operator's output, where nobody has set up logging.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 

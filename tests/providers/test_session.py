@@ -3,6 +3,8 @@
 import base64
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -273,6 +275,29 @@ def test_a_closed_session_opens_again(session: Session) -> None:
     session.close()
     session.close()
     assert session.run("echo again", LIMIT).stdout == "again\n"
+
+
+def test_nothing_is_printed_beside_the_error(sshd: Sshd) -> None:
+    """A failure is told once, as an error: in a process of its own, where no logging is set up."""
+    with socket.create_server(("127.0.0.1", 0)) as hasty:
+        target = sshd.target(port=hasty.getsockname()[1])
+        program = (
+            "from providers.errors import HostError\n"
+            "from providers.session import Session, Target\n"
+            f"try:\n    Session({target!r}).run('true', 5)\n"
+            "except HostError as error:\n    print(error)\n"
+        )
+        closer = threading.Thread(target=lambda: hasty.accept()[0].close(), daemon=True)
+        closer.start()
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            cwd=Path(__file__).parent.parent.parent,
+        )
+    assert done.stdout.startswith("host edge-1: SSH fails (")
+    assert done.stderr == ""
 
 
 def test_without_sshd_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
