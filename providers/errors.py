@@ -1,13 +1,33 @@
 """What a provider says when a host could not be brought to, or read in, the wanted state."""
 
+SHOWN = 4000
+"""Characters of a host's own words that are shown: the last lines of a log are far fewer."""
+
+
+def readable(text: str) -> str:
+    """Return what a host said as it may be shown on a terminal: every character stands for itself.
+
+    Escape sequences could rewrite what the operator has read before, or type for them; marks of
+    direction could turn a line around. They are shown by their codes. Line breaks stay.
+    """
+    shown = "".join(
+        character
+        if character == "\n" or character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text[: SHOWN + 1]
+    )
+    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…"
+
 
 class HostError(RuntimeError):
     """A host could not be reached, or refused what was asked.
 
-    Says what was wrong, in which state the host is now, and what to do.
+    Says what was wrong, in which state the host is now, and what to do. What was wrong may be in
+    the words of the host, or of whoever answers in its place.
     """
 
     def __init__(self, host: str, what: str, state: str, remedy: str) -> None:
+        what = readable(what)
         self.host = host
         self.what = what
         self.state = state
