@@ -93,10 +93,11 @@ class SshHost:
 
     def _run(self, command: str, files: Mapping[str, str]) -> str:
         done = self.session.run(shell_program(command, files), COMMAND_SECONDS)
-        if done.exit_code != 0:
+        answer = _answer(done)
+        # A forced command, or a shell that is none, may end well without having run anything.
+        if done.exit_code != 0 or answer is None:
             raise _error(self.session.target, done)
-        # The first line is the program's own sign that it was let in.
-        return done.stdout.partition("\n")[2]
+        return answer
 
 
 def host_script() -> str:
@@ -129,10 +130,19 @@ def shell_program(command: str, files: Mapping[str, str]) -> str:
     )
 
 
+def _answer(done: Completed) -> str | None:
+    """Return what follows the program's own sign that it was let in, None where there is none.
+
+    What a log-in shell's start-up files print stands before it.
+    """
+    _, sign, answer = f"\n{done.stdout}".partition("\nwanbound\n")
+    return answer if sign else None
+
+
 def _error(target: Target, done: Completed) -> HostError:
     said = "\n  ".join(done.stderr.strip().splitlines()[-8:])
-    if not done.stdout.startswith("wanbound\n"):
-        if target.user == "root":
+    if _answer(done) is None:
+        if target.user == "root" or done.exit_code == 0:
             return HostError(
                 target.name,
                 f"its shell did not run the command (exit code {done.exit_code})\n  {said}",
