@@ -6,13 +6,16 @@ import logging
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import paramiko
 
 from providers.errors import UnreachableError
+from providers.exchange import Completed, DroppedError, OnLine, exchange
+from providers.target import Jump, Target
+
+__all__ = ["UNCHANGED", "Completed", "Jump", "Session", "Target"]
 
 UNCHANGED = "unchanged; nothing was sent to it"
 
@@ -23,8 +26,6 @@ FAILURE_SECONDS = 10.0
 """For how long a failed connection is the answer to whoever asks next: sshd counts failures."""
 
 KEEPALIVE_SECONDS = 15
-OUTPUT_LIMIT = 64 * 1024 * 1024
-"""Bytes that a command may print: 1,000 networks print less than 10 MiB."""
 
 # What paramiko has to say comes as an error, in words. By itself it would print tracebacks of its
 # threads into the operator's output, where nobody has set up logging.
@@ -33,28 +34,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where a host is and who logs in; `host_key` is "type base64", None for known_hosts."""
-
-    name: str
-    address: str
-    port: int
-    user: str
-    host_key: str | None
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A command that has ended on the host."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-
-class DroppedError(Exception):
-    """The transport ended while a command ran on it."""
+_LOST = (DroppedError, EOFError, OSError, paramiko.SSHException)
+"""What a connection that does not last ends a command with."""
 
 
 class Session:
@@ -71,30 +52,51 @@ class Session:
         self._client: paramiko.SSHClient | None = None
         self._failed: tuple[float, UnreachableError] | None = None
 
-    def run(self, program: str, seconds: float) -> Completed:
+    def run(self, program: str, seconds: float, on_stderr: OnLine | None = None) -> Completed:
         """Run a POSIX shell program as root, sent on standard input, within `seconds`.
 
-        The command line is constant: no value is ever part of it. Reconnects once when the
-        transport was dropped, so `program` must be safe to run twice. Raises UnreachableError.
+        The command line is constant: no value is ever part of it. `on_stderr` is told each line of
+        standard error as it comes. Reconnects once when the transport was dropped, so `program`
+        must be safe to run twice. Raises UnreachableError.
         """
         for attempt in (1, 2):
             client = self._connected()
             try:
-                return self._run_on(client, program, seconds)
-            except (DroppedError, EOFError, OSError, paramiko.SSHException) as error:
+                return self._run_on(client, program, seconds, on_stderr)
+            except _LOST as error:
                 self._drop(client)
-                late = isinstance(error, TimeoutError)
-                if attempt == 2 or late:
-                    # paramiko's own errors here have no text.
-                    why = f"no end after {seconds:g} s" if late else str(error) or "closed"
-                    raise UnreachableError(
-                        self.target.name,
-                        f"the connection was lost while a command ran ({why})",
-                        "not known: a change that had begun goes on to its end, or to its undo,"
-                        " without the connection",
-                        "see that the host answers, then run `pulumi up --refresh`",
-                    ) from error
+                if attempt == 2 or isinstance(error, TimeoutError):
+                    raise self._lost(error, seconds) from error
         raise AssertionError("unreachable")
+
+    def run_on_new_connection(
+        self,
+        program: str,
+        seconds: float,
+        on_stderr: OnLine | None = None,
+        connect_seconds: float | None = None,
+    ) -> Completed:
+        """Run a program as `run` does, over a connection that is made for it, once.
+
+        That it could be made is what the caller wants to know: so nothing is tried twice, and
+        nothing that is known of earlier failures counts, nor does a failure here count for later
+        calls. `connect_seconds` limits each step of connecting, CONNECT_SECONDS unless given. When
+        the program has ended, with whatever exit code, the new connection is the session's, and
+        the old one is closed. Raises UnreachableError; the old connection stays then.
+        """
+        client = self._connection(CONNECT_SECONDS if connect_seconds is None else connect_seconds)
+        try:
+            done = self._run_on(client, program, seconds, on_stderr)
+        except BaseException as error:
+            client.close()
+            if isinstance(error, _LOST):
+                raise self._lost(error, seconds) from error
+            raise
+        with self._lock:
+            old, self._client, self._failed = self._client, client, None
+        if old is not None:
+            old.close()
+        return done
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -116,19 +118,24 @@ class Session:
                 return self._client
             if self._failed and time.monotonic() - self._failed[0] < FAILURE_SECONDS:
                 raise self._failed[1]
-            client = paramiko.SSHClient()
             try:
-                self._connect(client)
-            except BaseException as error:
-                # sshd would keep the half-open connection for two minutes, and count it as hostile.
-                client.close()
-                if isinstance(error, UnreachableError):
-                    self._failed = (time.monotonic(), error)
+                self._client = self._connection(CONNECT_SECONDS)
+            except UnreachableError as error:
+                self._failed = (time.monotonic(), error)
                 raise
-            self._client = client
-            return client
+            return self._client
 
-    def _connect(self, client: paramiko.SSHClient) -> None:
+    def _connection(self, seconds: float) -> paramiko.SSHClient:
+        client = paramiko.SSHClient()
+        try:
+            self._connect(client, seconds)
+        except BaseException:
+            # sshd would keep the half-open connection for two minutes, and count it as hostile.
+            client.close()
+            raise
+        return client
+
+    def _connect(self, client: paramiko.SSHClient, seconds: float) -> None:
         target = self.target
         config = _ssh_config(target.address)
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
@@ -140,7 +147,7 @@ class Session:
         keys: Any = [file for file in config.get("identityfile", []) if Path(file).exists()]
         self.handshakes += 1
         try:
-            connection = socket.create_connection((hostname, target.port), CONNECT_SECONDS)
+            connection = socket.create_connection((hostname, target.port), seconds)
             # Small packets go at once: waiting for the other side's delayed acknowledgement would
             # cost 40 ms twice a command.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -150,9 +157,9 @@ class Session:
                 username=target.user,
                 key_filename=keys or None,
                 sock=connection,
-                timeout=CONNECT_SECONDS,
-                banner_timeout=CONNECT_SECONDS,
-                auth_timeout=CONNECT_SECONDS,
+                timeout=seconds,
+                banner_timeout=seconds,
+                auth_timeout=seconds,
             )
         except paramiko.BadHostKeyException as error:
             raise UnreachableError(
@@ -178,7 +185,7 @@ class Session:
         except OSError as error:
             raise UnreachableError(
                 target.name,
-                f"cannot be reached at {hostname} port {target.port} ({_reason(error)})",
+                f"cannot be reached at {hostname} port {target.port} ({_reason(error, seconds)})",
                 UNCHANGED,
                 "see that the host is up and ssh.address and ssh.port are right, then run again",
             ) from error
@@ -186,48 +193,27 @@ class Session:
         if transport is not None:
             transport.set_keepalive(KEEPALIVE_SECONDS)
 
-    def _run_on(self, client: paramiko.SSHClient, program: str, seconds: float) -> Completed:
-        deadline = time.monotonic() + seconds
+    def _run_on(
+        self, client: paramiko.SSHClient, program: str, seconds: float, on_stderr: OnLine | None
+    ) -> Completed:
         transport = client.get_transport()
         if transport is None:
             raise DroppedError
-        channel = transport.open_session(timeout=CONNECT_SECONDS)
-        try:
-            self.commands += 1
-            channel.settimeout(seconds)
-            channel.exec_command("sh -s" if self.target.user == "root" else "sudo -n sh -s")
-            try:
-                channel.sendall(program.encode())
-                channel.shutdown_write()
-            except OSError:
-                # The far end stopped reading: sudo refused. What it says is still to be read.
-                if not transport.is_active():
-                    raise
-            stdout = _read(channel, deadline)
-            stderr = _read(channel, deadline, stderr=True)
-            if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError
-            # -1 stands for "no exit status came".
-            if channel.exit_status == -1:
-                raise DroppedError("the command ended without an exit status")
-            return Completed(channel.exit_status, stdout, stderr)
-        finally:
-            channel.close()
+        self.commands += 1
+        command = "sh -s" if self.target.user == "root" else "sudo -n sh -s"
+        return exchange(transport, command, program, seconds, on_stderr)
 
-
-def _read(channel: paramiko.Channel, deadline: float, *, stderr: bool = False) -> str:
-    receive = channel.recv_stderr if stderr else channel.recv
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        channel.settimeout(max(0.01, deadline - time.monotonic()))
-        part = receive(65536)
-        if not part:
-            return b"".join(parts).decode(errors="replace")
-        size += len(part)
-        if size > OUTPUT_LIMIT:
-            raise DroppedError(f"it printed more than {OUTPUT_LIMIT} bytes")
-        parts.append(part)
+    def _lost(self, error: BaseException, seconds: float) -> UnreachableError:
+        late = isinstance(error, TimeoutError)
+        # paramiko's own errors here have no text.
+        why = f"no end after {seconds:g} s" if late else str(error) or "closed"
+        return UnreachableError(
+            self.target.name,
+            f"the connection was lost while a command ran ({why})",
+            "not known: a change that had begun goes on to its end, or to its undo,"
+            " without the connection",
+            "see that the host answers, then run `pulumi up --refresh`",
+        )
 
 
 def _trust(client: paramiko.SSHClient, target: Target, hostname: str) -> None:
@@ -260,9 +246,9 @@ def _ssh_config(address: str) -> paramiko.SSHConfigDict:
     return paramiko.SSHConfig.from_path(str(path)).lookup(address)
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError | socket.timeout):
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
+def _reason(error: BaseException, seconds: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {seconds:g} s"
     return str(error) or type(error).__name__
 
 

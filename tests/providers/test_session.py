@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from providers import exchange as exchange_module
 from providers import session as session_module
 from providers.errors import HostError
 from providers.session import Session, Target
@@ -263,7 +264,7 @@ def test_a_command_that_prints_without_end_is_given_up(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is for more than one host's confusion; the limit is named."""
-    monkeypatch.setattr(session_module, "OUTPUT_LIMIT", 100_000)
+    monkeypatch.setattr(exchange_module, "OUTPUT_LIMIT", 100_000)
     with pytest.raises(HostError, match="it printed more than 100000 bytes"):
         session.run("yes", LIMIT)
     assert session.run("echo fine", LIMIT).stdout == "fine\n"
