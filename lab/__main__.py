@@ -36,14 +36,14 @@ def _host(lab: Settings, name: str) -> HostSpec:
 def up(
     names: Annotated[
         str | None,
-        typer.Option("--hosts", help="NAME=SUITE,…; default edge-1=bookworm,edge-2=forky"),
+        typer.Option("--hosts", help="NAME=SUITE[+legacy],…; default edge-1=bookworm,edge-2=forky"),
     ] = None,
 ) -> None:
     """Make whatever is missing of the lab: roots, internet, registry, hosts."""
     lab = Settings()
     for host in lifecycle.up(lab, names):
         docker = hosts.docker_version(lab, host.name)
-        console.print(f"{host.name} is up at {lab.address(host)}: {host.suite}, Docker {docker}")
+        console.print(f"{host.name} is up at {lab.address(host)}: {host.system}, Docker {docker}")
 
 
 @app.command()
@@ -97,7 +97,7 @@ def status() -> None:
         good = good and docker is not None
         state = f"runs, Docker {docker}" if docker else "runs, does not answer"
         table.add_row(
-            f"{host.name} ({host.suite})", lab.address(host), state if process else "[red]off[/]"
+            f"{host.name} ({host.system})", lab.address(host), state if process else "[red]off[/]"
         )
     Console().print(table)
     raise typer.Exit(0 if good else 1)

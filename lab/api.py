@@ -62,6 +62,8 @@ class Host:
         self._spec = spec
         self.name = spec.name
         self.suite = spec.suite
+        #: What its iptables speaks to: nft or legacy.
+        self.backend = spec.backend
         #: Where its sshd listens.
         self.address = settings.address(spec)
         #: Its own addresses on wan0.
@@ -145,7 +147,7 @@ class Lab:
 
     @classmethod
     def up(cls, wanted: str | None = None, settings: Settings | None = None) -> Lab:
-        """Bring up what is missing and attach; `wanted` is `NAME=SUITE,…`."""
+        """Bring up what is missing and attach; `wanted` is `NAME=SUITE[+legacy],…`."""
         settings = settings or Settings()
         lifecycle.up(settings, wanted)
         return cls(settings)

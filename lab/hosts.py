@@ -123,8 +123,8 @@ def start(lab: Settings, host: HostSpec) -> None:
     files = guest.host_files(lab, host, host_key=private, public_key=public, client_key=client)
     guest.write_files(disk / "upper", files)
     log = lab.logs / f"host-{host.name}.log"
-    arguments = [f"{host.name}={host.suite}", str(root)]
-    with step(f"booting {host.name} ({host.suite})", log):
+    arguments = [str(host), str(root)]
+    with step(f"booting {host.name} ({host.system})", log):
         processes.spawn(
             lab,
             f"supervisor-{host.name}",

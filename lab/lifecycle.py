@@ -35,21 +35,25 @@ def specs(lab: Settings) -> tuple[HostSpec, ...]:
     return parse_hosts(text)
 
 
+def _write_specs(lab: Settings, chosen: tuple[HostSpec, ...]) -> None:
+    (lab.state / "hosts").write_text(",".join(str(host) for host in chosen) + "\n")
+
+
 def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
     before = specs(lab)
     if wanted is None:
         return before or parse_hosts(DEFAULT_HOSTS)
     asked = parse_hosts(wanted)
-    suites = {host.name: host.suite for host in before}
+    systems = {host.name: host.system for host in before}
     for host in asked:
-        if suites.get(host.name, host.suite) != host.suite:
+        if systems.get(host.name, host.system) != host.system:
             raise LabError(
-                f"{host.name} runs {suites[host.name]} and {host.suite} was asked for: "
-                "a host keeps its suite until `python -m lab down`"
+                f"{host.name} runs {systems[host.name]} and {host.system} was asked for: "
+                "a host keeps its system until `python -m lab down`"
             )
     # Hosts that are there stay: a test may ask for one more without ending the others.
-    more = tuple(host for host in asked if host.name not in suites)
-    return parse_hosts(",".join(f"{host.name}={host.suite}" for host in before + more))
+    more = tuple(host for host in asked if host.name not in systems)
+    return parse_hosts(",".join(str(host) for host in before + more))
 
 
 def prepare(lab: Settings, wanted: str | None = None) -> None:
@@ -69,9 +73,7 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
         for suite in dict.fromkeys(host.suite for host in chosen):
             roots.root(lab, suite)
         lab.state.mkdir(parents=True, exist_ok=True)
-        (lab.state / "hosts").write_text(
-            ",".join(f"{host.name}={host.suite}" for host in chosen) + "\n"
-        )
+        _write_specs(lab, chosen)
         (lab.state / "environment.json").write_text(json.dumps(lab.environment, indent=2) + "\n")
         keys.write_ssh_config(lab, chosen)
         keys.start_agent(lab)

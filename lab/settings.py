@@ -7,11 +7,15 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from lab.errors import LabError
 
 SUITES = ("bookworm", "trixie", "forky")
 DEFAULT_HOSTS = "edge-1=bookworm,edge-2=forky"
+
+Backend: TypeAlias = Literal["nft", "legacy"]
+"""What iptables speaks to; Debian's choice is nft since buster, see update-alternatives(1)."""
 
 # RFC 5737 and RFC 3849 documentation space: never routed, so nothing real can be meant by it.
 ROUTER_IPV4 = "203.0.113.1"
@@ -40,6 +44,16 @@ class HostSpec:
 
     name: str
     suite: str
+    backend: Backend = "nft"
+
+    def __str__(self) -> str:
+        """As `parse_hosts` reads it."""
+        return f"{self.name}={self.system}"
+
+    @property
+    def system(self) -> str:
+        """What it runs: `bookworm`, `bookworm+legacy`."""
+        return self.suite if self.backend == "nft" else f"{self.suite}+{self.backend}"
 
     @property
     def number(self) -> int:
@@ -68,19 +82,24 @@ class HostSpec:
 
 
 def parse_hosts(text: str) -> tuple[HostSpec, ...]:
-    """`edge-1=bookworm,edge-2=forky` as specs."""
+    """`edge-1=bookworm,edge-2=forky,edge-3=bookworm+legacy` as specs."""
     specs: list[HostSpec] = []
     for part in text.split(","):
-        name, _, suite = part.strip().partition("=")
+        name, _, system = part.strip().partition("=")
+        suite, plus, legacy = system.partition("+")
         # The outer link is `wan-NAME` and an interface name has at most 15 characters.
-        if not re.fullmatch(r"[a-z][a-z0-9]{0,7}-[1-8]?[1-9]", name):
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,7}-([1-9]|[1-8][0-9])", name):
             raise LabError(
                 f"{name!r} is no host name of the lab: it is a word of at most 8 letters, "
                 "a hyphen and a number, as in edge-1"
             )
         if suite not in SUITES:
             raise LabError(f"suite {suite!r} of host {name} is none of {', '.join(SUITES)}")
-        specs.append(HostSpec(name, suite))
+        if plus and legacy != "legacy":
+            raise LabError(
+                f"{part.strip()!r}: what may follow the suite is +legacy, for the legacy iptables"
+            )
+        specs.append(HostSpec(name, suite, "legacy" if plus else "nft"))
     for what in ("name", "number"):
         if len({getattr(spec, what) for spec in specs}) != len(specs):
             raise LabError(f"two hosts have one {what} in {text!r}; addresses come from it")

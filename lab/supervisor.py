@@ -1,6 +1,6 @@
 """One host's keeper: mounts its disk, boots it, plugs it in, and boots it again when it reboots.
 
-    unshare --mount python -m lab.supervisor NAME=SUITE ROOT
+    unshare --mount python -m lab.supervisor NAME=SUITE[+legacy] ROOT
 
 Runs in a mount namespace of its own, so that its overlay is gone when it is, however it ends.
 """
@@ -55,6 +55,11 @@ def mount(lab: Settings, host: HostSpec, root: Path) -> None:
         (disk / name).mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={root},upperdir={disk / 'upper'},workdir={disk / 'work'}"
     output(["mount", "-t", "overlay", "overlay", "-o", options, disk / "root"])
+    if host.backend == "legacy":
+        # Before its first boot: Docker keeps to the backend that it finds when it starts.
+        for tool in ("iptables", "ip6tables"):
+            choose = ["update-alternatives", "--set", tool, f"/usr/sbin/{tool}-legacy"]
+            output(["chroot", disk / "root", *choose], env=BOOT_ENVIRONMENT)
     # nspawn's lock on the folder, which a killed nspawn leaves.
     inode = (disk / "root").stat()
     lock = NSPAWN / "locks" / f"inode-{inode.st_dev}:{inode.st_ino}"

@@ -21,6 +21,15 @@ def test_default_hosts_are_both_engine_generations() -> None:
     ]
 
 
+def test_a_host_may_have_the_legacy_iptables() -> None:
+    """Said behind the suite, and said again by what the lab writes down."""
+    text = "edge-4=bookworm+legacy,edge-10=forky"
+    legacy, nft = parse_hosts(text)
+    assert (legacy.suite, legacy.backend) == ("bookworm", "legacy")
+    assert (nft.number, nft.suite, nft.backend) == (10, "forky", "nft")
+    assert ",".join(str(host) for host in (legacy, nft)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -29,6 +38,8 @@ def test_default_hosts_are_both_engine_generations() -> None:
         ("edge-90=forky", "no host name"),
         ("longlonglong-1=forky", "no host name"),
         ("edge-1=buster", "buster"),
+        ("edge-1=bookworm+old", "legacy"),
+        ("edge-1=bookworm+", "legacy"),
         ("edge-1", "suite ''"),
         ("edge-1=forky,edge-1=forky", "one name"),
         ("edge-1=forky,core-1=forky", "one number"),
