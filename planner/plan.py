@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from planner import addresses
+from planner.base import BasePlan, base_plan
 from planner.config import (
     Address,
     Container,
@@ -105,10 +106,17 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class HostPlan:
-    """One host and its networks."""
+    """One host and its networks.
+
+    `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
+    the host for its confirmation; `adopt` says that what was set up by hand is taken over.
+    """
 
     name: str
     ssh: Ssh
+    base: BasePlan | None
+    confirm_seconds: int
+    adopt: bool
     networks: tuple[NetworkPlan, ...]
 
 
@@ -121,6 +129,9 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
     return HostPlan(
         name=host.name,
         ssh=host.ssh,
+        base=base_plan(host),
+        confirm_seconds=host.confirm_seconds,
+        adopt=host.adopt,
         networks=tuple(
             NetworkPlan(
                 name=network.name,

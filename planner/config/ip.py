@@ -1,7 +1,7 @@
 """Types for addresses and subnets, with the reasons why some cannot be used."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import (
     AddressValueError,
     IPv4Address,
@@ -10,20 +10,30 @@ from ipaddress import (
     IPv6Network,
     ip_address,
 )
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import PlainValidator, ValidationInfo
 
+from planner.addresses import overlaps
 from planner.config.model import Address, Subnet, Version
 from planner.config.refusal import refusal
 from planner.config.report import show
 
+Examples: TypeAlias = Mapping[int, str]
+
 _EXAMPLE = {4: "203.0.113.10", 6: '"2001:db8::10"'}
 _SUBNETS = {4: "172.20.0.0/24", 6: '"fd5c:1b2a:77f0:1::/64"'}
+_GATEWAYS = {4: "203.0.113.1", 6: '"fe80::1"'}
 _RESERVED: tuple[Subnet, ...] = (
     IPv4Network("0.0.0.0/8"),
     IPv4Network("240.0.0.0/4"),
     IPv6Network("::/8"),
+)
+_NO_SOURCES: tuple[Subnet, ...] = (
+    *_RESERVED,
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("224.0.0.0/4"),
+    IPv6Network("ff00::/8"),
 )
 
 
@@ -41,8 +51,8 @@ def unusable(address: Address) -> str | None:
     return found
 
 
-def _parse(value: object, field: str, version: Version) -> Address:
-    example = _EXAMPLE[version]
+def _parse(value: object, field: str, version: Version, examples: Examples = _EXAMPLE) -> Address:
+    example = examples[version]
     remedy = f"write an IPv{version} address like {example}"
     if not isinstance(value, str):
         raise refusal(f"is {show(value)}, not an IPv{version} address", "", remedy)
@@ -103,6 +113,32 @@ def _public(version: Version) -> Callable[[object, ValidationInfo], Address]:
     return validate
 
 
+def _gateway(version: Version) -> Callable[[object, ValidationInfo], Address]:
+    def validate(value: object, info: ValidationInfo) -> Address:
+        address = _parse(value, info.field_name or "", version, _GATEWAYS)
+        kind = unusable(address)
+        # IPv6 routers are known by their link-local address (RFC 4861 section 6.1.2).
+        if kind is not None and not (version == 6 and address.is_link_local):
+            why = "The host's default route goes through it, and no router has such an address."
+            remedy = f"write the address of your provider's router, like {_GATEWAYS[version]}"
+            raise refusal(f"{address} is {kind}", why, remedy)
+        return address
+
+    return validate
+
+
+def _sources(value: object) -> Subnet:
+    """Return a range of source addresses; an address alone is a range of one."""
+    remedy = 'write ranges of addresses like ["198.51.100.0/24", "2001:db8:77::/48"]'
+    if not isinstance(value, str):
+        raise refusal(f"is {show(value)}, not a range of addresses", "", remedy)
+    subnet = _range(value, "a range of addresses", remedy)
+    if any(overlaps(subnet, none) and subnet.prefixlen >= none.prefixlen for none in _NO_SOURCES):
+        why = "No packet comes from there, so the entry would let nobody in."
+        raise refusal(f"{subnet} is no range that anybody sends from", why, remedy)
+    return subnet
+
+
 def _subnet(version: Version, longest: int) -> Callable[[object, ValidationInfo], Subnet]:
     """Return a validator for a subnet whose prefix is at most `longest` bits."""
     example = _SUBNETS[version]
@@ -114,25 +150,12 @@ def _subnet(version: Version, longest: int) -> Callable[[object, ValidationInfo]
         if "/" not in value:
             why = "Without it this would be a subnet of one address."
             raise refusal(f"{show(value)} has no prefix length", why, remedy)
-        text, _, bits = value.partition("/")
-        if "%" in value or not re.fullmatch("[0-9]{1,3}", bits):
-            raise refusal(f"{show(value)} is not an IPv{version} subnet", "", remedy)
-        try:
-            address = ip_address(text)
-        except ValueError:
-            raise refusal(f"{show(value)} is not an IPv{version} subnet", "", remedy) from None
-        _same_family(address.version, value, info.field_name or "", version, remedy)
-        try:
-            subnet = _network(address, int(bits))
-        except (AddressValueError, ValueError):
-            what = f"{show(value)} has no possible prefix length"
-            raise refusal(what, "", remedy) from None
-        if subnet.network_address != address:
-            why = (
-                "Bits after the prefix say nothing in a subnet, and iptables-save would print"
-                " another text than the one written here."
-            )
-            raise refusal(f"{show(value)} has host bits set", why, f"write {subnet}")
+        subnet = _range(
+            value,
+            f"an IPv{version} subnet",
+            remedy,
+            lambda found: _same_family(found, value, info.field_name or "", version, remedy),
+        )
         if subnet.prefixlen > longest:
             why = f"At most /{longest} leaves room for what has to be in it."
             raise refusal(f"{subnet} is too small", why, remedy)
@@ -143,6 +166,32 @@ def _subnet(version: Version, longest: int) -> Callable[[object, ValidationInfo]
         return subnet
 
     return validate
+
+
+def _range(
+    value: str, kind: str, remedy: str, check: Callable[[int], None] = lambda found: None
+) -> Subnet:
+    """Return what `value` is, an address and a prefix length; `check` is asked about its family."""
+    text, slash, bits = value.partition("/")
+    if "%" in value or (slash and not re.fullmatch("[0-9]{1,3}", bits)):
+        raise refusal(f"{show(value)} is not {kind}", "", remedy)
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise refusal(f"{show(value)} is not {kind}", "", remedy) from None
+    check(address.version)
+    try:
+        subnet = _network(address, int(bits) if slash else address.max_prefixlen)
+    except (AddressValueError, ValueError):
+        what = f"{show(value)} has no possible prefix length"
+        raise refusal(what, "", remedy) from None
+    if subnet.network_address != address:
+        why = (
+            "Bits after the prefix say nothing in a subnet, and iptables-save would print"
+            " another text than the one written here."
+        )
+        raise refusal(f"{show(value)} has host bits set", why, f"write {subnet}")
+    return subnet
 
 
 def _network(address: Address, bits: int) -> Subnet:
@@ -158,4 +207,7 @@ AddressV6 = Annotated[IPv6Address, PlainValidator(_address(6))]
 # A gateway and one more address have to fit: /30 with its two usable ones, /126 with three.
 SubnetV4 = Annotated[IPv4Network, PlainValidator(_subnet(4, 30))]
 SubnetV6 = Annotated[IPv6Network, PlainValidator(_subnet(6, 126))]
+GatewayV4 = Annotated[IPv4Address, PlainValidator(_gateway(4))]
+GatewayV6 = Annotated[IPv6Address, PlainValidator(_gateway(6))]
+SourceRange = Annotated[Subnet, PlainValidator(_sources)]
 PoolV4 = Annotated[IPv4Network, PlainValidator(_subnet(4, 24))]

@@ -14,6 +14,7 @@ Subnet: TypeAlias = IPv4Network | IPv6Network
 Version: TypeAlias = Literal[4, 6]
 Protocol: TypeAlias = Literal["tcp", "udp"]
 Restart: TypeAlias = Literal["no", "on-failure", "always", "unless-stopped"]
+Persist: TypeAlias = Literal["iptables-files"]
 
 LOAD_BALANCER = "load_balancer"
 """The word that stands for the network's load balancer in `Ingress.to`."""
@@ -25,8 +26,14 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Ssh(Model):
-    """How to reach a host; `host_key` is `type base64` without comment, None means known_hosts."""
+class SecretRef(Model):
+    """A value that stands in `wanbound:secrets` under the name `secret`."""
+
+    secret: str
+
+
+class Jump(Model):
+    """A host through which another is reached; `host_key` as in `Ssh`."""
 
     address: str
     port: int = 22
@@ -34,10 +41,31 @@ class Ssh(Model):
     host_key: str | None = None
 
 
+class Ssh(Model):
+    """How to reach a host; `host_key` is `type base64` without comment, None means known_hosts.
+
+    `key` is a private key, None means the agent and the user's ssh config; `key_passphrase` opens
+    it, or the key files of that config.
+    """
+
+    address: str
+    port: int = 22
+    user: str = "root"
+    host_key: str | None = None
+    jump: Jump | None = None
+    key: SecretRef | None = None
+    key_passphrase: SecretRef | None = None
+
+
 class Wan(Model):
-    """The host's way to the internet; `interface` carries the public addresses."""
+    """The host's way to the internet; `interface` carries the public addresses.
+
+    Where a gateway is given, the default route of its family is managed.
+    """
 
     interface: str
+    gateway_ipv4: IPv4Address | None = None
+    gateway_ipv6: IPv6Address | None = None
 
 
 class PortRange(Model):
@@ -60,12 +88,6 @@ class Ingress(Model):
     protocol: Protocol
     ports: Literal["all"] | tuple[PortRange, ...]
     to: str
-
-
-class SecretRef(Model):
-    """A value that stands in `wanbound:secrets` under the name `secret`."""
-
-    secret: str
 
 
 class Volume(Model):
@@ -172,13 +194,36 @@ class Network(Model):
         return found
 
 
+class Open(Model):
+    """Ports of the host itself that everybody may reach; sorted and without overlaps."""
+
+    protocol: Protocol
+    ports: tuple[PortRange, ...]
+
+
+class Baseline(Model):
+    """The host's own filter: SSH from `ssh_from`, what is `open`, and nothing else comes in."""
+
+    ssh_from: tuple[Subnet, ...]
+    open: tuple[Open, ...] = ()
+
+
 class Host(Model):
-    """A Docker host and its networks, in the order of the configuration."""
+    """A Docker host and its networks, in the order of the configuration.
+
+    `confirm_seconds` is for how long the host waits for the confirmation of a change before it
+    undoes it, `persist` whether its rules are written to /etc/iptables too, `adopt` whether what
+    was set up by hand is taken over.
+    """
 
     name: str
     ssh: Ssh
     wan: Wan
     guard: bool
+    baseline: Baseline | None
+    confirm_seconds: int
+    persist: Persist | None
+    adopt: bool
     networks: tuple[Network, ...]
 
 

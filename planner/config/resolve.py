@@ -15,13 +15,17 @@ from planner.addresses import (
 )
 from planner.config.model import (
     Address,
+    Baseline,
     Container,
     Family,
     Host,
     Images,
     Ingress,
+    Jump,
     LoadBalancer,
     Network,
+    Open,
+    PortRange,
     Ssh,
     Subnet,
     Version,
@@ -30,7 +34,7 @@ from planner.config.model import (
 )
 from planner.config.report import Report
 from planner.config.shape import HostDraft, NetworkDraft, StackDraft
-from planner.config.spec import ContainerSpec, HostSpec
+from planner.config.spec import BaselineSpec, ContainerSpec, HostSpec, SshSpec
 
 POOL = IPv4Network("10.200.0.0/14")
 """Where IPv4 subnets come from unless `ipv4_pool` says otherwise."""
@@ -53,7 +57,7 @@ def families(draft: StackDraft, report: Report) -> None:
     seedless: list[NetworkDraft] = []
     for host in draft.hosts:
         written = [n.spec.subnet_ipv4 for n in host.networks if n.spec.subnet_ipv4 is not None]
-        taken = [*written, *public, *_ssh_address(host)]
+        taken = [*written, *public, *_ssh_address(host), *_gateway(host)]
         for network in host.networks:
             for version in network.versions:
                 subnet = network.subnet(version)
@@ -128,6 +132,12 @@ def _ssh_address(host: HostDraft) -> list[IPv4Network]:
     return [IPv4Network(address)] if isinstance(address, IPv4Address) else []
 
 
+def _gateway(host: HostDraft) -> list[IPv4Network]:
+    """Return the host's gateway, for the same reason."""
+    gateway_ipv4 = host.spec.wan.gateway_ipv4 if host.spec is not None else None
+    return [IPv4Network(gateway_ipv4)] if gateway_ipv4 is not None else []
+
+
 def ssh_address(host: HostDraft) -> Address | None:
     """Return the address that SSH uses, None where it is a DNS name or not known."""
     try:
@@ -195,11 +205,31 @@ def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
     """Return the model of a host whose networks all have their families."""
     return Host(
         name=spec.name,
-        ssh=Ssh(**dict(spec.ssh)),
+        ssh=_ssh(spec.ssh),
         wan=Wan(**dict(spec.wan)),
         guard=spec.guard,
+        baseline=_baseline(spec.baseline) if spec.baseline is not None else None,
+        confirm_seconds=spec.confirm_seconds,
+        persist=spec.persist,
+        adopt=spec.adopt,
         networks=tuple(_network(draft, images) for draft in networks),
     )
+
+
+def _ssh(spec: SshSpec) -> Ssh:
+    jump = Jump(**dict(spec.jump)) if spec.jump is not None else None
+    return Ssh(**{**dict(spec), "jump": jump})
+
+
+def _baseline(spec: BaselineSpec) -> Baseline:
+    return Baseline(
+        ssh_from=spec.ssh_from,
+        open=tuple(Open(protocol=each.protocol, ports=_sorted(each.ports)) for each in spec.open),
+    )
+
+
+def _sorted(ports: tuple[PortRange, ...]) -> tuple[PortRange, ...]:
+    return tuple(sorted(ports, key=lambda each: each.first))
 
 
 def _network(draft: NetworkDraft, images: Images) -> Network:
@@ -224,9 +254,7 @@ def _network(draft: NetworkDraft, images: Images) -> Network:
         ingress=tuple(
             Ingress(
                 protocol=entry.protocol,
-                ports=entry.ports
-                if entry.ports == "all"
-                else tuple(sorted(entry.ports, key=lambda ports: ports.first)),
+                ports=entry.ports if entry.ports == "all" else _sorted(entry.ports),
                 to=entry.to,
             )
             for entry in draft.ingress

@@ -12,7 +12,7 @@ from pydantic import PlainValidator, ValidationInfo
 
 from planner.config.hostkey import host_key
 from planner.config.ip import unusable
-from planner.config.model import PortRange, Protocol, Restart, SecretRef, Volume
+from planner.config.model import Persist, PortRange, Protocol, Restart, SecretRef, Volume
 from planner.config.refusal import matching, one_of, refusal
 from planner.config.report import show
 
@@ -78,6 +78,20 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _seconds(value: object) -> int:
+    seconds = _number(value)
+    if seconds is None or not 5 <= seconds <= 600:
+        why = (
+            "For so long a host waits until a change is confirmed over a new connection, and then"
+            " undoes it: less may be too short to log in, more leaves you locked out for longer."
+        )
+        raise refusal(f"is {show(value)}, not 5 to 600 seconds", why, "write a number like 30")
+    return seconds
+
+
+_PORTS = 'a list of ports and ranges like [443, "1000-1010"]'
+
+
 def _ports(value: object) -> Literal["all"] | tuple[PortRange, ...]:
     if value == "all":
         return "all"
@@ -85,11 +99,20 @@ def _ports(value: object) -> Literal["all"] | tuple[PortRange, ...]:
     if not items:
         why = "Nothing would be forwarded."
         raise refusal("lists no port", why, "list ports, or remove this ingress entry")
-    return tuple(_port_range(item) for item in items)
+    return tuple(_port_range(item, f"write all, or {_PORTS}") for item in items)
 
 
-def _port_range(item: object) -> PortRange:
-    remedy = 'write all, or a list of ports and ranges like [443, "1000-1010"]'
+def _open_ports(value: object) -> tuple[PortRange, ...]:
+    if value == "all":
+        why = "It would open the host's SSH to everybody, and whatever is started later."
+        raise refusal("is all, which no host should have open", why, f"write {_PORTS}")
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items:
+        raise refusal("lists no port", "Nothing would be open.", "list ports, or remove this entry")
+    return tuple(_port_range(item, f"write {_PORTS}") for item in items)
+
+
+def _port_range(item: object, remedy: str) -> PortRange:
     number = _number(item)
     ends = re.fullmatch("([0-9]{1,6}) ?- ?([0-9]{1,6})", item) if isinstance(item, str) else None
     if number is None and ends is None:
@@ -176,6 +199,27 @@ def _environment(value: object) -> str | SecretRef:
         why = "A value is text, or refers to an entry of wanbound:secrets."
         raise refusal(what, why, "write {secret: NAME}, or the text itself")
     return SecretRef(secret=_secret_name(value["secret"]))
+
+
+def _secret(value: object) -> SecretRef:
+    # The value is never quoted: somebody may have written the key itself.
+    if not isinstance(value, Mapping) or set(value) != {"secret"}:
+        what = "is not {secret: NAME}"
+        why = "What opens a host is no text for a file that others read."
+        remedy = (
+            "write {secret: NAME} and put the value into wanbound:secrets; a key file needs no key"
+            " here: name it in your ssh config, or give it to your agent"
+        )
+        raise refusal(what, why, remedy)
+    return SecretRef(secret=_secret_name(value["secret"]))
+
+
+def _persist(value: object) -> Persist:
+    if value != "iptables-files":
+        why = "Only rules.v4 and rules.v6 in /etc/iptables are known, besides wanbound's own files."
+        remedy = "write iptables-files, or remove the key"
+        raise refusal(f"is {show(value)}, not iptables-files", why, remedy)
+    return "iptables-files"
 
 
 def _seed(value: object) -> str:
@@ -320,6 +364,10 @@ SshAddress = Annotated[str, PlainValidator(_ssh_address)]
 HostKey = Annotated[str, PlainValidator(host_key)]
 Port = Annotated[int, PlainValidator(_port)]
 Ports = Annotated[Literal["all"] | tuple[PortRange, ...], PlainValidator(_ports)]
+OpenPorts = Annotated[tuple[PortRange, ...], PlainValidator(_open_ports)]
+Seconds = Annotated[int, PlainValidator(_seconds)]
+Secret = Annotated[SecretRef, PlainValidator(_secret)]
+PersistWord = Annotated[Persist, PlainValidator(_persist)]
 ProtocolWord = Annotated[Protocol, PlainValidator(one_of("tcp", "udp"))]
 RestartWord = Annotated[Restart, PlainValidator(_restart)]
 Flag = Annotated[bool, PlainValidator(_flag)]

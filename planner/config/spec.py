@@ -8,7 +8,18 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from planner.config.ip import AddressV4, AddressV6, PoolV4, PublicV4, PublicV6, SubnetV4, SubnetV6
+from planner.config.ip import (
+    AddressV4,
+    AddressV6,
+    GatewayV4,
+    GatewayV6,
+    PoolV4,
+    PublicV4,
+    PublicV6,
+    SourceRange,
+    SubnetV4,
+    SubnetV6,
+)
 from planner.config.model import LOAD_BALANCER, Address, Images, Version
 from planner.config.refusal import refusal
 from planner.config.report import show
@@ -28,10 +39,14 @@ from planner.config.scalars import (
     InterfaceName,
     LabelKey,
     NetworkName,
+    OpenPorts,
+    PersistWord,
     Port,
     Ports,
     ProtocolWord,
     RestartWord,
+    Seconds,
+    Secret,
     Seed,
     SshAddress,
     Text,
@@ -57,6 +72,14 @@ def _some(value: object) -> object:
     return value
 
 
+def _some_sources(value: object) -> object:
+    if isinstance(value, list) and not value:
+        why = "SSH would be closed to everybody, and nobody could log in to the host any more."
+        remedy = "list the ranges that you log in from, or remove baseline"
+        raise refusal("is an empty list", why, remedy)
+    return value
+
+
 def _on_off(value: object) -> object:
     """Turn false into None (off) and true into the defaults."""
     if isinstance(value, bool):
@@ -69,15 +92,25 @@ def _on_off(value: object) -> object:
     return value
 
 
-class SshSpec(Spec):
-    """`ssh` of a host."""
+class JumpSpec(Spec):
+    """`jump` of a host's `ssh`."""
 
-    example = "{address: 192.0.2.10, user: root}"
+    example = "{address: 192.0.2.1, user: admin}"
 
     address: SshAddress = _key("192.0.2.10", "The host is reached there.")
     port: Port = _key("22", "The host's SSH server listens there.", 22)
     user: UserName = _key("root", "SSH logs in as this user.", "root")
     host_key: HostKey | None = _key('"ssh-ed25519 AAAA…"', "It proves that it is the host.", None)
+
+
+class SshSpec(JumpSpec):
+    """`ssh` of a host."""
+
+    example = "{address: 192.0.2.10, user: root}"
+
+    jump: JumpSpec | None = _key(JumpSpec.example, "The host is reached through it.", None)
+    key: Secret | None = _key("{secret: edge-key}", "SSH logs in with it.", None)
+    key_passphrase: Secret | None = _key("{secret: edge-phrase}", "It opens the key.", None)
 
 
 class WanSpec(Spec):
@@ -90,6 +123,12 @@ class WanSpec(Spec):
         "The public addresses are put on the interface towards the internet"
         " (ip route show default names it), and nothing else tells which one that is.",
     )
+    gateway_ipv4: GatewayV4 | None = _key("203.0.113.1", "The default route goes there.", None)
+    gateway_ipv6: GatewayV6 | None = _key('"fe80::1"', "The default route goes there.", None)
+
+    def gateway(self, version: Version) -> Address | None:
+        """Return the gateway of that family."""
+        return self.gateway_ipv4 if version == 4 else self.gateway_ipv6
 
 
 class LoadBalancerSpec(Spec):
@@ -177,6 +216,27 @@ class NetworkSpec(Spec):
     )
 
 
+class OpenSpec(Spec):
+    """An entry of `open` of a host's `baseline`."""
+
+    example = "{protocol: tcp, ports: [9100]}"
+
+    protocol: ProtocolWord = _key("tcp", "Ports belong to a protocol.", "tcp")
+    ports: OpenPorts = _key('[9100, "5000-5010"]', "Only what is listed is open to everybody.")
+
+
+class BaselineSpec(Spec):
+    """`baseline` of a host."""
+
+    example = "{ssh_from: [198.51.100.0/24]}"
+
+    ssh_from: Annotated[tuple[SourceRange, ...], BeforeValidator(_some_sources)] = _key(
+        '["198.51.100.0/24", "2001:db8:77::/48"]',
+        "SSH is let in from there alone, and without it you could not log in any more.",
+    )
+    open: tuple[OpenSpec, ...] = _key(f"[{OpenSpec.example}]", "Everything else is closed.", ())
+
+
 class HostSpec(Spec):
     """An entry of `hosts`."""
 
@@ -189,6 +249,12 @@ class HostSpec(Spec):
     ssh: SshSpec = _key(SshSpec.example, "The host is reached over SSH.")
     wan: WanSpec = _key(WanSpec.example, "It says where the public addresses are put.")
     guard: Flag = _key("true", "The guard is the last stop for packets with another source.", True)
+    baseline: BaselineSpec | None = _key(
+        BaselineSpec.example, "It closes the host itself, but for SSH and what it names.", None
+    )
+    confirm_seconds: Seconds = _key("30", "A change that nobody confirms is undone after it.", 30)
+    persist: PersistWord | None = _key("iptables-files", "Rules are written there as well.", None)
+    adopt: Flag = _key("true", "It takes over what was set up by hand.", False)
     networks: Annotated[list[object], BeforeValidator(_some)] = _key(
         f"[{NetworkSpec.example}]", "A host without networks has nothing to do."
     )

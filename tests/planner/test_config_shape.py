@@ -21,7 +21,7 @@ _KEY = f"{HOST}.ssh.host_key"
         ("images", "wanbound:images.traefic", "did you mean traefik?"),
         (f"{HOST}.gaurd", "wanbound:hosts[0].gaurd", "did you mean guard?"),
         (f"{HOST}.ssh.hostkey", "wanbound:hosts[0].ssh.hostkey", "did you mean host_key?"),
-        (f"{HOST}.wan.gateway", "wanbound:hosts[0].wan.gateway", "the keys here are interface"),
+        (f"{HOST}.wan.gateway", "wanbound:hosts[0].wan.gateway", "did you mean gateway_ipv"),
         (f"{WEB}.subnet_v4", "wanbound:hosts[0].networks[0].subnet_v4", "subnet_ipv4?"),
         (f"{WEB}.load_balancer.ip", "wanbound:hosts[0].networks[0].load_balancer.ip", "ipv"),
         (f"{WEB}.whoami", "wanbound:hosts[0].networks[0].whoami.domian", "did you mean domain?"),
