@@ -85,9 +85,15 @@ def _ipv6(time: float, data: bytes) -> Packet:
 
 def parse(data: bytes) -> list[Packet]:
     """The IP packets of a pcap file of Ethernet frames; a last, half-written record is left out."""
+    # pcap-savefile(5): a header of 24 bytes, then records.
+    return records(data[24:])[0]
+
+
+def records(data: bytes) -> tuple[list[Packet], int]:
+    """The IP packets of a pcap file's complete records, and how many bytes these records are."""
     packets: list[Packet] = []
-    # pcap-savefile(5): a header of 24 bytes, then records of a header of 16 bytes and the frame.
-    at = 24
+    at = 0
+    # A record is a header of 16 bytes and the frame.
     while at + 16 <= len(data):
         seconds, micros, captured, _ = struct.unpack_from("=IIII", data, at)
         frame = data[at + 16 : at + 16 + captured]
@@ -99,7 +105,7 @@ def parse(data: bytes) -> list[Packet]:
             packets.append(_ipv4(time, frame[14:]))
         elif kind == b"\x86\xdd" and captured >= 54:
             packets.append(_ipv6(time, frame[14:]))
-    return packets
+    return packets, at
 
 
 class Capture:
@@ -107,19 +113,28 @@ class Capture:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._packets: list[Packet] | None = None
+        self._packets: list[Packet] = []
+        self._read = 24
+        self._ended = False
 
     def _all(self) -> list[Packet]:
-        return parse(self._file.read_bytes())
+        # Only what is new: whoever waits for a packet asks often.
+        if not self._ended:
+            with self._file.open("rb") as file:
+                file.seek(self._read)
+                packets, size = records(file.read())
+            self._packets += packets
+            self._read += size
+        return self._packets
 
     @property
     def packets(self) -> list[Packet]:
         """The packets so far, in the kernel's order; all of them once the capture has ended."""
-        found = self._all() if self._packets is None else self._packets
-        return [packet for packet in found if packet.dst != SENTINEL_IPV6]
+        return [packet for packet in self._all() if packet.dst != SENTINEL_IPV6]
 
     def _finish(self) -> None:
-        self._packets = self._all()
+        self._all()
+        self._ended = True
 
 
 def _pass_sentinel(lab: Settings, capture: Capture, tcpdump: subprocess.Popen[bytes]) -> None:

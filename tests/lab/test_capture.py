@@ -2,8 +2,9 @@
 
 import ipaddress
 import struct
+from pathlib import Path
 
-from lab.capture import Packet, parse
+from lab.capture import Capture, Packet, parse
 
 HEADER = struct.pack("=IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 160, 1)
 
@@ -64,3 +65,16 @@ def test_other_frames_and_a_half_written_end_are_left_out() -> None:
     packets = parse(HEADER + arp + record(icmp) + record(icmp, cut=3))
     assert [packet.proto for packet in packets] == ["icmp"]
     assert parse(b"") == []
+
+
+def test_a_capture_reads_on_where_it_was(tmp_path: Path) -> None:
+    """Half a record is read when its other half is there, and none is read twice."""
+    datagram = struct.pack("!HHHH", 1, 2, 8, 0)
+    whole = record(ipv4("203.0.113.1", "198.51.100.1", 17, datagram))
+    file = tmp_path / "some.pcap"
+    file.write_bytes(HEADER + whole + whole[:20])
+    capture = Capture(file)
+    assert len(capture.packets) == 1
+    with file.open("ab") as out:
+        out.write(whole[20:])
+    assert len(capture.packets) == 2

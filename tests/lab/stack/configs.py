@@ -3,10 +3,10 @@
 from typing import Any
 
 from lab.api import Lab
-from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from lab.stacks import CHECKOUT, Config, on, read
+from lab.traffic import PROBE, add_floods
 
-PROBE = "wanbound/probe:1"
+__all__ = ["PROBE", "add_floods", "add_listed_ports", "add_single_families", "demo", "network"]
 
 
 def demo(lab: Lab) -> Config:
@@ -76,32 +76,3 @@ def _server(protocol: str, ports: tuple[int, ...], last: int) -> dict[str, Any]:
         "ipv4": f"10.77.0.{last}",
         "ipv6": f"fd77:77::{last:x}",
     }
-
-
-FLOOD_PORT = 7700
-"""The floods of all networks go to the outside client: each to a port of its own above this."""
-
-
-def add_floods(config: Config) -> dict[int, tuple[str, str]]:
-    """Give each network a container that sends from the moment it starts, for ever.
-
-    Returns the (host, network) by the port that its container sends to, in every family it has.
-    """
-    ports: dict[int, tuple[str, str]] = {}
-    for host in config["hosts"]:
-        for each in host["networks"]:
-            port = FLOOD_PORT + len(ports) + 1
-            ports[port] = (host["name"], each["name"])
-            targets = []
-            if "public_ipv4" in each:
-                targets.append(f"{CLIENT_IPV4}:{port}")
-            if "public_ipv6" in each:
-                targets.append(f"[{CLIENT_IPV6}]:{port}")
-            each.setdefault("containers", []).append(
-                {
-                    "name": f"flood-{each['name']}",
-                    "image": PROBE,
-                    "command": ["flood", "-interval", "20ms", *targets],
-                }
-            )
-    return ports

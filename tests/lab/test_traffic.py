@@ -4,7 +4,7 @@ import pytest
 
 from lab.api import Packet
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
-from tests.lab.stack.flood import sources
+from lab.traffic import sources
 
 EXPECTED = {7701: frozenset({"203.0.113.10", "2001:db8::10"}), 7702: frozenset({"203.0.113.20"})}
 
