@@ -50,6 +50,7 @@ class BasePlan:
     sysctls: Mapping[str, str]
     input_ipv4: Mapping[str, str]
     input_ipv6: Mapping[str, str]
+    forward_ipv4: Mapping[str, str]
     forward_ipv6: Mapping[str, str]
     persist: Persist | None
 
@@ -60,14 +61,14 @@ def base_plan(host: Host) -> BasePlan | None:
     routes = _routes(host)
     if not routes and baseline is None and host.persist is None:
         return None
-    closed = baseline is not None
     return BasePlan(
         routes=routes,
         link={wan: f"{wan} up"} if routes else {},
-        sysctls=_sysctls(host) if closed else {},
+        sysctls=_sysctls(host) if baseline is not None else {},
         input_ipv4=_input(baseline, host.ssh.port, 4) if baseline is not None else {},
         input_ipv6=_input(baseline, host.ssh.port, 6) if baseline is not None else {},
-        forward_ipv6=_forward_ipv6(wan) if closed else {},
+        forward_ipv4=_forward(wan) if baseline is not None else {},
+        forward_ipv6=_forward(wan) if baseline is not None else {},
         persist=host.persist,
     )
 
@@ -138,8 +139,12 @@ def _from(source: Subnet) -> str:
     return f"-s {source} " if source.prefixlen else ""
 
 
-def _forward_ipv6(wan: str) -> dict[str, str]:
-    # What a network's ingress translates is let through, with the answers to what went out. For
-    # IPv4 Docker closes FORWARD by itself; for IPv6 it does so from 27 on only.
+def _forward(wan: str) -> dict[str, str]:
+    """Return the line that lets in what was translated and answers, and no stranger's packet.
+
+    Docker closes FORWARD by a policy, but only in a family whose forwarding it turned on itself
+    (libnetwork, setupIPForwarding), and 20.10 never for IPv6. With the sysctls above, which are
+    set before Docker starts, it would find nothing to turn on and leave both families open.
+    """
     match = f"-i {wan} -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
     return {"strangers": f"-A {FORWARD_CHAIN} {match} -j DROP"}
