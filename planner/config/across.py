@@ -1,12 +1,16 @@
 """What must hold between the networks of a host, and between the hosts of a stack."""
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from planner.addresses import overlaps
 from planner.config.model import Address, Subnet, Version
 from planner.config.report import Loc, Report
 from planner.config.resolve import load_balancer_name, whoami_name
 from planner.config.shape import VERSIONS, HostDraft, NetworkDraft, StackDraft
+
+Door: TypeAlias = tuple[str, int, tuple[str, int] | None]
+"""Address and port of a host's SSH, and those of the jump host before it."""
 
 
 def check_stack(draft: StackDraft, report: Report) -> None:
@@ -17,28 +21,32 @@ def check_stack(draft: StackDraft, report: Report) -> None:
         _check_container_names(host, report)
         for version in VERSIONS:
             _check_overlaps(host, version, report)
+    _check_resource_names(draft, report)
     _check_public(draft, report)
     _check_echo(draft, report)
 
 
 def _check_hosts(draft: StackDraft, report: Report) -> None:
     names: dict[str, str] = {}
-    doors: dict[tuple[str, int], str] = {}
+    doors: dict[Door, str] = {}
     for host in draft.hosts:
         if host.spec is None:
             continue
         name, ssh = host.spec.name, host.spec.ssh
+        # Two jump hosts may each have a host of the same private address behind them.
+        through = (ssh.jump.address, ssh.jump.port) if ssh.jump is not None else None
+        door = (ssh.address, ssh.port, through)
         if name in names:
             why = "A host's resources are known by its name."
             report.add((*host.loc, "name"), f"{name} is there twice", why, "rename one of the two")
-        elif (ssh.address, ssh.port) in doors:
-            other = doors[ssh.address, ssh.port]
+        elif door in doors:
+            other = doors[door]
             what = f"{ssh.address} port {ssh.port} is where host {other} is reached"
             why = "It would be one host with two desired states, each undoing the other."
             remedy = "write the right address or port, or join the two hosts' networks"
             report.add((*host.loc, "ssh", "address"), what, why, remedy)
         names.setdefault(name, name)
-        doors.setdefault((ssh.address, ssh.port), name)
+        doors.setdefault(door, name)
 
 
 def _check_network_names(host: HostDraft, report: Report) -> None:
@@ -76,6 +84,36 @@ def _check_container_names(host: HostDraft, report: Report) -> None:
                 loc = (*network.loc, "containers", place, "name")
                 report.add(loc, what, why, "choose another name")
             owners.setdefault(container.name, f"a container in network {network.spec.name}")
+
+
+def _check_resource_names(draft: StackDraft, report: Report) -> None:
+    """Refuse what Pulumi could not tell apart: it knows things by "host-network"."""
+    owners: dict[tuple[str, str], tuple[str, str]] = {}
+    why = "Pulumi knows both by that name, and refuses a program in which two have one."
+    for host, network in draft.networks():
+        if host.spec is None:
+            continue
+        own = host.spec.name
+        names: list[tuple[str, Loc, str]] = [("network", ("name",), network.spec.name)]
+        names += [("container", loc, name) for loc, name in _container_names(network)]
+        for kind, inner, name in names:
+            full = f"{own}-{name}"
+            other_host, other = owners.setdefault((kind, full), (own, name))
+            # Two of one host have been reported, and two hosts of one name.
+            if other_host != own:
+                what = f"{full} is also {kind} {other} of host {other_host}"
+                report.add((*network.loc, *inner), what, why, f"rename the {kind}, or a host")
+                break
+
+
+def _container_names(network: NetworkDraft) -> Iterator[tuple[Loc, str]]:
+    spec = network.spec
+    if spec.load_balancer is not None:
+        yield ("name",), load_balancer_name(spec.name)
+    if spec.whoami is not None:
+        yield ("name",), whoami_name(spec.name)
+    for place, container in enumerate(spec.containers):
+        yield ("containers", place, "name"), container.name
 
 
 def _check_overlaps(host: HostDraft, version: Version, report: Report) -> None:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 
 from planner.config import resolve
 from planner.config.across import check_stack
+from planner.config.host import check_host
 from planner.config.model import Echo, Host, Images, Model
 from planner.config.report import Report
 from planner.config.shape import draft
@@ -33,6 +34,8 @@ class Stack(Model):
         report = Report(raw)
         pieces = draft(raw, report)
         resolve.families(pieces, report)
+        for host in pieces.hosts:
+            check_host(host, pieces.secrets, report)
         for host, network in pieces.networks():
             check_network(host, network, pieces.secrets, report)
         check_stack(pieces, report)

@@ -1,10 +1,10 @@
 """What must hold inside one network, whatever its neighbours are."""
 
-import difflib
 from collections.abc import Iterator
 
 from planner.addresses import last_usable
-from planner.config.model import LOAD_BALANCER, Address, Family, SecretRef
+from planner.config.model import LOAD_BALANCER, Address, Family
+from planner.config.references import check_secret, did_you_mean
 from planner.config.report import Loc, Report
 from planner.config.resolve import ssh_address
 from planner.config.shape import VERSIONS, HostDraft, NetworkDraft
@@ -79,16 +79,8 @@ def _check_container(
             report.add((*loc, "volumes", place), what, why, "give each volume its own target")
         targets.add(volume.target)
     for name, value in container.environment.items():
-        if secrets is not None and isinstance(value, SecretRef) and value.secret not in secrets:
-            what = f"refers to the secret {value.secret}, which is not in wanbound:secrets"
-            hint = _did_you_mean(value.secret, secrets)
-            remedy = f"{hint}add it: pulumi config set --secret --path wanbound:secrets.NAME"
-            report.add((*loc, "environment", name), what, "It would be empty.", remedy)
-
-
-def _did_you_mean(word: str, known: frozenset[str] | list[str]) -> str:
-    near = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {near[0]}? Else " if near else ""
+        at = (*loc, "environment", name)
+        check_secret(value, secrets, at, "It would be empty.", report)
 
 
 def _ingress(network: NetworkDraft) -> Iterator[tuple[Loc, IngressSpec]]:
@@ -111,7 +103,7 @@ def _check_targets(network: NetworkDraft, report: Report) -> None:
             continue
         container = containers.get(entry.to)
         if container is None:
-            hint = _did_you_mean(entry.to, [LOAD_BALANCER, *containers])
+            hint = did_you_mean(entry.to, [LOAD_BALANCER, *containers])
             what = f"{entry.to} is no container of this network"
             remedy = f"{hint}write load_balancer, or the name of one of the network's containers"
             report.add((*loc, "to"), what, "There is nowhere to forward to.", remedy)

@@ -134,7 +134,8 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
             ],
         }
         if draw(_COIN):
-            host["guard"] = draw(_COIN)
+            # Without the guard, a network's inner IPv4 would leak where it has no public IPv4.
+            host["guard"] = draw(_COIN) or not all("public_ipv4" in n for n in host["networks"])
         hosts.append(host)
     stack: Raw = {"seed": draw(st.text("abc0123", min_size=1, max_size=8)), "hosts": hosts}
     stack["echo"] = ECHO
