@@ -18,8 +18,8 @@ from lab.api import Host, Lab
 from lab.lifecycle import specs
 from lab.namespace import inside
 from lab.steps import ENDS_WITH_US
-from providers.host import SshHost
 from providers.session import Session, Target
+from providers.ssh_host import SshHost
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

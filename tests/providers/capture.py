@@ -6,9 +6,9 @@ then, and removes the networks. The hosts must have no others: they would be in 
 
 import sys
 
-from providers.host import SshHost
 from providers.live import parse
 from providers.session import Session, Target
+from providers.ssh_host import SshHost
 from tests.providers.samples import FOLDER, hosts, samples
 
 

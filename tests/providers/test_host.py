@@ -1,18 +1,15 @@
 """Calls that go to a host together, and what is said when one fails."""
 
-import re
-import subprocess
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from providers import host as host_module
 from providers.errors import HostError, UnreachableError
-from providers.host import Combiner, SshHost, host_script, shell_program
-from providers.session import Completed, Session, Target
+from providers.host import Combiner
+from providers.session import Target
 from tests.providers.fake_host import FakeHost
 from tests.providers.samples import samples
 
@@ -249,131 +246,6 @@ def test_two_calls_for_one_network_stay_in_order() -> None:
     assert len(changes) == 2
     assert all(len(call.put) + len(call.remove) == 1 for call in changes)
     assert ("net-1" in host.fragments) == bool(changes[-1].put)
-
-
-class _Shell(Session):
-    """A session that answers without a network; `programs` are what it was asked to run."""
-
-    def __init__(self, answer: Completed, user: str = "root") -> None:
-        super().__init__(Target("edge-1", "192.0.2.1", 22, user, None))
-        self.answer = answer
-        self.programs: list[str] = []
-
-    def run(self, program: str, seconds: float) -> Completed:
-        self.programs.append(program)
-        return self.answer
-
-
-def test_a_bundle_has_everything_that_changes() -> None:
-    """One file with what is put and what is removed, each under its name, in order."""
-    shell = _Shell(Completed(0, "wanbound\n", ""))
-    SshHost(shell).change({"b": "claim bridge b\n", "a": "claim bridge a\n"}, ["d", "c"])
-    (program,) = shell.programs
-    bundle = "== put a\nclaim bridge a\n== put b\nclaim bridge b\n== remove c\n== remove d\n"
-    assert (
-        f"cat >$stage/bundle <<'{_end(program)}' || exit 15\n{bundle}{_end(program)}\n" in program
-    )
-    assert host_script() in program
-
-
-def test_the_state_is_what_follows_the_first_line() -> None:
-    """That one says only that the shell ran."""
-    shell = _Shell(Completed(0, "wanbound\n== addresses\n== end\n", "a banner\n"))
-    assert SshHost(shell).state() == "== addresses\n== end\n"
-
-
-def _end(program: str) -> str:
-    found = re.search(r"<<'(END-\w+)'", program)
-    assert found is not None
-    return found[1]
-
-
-def test_no_content_can_end_its_own_document() -> None:
-    """The mark is made of all that is sent, so nothing that is sent can contain it."""
-    first = shell_program("change", {"bundle": "x\n"})
-    hostile = f"{_end(first)}\nrm -rf /\n"
-    second = shell_program("change", {"bundle": hostile})
-    assert _end(second) not in hostile
-    assert second.count(f"\n{_end(second)}\n") == 2
-
-
-def test_every_run_has_a_folder_of_its_own() -> None:
-    """Two runs on one host do not see each other's files."""
-    folders = {re.findall(r"stage=(\S+)", shell_program("state", {}))[0] for _ in range(20)}
-    assert len(folders) == 20
-
-
-def test_a_program_that_was_cut_short_does_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A connection that breaks half way: nothing runs but what prepares the run."""
-    ran = tmp_path / "ran"
-    # The real script would change the machine that runs the tests.
-    monkeypatch.setattr(host_module, "host_script", lambda: f"echo run >{ran}\n")
-    program = shell_program("change", {"bundle": "== put web\nclaim bridge web\n"})
-    assert "iptables" not in program
-    program = program.replace("/run/wanbound", str(tmp_path / "run"))
-
-    def run(text: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["sh"], input=text, text=True, capture_output=True, timeout=LIMIT)
-
-    for length in [*range(0, len(program) - 60, 23), *range(len(program) - 60, len(program) - 1)]:
-        run(program[:length])
-        assert not ran.exists(), f"ran after {length} of {len(program)} characters"
-    done = run(program)
-    assert (done.returncode, done.stdout) == (0, "wanbound\n")
-    assert ran.exists()
-    # And it leaves nothing of its own behind.
-    assert list((tmp_path / "run").iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (10, ["missing", "nothing has changed", "install"]),
-        (11, ["refuses the rules", "nothing has changed"]),
-        (12, ["kernel refused", "old rules and addresses are back"]),
-        (13, ["then the old rules too", "egress guard", "wanbound apply"]),
-        (14, ["lock", "nothing has changed", "run again"]),
-        (15, ["cannot write", "nothing has changed", "df"]),
-        (16, ["taken", "nothing has changed"]),
-        (137, ["exit code 137", "not known", "pulumi up --refresh"]),
-    ],
-)
-def test_every_exit_code_says_what_state_the_host_is_in(code: int, words: list[str]) -> None:
-    """Host, what was wrong in the host's own words, state and remedy."""
-    shell = _Shell(Completed(code, "wanbound\n", "wanbound: the host's own words\n"))
-    with pytest.raises(HostError) as caught:
-        SshHost(shell).change({"web": "claim bridge web\n"}, [])
-    text = str(caught.value)
-    for word in ("host edge-1: ", "the host's own words", "The host now: ", "To mend it: ", *words):
-        assert word in text
-    assert "host edge-1, network web: " in str(caught.value.about("web"))
-
-
-def test_every_exit_code_of_the_script_has_a_meaning() -> None:
-    """`fail N` in the host script, and `exit N` in what brings it there."""
-    source = host_script() + shell_program("state", {})
-    codes = {int(code) for code in re.findall(r"\b(?:fail|exit) (\d+)", source)}
-    assert codes - {64} == set(host_module._MEANING)
-
-
-@pytest.mark.parametrize(
-    ("user", "words"),
-    [
-        ("root", ["its shell did not run the command", "ssh root@192.0.2.1 sh"]),
-        ("admin", ["may not use sudo without a password", "sudo -n sh", "ssh.user"]),
-    ],
-)
-def test_a_shell_that_did_not_run_is_told_from_a_script_that_failed(
-    user: str, words: list[str]
-) -> None:
-    """Without its first line nothing of the program has run, whatever the exit code is."""
-    shell = _Shell(Completed(10, "", "sudo: a password is required\n"), user)
-    with pytest.raises(HostError) as caught:
-        SshHost(shell).state()
-    for word in (*words, "a password is required", "unchanged"):
-        assert word in str(caught.value)
 
 
 def test_a_host_is_one_object_for_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from planner.config import Stack
 from planner.plan import plan
 from providers.errors import HostError
 from providers.fragment import fragment
-from providers.host import SshHost
 from providers.session import Session, Target
+from providers.ssh_host import SshHost
 from tests.lab.stack.evidence import snapshot
 
 pytestmark = pytest.mark.lab

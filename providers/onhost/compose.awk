@@ -13,9 +13,11 @@
 #   guard.full, guard.end   the same two as one new table each
 #   addresses.batch     for ip -batch: what is added, or moved to its place
 #   added, gone         DEV ADDR/LEN that are added, and that go in the end
+#   renamed             LINK BRIDGE of bridges that somebody gave another name
 #   taken, foreign, devices, families   what the checks need
 #
-# With `whole` set nothing that is live is trusted: every chain and the guard are written anew.
+# With `whole` set to "whole" nothing that is live is trusted: every chain and the guard are written
+# anew. With "guard" it is the guard alone.
 
 function order(    i, j, name) { # sorts the names of all networks into sorted[1..count]
     for (name in known) {
@@ -35,24 +37,23 @@ function phase_of(name) { # which text of the network holds in the end; "" for n
 function tables(family,    file) { # writes the FAMILY.restore of both tables
     file = out "/" family ".restore"
     table(family, "nat", "WANBOUND-DNAT WANBOUND-SNAT", file)
-    table(family, "filter", "WANBOUND-FORWARD", file)
+    table(family, "filter", "WANBOUND-FORWARD WANBOUND-INPUT", file)
 }
 
-function table(family, name, owns, file,    own, n, i, k) {
-    for (i = 1; i <= count; i++)
-        if (phase_of(sorted[i]) != "") n += size[phase_of(sorted[i]), sorted[i], family " " name]
+function table(family, name, owns, file,    own, i, k) {
     steps = 0
     k = split(owns, own, " ")
-    for (i = 1; i <= k; i++) chain(family, name, own[i], n > 0)
+    for (i = 1; i <= k; i++) chain(family, name, own[i])
     if (steps == 0) return
     print "*" name >file
     for (i = 1; i <= steps; i++) print step[i] >file
     print "COMMIT" >file
 }
 
-function chain(family, table_name, own, wanted,    key, i, j, n, from, text, f, live, kept, drops, left, at, exists, rewrite) {
-    # What the chain should hold, network by network.
+function chain(family, table_name, own,    key, i, j, n, from, text, f, live, kept, drops, left, at, exists, rewrite, wanted) {
+    # What the chain should hold, network by network. Both of nat are there as soon as one has lines.
     f = 0
+    wanted = 0
     for (i = 1; i <= count; i++) {
         if (phase_of(sorted[i]) == "") continue
         from = phase_of(sorted[i]) SUBSEP sorted[i] SUBSEP family " " table_name
@@ -60,11 +61,12 @@ function chain(family, table_name, own, wanted,    key, i, j, n, from, text, f, 
         for (j = 1; j <= n; j++) {
             text = line[from, j]
             if (index(text, "-A " own " ") == 1) { want_line[++f] = text; left[text]++ }
+            if (index(text, "-A " own " ") == 1 || table_name == "nat") wanted = 1
         }
     }
     key = family SUBSEP table_name SUBSEP own
     exists = key in live_chain
-    if (wanted && (whole || !exists)) rewrite = 1
+    if (wanted && (whole == "whole" || !exists)) rewrite = 1
     if (wanted && !rewrite) {
         # Keep what is there and wanted; what remains must stand in the wanted order already.
         live = live_count[key]
@@ -93,19 +95,21 @@ function chain(family, table_name, own, wanted,    key, i, j, n, from, text, f, 
 }
 
 function jumps(family, table_name, own, wanted,    hooks, hook, n, i, j, key, name, all) {
-    # Makes the jump to the chain the first rule of each hook, once, and removes it elsewhere.
+    # Makes the jump to the chain the first rule of each hook, once, and removes it elsewhere. The
+    # one in INPUT is the last: other rules there go on to decide, and ours is what a policy is.
     # DOCKER-USER stays first in FORWARD when Docker restarts; Docker 20.10 makes none for IPv6.
     if (own == "WANBOUND-DNAT") hooks = "PREROUTING OUTPUT"
     else if (own == "WANBOUND-SNAT") hooks = "POSTROUTING"
+    else if (own == "WANBOUND-INPUT") hooks = "INPUT"
     else if ((family SUBSEP "filter" SUBSEP "DOCKER-USER") in docker_hook) hooks = "DOCKER-USER"
     else hooks = "FORWARD"
     n = split("PREROUTING OUTPUT POSTROUTING DOCKER-USER FORWARD INPUT", all, " ")
     for (i = 1; i <= n; i++) {
         key = family SUBSEP table_name SUBSEP all[i] SUBSEP own
         hook = wanted && index(" " hooks " ", " " all[i] " ")
-        if (hook && jump_count[key] == 1 && jump_first[key]) continue
+        if (hook && jump_count[key] == 1 && (all[i] == "INPUT" ? jump_at[key] == rank[family SUBSEP table_name, "INPUT"] : jump_at[key] == 1)) continue
         for (j = 0; j < jump_count[key]; j++) step[++steps] = "-D " all[i] " -j " own
-        if (hook) step[++steps] = "-I " all[i] " 1 -j " own
+        if (hook) step[++steps] = all[i] == "INPUT" ? "-A INPUT -j " own : "-I " all[i] " 1 -j " own
     }
 }
 
@@ -196,7 +200,7 @@ function guard(    i, name, before, during, ending, trusted, phase) {
         print "" >(out "/guard.none")
         return
     }
-    trusted = before > 0 && ending > 0 && !whole
+    trusted = before > 0 && ending > 0 && whole == ""
     for (name in put) if (same(name)) trusted = 0 # put again what is there: to mend it
     for (name in gone_names) print "" >(out "/guard.ends")
     if (!trusted) {
@@ -250,6 +254,31 @@ function addresses(    i, j, n, from, part, word, key, wanted, owned, moved, pla
     for (key in device) print key >(out "/devices")
 }
 
+function bridges(    i, j, n, from, text, word, bridge, home) {
+    # The link that has the gateway of a network whose bridge is gone is that bridge, renamed.
+    for (i = 1; i <= count; i++) {
+        from = phase_of(sorted[i]) SUBSEP sorted[i] SUBSEP "claim"
+        n = size[from]
+        bridge = home = ""
+        for (j = 1; j <= n; j++) {
+            split(line[from, j], word, " ")
+            if (word[1] == "bridge") bridge = word[2]
+            if (word[1] == "subnet" && home == "") home = stands[gateway(word[2])]
+        }
+        if (bridge == "" || home == "" || bridge in link) continue
+        split(home, word, " ")
+        print word[1], bridge >(out "/renamed")
+    }
+}
+
+function gateway(subnet,    part, n, last) { # the first address of a subnet, as `ip` prints it
+    sub(/\/.*/, "", subnet)
+    if (subnet ~ /::$/) return subnet "1"
+    n = match(subnet, /[0-9a-f]+$/)
+    last = substr(subnet, n)
+    return substr(subnet, 1, n - 1) (last + 1)
+}
+
 function claims(    i, j, n, from, text, owner) {
     for (i = 1; i <= count; i++) {
         from = phase_of(sorted[i]) SUBSEP sorted[i] SUBSEP "claim"
@@ -291,18 +320,24 @@ kind == "before" || kind == "after" {
     next
 }
 kind == "saved" && substr($0, 1, 1) == "*" { current = family SUBSEP substr($0, 2); next }
-kind == "saved" && substr($0, 1, 1) == ":" { live_chain[current, substr($1, 2)]; next }
+kind == "saved" && substr($0, 1, 1) == ":" {
+    live_chain[current, substr($1, 2)]
+    # Chains of networks that are gone, fragment and all, go too.
+    if (whole == "whole" && $1 ~ /^:WANBOUND-/) used[family]
+    next
+}
 kind == "saved" && $1 == "-A" {
     rank[current, $2]++
     if ($2 ~ /^WANBOUND-/) live_line[current, $2, ++live_count[current SUBSEP $2]] = $0
     else if (NF == 4 && $3 == "-j" && $4 ~ /^WANBOUND-/) {
         jump_count[current SUBSEP $2 SUBSEP $4]++
-        if (rank[current, $2] == 1) jump_first[current SUBSEP $2 SUBSEP $4] = 1
+        jump_at[current SUBSEP $2 SUBSEP $4] = rank[current, $2]
     } else if ($0 == "-A FORWARD -j DOCKER-USER") docker_hook[current SUBSEP "DOCKER-USER"]
     next
 }
 kind == "addresses" {
     key = $2 " " $4
+    link[$2]
     flags = ""
     for (i = 5; i <= NF; i++) flags = flags " " $i
     live_address[key] = flags
@@ -316,6 +351,7 @@ END {
     order()
     claims()
     addresses()
+    bridges()
     for (f in used) {
         print f >(out "/families")
         tables(f)

@@ -1,0 +1,91 @@
+# --- commands ------------------------------------------------------------------------------------
+
+change() { # change FOLDER TOKEN SECONDS
+    work=$1/work
+    case $2$3 in *[!0-9a-f]*) fail 64 "not a token or not a time: $2 $3" ;; esac
+    need ip iproute2
+    need awk mawk
+    take_turn "$2"
+    if awaits_confirmation; then
+        # Our own: the connection was lost, and the same change came again over the next one.
+        echo "armed $2"
+        return 0
+    fi
+    mkdir -p "$work/next" || fail 15 "cannot write to $run"
+    unfinished
+    tell_undone
+    plan "$work" '' "$1/bundle" /dev/null || fail 15 "cannot write to $run"
+    touch "$work/added" "$work/changed"
+    check "$work"
+    # From here on nothing but the end of this process itself stops the work half way: not a closed
+    # connection, not the end of the operator's program.
+    trap '' HUP INT TERM PIPE
+    begin_restore "$work" --test
+    if ! write_next "$work"; then
+        end_restore "$work"
+        clear_disk
+        fail 15 "cannot write to $etc"
+    fi
+    if ! end_restore "$work"; then
+        clear_disk
+        fail 11 "iptables-restore refuses the rules"
+    fi
+    if ! arm "$work" "$2" "$3"; then
+        ! read_armed || disarm "$2"
+        clear_disk
+        fail 15 "cannot write to $etc, or systemd takes no timer: the undo is not armed"
+    fi
+    read_armed
+    if ! commit "$work"; then
+        put_back
+        disarm "$2"
+        fail 15 "cannot write to $etc"
+    fi
+    if ! guard_first "$work" "$1/bundle"; then
+        # One transaction for both families: refused, it has changed nothing, and it was the first.
+        put_back
+        disarm "$2"
+        fail 11 "nft refuses the guard"
+    fi
+    if load "$work" "$1/bundle" && record_phase loaded "$2" "$deadline"; then
+        forget_undone
+        name_by_hand "$work"
+        echo "armed $2"
+        return 0
+    fi
+    if go_back "$1/undo"; then
+        disarm "$2"
+        fail 12 "the kernel refused the change; the old rules and addresses are back"
+    fi
+    # It stays armed: the timer tries again, and so does whatever comes next.
+    fail 13 "the kernel refused the change and its undo"
+}
+
+apply() { # apply whole|'': all of it anew, or only what differs
+    need ip iproute2
+    need awk mawk
+    take_lock
+    work=$(mktemp -d "$run/apply.XXXXXX") || fail 15 "cannot write to $run"
+    trap 'rm -rf "$work"' EXIT
+    # A change of this boot that still waits to be confirmed is what holds for now.
+    awaits_confirmation || unfinished
+    how=$1
+    if [ -z "$how" ] && ! guard_is_ours "$work"; then
+        how=guard
+    fi
+    plan "$work" "$how" /dev/null /dev/null || fail 15 "cannot write to $run"
+    # Before anything that may fail: with the guard in force, what then fails is closed, not open.
+    guarded=0
+    [ -e "$work/guard.none" ] || guard_first "$work" /dev/null || guarded=1
+    check "$work"
+    begin_restore "$work" --test
+    end_restore "$work" || fail 11 "iptables-restore refuses the rules"
+    load "$work" /dev/null && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $etc says"
+}
+
+name_by_hand() { # name_by_hand FOLDER: rules made by hand that do the work of ours
+    [ -s "$1/by_hand" ] || return 0
+    while read -r command; do
+        note "made by hand and now of no use: $command"
+    done <"$1/by_hand"
+}

@@ -1,0 +1,138 @@
+# --- the host itself: links, default routes, kernel parameters -------------------------------------
+
+host_plan() { # host_plan FOLDER: what /etc/wanbound/_host.rules wants, what is, what was before us
+    final=$etc/_host.rules
+    [ ! -e "$1/next/_host.rules" ] || final=$1/next/_host.rules
+    [ ! -s "$1/removed" ] || ! grep -qx _host "$1/removed" || final=/dev/null
+    [ -e "$final" ] || final=/dev/null
+    was=$etc/_host.was
+    [ -e "$was" ] || was=/dev/null
+    [ "$final$was" != /dev/null/dev/null ] || return 0
+    {
+        # Before forwarding is turned on: with it goes the default route of router advertisements,
+        # unless accept_ra is 2 by then (networking/ip-sysctl, accept_ra).
+        grep '^sysctl [^ ]*accept_ra ' "$final"
+        grep -e '^link ' -e '^route ' "$final"
+        grep '^sysctl ' "$final" | grep -v '^sysctl [^ ]*accept_ra '
+    } >"$1/host.want"
+    awk '$1 == "sysctl" || $1 == "link" || $1 == "route" { print $1, $2 }' "$1/host.want" "$was" |
+        sort -u | while read -r kind key; do host_now "$kind" "$key"; done >"$1/host.now"
+    # What was there before we first touched it stays on record until it is given back.
+    awk -v back="$1/host.back" '
+        FILENAME == ARGV[1] { wanted[$1 " " $2]; next }
+        FILENAME == ARGV[2] {
+            if (($1 " " $2) in wanted) { print; known[$1 " " $2] } else print >back
+            next
+        }
+        ($1 " " $2) in wanted && !(($1 " " $2) in known)' \
+        "$1/host.want" "$was" "$1/host.now" >"$1/host.was"
+}
+
+host_now() { # host_now KIND KEY: how it is at this moment, as a line of _host.was
+    case $1 in
+    sysctl)
+        parameter "$2"
+        [ ! -e "$parameter" ] || echo "sysctl $2 $(cat "$parameter")"
+        ;;
+    link)
+        [ ! -e "/sys/class/net/$2" ] || {
+            read -r flags <"/sys/class/net/$2/flags"
+            # IFF_UP (netdevice(7)).
+            [ $((flags & 1)) = 1 ] && echo "link $2 up" || echo "link $2 down"
+        }
+        ;;
+    route) default_routes "$2" | awk -v head="route $2" '{ print head, $0 } END { if (!NR) print head, "none" }' ;;
+    esac
+}
+
+default_routes() { # default_routes FAMILY: one a line, as `ip route add` takes them
+    ip "-${1#ipv}" route show default | sed 's/ linkdown\b//; s/ dead\b//; s/\(expires [0-9]*\)sec/\1/; s/ *$//'
+}
+
+parameter() { # parameter KEY: sets $parameter to its file; dots and slashes as in sysctl(8)
+    parameter=/proc/sys/$(echo "$1" | tr ./ /.)
+}
+
+host_check() { # host_check FOLDER: fails when the host lacks what _host.rules names
+    [ -s "$1/host.want" ] || return 0
+    while read -r kind key value; do
+        case $kind in
+        sysctl)
+            parameter "$key"
+            [ -e "$parameter" ] || fail 10 "this kernel has no parameter $key"
+            ;;
+        link) [ -e "/sys/class/net/$key" ] || fail 10 "there is no interface $key here" ;;
+        esac
+    done <"$1/host.want"
+}
+
+host_links() { # host_links FOLDER: up before anything needs them
+    [ -s "$1/host.want" ] || return 0
+    grep '^link ' "$1/host.want" | grep -vxFf "$1/host.now" | while read -r _ device how; do
+        ip link set dev "$device" "$how" || exit 1
+    done
+}
+
+host_load() { # host_load FOLDER: parameters and routes that are not as they should be
+    [ -e "$1/host.want" ] || return 0
+    while read -r kind key value; do
+        case $kind in
+        sysctl)
+            grep -qxF "sysctl $key $value" "$1/host.now" || set_parameter "$key" "$value" || return 1
+            ;;
+        route)
+            best=$(default_routes "$key" | head -n 1)
+            case "$best " in
+            "$value "*) ;;
+            *) add_route "$key" "$value" || return 1 ;;
+            esac
+            ;;
+        esac
+    done <"$1/host.want"
+    [ ! -s "$1/host.back" ] || give_back "$1/host.back"
+}
+
+set_parameter() { # set_parameter KEY VALUE
+    parameter "$1"
+    echo "$2" >"$parameter" || return 1
+}
+
+add_route() { # add_route FAMILY LINE: better than any other, which stays where it is
+    metric=
+    # 0 is the best in IPv4 and what `ip` takes unasked; in IPv6 it stands for 1024.
+    [ "$1" = ipv4 ] || metric="metric 1"
+    # shellcheck disable=SC2086 # words of a route
+    ip "-${1#ipv}" route replace $2 proto static $metric 2>/dev/null ||
+        ip "-${1#ipv}" route replace $2 proto static $metric onlink
+}
+
+give_back() { # give_back FILE: links, parameters and routes as a file in the manner of _host.was says
+    back=0
+    while read -r kind key value; do
+        case $kind in
+        link)
+            [ ! -e "/sys/class/net/$key" ] || [ "$(host_now link "$key")" = "link $key $value" ] ||
+                ip link set dev "$key" "$value" || back=1
+            ;;
+        sysctl)
+            [ "$(host_now sysctl "$key")" = "sysctl $key $value" ] || set_parameter "$key" "$value" ||
+                back=1
+            ;;
+        esac
+    done <"$1"
+    for family in ipv4 ipv6; do
+        grep -q "^route $family " "$1" || continue
+        sed -n "s/^route $family //p" "$1" >"$1.$family"
+        default_routes "$family" >"$1.$family.now"
+        grep -vxFf "$1.$family.now" "$1.$family" | while read -r route; do
+            # shellcheck disable=SC2086 # words of a route
+            [ "$route" = none ] || ip "-${family#ipv}" route replace $route || exit 1
+        done || back=1
+        default_routes "$family" | grep -vxFf "$1.$family" | while read -r route; do
+            # shellcheck disable=SC2086 # words of a route
+            ip "-${family#ipv}" route del $route || exit 1
+        done || back=1
+        rm -f "$1.$family" "$1.$family.now"
+    done
+    return "$back"
+}
