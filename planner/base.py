@@ -41,8 +41,8 @@ class BasePlan:
     """Everything that a host wants for itself, each a map from role to line.
 
     `routes` by family ("ipv4", "ipv6") as ``ip route show default`` prints them, `link` by
-    interface, `sysctls` by key, the rules as ``iptables-save`` and ``ip6tables-save`` print them.
-    `persist` says whether all rules are written to /etc/iptables as well.
+    interface, `sysctls` as ``sysctl KEY`` does, the rules as ``iptables-save`` and
+    ``ip6tables-save``. `persist` says whether all rules are written to /etc/iptables as well.
     """
 
     routes: Mapping[str, str]
@@ -91,14 +91,17 @@ def _sysctls(host: Host) -> dict[str, str]:
     # As in sysctl(8): a dot in an interface's name is written as a slash.
     wan = host.wan.interface.replace(".", "/")
     values = {
-        "net.ipv4.ip_forward": 1,
-        f"net.ipv4.conf.{wan}.rp_filter": 2,
-        "net.ipv4.conf.all.send_redirects": 0,
-        "net.ipv4.conf.default.send_redirects": 0,
+        "forwarding ipv4": ("net.ipv4.ip_forward", 1),
+        "rp_filter": (f"net.ipv4.conf.{wan}.rp_filter", 2),
+        "send_redirects all": ("net.ipv4.conf.all.send_redirects", 0),
+        "send_redirects default": ("net.ipv4.conf.default.send_redirects", 0),
     }
     if any(network.ipv6 is not None for network in host.networks):
-        values |= {"net.ipv6.conf.all.forwarding": 1, f"net.ipv6.conf.{wan}.accept_ra": 2}
-    return {key: f"{key} = {value}" for key, value in values.items()}
+        # Roles are loaded in their order, and this one has to be first: the kernel forgets the
+        # router that it learned in the moment in which forwarding is turned on, unless it is 2.
+        values["accept_ra"] = (f"net.ipv6.conf.{wan}.accept_ra", 2)
+        values["forwarding ipv6"] = ("net.ipv6.conf.all.forwarding", 1)
+    return {role: f"{key} = {value}" for role, (key, value) in sorted(values.items())}
 
 
 def _input(baseline: Baseline, ssh_port: int, version: Version) -> dict[str, str]:

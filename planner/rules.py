@@ -2,7 +2,7 @@
 
 Every function is pure and returns a map from role to line, so that a preview shows the role that
 changed and nothing else. All lines go to chains of our own, which the host script jumps to first
-from the built-in chains (providers/wanbound.sh). No two networks' lines can match the same packet,
+from the built-in chains (providers/onhost). No two networks' lines can match the same packet,
 so their order across networks carries no meaning; within a network they are loaded in the order
 of their roles' names, and the one line that has to come last has the name for it ("strangers").
 
