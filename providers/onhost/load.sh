@@ -115,6 +115,9 @@ load() { # load FOLDER BUNDLE: brings the kernel to what is composed there
     begin_restore "$1"
     end_restore "$1" || return 1
     delete_addresses "$1" && guard_last "$1" "$2" || return 1
+    # Nobody wants a guard: one that is there is left from what was undone.
+    [ ! -e "$1/guard.none" ] || ! command -v nft >/dev/null 2>&1 ||
+        nft delete table inet wanbound 2>/dev/null
     remember_guard
     save_classic
     return 0
