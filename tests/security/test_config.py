@@ -1,0 +1,267 @@
+"""The author of a configuration, by pull request: what is accepted cannot break out of its place.
+
+A value of the configuration becomes a word of a shell, of iptables, nft, ssh, Docker and Traefik.
+Each test puts hostile text everywhere and asks that language itself, or its whole grammar, whether
+what was accepted is still the one word that it should be.
+"""
+
+import re
+import subprocess
+import time
+from dataclasses import asdict
+from typing import Any, cast
+
+import pytest
+from hypothesis import currently_in_test_context, event, given
+from hypothesis import strategies as st
+
+from components.ssh import docker_host, ssh_options
+from planner.config import Ssh, Stack
+from planner.errors import ConfigError
+from planner.plan import HostPlan, NetworkPlan, plan
+from providers import script
+from providers.fragment import fragment
+from providers.script import shell_program
+from tests.planner.strategies import Raw, junk
+from tests.security.check_command import words_of_checks
+from tests.security.hostile import FUZZ, HOST_KEY, poisoned, sprinkled, texts
+
+# --- the loader ----------------------------------------------------------------------------------
+
+
+def _accepted(raw: object) -> Stack | None:
+    """Return the stack, None where it is refused in the operator's own words."""
+    try:
+        stack = Stack.parse(cast("Raw", raw), "any")
+    except ConfigError as error:
+        assert error.problems
+        assert all(line.isprintable() for line in str(error).splitlines())
+        return None
+    if currently_in_test_context():
+        event("accepted")
+    return stack
+
+
+@given(junk())
+@FUZZ
+def test_junk_is_refused_in_words(raw: object) -> None:
+    """Anything that YAML or JSON can say, at the top and where hosts and networks are."""
+    for outer in (raw, {"hosts": raw}, {"hosts": [raw]}, {"hosts": [{"networks": [raw]}]}):
+        _accepted(outer)
+
+
+@given(poisoned())
+@FUZZ
+def test_a_poisoned_configuration_is_refused_in_words_or_planned(raw: Raw) -> None:
+    """No exception but ConfigError, in the loader and behind it."""
+    stack = _accepted(raw)
+    if stack is not None:
+        plan(stack)
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+@pytest.mark.parametrize("text", ["a", "-", ".", "a-", "a.", "0", ":", "::", "/a", "[", "\u0301"])
+def test_long_text_costs_no_time(text: str, size: int) -> None:
+    """No pattern of the loader runs away: a megabyte in each place is refused at once."""
+    long = text * (size // len(text))
+    network = {"name": long, "bridge": long, "public_ipv4": long, "public_ipv6": long,
+               "subnet_ipv4": long, "subnet_ipv6": long, "whoami": {"domain": long},
+               "ingress": [{"protocol": long, "ports": [long], "to": long}],
+               "containers": [{"name": long, "image": long, "volumes": [long],
+                               "labels": {long: ""},
+                               "environment": {long: {"secret": long}}}]}  # fmt: skip
+    host = {"name": long, "ssh": {"address": long, "user": long, "host_key": long, "port": long},
+            "wan": {"interface": long}, "networks": [network]}  # fmt: skip
+    # Of this process alone: what others take of the machine does not count.
+    started = time.process_time()
+    raw = {"seed": long, "ipv4_pool": long, "echo": {"ipv4": long}, "hosts": [host]}
+    assert _accepted(raw) is None
+    assert time.process_time() - started < 5.0
+
+
+# --- rule lines ----------------------------------------------------------------------------------
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
+_V4, _V6 = r"[0-9.]+(?:/[0-9]+)?", r"[0-9a-f:]+(?:/[0-9]+)?"
+_ANY = rf"(?:{_V4}|{_V6})"
+_IPTABLES = re.compile(
+    rf"-A WANBOUND-(?:DNAT -d {_ANY} -p (?:tcp|udp)(?: -m (?:tcp|udp) --dport [0-9]+(?::[0-9]+)?)?"
+    rf" -j DNAT --to-destination {_ANY}"
+    rf"|SNAT -s {_ANY} (?:! )?-o {_NAME}(?: -m conntrack --ctstate DNAT)? -j SNAT"
+    rf" --to-source {_ANY}"
+    rf"|FORWARD -d {_ANY} -o {_NAME} -m conntrack --ctstate DNAT --ctorigdst {_ANY} -j ACCEPT"
+    rf"|FORWARD -o {_NAME} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    rf"|FORWARD -s {_ANY} -i {_NAME} -o {_NAME} -j ACCEPT"
+    rf"|FORWARD ! -i {_NAME} -o {_NAME} -j DROP)",
+    re.ASCII,
+)
+_IP = r"ip6? (?:saddr|daddr)"
+_NFT = re.compile(
+    rf'add element inet wanbound (?:from|to) \{{ "{_NAME}" : jump (?:from|to)-{_NAME} \}}'
+    rf"|add element inet wanbound (?:subnet|public)-ipv[46] \{{ {_ANY} : jump"
+    rf" (?:egress|public)-{_NAME} \}}"
+    rf"|add rule inet wanbound (?:from|to|egress|public)-{_NAME}"
+    rf'(?: [io]ifname != "{_NAME}")?(?: meta nfproto ipv[46])?(?: ct status dnat)?'
+    rf"(?: ct original)?(?: {_IP}(?: !=)? {_ANY})?(?: counter drop| accept)",
+    re.ASCII,
+)
+_ADDRESS = re.compile(rf"address {_NAME} {_ANY}", re.ASCII)
+_CLAIM = re.compile(rf"claim (?:bridge {_NAME}|(?:subnet|address) {_ANY})", re.ASCII)
+
+
+def _networks(stack: Stack) -> list[tuple[HostPlan, NetworkPlan]]:
+    return [(host, network) for host in plan(stack) for network in host.networks]
+
+
+def _text(network: NetworkPlan) -> str:
+    return fragment(network.name, network.bridge, asdict(network.rules))
+
+
+@given(poisoned())
+@FUZZ
+def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
+    """iptables: no further option or word. nft: no quote, brace or semicolon that is not ours."""
+    stack = _accepted(raw)
+    for _, network in _networks(stack) if stack is not None else ():
+        text = _text(network)
+        assert text.isascii()
+        assert text.endswith("\n")
+        lines = text.split("\n")[:-1]
+        assert len(lines) == 2 + sum(map(len, asdict(network.rules).values())) + sum(
+            line.startswith("claim ") for line in lines
+        )
+        for line in lines[2:]:
+            kind, _, rest = line.partition(" ")
+            if kind in ("ipv4", "ipv6"):
+                table, _, rule = rest.partition(" ")
+                assert table in ("nat", "filter")
+                assert _IPTABLES.fullmatch(rule), line
+            elif kind == "guard":
+                assert _NFT.fullmatch(rest), line
+            else:
+                assert _ADDRESS.fullmatch(line) or _CLAIM.fullmatch(line), line
+        for comment in lines[:2]:
+            assert comment.startswith("# ")
+
+
+def test_the_grammar_can_refuse() -> None:
+    """What the fuzzing looks for would be found: lines with one word too many, or another quote."""
+    for line in (
+        "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o a -j ACCEPT -j SNAT --to-source 203.0.113.1",
+        "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o -j -j SNAT --to-source 203.0.113.1",
+        "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o a\n-j SNAT --to-source 203.0.113.1",
+        "-A INPUT -j ACCEPT",
+    ):
+        assert not _IPTABLES.fullmatch(line)
+    for line in (
+        'add rule inet wanbound from-a" oifname != "a" ip saddr != 10.0.0.0/24 counter drop',
+        'add element inet wanbound from { "a" : accept , "b" : jump from-b }',
+        "add rule inet wanbound from-a accept ; flush ruleset",
+    ):
+        assert not _NFT.fullmatch(line)
+
+
+# --- shells --------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.from_regex(_NAME, fullmatch=True), texts(), min_size=1, max_size=3))
+@FUZZ
+def test_a_here_document_brings_every_byte_and_runs_none(files: dict[str, str]) -> None:
+    """A real shell reads the program: what arrives is what was sent, whatever it looks like."""
+    bundle = "".join(f"== put {name}\n{_sendable(text)}\n" for name, text in files.items())
+    with pytest.MonkeyPatch.context() as patch:
+        # In place of the host script, which would change the machine that runs the tests.
+        patch.setattr(script, "host_script", lambda: 'cat "$2/bundle"\n')
+        program = shell_program("change $stage 00 30", {"bundle": bundle})
+    program = re.sub("stage=/run/wanbound/", "stage=${TMPDIR:-/tmp}/wanbound-test/", program)
+    done = subprocess.run(["sh"], input=program.encode(), capture_output=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"wanbound\n{bundle}".encode()
+
+
+def _sendable(text: str) -> str:
+    """Without NUL and what is beyond ASCII: no fragment has either, as is shown above.
+
+    (dash 0.5.12 loses the first byte beyond ASCII behind a line's beginning that could be that of
+    the document's end, as in "END-é".)
+    """
+    return text.replace("\0", "").encode("ascii", errors="ignore").decode()
+
+
+@given(poisoned())
+@FUZZ
+def test_the_checks_command_line_is_one_word_for_each_word(raw: Raw) -> None:
+    """A real shell prints the words that it makes of the egress check's command line."""
+    stack = _accepted(raw)
+    for wanted, command in words_of_checks(stack) if stack is not None else ():
+        done = subprocess.run(
+            ["sh", "-c", f"printf '%s\\0' {command}"], capture_output=True, timeout=20
+        )
+        assert done.stderr == b""
+        assert done.stdout.decode().split("\0")[:-1] == wanted
+
+
+# --- ssh -----------------------------------------------------------------------------------------
+
+
+@given(sprinkled("host-1.example.com") | st.sampled_from(["192.0.2.1", "2001:db8::1"]),
+       sprinkled("root"), sprinkled(HOST_KEY) | st.none(), sprinkled("22"))  # fmt: skip
+@FUZZ
+def test_ssh_understands_what_was_meant(
+    address: str, user: str, host_key: str | None, port: str
+) -> None:
+    """`ssh -G` tells what it makes of the options: this host, this user, no command of ours."""
+    values = {"address": address, "user": user, "host_key": host_key, "port": port}
+    for field, value in values.items():
+        fields: dict[str, Any] = {"address": "192.0.2.9"} | (
+            {} if value is None else {field: value}
+        )
+        host = {"name": "edge-1", "ssh": fields, "wan": {"interface": "wan0"},
+                "networks": [{"name": "web", "public_ipv4": "203.0.113.9"}]}  # fmt: skip
+        stack = _accepted({"hosts": [host]})
+        if stack is not None:
+            _assert_ssh(stack.hosts[0].ssh)
+
+
+def _assert_ssh(ssh: Ssh) -> None:
+    destination = f"{ssh.user}@{ssh.address}"
+    words = ["ssh", "-F", "none", "-G", *ssh_options(ssh), "-p", str(ssh.port), destination]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
+    assert (found["hostname"], found["user"]) == (ssh.address, ssh.user)
+    assert (found["port"], found["stricthostkeychecking"]) == (str(ssh.port), "true")
+    assert not found.keys() & {"proxycommand", "proxyjump", "localcommand", "remotecommand"}
+    wanted = None if ssh.host_key is None else f"/bin/echo %H {ssh.host_key}"
+    assert found.get("knownhostscommand", "none") == (wanted or "none")
+    url = re.fullmatch(r"ssh://([^@/]+)@(\[[0-9a-f:.]+\]|[^@:/\[\]]+):([0-9]+)", docker_host(ssh))
+    assert url is not None
+    assert (url[1], url[2].strip("[]"), url[3]) == (ssh.user, ssh.address, str(ssh.port))
+
+
+# --- Docker and Traefik --------------------------------------------------------------------------
+
+
+@given(poisoned())
+@FUZZ
+def test_a_routing_rule_names_one_host_and_one_network(raw: Raw) -> None:
+    """No backtick, operator or bracket gets into what Traefik reads as a rule."""
+    stack = _accepted(raw)
+    for _, network in _networks(stack) if stack is not None else ():
+        for container in network.containers:
+            if container.role == "whoami":
+                (rule,) = (v for k, v in container.labels.items() if k.endswith(".rule"))
+                assert re.fullmatch(r"Host\(`[a-z0-9.-]+`\)", rule, re.ASCII)
+                keys = [key for key in container.labels if key.startswith("traefik.")]
+                assert all(re.fullmatch(rf"[a-z.]+\.whoami-{_NAME}\.[a-z.]+", k) for k in keys)
+            if container.role == "load_balancer":
+                for word in container.command:
+                    assert re.fullmatch(rf"--[a-z.]+=(?:true|false|:[0-9]+|{_NAME}"
+                                        rf"|Label\(`lb\.net`,`{_NAME}`\))", word), word  # fmt: skip
+            assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", container.name)
+            for volume in container.volumes:
+                assert re.fullmatch(r"[A-Za-z0-9_.@+/-]+", volume.source + volume.target)
+                assert ".." not in volume.target.split("/")
+            for key, value in container.environment.items():
+                assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", key)
+                assert not isinstance(value, str) or value.isprintable()
