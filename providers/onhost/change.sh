@@ -49,7 +49,7 @@ change() { # change FOLDER TOKEN SECONDS
     fi
     if load "$work" "$1/bundle" && record_phase loaded "$2" "$deadline"; then
         forget_undone
-        name_by_hand "$work"
+        tell_by_hand "$work"
         echo "armed $2"
         return 0
     fi
@@ -81,11 +81,4 @@ apply() { # apply whole|'': all of it anew, or only what differs
     begin_restore "$work" --test
     end_restore "$work" || fail 11 "iptables-restore refuses the rules"
     load "$work" /dev/null && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $etc says"
-}
-
-name_by_hand() { # name_by_hand FOLDER: rules made by hand that do the work of ours
-    [ -s "$1/by_hand" ] || return 0
-    while read -r command; do
-        note "made by hand and now of no use: $command"
-    done <"$1/by_hand"
 }

@@ -88,6 +88,8 @@ iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's com
 
 @saved.sh@
 
+@byhand.sh@
+
 @change.sh@
 
 @watch.sh@
