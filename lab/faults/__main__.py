@@ -1,0 +1,117 @@
+"""Every fault on Docker 20.10, 26 and 28, and on the legacy iptables: `make faults`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lab import lifecycle, removal
+from lab.api import Lab
+from lab.errors import LabError
+from lab.faults import report
+from lab.faults.model import Outcome
+from lab.faults.rows import ROWS
+from lab.faults.run import Runner
+from lab.faults.site import site
+from lab.settings import Settings
+from lab.steps import console as progress
+from lab.steps import step
+
+HOSTS = "fault-1=bookworm,fault-2=trixie,fault-3=forky,fault-4=bookworm+legacy"
+"""Docker 20.10, 26.1 and 28.5, and 20.10 again with the legacy iptables."""
+
+FIRST = 20
+"""The networks' addresses are 203.0.113.20 and on."""
+
+app = typer.Typer(add_completion=False)
+
+
+def settings() -> Settings:
+    """A lab of its own, beside the demo's and the tests'."""
+    return Settings(
+        state=Path("/run/wanbound-faults"), prefix="wbfl", management=IPv4Network("10.96.0.0/24")
+    )
+
+
+def remove() -> None:
+    """Remove that lab, whatever of it there is."""
+    lab = settings()
+    with lifecycle.lock(lab):
+        removal.down(lab)
+
+
+def faults(lab: Lab, names: list[str], only: str) -> list[Outcome]:
+    """Run the rows whose name has `only` in it, saying how it goes."""
+    outcomes: list[Outcome] = []
+    rows = [row for row in ROWS if only in row.name]
+    if not rows:
+        raise LabError(
+            f"no fault has {only!r} in its name; there are: " + ", ".join(row.name for row in ROWS)
+        )
+    with tempfile.TemporaryDirectory(prefix="wanbound-faults-") as folder:
+        progress.print(f"· pulumi up on {', '.join(names)} …")
+        with site(lab, names, FIRST, Path(folder)) as there:
+            runner = Runner(there)
+            for number, row in enumerate(rows, 1):
+                with step(f"{number}/{len(rows)} {row.name}", lab.settings.logs / "faults.log"):
+                    done = runner.run(row)
+                for outcome in done:
+                    progress.print(report.line(outcome, lab.hosts))
+                for reason in report.reasons(done):
+                    progress.print(f"    {reason}")
+                outcomes += done
+            progress.print("· pulumi destroy …")
+    return outcomes
+
+
+@app.command()
+def main(
+    only: Annotated[str, typer.Option(help="only faults with this in their name")] = "",
+    on: Annotated[
+        str, typer.Option(help="NAME,…: hosts of the lab that is up, instead of four of its own")
+    ] = "",
+    down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
+) -> None:
+    """Do every fault to every host, and say in one table what came of it."""
+    out = Console(highlight=False, width=max(progress.width, report.WIDTH))
+    if down:
+        remove()
+        return
+    if on:
+        lab, names = Lab.attach(), on.split(",")
+        outcomes = faults(lab, names, only)
+    else:
+        # What a run that was ended has left would only be in the way.
+        remove()
+        try:
+            lab = Lab.up(HOSTS, settings())
+            names = list(lab.hosts)
+            outcomes = faults(lab, names, only)
+        finally:
+            remove()
+    out.print(report.table(outcomes, lab.hosts))
+    for text in report.notes(outcomes):
+        out.print(escape(text), soft_wrap=True)
+    for reason in report.reasons(outcomes):
+        out.print(reason, soft_wrap=True)
+    good = all(outcome.ok for outcome in outcomes)
+    out.print(f"[{'green' if good else 'red'}]{report.totals(outcomes)}[/]")
+    raise typer.Exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except LabError as error:
+        progress.print(f"[red]error:[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        progress.print("interrupted; `make faults` again begins anew")
+        sys.exit(130)

@@ -1,0 +1,103 @@
+"""Rows that are more than what a host's own shell can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from lab.faults.model import Observation
+from lab.faults.site import Site
+from lab.faults.watching import everywhere, look, watch
+
+IDLE_SECONDS = 60.0
+IDLE_LIMIT = {"nft": 0.010, "legacy": 0.300}
+"""Seconds of CPU time that the watcher may take in a minute. Nothing tells of a change to legacy
+tables, so there it has to look every few seconds."""
+
+_UNIT = "wanbound-watch.service"
+_BOOT = """\
+import subprocess, time
+ago = time.time() - time.monotonic()
+def at(*words):
+    shown = subprocess.run(["systemctl", "show", "--value", "-p", *words], stdout=subprocess.PIPE)
+    return ago + int(shown.stdout) / 1e6
+print(at("UserspaceTimestampMonotonic"))
+print(at("ExecMainExitTimestampMonotonic", "wanbound.service"))
+"""
+"""When the host's systemd began and when wanbound's rules were in force, as seconds since 1970:
+in a container both clocks are those of the machine, and of the capture."""
+
+
+def reboot(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
+    """Reboot the hosts for real. The rules have to be there before the first packet."""
+
+    def one(name: str) -> Observation:
+        host = site.hosts[name]
+        before = look(site, name)
+        began = time.time()
+        host.reboot()
+        seen, _ = watch(site, name, before=before, limit=20)
+        booted, loaded = (float(line) for line in host.run("python3 -", stdin=_BOOT).stdout.split())
+        problems = []
+        if seen.repaired is None:
+            problems.append(f"not as before the reboot: {seen.changes[-1]}")
+        if loaded < booted:
+            problems.append("wanbound.service did not run at boot")
+        return Observation(
+            begin=began,
+            end=began,
+            looks=seen.looks,
+            problems=problems,
+            booted=booted,
+            loaded=loaded,
+        )
+
+    return everywhere(names, one)
+
+
+def renumber(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
+    """One `pulumi up` that gives a network of each host another address, and one back."""
+    before = everywhere(names, lambda name: look(site, name))
+    began = time.time()
+    problems = []
+    for config in (site.other, site.config):
+        site.stack.configure(config)
+        done = site.stack.up(check=False)
+        if done.status != 0:
+            problems.append(f"pulumi up failed; its log is {site.stack.log}")
+    ended = time.time()
+
+    def one(name: str) -> Observation:
+        seen, _ = watch(site, name, before=before[name], limit=5)
+        lost = [] if seen.repaired is not None else [f"not as before: {seen.changes[-1]}"]
+        return Observation(begin=began, end=ended, looks=seen.looks, problems=[*problems, *lost])
+
+    return everywhere(names, one)
+
+
+def idle(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
+    """Nothing happens, while networks send as ever: what the watcher takes for it."""
+
+    def used(name: str) -> tuple[str, float]:
+        shown = site.hosts[name].run(
+            f"systemctl show -p ActiveState -p CPUUsageNSec --value {_UNIT}"
+        )
+        state, nanoseconds = sorted(shown.stdout.split(), reverse=True)
+        return state, int(nanoseconds) / 1e9 if nanoseconds.isdigit() else 0.0
+
+    began = time.time()
+    before = everywhere(names, used)
+    time.sleep(max(0.0, began + IDLE_SECONDS - time.time()))
+    after = everywhere(names, used)
+    ended = time.time()
+
+    def one(name: str) -> Observation:
+        (state, last), (_, first) = after[name], before[name]
+        allowed = IDLE_LIMIT[site.hosts[name].backend]
+        problems = [] if state == "active" else [f"{_UNIT} is not active but {state}"]
+        if last - first > allowed:
+            problems.append(f"more than {allowed * 1000:.0f} ms of CPU time in a minute")
+        note = f"{(last - first) * 1000:.1f} ms of CPU time"
+        return Observation(begin=began, end=ended, problems=problems, note=note)
+
+    return {name: one(name) for name in names}

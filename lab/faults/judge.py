@@ -1,0 +1,221 @@
+"""From what was seen to a verdict. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import TypeAlias
+
+from lab.api import Packet
+from lab.faults.model import Deed, Fault, Observation, Outcome, Row, Traffic
+from lab.traffic import Publics, is_right
+
+Flow: TypeAlias = tuple[int, int, str]
+"""The flood's port, the family, and the kind: `new` connections or `udp`."""
+
+KINDS = ("new", "udp")
+"""New connections that were answered, and datagrams. A connection that lasts pauses for seconds of
+its own choice after a loss (RFC 6298), which says nothing about the host."""
+
+PAUSE = 0.5
+"""Seconds without a packet of a flow after which it is said to be still: 25 times what lies between
+two packets, as a busy machine makes floods stumble."""
+
+ENOUGH = 5
+"""Packets of each flow before the event, without which a row proves nothing."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """When the event began and ended, and until when packets were captured (s, 1970)."""
+
+    begin: float
+    end: float
+    until: float
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What one host's packets are told by."""
+
+    ports: Mapping[int, str]
+    """Its networks by the port that their floods send to."""
+    right: Publics
+    """The addresses that they may have; of other hosts' ports too."""
+    private: Sequence[IPv4Network | IPv6Network]
+    """The subnets of this host alone."""
+    others: Sequence[IPv4Network | IPv6Network]
+    """The subnets of the other hosts."""
+
+    def mine(self, packet: Packet) -> bool:
+        """Whether a packet is of this host; one of which nobody can say is everybody's."""
+        if packet.dport in self.right:
+            return packet.dport in self.ports
+        return _within(packet.src, tuple(self.private)) or not _within(
+            packet.src, tuple(self.others)
+        )
+
+
+@lru_cache(maxsize=4096)
+def _within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    found = ip_address(address)
+    return any(found in network for network in networks if network.version == found.version)
+
+
+def traffic(
+    packets: Sequence[Packet], networks: Networks, times: Times, booted: float | None = None
+) -> Traffic:
+    """Judge what one host sent, among `packets` of all hosts."""
+    wrong: Counter[str] = Counter()
+    last_wrong: float | None = None
+    first: float | None = None
+    right = 0
+    flows: dict[Flow, list[float]] = {
+        (port, family, kind): [] for port in networks.ports for family in (4, 6) for kind in KINDS
+    }
+    for packet in packets:
+        verdict = is_right(packet, networks.right)
+        if verdict is None or not networks.mine(packet):
+            continue
+        if first is None and booted is not None and packet.time > booted:
+            first = packet.time
+        if not verdict:
+            wrong[str(packet)] += 1
+            last_wrong = packet.time
+        else:
+            right += 1
+            if kind := _kind(packet):
+                flows[packet.dport, packet.family, kind].append(packet.time)
+    silent = [
+        _name(networks, flow)
+        for flow, at in flows.items()
+        if sum(time < times.begin for time in at) < ENOUGH
+    ]
+    backs = {flow: _back(at, times) for flow, at in flows.items()}
+    still = [_name(networks, flow) for flow, at in backs.items() if at is None]
+    back = None if still else max((at or 0.0 for at in backs.values()), default=0.0)
+    return Traffic(right, wrong, last_wrong, silent, first, back, still)
+
+
+def _kind(packet: Packet) -> str:
+    """A flood resets its connection when it was answered: a SYN alone says nothing of an answer."""
+    if packet.proto == "udp":
+        return "udp"
+    return "new" if "R" in packet.flags else ""
+
+
+def _name(networks: Networks, flow: Flow) -> str:
+    port, family, kind = flow
+    return f"{networks.ports[port]} IPv{family} {'TCP' if kind == 'new' else 'UDP'}"
+
+
+def _back(at: Sequence[float], times: Times) -> float | None:
+    """Seconds from the event's end to that of the last pause after it; None if it did not end."""
+    back, before = 0.0, times.end
+    for time in at:
+        if time > times.end:
+            if time - before > PAUSE:
+                back = time - times.end
+            before = time
+    return back if times.until - before <= PAUSE else None
+
+
+def outcome(
+    row: Row,
+    host: str,
+    observation: Observation,
+    seen: Traffic,
+    checks: Iterable[str],
+) -> Outcome:
+    """Say what of a row is not as it has to be. `checks` are those that failed after the event."""
+    problems = [*observation.problems]
+    if observation.failed:
+        problems.append(f"it could not be done: {observation.failed}")
+    if seen.silent:
+        problems.append(f"no traffic before the event, so nothing is proven: {_few(seen.silent)}")
+    problems += _wrong(row, observation, seen)
+    problems += _boot(observation, seen)
+    if isinstance(row, Fault):
+        problems += _state(row, observation)
+    closed = isinstance(row, Fault) and row.expected == "closed"
+    if not closed:
+        if seen.back is None:
+            problems.append(f"no traffic at the end: {_few(seen.still)}")
+        elif seen.back > row.traffic_within:
+            problems.append(f"traffic only after {seen.back:.1f} s")
+        problems += checks
+    return Outcome(
+        row=row,
+        host=host,
+        observation=observation,
+        traffic=seen,
+        problems=problems,
+        seen=_seen(row, observation, seen),
+        seconds=None if closed else _seconds(observation, seen),
+    )
+
+
+def _wrong(row: Row, observation: Observation, seen: Traffic) -> list[str]:
+    if not seen.wrong:
+        return []
+    repaired = observation.repaired
+    if isinstance(row, Fault) and row.open and repaired is not None:
+        if (seen.last_wrong or 0) <= observation.end + repaired:
+            return []
+        return [f"wrong packets after the repair, as {_few(list(seen.wrong))}"]
+    return [f"{seen.wrong_count} wrong packets, as {_few(list(seen.wrong))}"]
+
+
+def _boot(observation: Observation, seen: Traffic) -> list[str]:
+    first, loaded = seen.first_after_boot, observation.loaded
+    if loaded is None or first is None or loaded < first:
+        return []
+    return [f"the first packet passed {first - loaded:.2f} s before the rules were in force"]
+
+
+def _state(row: Fault, observation: Observation) -> list[str]:
+    if observation.failed:
+        return []
+    if row.expected == "repaired" and observation.repaired is None:
+        change = observation.changes[-1]
+        lines = [f"- {line}" for line in change.missing] + [f"+ {line}" for line in change.new]
+        return [f"not repaired: {_few(lines)}"]
+    if observation.repaired is not None and observation.repaired > row.within:
+        return [f"repaired only after {observation.repaired:.1f} s"]
+    if not observation.differed and not row.unseen:
+        return ["the host was never seen in another state: was anything done to it?"]
+    return []
+
+
+def _seconds(observation: Observation, seen: Traffic) -> float | None:
+    if observation.repaired is None or seen.back is None:
+        return None
+    return max(observation.repaired, seen.back)
+
+
+def _seen(row: Row, observation: Observation, seen: Traffic) -> str:
+    if observation.note:
+        return observation.note
+    if observation.failed:
+        return "not done"
+    if observation.loaded is not None and seen.first_after_boot is not None:
+        return f"rules {seen.first_after_boot - observation.loaded:.1f} s before the first packet"
+    if isinstance(row, Deed):
+        return "done"
+    if row.expected == "closed" and observation.repaired is None:
+        return "closed" if not seen.wrong else "open"
+    if observation.repaired is None:
+        return "not repaired"
+    if not observation.differed:
+        return "never gone"
+    state = f"rules and addresses after {observation.repaired:.2f} s"
+    return state if seen.back is not None else f"{state}, no traffic"
+
+
+def _few(texts: Collection[str], number: int = 3) -> str:
+    shown = [*texts][:number]
+    more = f" and {len(texts) - number} more" if len(texts) > number else ""
+    return ", ".join(shown) + more

@@ -1,0 +1,101 @@
+"""One row on its hosts, from the traffic before it to the verdict after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from lab.checks import run as ask
+from lab.errors import LabError
+from lab.faults.judge import Times, outcome, traffic
+from lab.faults.model import Deed, Fault, Observation, Outcome, Row
+from lab.faults.site import Site
+from lab.faults.watching import bring_back, everywhere, look, watch
+from lab.traffic import expression
+
+BEFORE = 0.8
+"""Seconds of traffic before the event: enough of each flow to show that it runs."""
+
+
+class Runner:
+    """Runs rows on the hosts of a site, each from the state that the first one found."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._before = everywhere(tuple(site.hosts), lambda name: look(site, name))
+
+    def run(self, row: Row) -> list[Outcome]:
+        """What comes of it on each host that it is for."""
+        names = [
+            name
+            for name, host in self._site.hosts.items()
+            if isinstance(row, Deed) or host.backend in row.backends
+        ]
+        site = self._site
+        right = site.right_meanwhile if isinstance(row, Deed) and row.renumbers else site.right
+        everywhere(names, lambda name: self._prepare(row, name))
+        with site.lab.internet.capture(expression(tuple(site.ports))) as capture:
+            time.sleep(BEFORE)
+            seen = self._act(row, names)
+            wrong = self._ask([name for name in names if self._to_be_asked(row, seen[name])])
+            until = time.time()
+        outcomes = []
+        for name in names:
+            times = Times(seen[name].begin, seen[name].end, until)
+            found = traffic(capture.packets, site.networks(name, right), times, seen[name].booted)
+            outcomes.append(outcome(row, name, seen[name], found, wrong.get(name, [])))
+        restore = row.restore if isinstance(row, Fault) else ""
+        everywhere(names, lambda name: bring_back(site, name, self._before[name], restore))
+        self._flowing(names)
+        return outcomes
+
+    def _prepare(self, row: Row, name: str) -> None:
+        self._site.save(name, "row")
+        if isinstance(row, Fault) and row.prepare:
+            self._site.hosts[name].run(f"set -e\n{row.prepare}")
+
+    def _act(self, row: Row, names: Sequence[str]) -> Mapping[str, Observation]:
+        if isinstance(row, Deed):
+            return row.act(self._site, names)
+        return everywhere(
+            names,
+            lambda name: watch(
+                self._site,
+                name,
+                row.inject,
+                before=self._before[name],
+                limit=row.within * 2 if row.expected == "repaired" else 3,
+                environment=self._site.variables_of[name],
+            )[0],
+        )
+
+    @staticmethod
+    def _to_be_asked(row: Row, seen: Observation) -> bool:
+        # A row that has failed already would only wait for answers.
+        return not (isinstance(row, Fault) and (row.expected == "closed" or seen.repaired is None))
+
+    def _ask(self, names: Sequence[str]) -> dict[str, list[str]]:
+        checks = [check for check in self._site.checks if check.host in names]
+        failed: dict[str, list[str]] = {}
+        for result in ask(self._site.lab, checks) if checks else []:
+            if not result.ok:
+                failed.setdefault(result.check.host, []).append(str(result))
+        return failed
+
+    def _flowing(self, names: Sequence[str]) -> None:
+        """Wait until every flow runs again: the next row begins with it."""
+        site = self._site
+        end = time.monotonic() + 30
+        while True:
+            with site.lab.internet.capture(expression(tuple(site.ports))) as capture:
+                time.sleep(BEFORE)
+            times = Times(time.time(), time.time(), time.time())
+            silent = [
+                f"{name} {flow}"
+                for name in names
+                for flow in traffic(capture.packets, site.networks(name, site.right), times).silent
+            ]
+            if not silent:
+                return
+            if time.monotonic() > end:
+                raise LabError(f"no traffic where a row should begin: {', '.join(silent)}")

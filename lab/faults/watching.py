@@ -1,0 +1,106 @@
+"""The observer on a host, from here; and a host brought back to where every row begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from lab.errors import LabError
+from lab.faults.model import Change, Observation
+from lab.faults.site import FOLDER, SAVE, Site
+
+SETTLED = 1.2
+"""Seconds for which a host has to stay as it was before its row ends."""
+
+T = TypeVar("T")
+
+_RESTORE = """\
+cd "$folder"
+plain() { sed '/^#/d; s/ \\[[0-9:]*\\]$//' "$1"; }
+set -- now
+@SAVE@
+for tool in iptables ip6tables; do
+    plain "now.$tool" >now; plain "row.$tool" >row
+    cmp -s now row || "$tool-restore" <"row.$tool"
+done
+"""
+
+
+def everywhere(names: Sequence[str], call: Callable[[str], T]) -> dict[str, T]:
+    """Call it for each host at one time."""
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        return dict(zip(names, pool.map(call, names), strict=True))
+
+
+def watch(
+    site: Site,
+    name: str,
+    inject: str = "",
+    *,
+    before: Sequence[str] | None = None,
+    limit: float = 10.0,
+    settled: float = SETTLED,
+    environment: dict[str, str] | None = None,
+) -> tuple[Observation, list[str]]:
+    """Have the observer do it and look; returns also what it takes for the state before."""
+    request = {
+        "inject": inject,
+        "before": before,
+        "environment": environment or {},
+        "limit": limit,
+        "settled": settled,
+    }
+    said = site.hosts[name].run(
+        f"python3 {FOLDER}/observer.py", stdin=json.dumps(request), timeout=limit + 120
+    )
+    found = json.loads(said.stdout)
+    failed = f"status {found['status']}: {found['said'].strip()}" if found["status"] else ""
+    observation = Observation(
+        begin=found["begin"],
+        end=found["end"],
+        changes=[Change(**change) for change in found["changes"]],
+        looks=found["looks"],
+        failed=failed,
+    )
+    return observation, found["before"]
+
+
+def look(site: Site, name: str) -> list[str]:
+    """The host as it is now."""
+    return watch(site, name, limit=0, settled=0)[1]
+
+
+def bring_back(site: Site, name: str, before: Sequence[str], restore: str) -> bool:
+    """Bring a host back to where rows begin, after the verdict; False when it had to be forced.
+
+    Other people's rules come from what was saved before the row: nobody else puts Docker's back.
+    """
+    host = site.hosts[name]
+    exports = "".join(f"{key}='{value}'\n" for key, value in site.variables_of[name].items())
+    host.run(f"set -e\n{exports}{restore}\n{_RESTORE.replace('@SAVE@', SAVE)}")
+    seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
+    if seen.repaired is not None:
+        return True
+    # The product has not mended it, which the row has said. The next row must not suffer from it.
+    host.run(f"{exports}{OWN_BACK}\nwanbound apply", check=False)
+    seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
+    if seen.repaired is None:
+        last = seen.changes[-1]
+        raise LabError(
+            f"{name} cannot be brought back to where it was; it lacks {list(last.missing)} and "
+            f"has {list(last.new)}"
+        )
+    return False
+
+
+OWN_BACK = """\
+ip addr replace "$own4/24" dev wan0
+ip addr replace "$own6/64" dev wan0 nodad
+ip addr replace "$link" dev wan0 nodad
+ip route replace default via 203.0.113.1 dev wan0 proto static
+ip -6 route replace default via fe80::1 dev wan0 proto static
+"""
+"""The lab's own addresses and default routes. systemd-networkd gave them and does not watch over
+them; they are not wanbound's to give back, unless its HostBase has the routes."""
