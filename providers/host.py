@@ -23,6 +23,14 @@ class Host(Protocol):
         """
         ...
 
+    def renew(self, network: str, label: str) -> None:
+        """Remove the Docker network of this name unless it has the label that ours has.
+
+        For one that somebody made by hand in ours' place. Raises HostError where containers of
+        others are in it.
+        """
+        ...
+
     def state(self) -> str:
         """Return what is in force, as ``wanbound state`` prints it. Raises HostError."""
         ...
@@ -38,6 +46,7 @@ class Combiner:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._lock = threading.Lock()
+        self._alone = threading.Lock()
         self._queue: list[_Ticket] = []
         self._led = False
         self._together = 1
@@ -50,6 +59,11 @@ class Combiner:
     def remove(self, network: str) -> None:
         """Remove one network's fragment and what it loaded. Raises HostError."""
         self._ask(_Ticket(network, None))
+
+    def renew(self, network: str, label: str) -> None:
+        """See `Host.renew`; goes alone, before any change that waits."""
+        with self._alone:
+            self._host.renew(network, label)
 
     def state(self) -> str:
         """Return what is in force on the host. Raises HostError."""
@@ -97,8 +111,9 @@ class Combiner:
 
     def _serve(self, batch: list["_Ticket"]) -> None:
         try:
-            self._serve_changes(batch)
-            self._serve_readers(batch)
+            with self._alone:
+                self._serve_changes(batch)
+                self._serve_readers(batch)
         except BaseException as error:
             # Whoever waits must learn of it: a ticket without an answer would pass for success.
             for ticket in batch:

@@ -1,6 +1,7 @@
 """A host over SSH: each change is one command, confirmed by a second one over a new connection."""
 
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Collection, Mapping
@@ -62,6 +63,11 @@ MEANING = {
         "as it was before the change, in both families",
         "see that new SSH connections are quick enough for confirm_seconds, then run again",
     ),
+    18: (
+        "a Docker network of this name was made by hand and is in use",
+        _NOTHING,
+        "take the named containers out of it (`docker network disconnect`), or set adopt: true",
+    ),
 }
 
 
@@ -88,6 +94,10 @@ class SshHost:
                 "see what its shell prints by itself, then run again",
             )
         self._confirm(token, began + seconds)
+
+    def renew(self, network: str, label: str) -> None:
+        """See `Host.renew`."""
+        self._run(f"renew {shlex.quote(network)} {shlex.quote(label)}", {})
 
     def state(self) -> str:
         """See `Host.state`."""

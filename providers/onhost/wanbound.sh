@@ -9,6 +9,8 @@
 #                            put and remove networks as FOLDER/bundle says, and undo it all unless
 #   wanbound confirm TOKEN   comes within SECONDS, over a new SSH connection
 #   wanbound undo TOKEN      what the timer runs: everything as it was before that change
+#   wanbound renew NETWORK LABEL
+#                            remove a Docker network that was made by hand in place of ours
 #
 # /etc/wanbound/NETWORK.rules holds all that one network wants, a line each, in both families:
 #
@@ -39,7 +41,8 @@
 #   0 done · 10 something is missing on this host · 11 refused when tested · 12 refused when loaded,
 #   old state restored · 13 refused when loaded, old state NOT restored · 14 lock not had in time
 #   15 cannot write · 16 claimed by another network · 17 was undone: no confirmation came in time
-#   On 10, 11, 14, 15 and 16 nothing has changed.
+#   18 a Docker network that was made by hand is in use
+#   On 10, 11, 14, 15, 16 and 18 nothing has changed.
 
 set -u
 umask 022
@@ -90,6 +93,8 @@ iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's com
 
 @byhand.sh@
 
+@docker.sh@
+
 @change.sh@
 
 @watch.sh@
@@ -100,6 +105,7 @@ case ${1-} in
 change) change "$2" "$3" "$4" ;;
 confirm) confirm "$2" ;;
 undo) undo "$2" ;;
+renew) renew "$2" "$3" ;;
 apply) apply whole ;;
 mend) apply '' ;;
 watch) watch ;;

@@ -1,9 +1,11 @@
 """A host for tests: it keeps fragments, loads them, and prints its state as a real one does.
 
 It refuses what a real one would refuse, and changes nothing then: a line of no known kind, an
-interface that it does not have, what another network claims. It can fail at any call.
+interface that it does not have, what another network claims. It can fail at any call. Docker has
+the network of each fragment, as it was made for it.
 """
 
+import hashlib
 import re
 import threading
 import time
@@ -11,7 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from providers.base_fragment import BASE_NAME
 from providers.errors import HostError
+from providers.script import host_script
 
 _KINDS = {
     "ipv4 nat": r"-A WANBOUND-[DS]NAT .* -j [DS]NAT --to-(source|destination) [\d.]+",
@@ -22,10 +26,21 @@ _KINDS = {
     "address": r"(lo|wan0|eth1) [\da-f.:]+/(32|128)",
     "claim": r"(bridge|subnet|address) \S+",
 }
+_HOST_KINDS = {
+    "link": r"(lo|wan0|eth1) up",
+    "route": r"ipv[46] default via [\da-f.:]+ dev (wan0|eth1)",
+    "sysctl": r"net\.ipv[46]\.\S+ \d+",
+    "ipv4 filter": r"-A WANBOUND-(INPUT|FORWARD) .*-j (ACCEPT|DROP)",
+    "ipv6 filter": r"-A WANBOUND-(INPUT|FORWARD) .*-j (ACCEPT|DROP)",
+    "option": r"persist iptables-files",
+}
+"""What only the host's own fragment may have, and has nothing beside."""
+
+_UNITS = ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service")
 _HOOKS = {
     "nat": ("-A PREROUTING -j WANBOUND-DNAT", "-A OUTPUT -j WANBOUND-DNAT",
             "-A POSTROUTING -j WANBOUND-SNAT"),
-    "filter": ("-A DOCKER-USER -j WANBOUND-FORWARD",),
+    "filter": ("-A DOCKER-USER -j WANBOUND-FORWARD", "-A INPUT -j WANBOUND-INPUT"),
 }  # fmt: skip
 _BASE = """\
 	chain forward {
@@ -70,6 +85,7 @@ class FakeHost:
         self.calls: list[Call] = []
         self.failures: Callable[[int], BaseException | None] = lambda number: None
         self.edit: Callable[[str], str] = lambda text: text
+        self.renewed: list[tuple[str, str]] = []
         self._one_at_a_time = threading.Lock()
 
     def change(self, put: Mapping[str, str], remove: Collection[str]) -> None:
@@ -82,6 +98,11 @@ class FakeHost:
         self._refuse_claimed(after)
         self.fragments = dict(sorted(after.items()))
         self.edit = lambda text: text
+
+    def renew(self, network: str, label: str) -> None:
+        """See `providers.host.Host.renew`; notes what was asked for."""
+        self._begin(Call())
+        self.renewed.append((network, label))
 
     def state(self) -> str:
         """See `providers.host.Host.state`."""
@@ -100,13 +121,15 @@ class FakeHost:
             self._one_at_a_time.release()
 
     def _refuse_unknown(self, network: str, text: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", network) or not text.endswith("\n"):
+        name = re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_.-]*|{BASE_NAME}", network)
+        if not name or not text.endswith("\n"):
             raise self._refusal(f"{network!r} is no network, or its file is cut short")
+        kinds = _HOST_KINDS if network == BASE_NAME else _KINDS
         for line in text.splitlines():
-            kind = next((kind for kind in _KINDS if line.startswith(f"{kind} ")), None)
+            kind = next((kind for kind in kinds if line.startswith(f"{kind} ")), None)
             if line.startswith("# "):
                 continue
-            if kind is None or not re.fullmatch(_KINDS[kind], line.removeprefix(f"{kind} ")):
+            if kind is None or not re.fullmatch(kinds[kind], line.removeprefix(f"{kind} ")):
                 raise self._refusal(f"it refuses the line: {line}")
 
     def _refuse_claimed(self, fragments: Mapping[str, str]) -> None:
@@ -134,18 +157,34 @@ class FakeHost:
         lines = []
         for family in ("ipv4", "ipv6"):
             for table in ("nat", "filter"):
-                rules = self._lines(f"{family} {table}")
-                lines += [f"== {family} {table}", f"*{table}", ":PREROUTING ACCEPT [0:0]"]
-                lines += ["-A FORWARD -j DOCKER-USER"] if table == "filter" else []
-                lines += [*_HOOKS[table], *rules] if rules else []
-                lines += ["-A DOCKER-USER -j RETURN"] if table == "filter" else []
-                lines += ["COMMIT"]
+                lines += [f"== {family} {table}", *self._table(family, table)]
         lines += ["== addresses", r"1: lo    inet 127.0.0.1/8 scope host lo\       valid_lft 0sec"]
         lines += [_address(*line.split()) for line in self._lines("address")]
-        lines += ["== guard", *_table(self._lines("guard"))]
+        lines += ["== routes", *self._lines("route")]
+        networks = [name for name in self.fragments if name != BASE_NAME]
+        bridges = [
+            line.removeprefix("bridge ") for line in self._lines("claim") if "bridge" in line
+        ]
+        lines += ["== links", *(f"{link} up" for link in ("lo", "wan0", "eth1", *bridges))]
+        lines += ["== sysctls", *(" = ".join(x.split(" ", 1)) for x in self._lines("sysctl"))]
+        lines += ["== guard", *_guard(self._lines("guard"))]
         for name, text in self.fragments.items():
             lines += [f"== fragment {name}.rules", *text.splitlines()]
+        digest = hashlib.sha256(host_script().encode()).hexdigest()
+        lines += ["== units", f"script {digest}"]
+        lines += [f"{unit} enabled written{' active' * ('watch' in unit)}" for unit in _UNITS]
+        lines += ["== docker", f"bridge {0:064x} - -"]
+        lines += [f"{name} {n:064x} {self.name}/{name} -" for n, name in enumerate(networks, 1)]
         return "".join(f"{line}\n" for line in [*lines, "== end"])
+
+    def _table(self, family: str, table: str) -> list[str]:
+        rules = self._lines(f"{family} {table}")
+        chains = {rule.split()[1] for rule in rules}
+        hooks = [hook for hook in _HOOKS[table] if table == "nat" or hook.split()[-1] in chains]
+        lines = [f"*{table}", ":PREROUTING ACCEPT [0:0]"]
+        lines += ["-A FORWARD -j DOCKER-USER"] if table == "filter" else []
+        lines += [*hooks, *rules] if rules else []
+        return [*lines, *(["-A DOCKER-USER -j RETURN"] if table == "filter" else []), "COMMIT"]
 
 
 def _address(device: str, address: str) -> str:
@@ -154,7 +193,7 @@ def _address(device: str, address: str) -> str:
     return f"3: {device}    inet {address} scope global {device}\\       valid_lft forever"
 
 
-def _table(commands: list[str]) -> list[str]:
+def _guard(commands: list[str]) -> list[str]:
     """Return what ``nft -s list table inet wanbound`` prints after these commands."""
     if not commands:
         return []

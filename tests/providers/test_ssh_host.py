@@ -135,6 +135,7 @@ def test_a_program_that_was_cut_short_does_nothing(
         (15, ["cannot write", "nothing has changed", "df"]),
         (16, ["taken", "nothing has changed"]),
         (17, ["undid the change", "as it was before", "confirm_seconds"]),
+        (18, ["made by hand", "nothing has changed", "adopt: true"]),
         (137, ["exit code 137", "not known", "pulumi up --refresh"]),
     ],
 )
