@@ -16,7 +16,6 @@ from typing import IO
 import paramiko
 
 from providers.errors import UnreachableError
-from providers.exchange import printable
 from providers.login import Login
 from providers.privatekey import KeyUnusableError, private_key
 from providers.route import CONFIG, Hop, RouteError, route
@@ -113,7 +112,7 @@ class Connection:
             ) from error
         except paramiko.AuthenticationException as error:
             raise self._error(
-                f"{words.it} refuses the log-in of {hop.user} ({printable(str(error))})",
+                f"{words.it} refuses the log-in of {hop.user} ({error})",
                 f"{words.key_remedy}; see that {words.user} is right ({hop.user})",
             ) from error
         except (paramiko.SSHException, EOFError) as error:
@@ -192,7 +191,7 @@ class Connection:
         if self._command is not None and (said := self._command.said()):
             why = f"{why}; the ProxyCommand says: {said}"
         return (
-            f"{words.subject}SSH fails ({printable(why)})",
+            f"{words.subject}SSH fails ({why})",
             "see that sshd runs there and that `ssh` gets in from this machine",
         )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import paramiko
 
+from providers.errors import readable
+
 OUTPUT_LIMIT = 64 * 1024 * 1024
 """Bytes that a command may print on each stream: 1,000 networks print less than 10 MiB."""
 
@@ -20,7 +22,7 @@ LINE_LIMIT = 2000
 _CHUNK = 65536
 
 OnLine = Callable[[str], None]
-"""Is told each line without its end, `printable`, in the thread that waits for the command."""
+"""Is told each line without its end, `readable`, in the thread that waits for the command."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,6 @@ class Completed:
 
 class DroppedError(Exception):
     """The transport ended while a command ran on it."""
-
-
-def printable(text: str) -> str:
-    """Return `text` without what would move a terminal's cursor or change what is seen there."""
-    return "".join(each if each.isprintable() or each in "\t\n" else "\ufffd" for each in text)
 
 
 def exchange(
@@ -140,4 +137,4 @@ class _Stream:
         # fails must not pass for a connection that has.
         with suppress(OSError):
             line = self._data[self._told : min(end, self._told + 4 * LINE_LIMIT)]
-            self.on_line(printable(line.decode(errors="replace")[:LINE_LIMIT]))
+            self.on_line(readable(line.decode(errors="replace")[:LINE_LIMIT]))

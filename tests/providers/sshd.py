@@ -12,6 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from providers import connection
 from providers.session import Target
 
 START_SECONDS = 10.0
@@ -50,6 +53,15 @@ class Sshd:
             self.host_key if host_key == "" else host_key,
         )
 
+    def accept(self, public: Path) -> None:
+        """Let the key of that public file in, beside its own."""
+        with (self.folder / "authorized").open("a") as file:
+            file.write(public.read_text())
+
+    def count(self, words: str) -> int:
+        """Return how often its log has these words."""
+        return (self.folder / "log").read_text().count(words)
+
     def asked(self) -> list[str]:
         """Return the command lines that it was asked to run."""
         log = self.folder / "asked"
@@ -82,13 +94,51 @@ def _descendants(pid: int, stack: ExitStack) -> list[int]:
     return found
 
 
-def make_key(path: Path, kind: str = "ed25519") -> None:
-    """Make a key pair at `path` and `path`.pub."""
+def make_key(
+    path: Path, kind: str = "ed25519", passphrase: str = "", form: str = "RFC4716"
+) -> Path:
+    """Make a key pair at `path` and `path`.pub; `form` is the private key's, as `-m` has it."""
     subprocess.run(
-        ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "test", "-f", str(path)],
+        ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "test", "-m", form, "-f", path],
         check=True,
         timeout=START_SECONDS,
     )
+    return path
+
+
+@contextmanager
+def agent(folder: Path, *keys: Path) -> Iterator[Path]:
+    """Run an SSH agent with these keys; yields its socket."""
+    path = folder / "agent"
+    process = subprocess.Popen(
+        ["ssh-agent", "-D", "-a", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    try:
+        until = time.monotonic() + START_SECONDS
+        while not path.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        for key in keys:
+            subprocess.run(
+                ["ssh-add", "-q", str(key)],
+                env={**os.environ, "SSH_AUTH_SOCK": str(path)},
+                stdin=subprocess.DEVNULL,
+                check=True,
+                timeout=START_SECONDS,
+            )
+        yield path
+    finally:
+        process.terminate()
+        process.wait(START_SECONDS)
+
+
+def bare_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make `folder` a home without keys, config or agent; returns its .ssh."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.setattr(connection, "KNOWN_HOSTS", ("~/.ssh/known_hosts",))
+    found = folder / ".ssh"
+    found.mkdir(mode=0o700)
+    return found
 
 
 def free_port() -> int:
@@ -101,8 +151,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Sshd]:
-    """Run an sshd whose files are in `folder`; it and all its connections end with the block."""
+def running(folder: Path, options: str = "") -> Iterator[Sshd]:
+    """Run an sshd whose files are in `folder`; it and all its connections end with the block.
+
+    `options` are further lines of its configuration, which count before the others.
+    """
     binary = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
         raise AssertionError(
@@ -118,7 +171,7 @@ def running(folder: Path) -> Iterator[Sshd]:
     (folder / "shell").chmod(0o755)
     if os.geteuid() == 0:
         _PRIVSEP.mkdir(mode=0o755, exist_ok=True)
-    sshd = _started(binary, folder)
+    sshd = _started(binary, folder, options)
     try:
         yield sshd
     finally:
@@ -127,12 +180,12 @@ def running(folder: Path) -> Iterator[Sshd]:
         sshd.process.wait(START_SECONDS)
 
 
-def _started(binary: str, folder: Path) -> Sshd:
+def _started(binary: str, folder: Path, options: str) -> Sshd:
     """Start it at a port that is free when it gets there: any other process may be faster."""
     log = folder / "log"
     for _ in range(5):
         port = free_port()
-        (folder / "sshd_config").write_text(_config(folder, port))
+        (folder / "sshd_config").write_text(f"{options}\n{_config(folder, port)}")
         args = [binary, "-D", "-e", "-f", str(folder / "sshd_config")]
         with log.open("wb") as out:
             process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -152,7 +205,7 @@ def _config(folder: Path, port: int) -> str:
 ListenAddress 127.0.0.1:{port}
 HostKey {folder}/host_key
 PidFile none
-AuthorizedKeysFile {folder}/client_key.pub
+AuthorizedKeysFile {folder}/client_key.pub {folder}/authorized
 StrictModes no
 UsePAM no
 PasswordAuthentication no

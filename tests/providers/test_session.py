@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from providers import connection as connection_module
 from providers import exchange as exchange_module
 from providers import session as session_module
 from providers.errors import HostError
 from providers.session import Session, Target
-from tests.providers.sshd import Sshd, free_port, make_key, running
+from tests.providers.sshd import Sshd, bare_home, free_port, make_key, running
 
 LIMIT = 20.0
 
@@ -33,12 +32,8 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder whose ssh config names the key that is let in, and no agent."""
-    folder = tmp_path / ".ssh"
-    folder.mkdir()
-    (folder / "config").write_text(f"Host 127.0.0.1\n  IdentityFile {sshd.client_key}\n")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.setattr(connection_module, "KNOWN_HOSTS", ("~/.ssh/known_hosts",))
+    config = bare_home(tmp_path, monkeypatch) / "config"
+    config.write_text(f"Host 127.0.0.1\n  IdentityFile {sshd.client_key}\n")
     return tmp_path
 
 
