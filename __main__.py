@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components.adopt import TakeoverError, taken_over
 from components.host import Host
 from components.settings import raw_settings, secret_values
 from planner.config import Stack
@@ -9,11 +10,12 @@ from planner.errors import ConfigError
 from planner.plan import plan
 
 try:
-    stack = Stack.parse(raw_settings(), pulumi.get_stack())
-except ConfigError as error:
+    hosts = plan(Stack.parse(raw_settings(), pulumi.get_stack()))
+    networks = taken_over(hosts)
+except (ConfigError, TakeoverError) as error:
     # The operator's own words back, without a traceback through the program.
     raise pulumi.RunError(str(error)) from None
 
 secrets = secret_values()
-for host in plan(stack):
-    Host(host, secrets)
+for host in hosts:
+    Host(host, secrets, networks.get(host.name))

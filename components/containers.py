@@ -36,11 +36,17 @@ def container(
         network_mode="bridge",
         networks_advanced=[
             docker.ContainerNetworksAdvancedArgs(
-                name=network.name, ipv4_address=plan.ipv4, ipv6_address=plan.ipv6
+                # Its id and not its name: in a network that was made anew under the same name this
+                # container is not, so it is made anew too. Docker takes either where the provider
+                # sends this (POST /networks/{id or name}/connect), and it is never read back.
+                name=network.id,
+                ipv4_address=plan.ipv4,
+                ipv6_address=plan.ipv6,
             )
         ],
         restart=plan.restart,
-        opts=opts,
+        # Before: two containers cannot have one name, nor two one address.
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
     )
 
 

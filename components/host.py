@@ -1,5 +1,7 @@
 """One Docker host."""
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_docker as docker
 
@@ -13,9 +15,16 @@ class Host(pulumi.ComponentResource):
     """A host with its Docker provider and its isolated networks."""
 
     def __init__(
-        self, plan: HostPlan, secrets: Secrets, opts: pulumi.ResourceOptions | None = None
+        self,
+        plan: HostPlan,
+        secrets: Secrets,
+        taken_over: Mapping[str, str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare everything that `plan` has for the host."""
+        """Declare everything that `plan` has for the host.
+
+        `taken_over` has the ids of Docker networks that are there already, by their names.
+        """
         super().__init__("wanbound:index:Host", plan.name, {}, opts)
         engine = docker.Provider(
             plan.name,
@@ -29,6 +38,7 @@ class Host(pulumi.ComponentResource):
                 plan,
                 network,
                 secrets,
+                (taken_over or {}).get(network.docker.name),
                 pulumi.ResourceOptions(parent=self, providers=[engine]),
             )
             for network in plan.networks

@@ -9,6 +9,7 @@ from components.containers import Secrets, container
 from components.egress_check import egress_check
 from planner.config import Ssh
 from planner.plan import HostPlan, NetworkPlan, Rules
+from planner.takeover import LABEL
 from providers.host_nat import HostNat
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -27,9 +28,13 @@ class IsolatedNetwork(pulumi.ComponentResource):
         host: HostPlan,
         plan: NetworkPlan,
         secrets: Secrets,
+        taken_over: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Declare the network that `plan` describes on `host`; `opts` has the Docker provider."""
+        """Declare the network that `plan` describes on `host`; `opts` has the Docker provider.
+
+        `taken_over` is the id of the Docker network that is there already and is the same.
+        """
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         self.host_nat = HostNat(
@@ -53,7 +58,17 @@ class IsolatedNetwork(pulumi.ComponentResource):
             # From HostNat and not from the plan: with this one property the network, and through
             # it every container, is gone before a HostNat that has to be replaced.
             options={**plan.docker.options, _BRIDGE_NAME: self.host_nat.bridge},
-            opts=child,
+            labels=[docker.NetworkLabelArgs(label=LABEL, value=f"{host.name}/{plan.name}")],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Imported where it is not in the state yet, and nothing more where it is.
+                import_=taken_over,
+                # Docker cannot change either: one taken over would be replaced for the label that
+                # it lacks, or for a flag that only means something in a swarm.
+                ignore_changes=["labels", "attachable"],
+                # Before: two networks cannot have one name, bridge or subnet.
+                delete_before_replace=True,
+            ),
         )
         self.containers = [
             container(

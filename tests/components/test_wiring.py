@@ -131,6 +131,7 @@ def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Re
         "ipv6": True,
         "ipamConfigs": [{"subnet": i.subnet, "gateway": i.gateway} for i in docker.ipam],
         "options": docker.options,
+        "labels": [{"label": "wanbound", "value": "edge-1/web"}],
     }
     for key in (NETWORK, *CONTAINERS):
         assert found[key].provider == "docker edge-1"
@@ -146,7 +147,8 @@ def test_containers_are_in_their_network_alone(
         inputs = found[f"Container edge-1-{planned.name}"].inputs
         assert inputs["networkMode"] == "bridge"
         assert inputs["networksAdvanced"] == [
-            {"name": "web", "ipv4Address": planned.ipv4, "ipv6Address": planned.ipv6}
+            # The id: a network made anew is another one.
+            {"name": "edge-1-web-id", "ipv4Address": planned.ipv4, "ipv6Address": planned.ipv6}
         ]
         assert inputs["name"] == planned.name
         assert inputs["image"] == planned.image

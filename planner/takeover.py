@@ -1,0 +1,309 @@
+"""Which Docker networks of a host, made by hand, are just what a plan would make there.
+
+Docker cannot change a network. One with another definition would have to be removed with all
+containers in it, so nobody takes it over: its differences are named before anything is changed.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from planner.config.report import show
+from planner.errors import Problem
+from planner.plan import ContainerPlan, HostPlan, NetworkPlan
+
+LABEL = "wanbound"
+"""The label by which a Docker network says whose it is."""
+
+_BRIDGE = "com.docker.network.bridge.name"
+_KEYS = {_BRIDGE: "bridge"}
+_ROLE_KEYS = {"load_balancer": "load_balancer", "whoami": "whoami", "container": "containers"}
+
+
+class _Api(BaseModel):
+    """A part of what the Engine's API answers (docs.docker.com/reference/api/engine, 1.41-1.51)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Ipam(_Api):
+    """IPAM of a network; null is what the Engine writes for "none"."""
+
+    driver: str = Field("default", alias="Driver")
+    options: dict[str, str] | None = Field(None, alias="Options")
+    config: list[dict[str, str | dict[str, str] | None]] | None = Field(None, alias="Config")
+
+
+class Endpoint(_Api):
+    """A running container in a network; its addresses are written with their prefix."""
+
+    name: str = Field(alias="Name")
+    ipv4: str = Field("", alias="IPv4Address")
+    ipv6: str = Field("", alias="IPv6Address")
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Its addresses alone."""
+        return tuple(text.partition("/")[0] for text in (self.ipv4, self.ipv6) if text)
+
+
+class Found(_Api):
+    """A network as `docker network inspect` prints it."""
+
+    id: str = Field(alias="Id", pattern=r"^[0-9a-f]{64}$")
+    name: str = Field(alias="Name")
+    driver: str = Field(alias="Driver")
+    scope: str = Field(alias="Scope")
+    # Engines up to 27 have no network without IPv4.
+    has_ipv4: bool = Field(True, alias="EnableIPv4")
+    has_ipv6: bool = Field(alias="EnableIPv6")
+    internal: bool = Field(alias="Internal")
+    ingress: bool = Field(alias="Ingress")
+    config_only: bool = Field(False, alias="ConfigOnly")
+    ipam: Ipam = Field(alias="IPAM")
+    containers: dict[str, Endpoint] | None = Field(None, alias="Containers")
+    options: dict[str, str] | None = Field(None, alias="Options")
+    labels: dict[str, str] | None = Field(None, alias="Labels")
+
+    @property
+    def members(self) -> tuple[Endpoint, ...]:
+        """Its running containers, by name."""
+        return tuple(sorted((self.containers or {}).values(), key=lambda each: each.name))
+
+    @property
+    def owner(self) -> str | None:
+        """Host and network of the stack that made it, where it was wanbound."""
+        return (self.labels or {}).get(LABEL)
+
+
+@dataclass(frozen=True)
+class HostFindings:
+    """What a host has: its networks by name, all its containers, who has a fragment of rules."""
+
+    networks: Mapping[str, Found]
+    containers: frozenset[str]
+    managed: frozenset[str]
+
+
+def findings(networks: str, containers: Iterable[str], managed: Iterable[str]) -> HostFindings:
+    """Read what a host answered: JSON of `docker network inspect`, and two lists of names.
+
+    Raises ValueError, in words, for what no Engine says.
+    """
+    try:
+        found = TypeAdapter(list[Found]).validate_python(json.loads(networks))
+    except (ValidationError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        place = ".".join(map(str, first["loc"])) if first else "JSON"
+        raise ValueError(f"docker network inspect: {place} is not what Docker writes") from error
+    except ValueError as error:
+        raise ValueError(f"docker network inspect: no JSON: {error}") from error
+    by_name = {one.name: one for one in found}
+    return HostFindings(by_name, frozenset(containers), frozenset(managed))
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """The ids of the Docker networks that are taken over, by name; or why that cannot be."""
+
+    ids: Mapping[str, str]
+    problems: tuple[Problem, ...]
+
+
+def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
+    """Return which of `found` are what `host`, the stack's host number `index`, plans.
+
+    A network that is there, is ours already and is another one is left to Pulumi, which replaces
+    it as always.
+    """
+    ids: dict[str, str] = {}
+    problems: list[Problem] = []
+    for position, network in enumerate(host.networks):
+        place = _Place(host, network, f"wanbound:hosts[{index}].networks[{position}]")
+        live = found.networks.get(network.docker.name)
+        if live is None:
+            problems += _in_the_way(place, found)
+            continue
+        owner = f"{host.name}/{network.name}"
+        ours = live.owner == owner or (live.owner is None and network.name in found.managed)
+        different = tuple(differences(network, live))
+        if live.owner not in (None, owner):
+            problems.append(_somebody_elses(place, live))
+        elif not different:
+            ids[network.docker.name] = live.id
+            problems += [] if ours else _container_problems(place, live, found)
+        elif not ours:
+            problems.append(_another(place, live, different))
+    return Takeover(ids, tuple(problems))
+
+
+def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
+    """Yield, a line each, in what `live` is not the Docker network that `network` plans.
+
+    Of no consequence are its label, which an older one lacks, and whether it is attachable, which
+    means nothing outside of a swarm.
+    """
+    wanted = network.docker
+    yield from _line("driver", live.driver, "bridge")
+    yield from _line("scope", live.scope, "local")
+    for name, there, here in (
+        ("ipv4", live.has_ipv4, True),
+        ("ipv6", live.has_ipv6, wanted.ipv6),
+        ("internal", live.internal, False),
+        ("ingress", live.ingress, False),
+        ("config-only", live.config_only, False),
+    ):
+        yield from _line(name, there, here)
+    yield from _line("ipam driver", live.ipam.driver, "default")
+    yield from _map_lines("ipam option", live.ipam.options or {}, {})
+    yield from _subnet_lines(network, live)
+    yield from _map_lines("option", live.options or {}, wanted.options)
+
+
+def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:
+    planned = {each.subnet: {"Gateway": each.gateway} for each in network.docker.ipam}
+    there = {
+        str(each.get("Subnet")): {
+            key: value for key, value in each.items() if value and key != "Subnet"
+        }
+        for each in live.ipam.config or []
+    }
+    for subnet in sorted(there.keys() - planned.keys()):
+        yield f"subnet {show(subnet)[1:-1]}: there, not here"
+    for subnet, wanted in planned.items():
+        key = f"subnet_ipv{6 if ':' in subnet else 4}"
+        if subnet not in there:
+            yield f"subnet {subnet}: not there ({key})"
+            continue
+        found = there[subnet]
+        if "Gateway" not in found:
+            # Docker gives it one all the same, and writes it down when it starts the next time.
+            yield (
+                f"gateway of {subnet}: not written down there, here {show(wanted['Gateway'])}; "
+                "Docker writes its own choice down when it is restarted"
+            )
+        else:
+            yield from _line(f"gateway of {subnet}", found["Gateway"], wanted["Gateway"])
+        for more in sorted(found.keys() - {"Gateway"}):
+            yield f"{more} of {subnet}: there, not here"
+
+
+def _map_lines(what: str, there: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
+    for key in sorted(there.keys() | here.keys()):
+        name = f"{what} {key if key in here else show(key)[1:-1]}"
+        if key in _KEYS:
+            name += f" ({_KEYS[key]})"
+        if key not in here:
+            yield f"{name}: there {show(there[key])}, not here"
+        elif key not in there:
+            yield f"{name}: not there, here {show(here[key])}"
+        else:
+            yield from _line(name, there[key], here[key])
+
+
+def _line(name: str, there: object, here: object) -> Iterator[str]:
+    if there != here:
+        yield f"{name}: there {show(there)}, here {show(here)}"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A network and where the operator has written it."""
+
+    host: HostPlan
+    network: NetworkPlan
+    key: str
+
+    @property
+    def where(self) -> str:
+        return f"host {self.host.name}, network {self.network.name}"
+
+    def problem(self, what: str, why: str, remedy: str, below: str = "") -> Problem:
+        key = f"{self.key}.{below}" if below else self.key
+        return Problem(key, what, why, remedy, self.where)
+
+
+def _another(place: _Place, live: Found, different: Iterable[str]) -> Problem:
+    name = place.network.docker.name
+    inside = ", ".join(show(each.name)[1:-1] for each in live.members)
+    lines = "".join(f"\n    {line}" for line in different)
+    return place.problem(
+        f"the Docker network {name} that was made by hand is not the one that is planned:{lines}",
+        "Docker cannot change a network: it would go with all its containers"
+        f"{f' ({inside})' if inside else ''}.",
+        f"on the host, move its containers elsewhere (docker network disconnect) and run"
+        f" `docker network rm {name}`; or change the keys named above until it is the same",
+    )
+
+
+def _somebody_elses(place: _Place, live: Found) -> Problem:
+    name = place.network.docker.name
+    return place.problem(
+        f"the Docker network {name} belongs to wanbound already, as {show(live.owner)}",
+        "Two stacks would each undo what the other does.",
+        "remove it from that stack first (`pulumi destroy` there), or give this one another name",
+    )
+
+
+def _in_the_way(place: _Place, found: HostFindings) -> Iterator[Problem]:
+    """Yield what would make Docker refuse a network of this name: another's bridge or subnet."""
+    planned = {each.docker.name for each in place.host.networks}
+    subnets = [ip_network(each.subnet) for each in place.network.docker.ipam]
+    for other in found.networks.values():
+        # What is ours and not planned any more is removed by this very run.
+        if other.name in planned or other.owner is not None or other.name in found.managed:
+            continue
+        shared = [str(each) for each in subnets if _overlaps(each, other)]
+        if (other.options or {}).get(_BRIDGE) == place.network.bridge:
+            shared.append(f"the bridge {place.network.bridge}")
+        if shared:
+            name = show(other.name)[1:-1]
+            yield place.problem(
+                f"the Docker network {name}, made by hand, has {' and '.join(shared)} already",
+                "Docker would refuse the new network.",
+                f"run `docker network rm {name}` on the host once nothing is in it; or give this"
+                " network another bridge and other subnets; or its name, to take it over",
+            )
+
+
+def _overlaps(subnet: object, other: Found) -> bool:
+    for each in other.ipam.config or []:
+        try:
+            theirs = ip_network(str(each.get("Subnet")), strict=False)
+        except ValueError:
+            continue
+        if isinstance(subnet, type(theirs)) and subnet.overlaps(theirs):
+            return True
+    return False
+
+
+def _container_problems(place: _Place, live: Found, found: HostFindings) -> Iterator[Problem]:
+    for container in place.network.containers:
+        below = _ROLE_KEYS[container.role]
+        if container.name in found.containers:
+            yield place.problem(
+                f"there is a container {container.name} already, made by hand",
+                "Docker would refuse a second one of this name.",
+                f"run `docker rename {container.name} {container.name}-by-hand` on the host: it"
+                " goes on running; or remove it; or leave it out here",
+                below,
+            )
+        yield from _address_problems(place, live, container, below)
+
+
+def _address_problems(
+    place: _Place, live: Found, container: ContainerPlan, below: str
+) -> Iterator[Problem]:
+    for address in (container.ipv4, container.ipv6):
+        for holder in live.members:
+            if address in holder.addresses:
+                yield place.problem(
+                    f"the container {show(holder.name)[1:-1]}, made by hand, has {address},"
+                    f" which is planned for {container.name}",
+                    "Docker would refuse to start the new one.",
+                    f"give {container.name} another address here (ipv4, ipv6), or stop the other",
+                    below,
+                )
