@@ -72,6 +72,7 @@ class Names:
 ANY_NAME = Names(frozenset(), negated=True)
 ANY_ADDRESS = Numbers(((0, 2**128 - 1),), 2**128 - 1)
 ANY_PORT = Numbers(((0, 65535),), 65535)
+ANY_ICMP = Numbers(((0, 255),), 255)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class Packet:
     protocol: str
     port: int
     state: State
+    source_port: int = 0
+    icmp: int = 0
+    """The type of an ICMPv6 message; what it is for another protocol does not matter."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Rule:
     protocol: Names = ANY_NAME
     port: Numbers = ANY_PORT
     states: frozenset[State] = STATES
+    source_port: Numbers = ANY_PORT
+    icmp: Numbers = ANY_ICMP
 
     def matches(self, packet: Packet) -> bool:
         """Return whether the line applies to `packet`."""
@@ -114,6 +120,8 @@ class Rule:
             and packet.protocol in self.protocol
             and packet.port in self.port
             and packet.state in self.states
+            and packet.source_port in self.source_port
+            and packet.icmp in self.icmp
         )
 
     def common(self, other: "Rule") -> Packet | None:
@@ -127,6 +135,8 @@ class Rule:
         output = self.output.common(other.output)
         protocol = self.protocol.common(other.protocol)
         port = self.port.common(other.port)
+        source_port = self.source_port.common(other.source_port)
+        icmp = self.icmp.common(other.icmp)
         state = min(self.states & other.states, key=repr, default=None)
         if (
             source is None
@@ -137,9 +147,13 @@ class Rule:
             or protocol is None
             or port is None
             or state is None
+            or source_port is None
+            or icmp is None
         ):
             return None
-        return Packet(source, destination, original, input_, output, protocol, port, state)
+        return Packet(
+            source, destination, original, input_, output, protocol, port, state, source_port, icmp
+        )
 
 
 def parse(line: str) -> Rule:
@@ -163,7 +177,7 @@ def parse(line: str) -> Rule:
             rule = replace(rule, chain=next(words))
         elif word == "-j":
             rule = replace(rule, target=" ".join(words))
-        elif word != "-m" or next(words) not in ("tcp", "udp", "conntrack"):
+        elif word != "-m" or next(words) not in ("tcp", "udp", "icmp6", "conntrack"):
             raise ValueError(f"{word} is not known: {line}")
         negated = False
     if not rule.chain or not rule.target:
@@ -171,7 +185,10 @@ def parse(line: str) -> Rule:
     return rule
 
 
-_MATCHES = ("-s", "-d", "--ctorigdst", "-i", "-o", "-p", "--dport", "--ctstate")
+_MATCHES = (
+    "-s", "-d", "--ctorigdst", "-i", "-o", "-p", "--sport", "--dport", "--icmpv6-type",
+    "--ctstate",
+)  # fmt: skip
 
 
 def _matching(rule: Rule, word: str, value: str, negated: bool) -> Rule:
@@ -189,11 +206,19 @@ def _matching(rule: Rule, word: str, value: str, negated: bool) -> Rule:
             return replace(rule, output=_name(value, negated))
         case "-p":
             return replace(rule, protocol=_name(value, negated))
+        case "--sport":
+            return replace(rule, source_port=_numbers(value, negated, ANY_PORT))
         case "--dport":
-            first, _, last = value.partition(":")
-            ports = Numbers(((int(first), int(last or first)),), ANY_PORT.top)
-            return replace(rule, port=ports.without() if negated else ports)
+            return replace(rule, port=_numbers(value, negated, ANY_PORT))
+        case "--icmpv6-type":
+            return replace(rule, icmp=_numbers(value, negated, ANY_ICMP))
     return replace(rule, states=_states(value, negated))
+
+
+def _numbers(value: str, negated: bool, everything: Numbers) -> Numbers:
+    first, _, last = value.partition(":")
+    numbers = Numbers(((int(first), int(last or first)),), everything.top)
+    return numbers.without() if negated else numbers
 
 
 def _addresses(value: str, negated: bool) -> Numbers:

@@ -111,6 +111,43 @@ def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
 
 
 @st.composite
+def _own(draw: st.DrawFn, host: Raw) -> None:
+    """Give a host some of the keys that are about the host itself."""
+    if draw(_COIN):
+        host["ssh"]["port"] = draw(st.sampled_from([22, 2222, 65535]))
+    if draw(_COIN):
+        host["ssh"]["jump"] = {"address": "bastion.example.com"}
+    gateways = {"gateway_ipv4": "192.0.2.254", "gateway_ipv6": "fe80::1"}
+    for key in draw(st.sets(st.sampled_from(sorted(gateways)))):
+        host["wan"][key] = gateways[key]
+    if draw(_COIN):
+        host["baseline"] = {"ssh_from": draw(_sources())}
+        # The SSH ports that are drawn above are none of these.
+        ports = [port for port in draw(_ranges()) if not _has(port, (22, 2222, 65535))]
+        if ports:
+            protocol = draw(st.sampled_from(["tcp", "udp"]))
+            host["baseline"]["open"] = [{"protocol": protocol, "ports": ports}]
+    if draw(_COIN):
+        host["confirm_seconds"] = draw(st.integers(5, 600))
+        host["adopt"] = draw(_COIN)
+        host["persist"] = "iptables-files"
+
+
+@st.composite
+def _sources(draw: st.DrawFn) -> list[str]:
+    """Draw ranges of both families, of IPv4 at least one: the hosts' SSH addresses are IPv4."""
+    found = draw(st.lists(st.integers(0, 200), min_size=1, max_size=4, unique=True))
+    wide = draw(st.sampled_from(["0.0.0.0/0", "198.51.100.0/24", "10.0.0.0/8", "100.64.1.1"]))
+    mixed = [f"198.18.{n}.0/24" if n % 2 else f"2001:db8:{n:x}::/48" for n in found]
+    return draw(st.permutations([wide, *mixed, *draw(st.sampled_from([[], ["::/0"]]))]))
+
+
+def _has(item: object, ports: tuple[int, ...]) -> bool:
+    first, _, last = str(item).partition("-")
+    return any(int(first) <= port <= int(last or first) for port in ports)
+
+
+@st.composite
 def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
     """Draw a valid configuration: the keys after `wanbound:`, for `Stack.parse`.
 
@@ -136,6 +173,7 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
         if draw(_COIN):
             # Without the guard, a network's inner IPv4 would leak where it has no public IPv4.
             host["guard"] = draw(_COIN) or not all("public_ipv4" in n for n in host["networks"])
+        draw(_own(host))
         hosts.append(host)
     stack: Raw = {"seed": draw(st.text("abc0123", min_size=1, max_size=8)), "hosts": hosts}
     stack["echo"] = ECHO
@@ -147,12 +185,15 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
 
 
 _SPECS = (
+    spec.BaselineSpec,
     spec.ContainerSpec,
     spec.EchoSpec,
     spec.HostSpec,
     spec.IngressSpec,
+    spec.JumpSpec,
     spec.LoadBalancerSpec,
     spec.NetworkSpec,
+    spec.OpenSpec,
     spec.SshSpec,
     spec.StackSpec,
     spec.WanSpec,

@@ -18,9 +18,12 @@ def test_the_plan_is_the_golden_one(name: str) -> None:
 def test_there_is_a_case_for_each_kind_of_network() -> None:
     """A case that vanishes would take its proof with it."""
     assert {
+        "baseline",
+        "baseline-ipv4",
         "containers",
         "derived-subnets",
         "dual-stack",
+        "gateways",
         "guard-off",
         "host-address",
         "ipv4-only",

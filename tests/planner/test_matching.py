@@ -26,6 +26,8 @@ SAME_PACKET = [
     ("-A X -m conntrack ! --ctstate NEW -j A", "-A X -m conntrack --ctstate RELATED -j B"),
     ("-A X -m conntrack --ctorigdst 203.0.113.1 -j A", "-A X -d 10.0.0.1/32 -j B"),
     ("-A X -j A", "-A X -j A"),
+    ("-A X -p udp -m udp --sport 547 --dport 546 -j A", "-A X -p udp -m udp --dport 546 -j B"),
+    ("-A X -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j A", "-A X -p ipv6-icmp -j B"),
 ]
 
 NO_PACKET = [
@@ -39,6 +41,11 @@ NO_PACKET = [
     ("-A X -p tcp -j A", "-A X -p udp -j B"),
     ("-A X -p tcp -m tcp --dport 25 -j A", "-A X -p tcp -m tcp --dport 26:30 -j B"),
     ("-A X -p tcp -m tcp --dport 25 -j A", "-A X -p tcp -m tcp ! --dport 20:30 -j B"),
+    ("-A X -p udp -m udp --sport 547 -j A", "-A X -p udp -m udp --sport 67:68 -j B"),
+    (
+        "-A X -p ipv6-icmp -m icmp6 --icmpv6-type 135 -j A",
+        "-A X -p ipv6-icmp -m icmp6 --icmpv6-type 136 -j B",
+    ),
     ("-A X -m conntrack --ctstate NEW -j A", "-A X -m conntrack --ctstate RELATED -j B"),
     ("-A X -m conntrack --ctstate DNAT -j A", "-A X -m conntrack ! --ctstate DNAT -j B"),
     (
@@ -70,7 +77,7 @@ def test_lines_apart_have_no_packet_in_common(one: str, other: str) -> None:
     [
         "-A X -s 10.0.0.1/24 -j A",
         "-A X -m mark --mark 1 -j A",
-        "-A X --sport 25 -j A",
+        "-A X --tos 25 -j A",
         "-A X -i web+ -j A",
         "-A X -m conntrack --ctstate DNTA -j A",
         "-A X -s 10.0.0.0/24 -s 10.0.0.0/24 -j A",

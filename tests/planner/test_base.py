@@ -1,0 +1,253 @@
+"""What a host wants for itself: who gets in and who does not, for every configuration."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+
+from hypothesis import HealthCheck, given, settings
+
+from planner.base import INPUT_CHAIN, BasePlan
+from planner.config import Baseline, Host, Stack, Version
+from planner.plan import plan
+from planner.rules import FORWARD_CHAIN
+from tests.planner import golden
+from tests.planner.matching import Packet, Rule, parse
+from tests.planner.strategies import Raw, stacks
+
+SETTINGS = settings(
+    max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+VERSIONS: tuple[Version, ...] = (4, 6)
+NEW, REPLY = ("NEW", frozenset[str]()), ("ESTABLISHED", frozenset[str]())
+
+
+def _based(raw: Raw) -> Iterator[tuple[Host, BasePlan]]:
+    stack = Stack.parse(raw, "any")
+    for host, planned in zip(stack.hosts, plan(stack), strict=True):
+        if planned.base is not None:
+            yield host, planned.base
+
+
+def _closed(raw: Raw) -> Iterator[tuple[Host, Baseline, Version, list[tuple[str, Rule]]]]:
+    """Yield the input lines of each closed host in both families, in the order of loading."""
+    for host, base in _based(raw):
+        if host.baseline is not None:
+            for version in VERSIONS:
+                lines = base.input_ipv4 if version == 4 else base.input_ipv6
+                yield host, host.baseline, version, _loaded(lines)
+
+
+def _loaded(lines: Mapping[str, str]) -> list[tuple[str, Rule]]:
+    return [(role, parse(line)) for role, line in sorted(lines.items())]
+
+
+def _verdict(rules: list[tuple[str, Rule]], packet: Packet) -> str:
+    return next(rule.target for _, rule in rules if rule.matches(packet))
+
+
+def _packet(
+    source: str,
+    protocol: str = "tcp",
+    port: int = 0,
+    state: tuple[str, frozenset[str]] = NEW,
+    *,
+    input_: str = "wan0",
+    source_port: int = 40000,
+    icmp: int = 0,
+) -> Packet:
+    number = int(ip_address(source))
+    return Packet(number, 0, 0, input_, "", protocol, port, state, source_port, icmp)
+
+
+STRANGER = {4: "203.0.113.77", 6: "2620:fe::77"}
+"""Addresses in no range that the strategies draw."""
+
+
+@given(stacks())
+@SETTINGS
+def test_the_drop_is_last_and_takes_all(raw: Raw) -> None:
+    """Whatever comes before it, in the order of loading, lets something in."""
+    for _, _, _, rules in _closed(raw):
+        *others, (role, last) = rules
+        assert role == "strangers"
+        assert last == Rule(INPUT_CHAIN, "DROP")
+        assert {rule.target for _, rule in others} == {"ACCEPT"}
+        assert {rule.chain for _, rule in others} == {INPUT_CHAIN}
+
+
+@given(stacks())
+@SETTINGS
+def test_ssh_is_let_in_from_the_sources_and_from_nowhere_else(raw: Raw) -> None:
+    """From both ends of each range; the port is the one that SSH is configured to use."""
+    for host, baseline, version, rules in _closed(raw):
+        port = host.ssh.port
+        ranges = [source for source in baseline.ssh_from if source.version == version]
+        for source in ranges:
+            for end in (source.network_address, source.broadcast_address):
+                assert _verdict(rules, _packet(str(end), port=port)) == "ACCEPT"
+        if not any(ip_address(STRANGER[version]) in source for source in ranges):
+            assert _verdict(rules, _packet(STRANGER[version], port=port)) == "DROP"
+        assert {role for role, _ in rules if role.startswith("ssh ")} == {
+            f"ssh {source}" for source in ranges
+        }
+
+
+@given(stacks())
+@SETTINGS
+def test_what_is_open_is_open_to_all_and_nothing_else_is(raw: Raw) -> None:
+    """Each port of each entry, the one below and the one above, in both protocols."""
+    for host, baseline, version, rules in _closed(raw):
+        wanted = {
+            (entry.protocol, port)
+            for entry in baseline.open
+            for ports in entry.ports
+            for port in range(ports.first, ports.last + 1)
+        }
+        edges = {
+            port + offset
+            for entry in baseline.open
+            for ports in entry.ports
+            for port in (ports.first, ports.last)
+            for offset in (-1, 0, 1)
+        }
+        for port in (edges | {80}) - {host.ssh.port}:
+            for protocol in ("tcp", "udp"):
+                found = _verdict(rules, _packet(STRANGER[version], protocol, port))
+                assert found == ("ACCEPT" if (protocol, port) in wanted else "DROP")
+
+
+@given(stacks())
+@SETTINGS
+def test_a_host_can_talk_to_its_neighbours(raw: Raw) -> None:
+    """Loopback, answers, ICMP, and of ICMPv6 what RFC 4890 wants let through on a link."""
+    needed = {1, 2, 3, 4, 128, 129, 130, 131, 132, 133, 134, 135, 136, 143}
+    for _, _, version, rules in _closed(raw):
+        stranger = STRANGER[version]
+        assert _verdict(rules, _packet(stranger, port=1, input_="lo")) == "ACCEPT"
+        assert _verdict(rules, _packet(stranger, port=1, state=REPLY)) == "ACCEPT"
+        if version == 4:
+            assert _verdict(rules, _packet(stranger, "icmp")) == "ACCEPT"
+            continue
+        let_in = {
+            kind
+            for kind in range(256)
+            if _verdict(rules, _packet(stranger, "ipv6-icmp", icmp=kind)) == "ACCEPT"
+        }
+        assert let_in == needed
+
+
+@given(stacks())
+@SETTINGS
+def test_a_dhcpv6_answer_comes_in_from_the_link_alone(raw: Raw) -> None:
+    """It is the answer to a multicast, which conntrack does not see as one."""
+    for _, baseline, version, rules in _closed(raw):
+        if version == 6 and not baseline.open:
+            for source, source_port, verdict in (
+                ("fe80::1", 547, "ACCEPT"),
+                ("fe80::1", 546, "DROP"),
+                ("2001:db8::1", 547, "DROP"),
+            ):
+                packet = _packet(source, "udp", 546, source_port=source_port)
+                assert _verdict(rules, packet) == verdict
+
+
+@given(stacks())
+@SETTINGS
+def test_no_line_is_of_the_other_family(raw: Raw) -> None:
+    """Where a line names an address, it is of the family whose tool loads it."""
+    for _, base in _based(raw):
+        for version, sections in (
+            (4, (base.input_ipv4, base.forward_ipv4)),
+            (6, (base.input_ipv6, base.forward_ipv6)),
+        ):
+            lines = [line for section in sections for line in section.values()]
+            for line in lines:
+                words = line.split()
+                for source in (words[n + 1] for n, word in enumerate(words) if word == "-s"):
+                    found = ip_network(source)
+                    assert (found.version, str(found)) == (version, source)
+                    assert found.prefixlen > 0, "iptables-save prints no match on everything"
+                assert ("icmp6" in line) <= (version == 6)
+            assert len(set(lines)) == len(lines)
+
+
+@given(stacks())
+@SETTINGS
+def test_only_strangers_are_not_forwarded(raw: Raw) -> None:
+    """From the wan nothing but answers and what was translated; elsewhere it has no say."""
+    for host, base in _based(raw):
+        if host.baseline is None:
+            assert not base.forward_ipv4
+            assert not base.forward_ipv6
+            continue
+        for lines in (base.forward_ipv4, base.forward_ipv6):
+            [rule] = [parse(line) for line in lines.values()]
+            assert (rule.chain, rule.target) == (FORWARD_CHAIN, "DROP")
+            wan = host.wan.interface
+            for input_, base_state, flags, dropped in (
+                (wan, "NEW", (), True),
+                (wan, "UNTRACKED", (), True),
+                (wan, "INVALID", (), True),
+                (wan, "NEW", ("SNAT",), True),
+                (wan, "NEW", ("DNAT",), False),
+                (wan, "ESTABLISHED", (), False),
+                (wan, "RELATED", (), False),
+                ("docker0", "NEW", (), False),
+            ):
+                state = (base_state, frozenset(flags))
+                assert rule.matches(_packet("10.0.0.1", state=state, input_=input_)) == dropped
+
+
+@given(stacks())
+@SETTINGS
+def test_networks_lines_come_to_the_same_beside_the_hosts(raw: Raw) -> None:
+    """In WANBOUND-FORWARD the order across fragments has no meaning: no packet is in two ways."""
+    stack = Stack.parse(raw, "any")
+    for planned in plan(stack):
+        if planned.base is None:
+            continue
+        for network in planned.networks:
+            for own, theirs in (
+                (planned.base.forward_ipv4, network.rules.forward_ipv4),
+                (planned.base.forward_ipv6, network.rules.forward_ipv6),
+            ):
+                for one in map(parse, own.values()):
+                    for other in map(parse, theirs.values()):
+                        if one.target != other.target:
+                            assert one.common(other) is None
+
+
+@given(stacks())
+@SETTINGS
+def test_a_host_has_what_it_asks_for_and_no_more(raw: Raw) -> None:
+    """Each section follows from its key; a host without any of the keys wants nothing."""
+    stack = Stack.parse(raw, "any")
+    for host, planned in zip(stack.hosts, plan(stack), strict=True):
+        gateways = {"ipv4": host.wan.gateway_ipv4, "ipv6": host.wan.gateway_ipv6}
+        given_ = {family: str(each) for family, each in gateways.items() if each is not None}
+        asked = bool(given_) or host.baseline is not None or host.persist is not None
+        assert (planned.base is not None) == asked
+        assert (planned.confirm_seconds, planned.adopt) == (host.confirm_seconds, host.adopt)
+        if planned.base is None:
+            continue
+        wan = host.wan.interface
+        assert planned.base.routes == {
+            family: f"default via {each} dev {wan}" for family, each in given_.items()
+        }
+        assert planned.base.link == ({wan: f"{wan} up"} if given_ else {})
+        assert planned.base.persist == host.persist
+        assert bool(planned.base.sysctls) == (host.baseline is not None)
+        routed = any(network.ipv6 is not None for network in host.networks)
+        keys = [line.partition(" = ")[0] for line in planned.base.sysctls.values()]
+        assert any(key.startswith("net.ipv6.") for key in keys) == (
+            routed and host.baseline is not None
+        )
+
+
+def test_router_advertisements_are_taken_before_forwarding_begins() -> None:
+    """The kernel forgets the router that it learned when forwarding is turned on before that."""
+    (host,) = plan(Stack.parse(golden.config("baseline"), "any"))
+    assert host.base is not None
+    loaded = [line.partition(" = ")[0] for _, line in sorted(host.base.sysctls.items())]
+    assert loaded.index("net.ipv6.conf.wan0.accept_ra") < loaded.index(
+        "net.ipv6.conf.all.forwarding"
+    )
