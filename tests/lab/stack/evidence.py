@@ -57,7 +57,7 @@ def snapshot(host: Host) -> Snapshot:
     for name in ("iptables", "ip6tables"):
         found[name] = "".join(f"{line}\n" for line in rules(found[name]))
     tables = [line for line in found["nft"].splitlines() if not line.startswith(("\t", "}"))]
-    found["nft"] = "".join(f"{line}\n" for line in [*tables, *_guard(found["nft"])])
+    found["nft"] = "".join(f"{line}\n" for line in [*tables, *guard_blocks(found["nft"])])
     # A new IPv6 address is tentative for a second; the times behind the backslash count down.
     # A reboot numbers the interfaces anew.
     lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
@@ -91,10 +91,10 @@ def own_rules(host: Host) -> str:
         " $save | grep WANBOUND | sed 's/ \\[[0-9:]*\\]$//'; done;"
         ' for file in /etc/wanbound/*; do echo "== $file"; cat "$file"; done'
     ).stdout
-    return saved + "".join(_guard(host.run("nft -s list table inet wanbound").stdout))
+    return saved + "".join(guard_blocks(host.run("nft -s list table inet wanbound").stdout))
 
 
-def _guard(listed: str) -> list[str]:
+def guard_blocks(listed: str) -> list[str]:
     """Return the blocks of an nft table: rules in their order, but chains and elements sorted.
 
     The kernel keeps no order among a table's chains, nor among a map's elements.
