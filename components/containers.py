@@ -7,6 +7,7 @@ import pulumi_docker as docker
 
 from planner.config import SecretRef, Volume
 from planner.plan import ContainerPlan
+from planner.takeover import LABEL
 
 Secrets = Mapping[str, pulumi.Output[str]]
 
@@ -15,10 +16,14 @@ def container(
     name: str,
     plan: ContainerPlan,
     network: docker.Network,
+    owner: str,
     secrets: Secrets,
     opts: pulumi.ResourceOptions,
 ) -> docker.Container:
-    """Return the container that `plan` describes, in `network` alone and at its fixed addresses."""
+    """Return the container that `plan` describes, in `network` alone and at its fixed addresses.
+
+    `owner` is its label `wanbound`: by it the host knows whom a network may be taken from.
+    """
     return docker.Container(
         name,
         name=plan.name,
@@ -26,7 +31,7 @@ def container(
         command=list(plan.command) or None,
         labels=[
             docker.ContainerLabelArgs(label=label, value=value)
-            for label, value in sorted(plan.labels.items())
+            for label, value in sorted({**plan.labels, LABEL: owner}.items())
         ],
         envs=[_env(key, value, secrets) for key, value in sorted(plan.environment.items())],
         volumes=[_volume(volume) for volume in plan.volumes],

@@ -1,5 +1,6 @@
 """One isolated network with everything that belongs to it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -29,21 +30,24 @@ class IsolatedNetwork(pulumi.ComponentResource):
         plan: NetworkPlan,
         secrets: Secrets,
         taken_over: str | None = None,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the network that `plan` describes on `host`; `opts` has the Docker provider.
 
-        `taken_over` is the id of the Docker network that is there already and is the same.
+        `taken_over` is the id of the Docker network that is there already and is the same. The
+        network is there only while what is in `after` is.
         """
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
+        owner = f"{host.name}/{plan.name}"
         self.host_nat = HostNat(
             name,
-            host=_connection(host.name, host.ssh),
+            host=connection(host.name, host.ssh),
             network=plan.name,
             bridge=plan.bridge,
             rules=_sections(plan.rules),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.network = docker.Network(
             name,
@@ -58,7 +62,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
             # From HostNat and not from the plan: with this one property the network, and through
             # it every container, is gone before a HostNat that has to be replaced.
             options={**plan.docker.options, _BRIDGE_NAME: self.host_nat.bridge},
-            labels=[docker.NetworkLabelArgs(label=LABEL, value=f"{host.name}/{plan.name}")],
+            labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Imported where it is not in the state yet, and nothing more where it is.
@@ -75,6 +79,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 f"{host.name}-{each.name}",
                 each,
                 self.network,
+                owner,
                 secrets,
                 pulumi.ResourceOptions(parent=self, depends_on=[self.host_nat]),
             )
@@ -92,7 +97,8 @@ class IsolatedNetwork(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _connection(name: str, ssh: Ssh) -> dict[str, str | int]:
+def connection(name: str, ssh: Ssh) -> dict[str, str | int]:
+    """Return the property `host` of a resource."""
     found: dict[str, str | int] = {
         "name": name,
         "address": ssh.address,

@@ -154,7 +154,10 @@ def test_containers_are_in_their_network_alone(
         assert inputs["image"] == planned.image
         assert inputs["restart"] == planned.restart
         assert inputs.get("command", []) == list(planned.command)
-        assert {x["label"]: x["value"] for x in inputs["labels"]} == planned.labels
+        assert {x["label"]: x["value"] for x in inputs["labels"]} == {
+            **planned.labels,
+            "wanbound": "edge-1/web",
+        }
         assert "ports" not in inputs
 
 
