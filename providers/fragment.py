@@ -58,4 +58,5 @@ def subnets(rules: Rules) -> list[str]:
 
 def digest(text: str) -> str:
     """Return the SHA-256 of a fragment, by which a later read knows it again."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    # What a host says may have any character, also such as no file can have.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

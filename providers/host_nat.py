@@ -17,13 +17,21 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from providers.applied import recall, remember
 from providers.errors import HostError
-from providers.fragment import SECTIONS, Rules, digest, fragment, subnets
+from providers.fragment import SECTIONS, Rules, fragment, subnets
 from providers.host import Combiner, host_at
-from providers.live import ParseError, live_rules, parse
-from providers.session import Target
+from providers.installed import installed
+from providers.live import Live, ParseError, parse
+from providers.live_installed import live_docker, live_installed
+from providers.live_rules import live_rules
+from providers.target import target_of
 
-_PROPERTIES = ("host", "network", "bridge", "subnets", *SECTIONS)
+_WANTED = (*SECTIONS, "installed")
+"""The properties that are lines by role: what is to be on the host."""
+
+# What is found of the Docker network is none of the wanted properties: it is there as drift alone.
+_PROPERTIES = ("host", "network", "bridge", "subnets", *_WANTED, "docker")
 
 
 class HostNatProvider(ResourceProvider):
@@ -68,24 +76,23 @@ class HostNatProvider(ResourceProvider):
 
         Raises HostError where the host cannot be read: that is never taken for "not there".
         """
-        network = props["network"]
-        try:
-            live = parse(_host(props).state())
-        except HostError as error:
-            raise error.about(network) from error
-        except ParseError as error:
-            raise HostError(
-                f"{props['host']['name']}, network {network}",
-                f"its state cannot be read: {error}",
-                "unchanged; it was only read",
-                "run `wanbound state` on the host and see what is odd in it",
-            ) from error
-        found = live_rules(network, props["bridge"], _rules(props), live, props.get("applied"))
+        live = _live(props)
+        digest, applied = recall(props.get("applied", ""))
+        wanted = _lines(props) if applied is None else applied
+        found = live_rules(props["network"], props["bridge"], wanted, live, digest)
         if found is None:
             return ReadResult("", {})
-        inputs = {**_inputs(props), **found}
+        host, network = props["host"]["name"], props["network"]
+        inputs = {
+            **_inputs(props),
+            **found,
+            "installed": live_installed(wanted["installed"], live),
+            "docker": live_docker(host, network, props["bridge"], subnets(wanted), live),
+        }
+        if not inputs["docker"]:
+            del inputs["docker"]
         # After a refresh the state has the lines that were found. What was applied stays what it
-        # was, or the next refresh would hold the file on the host against those.
+        # was, or the next refresh would hold the host against those.
         return ReadResult(id_, {**inputs, "applied": props.get("applied", "")}, inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
@@ -98,27 +105,32 @@ class HostNatProvider(ResourceProvider):
     def _put(self, props: dict[str, Any]) -> None:
         network = props["network"]
         try:
-            _host(props).put(network, fragment(network, props["bridge"], _rules(props)))
+            _host(props).put(network, fragment(network, props["bridge"], _lines(props)))
         except HostError as error:
             raise error.about(network) from error
 
 
+def _live(props: Mapping[str, Any]) -> Live:
+    """Return the state of the host. Raises HostError, also where it cannot be understood."""
+    try:
+        return parse(_host(props).state())
+    except HostError as error:
+        raise error.about(props["network"]) from error
+    except ParseError as error:
+        raise HostError(
+            f"{props['host']['name']}, network {props['network']}",
+            f"its state cannot be read: {error}",
+            "unchanged; it was only read",
+            "run `wanbound state` on the host and see what is odd in it",
+        ) from error
+
+
 def _host(props: Mapping[str, Any]) -> Combiner:
-    host = props["host"]
-    return host_at(
-        Target(
-            name=host["name"],
-            address=host["address"],
-            # Numbers come back from the engine as floats.
-            port=int(host["port"]),
-            user=host["user"],
-            host_key=host.get("host_key"),
-        )
-    )
+    return host_at(target_of(props["host"]))
 
 
-def _rules(props: Mapping[str, Any]) -> Rules:
-    return {section: dict(props.get(section) or {}) for section in SECTIONS}
+def _lines(props: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {section: dict(props.get(section) or {}) for section in _WANTED}
 
 
 def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,8 +138,9 @@ def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    text = fragment(props["network"], props["bridge"], _rules(props))
-    return {**_inputs(props), "applied": digest(text)}
+    lines = _lines(props)
+    text = fragment(props["network"], props["bridge"], lines)
+    return {**_inputs(props), "applied": remember(text, lines)}
 
 
 class HostNat(Resource, module="wanbound", name="HostNat"):
@@ -139,7 +152,7 @@ class HostNat(Resource, module="wanbound", name="HostNat"):
         self,
         name: str,
         *,
-        host: Mapping[str, str | int],
+        host: Mapping[str, Any],
         network: str,
         bridge: str,
         rules: Rules,
@@ -147,14 +160,15 @@ class HostNat(Resource, module="wanbound", name="HostNat"):
     ) -> None:
         """Declare the lines of `network`.
 
-        `host` has name, address, port, user and, where it is pinned, host_key. `rules` has the
-        lines by section (`providers.fragment.SECTIONS`) and role.
+        `host` has what `providers.target.target_of` reads. `rules` has the lines by section
+        (`providers.fragment.SECTIONS`) and role.
         """
         props = {
             "host": dict(host),
             "network": network,
             "bridge": bridge,
             "subnets": subnets(rules),
+            "installed": installed(),
         }
         lines = {section: dict(rules.get(section, {})) for section in SECTIONS}
         super().__init__(HostNatProvider(), name, cast("dict[str, Any]", {**props, **lines}), opts)

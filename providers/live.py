@@ -1,22 +1,24 @@
-"""What a host has in force, from ``wanbound state``, held against what was applied. Pure."""
+"""What ``wanbound state`` prints, as data. Pure.
 
-import difflib
+The text comes from a host, so it is not to be trusted to have a form: whatever it is, `parse`
+returns what it says or raises ParseError, in a time that grows with its length alone.
+"""
+
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
+from functools import lru_cache
 
-from providers.fragment import SECTIONS, Rules, claims, digest, fragment
+_REQUIRED = ("addresses", "guard", "routes", "links", "sysctls", "units", "docker", "end")
+"""The sections that every host prints; those of a table are there where its tool is installed."""
 
-_TABLES = {
-    "nat_ipv4": ("ipv4 nat", {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "POSTROUTING": "SNAT"}),
-    "forward_ipv4": ("ipv4 filter", {}),
-    "nat_ipv6": ("ipv6 nat", {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "POSTROUTING": "SNAT"}),
-    "forward_ipv6": ("ipv6 filter", {}),
-}
+_LINES = 1_000_000
+"""More lines than a host with 1,000 networks prints, by a factor of five."""
 
-_GUARD_BASE = tuple(
+OWN = "-A WANBOUND-"
+"""How a line of iptables-save begins that stands in one of our chains."""
+
+GUARD_BASE = tuple(
     f"add rule inet wanbound {rule}"
     for rule in (
         "forward iifname vmap @from",
@@ -32,253 +34,144 @@ _GUARD_BASE = tuple(
 )
 """The lines of the table that belong to no network (guard_table in compose.awk), in order."""
 
-_ALIKE = 0.6
-"""From this similarity on a line that nobody knows passes for an edited one, not a new one."""
-
 
 class ParseError(ValueError):
     """A host printed something that is no answer of ``wanbound state``."""
 
 
 @dataclass(frozen=True)
+class DockerNetwork:
+    """A bridge network as Docker has it; `label` is that of the key "wanbound", None without."""
+
+    name: str
+    label: str | None
+
+
+# Compared by identity: a cache can have it as its key.
+@dataclass(frozen=True, eq=False)
 class Live:
-    """A host's state: lines by table, addresses as (interface, line), guard lines, fragments."""
+    """A host's state.
+
+    `tables` has the lines by table ("ipv4 nat"), `addresses` are pairs of interface and line,
+    `guard` is made of nft commands. `fragments` has the text of each file by its name, without
+    ".rules". `routes` are pairs of family ("ipv4") and default route, the best first. `links`
+    says up or down. `units` has the words by unit, and is None where there is no systemd;
+    `script` is the digest of the host script, None without one. `docker` is None without Docker.
+    """
 
     tables: Mapping[str, tuple[str, ...]]
     addresses: tuple[tuple[str, str], ...]
     guard: tuple[str, ...]
     fragments: Mapping[str, str]
+    routes: tuple[tuple[str, str], ...]
+    links: Mapping[str, str]
+    sysctls: Mapping[str, str]
+    units: Mapping[str, tuple[str, ...]] | None
+    script: str | None
+    docker: tuple[DockerNetwork, ...] | None
 
 
+# All networks of a host are read together, and are given the very same text.
+@lru_cache(maxsize=2)
 def parse(text: str) -> Live:
     """Return what ``wanbound state`` printed as data. Raises ParseError for anything else."""
-    sections: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in text.splitlines():
-        if line.startswith("== "):
-            current = sections.setdefault(line[3:], [])
-        elif current is None:
-            raise ParseError(f"unexpected text before the first section: {line[:80]!r}")
-        else:
-            current.append(line)
-    if "end" not in sections or "addresses" not in sections:
-        raise ParseError("the host's answer ends early")
+    sections = _sections(text)
+    if missing := [name for name in _REQUIRED if name not in sections]:
+        raise ParseError(f"the host's answer ends early, or lacks a part: {', '.join(missing)}")
+    if list(sections)[-1] != "end" or sections["end"]:
+        raise ParseError("the host's answer goes on behind its end")
+    units = _units(sections["units"])
+    script = units.pop("script", None)
+    if script is None:
+        raise ParseError("the host does not say which script it has")
     return Live(
         tables={
-            name: tuple(line for line in lines if line.startswith("-A "))
+            name: tuple(_rules(lines))
             for name, lines in sections.items()
             if name.startswith(("ipv4 ", "ipv6 "))
         },
         addresses=tuple(_addresses(sections["addresses"])),
-        guard=tuple(_guard(sections.get("guard", []))),
+        guard=tuple(_guard(sections["guard"])),
         fragments={
             name.removeprefix("fragment ").removesuffix(".rules"): "".join(f"{x}\n" for x in lines)
             for name, lines in sections.items()
             if name.startswith("fragment ")
         },
+        routes=tuple(_routes(sections["routes"])),
+        links=dict(_matches(r"(\S+) (up|down)", sections["links"])),
+        sysctls=dict(_sysctls(sections["sysctls"])),
+        units=None if "no systemd" in sections["units"] else units,
+        script=None if script == ("missing",) else " ".join(script),
+        docker=_docker(sections["docker"]),
     )
 
 
-def live_rules(
-    network: str, bridge: str, rules: Rules, live: Live, applied: str | None = None
-) -> dict[str, dict[str, str]] | None:
-    """Return `rules` as they are on the host, None where nothing of the network is there.
-
-    A line in force keeps its role. A role whose line is gone is left out, or holds the line that
-    was found in its place. What is there and should not be has a role beginning with "drift"; a
-    line in our chains that is about nobody's packets in particular is every network's.
-    `applied` is the digest of the fragment that was put; by default `rules` are what was put.
-    """
-    rules = {section: _without_drift(rules.get(section, {})) for section in SECTIONS}
-    others = _lines_of_others(network, live)
-    blamed = _blamed([*claims(bridge, rules), *_claims(network, live)])
-    guard = [line for line in live.guard if line not in _GUARD_BASE]
-    found = {
-        "addresses": _live_addresses(rules.get("addresses", {}), live),
-        "guard": _match(rules.get("guard", {}), guard, others, blamed),
-    }
-    for section, (table, hooks) in _TABLES.items():
-        wanted = rules.get(section, {})
-        lines = live.tables.get(table, ())
-        own = [line for line in lines if line.startswith("-A WANBOUND-")]
-        found[section] = _match(wanted, own, others, blamed)
-        if wanted:
-            found[section] |= _hook_drift(hooks or _forward_hook(lines), lines)
-    if rules.get("guard"):
-        found["guard"] |= _base_drift(live.guard)
-    if network not in live.fragments and not any(
-        found[s].keys() & rules.get(s, {}).keys() for s in SECTIONS
-    ):
-        return None
-    text = live.fragments.get(network)
-    if text is None or digest(text) != (applied or digest(fragment(network, bridge, rules))):
-        what = "is gone" if text is None else "was edited"
-        found["addresses"]["drift file"] = f"/etc/wanbound/{network}.rules {what}"
-    return {section: found[section] for section in SECTIONS}
+def _sections(text: str) -> dict[str, list[str]]:
+    if text.count("\n") > _LINES:
+        raise ParseError(f"the host's answer has more than {_LINES} lines")
+    sections: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    # Not splitlines(): what else that takes for the end of a line may stand inside one here.
+    lines = text.split("\n")
+    if lines.pop():
+        raise ParseError("the host's answer ends within a line")
+    for line in lines:
+        if line.startswith("== "):
+            if line[3:] in sections:
+                raise ParseError(f"the host's answer has a part twice: {shown(line[3:])}")
+            current = sections[line[3:]] = []
+        elif current is None:
+            raise ParseError(f"unexpected text before the first section: {shown(line)}")
+        else:
+            current.append(line)
+    return sections
 
 
-def _without_drift(lines: Mapping[str, str]) -> dict[str, str]:
-    """Return the lines without what an earlier refresh found: that is looked for anew."""
-    return {role: line for role, line in lines.items() if not role.startswith("drift ")}
+def shown(line: str) -> str:
+    """Return a line of unknown content as an error may show it: printable, and cut short."""
+    return ascii(line[:80])
 
 
-def _match(
-    wanted: Mapping[str, str],
-    lines: Sequence[str],
-    others: Counter[str],
-    blamed: Callable[[str], bool],
-) -> dict[str, str]:
-    unknown = Counter(lines) - others
-    found = {}
-    for role, line in wanted.items():
-        if unknown[line] > 0:
-            unknown[line] -= 1
-            found[role] = line
-    drift = _order_drift(found, lines)
-    left = [line for line in unknown.elements() if blamed(line)] if wanted else []
-    for role, line in wanted.items():
-        if role not in found and (near := difflib.get_close_matches(line, left, 1, _ALIKE)):
-            left.remove(near[0])
-            found[role] = near[0]
-    return found | drift | {f"drift {number}": line for number, line in enumerate(left, 1)}
+def _matches(pattern: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        found = re.fullmatch(pattern, line)
+        if found is None:
+            raise ParseError(f"this line has no form that is known: {shown(line)}")
+        yield found[1], found[2]
 
 
-def _order_drift(found: Mapping[str, str], lines: Iterable[str]) -> dict[str, str]:
-    """Compare the order in each chain with that of the roles, in which lines are loaded."""
-    wanted = [line for _, line in sorted(found.items()) if _chain(line)]
-    live = [line for line in dict.fromkeys(lines) if line in set(wanted)]
-    for chain in dict.fromkeys(map(_chain, wanted)):
-        if [x for x in wanted if _chain(x) == chain] != [x for x in live if _chain(x) == chain]:
-            return {"drift order": f"the lines of {chain} stand in another order"}
-    return {}
+def _rules(lines: Iterable[str]) -> Iterator[str]:
+    """Read ``iptables-save``: chains, comments and COMMIT are of no interest."""
+    for line in lines:
+        if line.startswith("-A "):
+            yield line
+        elif line and not line.startswith(("*", ":", "#")) and line != "COMMIT":
+            raise ParseError(f"this is no line of iptables-save: {shown(line)}")
 
 
-def _chain(line: str) -> str:
-    """Return the chain that a line is in, nothing for an element of a map, which has no order."""
-    words = line.split()
-    if words[0] == "-A":
-        return words[1]
-    return words[4] if words[1] == "rule" else ""
-
-
-def _base_drift(guard: Iterable[str]) -> dict[str, str]:
-    base = [line for line in guard if line in _GUARD_BASE]
-    if missing := len(set(_GUARD_BASE).difference(base)):
-        return {"drift base": f"{missing} lines of the table's base chains are gone"}
-    if base != list(_GUARD_BASE):
-        return {"drift base": "the lines of the table's base chains stand in another order"}
-    return {}
-
-
-def _claims(network: str, live: Live) -> Iterable[tuple[str, str]]:
-    for line in live.fragments.get(network, "").splitlines():
-        if found := re.fullmatch(r"claim (\S+) (\S+)", line):
-            yield found[1], found[2]
-
-
-def _blamed(own: Iterable[tuple[str, str]]) -> Callable[[str], bool]:
-    """Return what tells whether a line that nobody applied is the matter of who claims `own`."""
-    claimed = [value for _, value in own]
-    ranges = [found for value in claimed if (found := _range(value)) is not None]
-
-    def blamed(line: str) -> bool:
-        bridges = {name for pattern in _BRIDGES for name in re.findall(pattern, line)}
-        places = [found for word in line.split() if (found := _range(word)) is not None]
-        if not bridges and not places:
-            return True
-        return not bridges.isdisjoint(claimed) or any(
-            version == other and first <= end and start <= last
-            for version, first, last in places
-            for other, start, end in ranges
-        )
-
-    return blamed
-
-
-_BRIDGES = (
-    r'(?:-[io] |[io]ifname (?:!= )?")([^\s"]+)',
-    r"(?:inet wanbound|jump) (?:from|to|egress|public)-(\S+)",
-    r'\{ "([^"]+)" :',
-)
-"""Where a line of iptables or nft names a bridge."""
-
-
-def _range(text: str) -> tuple[int, int, int] | None:
-    """Return version, first and last address of a subnet or address, None for any other word."""
-    try:
-        subnet = ip_network(text, strict=False)
-    except ValueError:
-        return None
-    return subnet.version, int(subnet.network_address), int(subnet.broadcast_address)
-
-
-def _lines_of_others(network: str, live: Live) -> Counter[str]:
-    prefixes = ("ipv4 nat ", "ipv4 filter ", "ipv6 nat ", "ipv6 filter ", "guard ")
-    return Counter(
-        line.removeprefix(prefix)
-        for name, text in live.fragments.items()
-        if name != network
-        for line in text.splitlines()
-        for prefix in prefixes
-        if line.startswith(prefix)
-    )
-
-
-def _forward_hook(lines: Iterable[str]) -> dict[str, str]:
-    docker = "-A FORWARD -j DOCKER-USER" in lines
-    return {"DOCKER-USER" if docker else "FORWARD": "FORWARD"}
-
-
-def _hook_drift(hooks: Mapping[str, str], lines: Iterable[str]) -> dict[str, str]:
-    drift = {}
-    for chain, target in hooks.items():
-        jump = f"-A {chain} -j WANBOUND-{target}"
-        in_chain = [line for line in lines if line.startswith(f"-A {chain} ")]
-        count = in_chain.count(jump)
-        if count != 1 or in_chain[0] != jump:
-            state = ("is gone" if count == 0 else f"is there {count} times") if count != 1 else ""
-            drift[f"drift jump {chain}"] = f"{jump} {state or 'is not the first rule'}"
-    return drift
-
-
-def _live_addresses(wanted: Mapping[str, str], live: Live) -> dict[str, str]:
-    found = {}
-    for role, line in wanted.items():
-        device = role.split()[0]
-        address = line.split()[1].partition("/")[0]
-        for live_device, live_line in live.addresses:
-            if live_line.split()[1].partition("/")[0] != address:
-                continue
-            if live_device != device:
-                found[f"drift {live_device} {role}"] = f"{live_line} (on {live_device})"
-            elif role not in found:
-                found[role] = live_line
-            else:
-                # One address with two prefixes: the kernel takes both, and one is right at most.
-                other, found[role] = sorted((live_line, found[role]), key=lambda x: x == line)
-                found[f"drift {role}"] = other
-    return found
-
-
-def _addresses(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
+def _addresses(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Read ``ip -o addr show``; lines come back as ``ip addr show`` prints their first half."""
     for line in lines:
-        found = re.match(r"\d+: (\S+)\s+(inet6? .*?)\s*\\", line)
+        found = re.match(r"\d+: (\S+) +(\S+) (\S+) ([^\\]*)\\", line)
         if found is None:
+            raise ParseError(f"this is no line of `ip -o addr show`: {shown(line)}")
+        device, family, address, rest = found.groups()
+        if family not in ("inet", "inet6"):
             continue
         # What does not matter here is left out: broadcast address, label (eth0:1), lifetime flags
         # of whoever set it up, and "tentative", which lasts a second (duplicate address detection).
-        words = found[2].split()
-        scope = words[words.index("scope") + 1] if "scope" in words else "?"
+        words = rest.split()
+        scope = re.search(r"(?:^|\s)scope (\S+)", rest)
+        name = [device] if family == "inet" else []
         flags = [flag for flag in ("deprecated", "dadfailed") if flag in words]
-        name = [found[1]] if words[0] == "inet" else []
-        yield found[1], " ".join([*words[:2], "scope", scope, *name, *flags])
+        parts = [family, address, "scope", scope[1] if scope else "?", *name, *flags]
+        yield device, " ".join(parts)
 
 
-def _guard(lines: Iterable[str]) -> Iterable[str]:
+def _guard(lines: Iterable[str]) -> Iterator[str]:
     """Read ``nft -s list table inet wanbound`` back into the commands that would make it."""
     block = ""
-    elements = ""
+    elements: list[str] = []
     for raw in lines:
         line = raw.strip()
         if opened := re.match(r"(chain|map) (\S+) \{$", line):
@@ -288,10 +181,49 @@ def _guard(lines: Iterable[str]) -> Iterable[str]:
         elif block.startswith("chain ") and line and not line.startswith("type "):
             yield f"add rule inet wanbound {block.removeprefix('chain ')} {line}"
         elif block.startswith("map ") and (elements or line.startswith("elements = {")):
-            elements += " " + line
+            elements.append(line)
             if line.endswith("}"):
-                inside = elements.partition("{")[2].rpartition("}")[0]
+                inside = " ".join(elements).partition("{")[2].rpartition("}")[0]
                 name = block.removeprefix("map ")
                 for element in inside.split(","):
                     yield f"add element inet wanbound {name} {{ {element.strip()} }}"
-                elements = ""
+                elements = []
+    if block or elements:
+        raise ParseError("the host's answer ends within the table inet wanbound")
+
+
+def _routes(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Read ``ip route show default``; what has several next hops takes a line for each of them."""
+    routes: list[tuple[str, str]] = []
+    for family, line in _matches(r"(ipv4|ipv6) (.*)", lines):
+        words = " ".join(line.split())
+        if words.startswith("nexthop ") and routes and routes[-1][0] == family:
+            routes[-1] = (family, f"{routes[-1][1]} {words}")
+        else:
+            routes.append((family, words))
+    yield from routes
+
+
+def _sysctls(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for key, value in _matches(r"(\S+) = (.*)", lines):
+        # Where there are several values the kernel has tabs between them.
+        yield key, " ".join(value.split())
+
+
+def _units(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    found = _matches(r"(\S+) (\S.*)", lines)
+    return {name: tuple(words.split()) for name, words in found if name != "no"}
+
+
+def _docker(lines: Sequence[str]) -> tuple[DockerNetwork, ...] | None:
+    return None if list(lines) == ["no docker"] else tuple(map(_docker_network, lines))
+
+
+def _docker_network(line: str) -> DockerNetwork:
+    """Read NAME ID LABEL CONTAINERS; names and labels that were made by hand may have blanks."""
+    words = line.split(" ")
+    for place, word in enumerate(words):
+        if 0 < place < len(words) - 2 and re.fullmatch(r"[0-9a-f]{12,64}", word):
+            label = " ".join(words[place + 1 : -1])
+            return DockerNetwork(" ".join(words[:place]), None if label == "-" else label)
+    raise ParseError(f"this is no network of Docker: {shown(line)}")

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from providers.live import live_rules, parse
+from providers.live import parse
+from providers.live_rules import live_rules
 from tests.providers.samples import HOSTS, RuleMaps, Sample, captured, samples
 
 Edit = Callable[[str], str]

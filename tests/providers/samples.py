@@ -15,7 +15,9 @@ import yaml  # type: ignore[import-untyped]  # its stubs would be one more packa
 from planner.config import Stack
 from planner.plan import HostPlan, plan
 from planner.plan import Rules as PlannedRules
+from providers.base_fragment import BASE_SECTIONS
 from providers.fragment import fragment, subnets
+from providers.installed import installed
 
 FOLDER = Path(__file__).parent / "captured"
 HOSTS = ("edge-1", "edge-2")
@@ -47,6 +49,7 @@ class Sample:
             "network": self.network,
             "bridge": self.bridge,
             "subnets": subnets(self.rules),
+            "installed": installed(),
             **rules,
         }
 
@@ -73,6 +76,12 @@ def samples(host: str = "edge-1") -> dict[str, Sample]:
         )
         for network in found.networks
     }
+
+
+def base(host: str = "edge-1") -> RuleMaps:
+    """Return what a host wants for itself: the arguments of a HostBase."""
+    (found,) = (each.base for each in hosts() if each.name == host)
+    return {section: dict(getattr(found, section)) for section in BASE_SECTIONS}
 
 
 def captured(host: str) -> str:

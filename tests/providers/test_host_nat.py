@@ -156,7 +156,7 @@ def test_a_refresh_shows_drift_and_an_update_mends_it(
     """Line by line: what is read differs from what is wanted in the role that was edited."""
     provider.create(WEB.props)
     egress = WEB.rules["nat_ipv4"]["egress"]
-    edited = egress.replace("--to-source 203.0.113.211", "--to-source 203.0.113.9")
+    edited = egress.replace("--to-source 203.0.113.61", "--to-source 203.0.113.9")
     seam.host.edit = lambda text: text.replace(f"\n{egress}\n", f"\n{edited}\n")
     read = provider.read(ID, _stored(WEB.props))
     assert _without_applied(read.outs) == _changed(WEB.props, "nat_ipv4", "egress", edited)
@@ -247,7 +247,7 @@ def test_a_diff_contacts_nothing(seam: _Seam, provider: HostNatProvider) -> None
 def test_what_only_changes_is_not_replaced(provider: HostNatProvider) -> None:
     """Addresses, ports, the way to the host: one update, with nothing taken away first."""
     public = json.loads(
-        json.dumps(WEB.props).replace("203.0.113.211", "203.0.113.99").replace("::211", "::99")
+        json.dumps(WEB.props).replace("203.0.113.61", "203.0.113.99").replace("::61", "::99")
     )
     way = copy.deepcopy(WEB.props)
     way["host"] |= {"address": "192.0.2.77", "port": 2222, "user": "admin", "host_key": "x y"}

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from providers.base_fragment import BASE_NAME, base_fragment
 from providers.live import ParseError, parse
+from providers.live_base import live_base
 from tests.providers.drift import (
     MAIL,
     OLD,
@@ -21,7 +23,7 @@ from tests.providers.drift import (
     without,
 )
 from tests.providers.fake_host import FakeHost
-from tests.providers.samples import Sample, captured, samples
+from tests.providers.samples import Sample, base, captured, samples
 
 
 @on_both
@@ -61,7 +63,7 @@ def test_an_edited_line(host: str) -> None:
 @on_both
 def test_an_extra_line(host: str) -> None:
     """What nobody applied and is about this network has a role of its own."""
-    public = "203.0.113.212" if host == "edge-1" else "203.0.113.222"
+    public = "203.0.113.62" if host == "edge-1" else "203.0.113.72"
     line = f"-A WANBOUND-DNAT -d {public}/32 -p sctp -j DNAT --to-destination 10.0.0.1"
     first = samples(host)[MAIL].rules["nat_ipv4"]["ingress tcp 25"]
     drift = only_in(MAIL, host, replacing(f"\n{first}\n", f"\n{first}\n{line}\n"))
@@ -111,7 +113,10 @@ def test_a_jump_that_is_not_first(host: str) -> None:
     """What stands before it decides first: Docker's masquerade, for example."""
     jump, other = "-A POSTROUTING -j WANBOUND-SNAT", "-A POSTROUTING -o wan0 -j MASQUERADE"
     text = captured(host).replace(f"\n{jump}\n", f"\n{other}\n{jump}\n", 1)
-    wanted = {("nat_ipv4", "drift jump POSTROUTING"): f"{jump} is not the first rule"}
+    wanted = {
+        ("nat_ipv4", "drift jump POSTROUTING"): f"{jump} is not the first rule",
+        ("nat_ipv4", "drift jump POSTROUTING behind"): other,
+    }
     assert drift_of(samples(host)[WEB], text) == wanted
 
 
@@ -218,7 +223,10 @@ def test_the_fragment_was_edited(host: str) -> None:
     """What is in force is right, but the next boot would load something else."""
     text = replacing("claim bridge tst-web\n", "claim bridge tst-web\n# by hand\n")
     drift = only_in(WEB, host, text)
-    assert drift == {("addresses", "drift file"): "/etc/wanbound/tst-web.rules was edited"}
+    assert drift == {
+        ("addresses", "drift file"): "/etc/wanbound/tst-web.rules was edited",
+        ("addresses", "drift file 1"): "has: # by hand",
+    }
 
 
 @on_both
@@ -318,7 +326,8 @@ def test_what_is_no_answer_is_refused(text: str) -> None:
 def test_the_fake_host_says_what_a_real_one_says(host: str) -> None:
     """Else what is proven with it would be proven for nothing."""
     fake = FakeHost(host)
-    fake.change({name: sample.fragment for name, sample in samples(host).items()}, [])
+    put = {name: sample.fragment for name, sample in samples(host).items()}
+    fake.change({**put, BASE_NAME: base_fragment(base(host), None)}, [])
     said, real = parse(fake.state()), parse(captured(host))
     assert said.fragments == real.fragments
     assert sorted(said.guard) == sorted(real.guard)
@@ -328,5 +337,12 @@ def test_the_fake_host_says_what_a_real_one_says(host: str) -> None:
             line for line in real.tables[table] if "-A WANBOUND-" in line
         )
     assert set(said.addresses) - set(real.addresses) == set()
+    assert set(said.links.items()) - set(real.links.items()) == {("eth1", "up")}
+    assert said.sysctls == real.sysctls
+    assert said.units is not None
+    assert real.units is not None
+    assert said.units.keys() == real.units.keys()
+    assert set(said.docker or ()) - set(real.docker or ()) == set()
+    assert live_base(base(host), None, said) == live_base(base(host), None, real) == base(host)
     for sample in samples(host).values():
         assert found_in(sample, fake.state()) == sample.rules
