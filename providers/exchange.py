@@ -19,6 +19,9 @@ OPEN_SECONDS = 10.0
 LINE_LIMIT = 2000
 """Characters of a line that is told while the command runs: it goes to a person's screen."""
 
+LINES_LIMIT = 1000
+"""Lines that are told while one command runs: more is no message, and would fill the screen."""
+
 _CHUNK = 65536
 
 OnLine = Callable[[str], None]
@@ -38,6 +41,10 @@ class DroppedError(Exception):
     """The transport ended while a command ran on it."""
 
 
+class FloodError(Exception):
+    """A command printed more than anybody needs; it would again."""
+
+
 def exchange(
     transport: paramiko.Transport,
     command: str,
@@ -48,8 +55,8 @@ def exchange(
     """Run `command` with `program` as its standard input; returns when it has ended.
 
     All three streams go at once: who reads one to its end first, stands still with a host that
-    waits for room in another. Raises TimeoutError after `seconds`, DroppedError, EOFError, OSError
-    or SSHException when the transport does not last as long.
+    waits for room in another. Raises TimeoutError after `seconds`, FloodError, and DroppedError,
+    EOFError, OSError or SSHException when the transport does not last as long.
     """
     deadline = time.monotonic() + seconds
     channel = transport.open_session(timeout=OPEN_SECONDS)
@@ -94,14 +101,15 @@ class _Stream:
     error: BaseException | None = None
     _data: bytearray = field(default_factory=bytearray)
     _told: int = 0
+    _lines: int = 0
 
     def read(self) -> None:
-        """Read to the end. Raises TimeoutError at the deadline, DroppedError at the limit."""
+        """Read to the end. Raises TimeoutError at the deadline, FloodError at the limit."""
         while part := self._part():
             seen = len(self._data)
             self._data += part
             if len(self._data) > OUTPUT_LIMIT:
-                raise DroppedError(f"it printed more than {OUTPUT_LIMIT} bytes")
+                raise FloodError(f"it printed more than {OUTPUT_LIMIT} bytes")
             self._tell(seen)
         if self._told < len(self._data):
             self._say(len(self._data))
@@ -131,8 +139,9 @@ class _Stream:
             self._told = end + 1
 
     def _say(self, end: int) -> None:
-        if self.on_line is None:
+        if self.on_line is None or self._lines >= LINES_LIMIT:
             return
+        self._lines += 1
         # Whoever was to read it may be gone, and the command goes on without them: a write that
         # fails must not pass for a connection that has.
         with suppress(OSError):
