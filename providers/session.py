@@ -7,7 +7,7 @@ import paramiko
 
 from providers.connection import UNCHANGED, Connection
 from providers.errors import UnreachableError
-from providers.exchange import Completed, DroppedError, OnLine, exchange
+from providers.exchange import Completed, DroppedError, FloodError, OnLine, exchange
 from providers.target import Jump, Target
 
 __all__ = ["UNCHANGED", "Completed", "Jump", "Session", "Target"]
@@ -18,7 +18,7 @@ CONNECT_SECONDS = 10.0
 FAILURE_SECONDS = 10.0
 """For how long a failed connection is the answer to whoever asks next: sshd counts failures."""
 
-_LOST = (DroppedError, EOFError, OSError, paramiko.SSHException)
+_LOST = (DroppedError, FloodError, EOFError, OSError, paramiko.SSHException)
 """What a connection that does not last ends a command with."""
 
 
@@ -49,7 +49,7 @@ class Session:
                 return self._run_on(connection, program, seconds, on_stderr)
             except _LOST as error:
                 self._drop(connection)
-                if attempt == 2 or isinstance(error, TimeoutError):
+                if attempt == 2 or isinstance(error, TimeoutError | FloodError):
                     raise self._lost(error, seconds) from error
         raise AssertionError("unreachable")
 

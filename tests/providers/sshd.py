@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import shutil
 import signal
 import socket
@@ -61,6 +62,11 @@ class Sshd:
     def count(self, words: str) -> int:
         """Return how often its log has these words."""
         return (self.folder / "log").read_text().count(words)
+
+    def logins(self) -> list[int]:
+        """Return the client's port of each log-in that it has let in so far."""
+        log = (self.folder / "log").read_text()
+        return [int(port) for port in re.findall(r"Accepted publickey for .* port (\d+)", log)]
 
     def asked(self) -> list[str]:
         """Return the command lines that it was asked to run."""
