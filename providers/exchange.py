@@ -120,7 +120,9 @@ class _Stream:
             self.read()
         except BaseException as error:  # the thread that waits raises it
             self.error = error
-            self.channel.close()
+            # Where the connection has ended meanwhile there is nobody to tell it to.
+            with suppress(OSError, EOFError, paramiko.SSHException):
+                self.channel.close()
 
     def text(self) -> str:
         """Return all of it; what is no UTF-8 is marked, not refused."""
