@@ -6,13 +6,15 @@ import pulumi
 import pulumi_docker as docker
 
 from components.containers import Secrets
-from components.isolated_network import IsolatedNetwork
+from components.isolated_network import IsolatedNetwork, connection
 from components.ssh import docker_host, ssh_options
+from planner.base import BasePlan
 from planner.plan import HostPlan
+from providers.host_base import HostBase
 
 
 class Host(pulumi.ComponentResource):
-    """A host with its Docker provider and its isolated networks."""
+    """A host with its Docker provider, what it wants for itself, and its isolated networks."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Host(pulumi.ComponentResource):
             ssh_opts=ssh_options(plan.ssh),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self.base = None if plan.base is None else self._base(plan, plan.base)
         self.networks = [
             IsolatedNetwork(
                 f"{plan.name}-{network.name}",
@@ -39,8 +42,27 @@ class Host(pulumi.ComponentResource):
                 network,
                 secrets,
                 (taken_over or {}).get(network.docker.name),
+                [] if self.base is None else [self.base],
                 pulumi.ResourceOptions(parent=self, providers=[engine]),
             )
             for network in plan.networks
         ]
         self.register_outputs({})
+
+    def _base(self, plan: HostPlan, base: BasePlan) -> HostBase:
+        """Return what the host wants for itself: there before its networks, gone after them."""
+        return HostBase(
+            plan.name,
+            host=connection(plan.name, plan.ssh),
+            rules={
+                "link": base.link,
+                "routes": base.routes,
+                "sysctls": base.sysctls,
+                "input_ipv4": base.input_ipv4,
+                "forward_ipv4": base.forward_ipv4,
+                "input_ipv6": base.input_ipv6,
+                "forward_ipv6": base.forward_ipv6,
+            },
+            persist=base.persist,
+            opts=pulumi.ResourceOptions(parent=self),
+        )

@@ -47,6 +47,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
             network=plan.name,
             bridge=plan.bridge,
             rules=_sections(plan.rules),
+            taken_over=taken_over,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.network = docker.Network(

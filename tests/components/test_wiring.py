@@ -1,6 +1,7 @@
 """What the components declare for a plan: parents, order, inputs."""
 
 import ast
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 
 from components.host import Host
 from components.ssh import docker_host, ssh_options
+from planner.base import BasePlan
 from planner.config import Ssh, Stack
 from planner.plan import HostPlan, plan
+from providers.base_fragment import BASE_SECTIONS
+from providers.installed import installed
 from tests.components.mocks import Registered, registered, without_secrets
 from tests.planner import golden
 
@@ -105,8 +109,55 @@ def test_hostnat_gets_the_rules_of_the_plan(
         "nat_ipv6": rules.nat_ipv6,
         "forward_ipv6": rules.forward_ipv6,
         "guard": rules.guard,
+        "installed": installed(),
     }
     assert found[NAT].type == "pulumi-python:dynamic/wanbound:HostNat"
+
+
+BASE = "HostBase edge-1"
+
+
+def _closed() -> dict[str, Any]:
+    raw = golden.config("baseline")
+    raw["hosts"][0]["ssh"] = {"address": "192.0.2.10"}
+    raw["hosts"][0]["networks"][0]["name"] = "web"
+    return raw
+
+
+@pytest.fixture(scope="module")
+def based() -> dict[str, Registered]:
+    """A host that wants something for itself, with one network."""
+    return _declared(_closed())
+
+
+def test_a_host_is_made_ready_before_its_networks_and_let_go_after_them(
+    based: dict[str, Registered],
+) -> None:
+    """Routes, parameters and filter are there as long as a network is."""
+    assert based[BASE].parent == "Host edge-1"
+    assert list(based).index(BASE) < list(based).index(NAT)
+    assert based[BASE].after == frozenset()
+    assert BASE in based[NAT].after
+    assert NAT in based[NETWORK].after
+
+
+def test_hostbase_gets_the_lines_of_the_plan(based: dict[str, Registered]) -> None:
+    """Every section by its name, under the host's own; a host that wants nothing has none."""
+    (host,) = _plans(_closed())
+    assert host.base is not None
+    inputs = dict(based[BASE].inputs)
+    assert len(inputs.pop("__provider")) < 200
+    assert inputs.pop("host") == based[NAT].inputs["host"]
+    assert inputs == {field.name: getattr(host.base, field.name) for field in fields(BasePlan)}
+    assert set(inputs) == {*BASE_SECTIONS, "persist"}
+    assert based[BASE].type == "pulumi-python:dynamic/wanbound:HostBase"
+
+
+def test_a_host_that_wants_nothing_for_itself_has_no_hostbase(
+    found: dict[str, Registered],
+) -> None:
+    """The rules of its networks wait for nothing then."""
+    assert BASE not in found
 
 
 def test_a_pinned_host_key_is_used_by_every_way_to_the_host(raw: dict[str, Any]) -> None:
