@@ -23,7 +23,7 @@ from providers.fragment import SECTIONS, Rules, fragment, subnets
 from providers.host import Combiner, host_at
 from providers.installed import installed
 from providers.live import Live, ParseError, parse
-from providers.live_installed import live_docker, live_installed
+from providers.live_installed import NETWORK, live_docker, live_installed, unlabelled
 from providers.live_rules import live_rules
 from providers.target import target_of
 
@@ -49,7 +49,10 @@ class HostNatProvider(ResourceProvider):
         the lines of `_olds` are what a refresh found, and a line that somebody flushed must not
         look like another network, whose containers would have to go.
         """
-        changed = any(_olds.get(name) != _news.get(name) for name in _PROPERTIES)
+        taken_over = _olds.get("was_taken_over", "")
+        changed = _news.get("taken_over", taken_over) != taken_over or any(
+            _olds.get(name) != _news.get(name) for name in _PROPERTIES
+        )
         replaces = [
             name for name in ("network", "bridge", "subnets") if _olds.get(name) != _news.get(name)
         ]
@@ -64,12 +67,22 @@ class HostNatProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Bring the host to the properties; what is there already is adopted. Raises HostError."""
         self._put(props)
-        return CreateResult(f"{props['host']['name']}/{props['network']}", _outputs(props))
+        taken_over = props.get("taken_over", "")
+        return CreateResult(
+            f"{props['host']['name']}/{props['network']}", _outputs(props, taken_over)
+        )
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """Bring the host to the new properties. Raises HostError."""
+        """Bring the host to the new properties. Raises HostError.
+
+        Where a refresh has found a Docker network that somebody made by hand in ours' place, it
+        goes: Docker would not make ours beside it.
+        """
+        if NETWORK in _olds.get("docker", {}) and "taken_over" not in _news:
+            self._renew(_news)
         self._put(_news)
-        return UpdateResult(_outputs(_news))
+        taken_over = _news.get("taken_over", _olds.get("was_taken_over"))
+        return UpdateResult(_outputs(_news, taken_over))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return the properties as they are on the host, so that a refresh shows drift by line.
@@ -82,18 +95,28 @@ class HostNatProvider(ResourceProvider):
         found = live_rules(props["network"], props["bridge"], wanted, live, digest)
         if found is None:
             return ReadResult("", {})
-        host, network = props["host"]["name"], props["network"]
+        kept = {
+            "applied": props.get("applied", ""),
+            "was_taken_over": props.get("was_taken_over", unlabelled(props["network"], live)),
+        }
         inputs = {
             **_inputs(props),
             **found,
             "installed": live_installed(wanted["installed"], live),
-            "docker": live_docker(host, network, props["bridge"], subnets(wanted), live),
+            "docker": live_docker(
+                props["network"],
+                _label(props),
+                kept["was_taken_over"],
+                props["bridge"],
+                subnets(wanted),
+                live,
+            ),
         }
         if not inputs["docker"]:
             del inputs["docker"]
         # After a refresh the state has the lines that were found. What was applied stays what it
         # was, or the next refresh would hold the host against those.
-        return ReadResult(id_, {**inputs, "applied": props.get("applied", "")}, inputs)
+        return ReadResult(id_, {**inputs, **kept}, inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Remove the network's fragment and exactly what it loaded. Raises HostError."""
@@ -101,6 +124,13 @@ class HostNatProvider(ResourceProvider):
             _host(_props).remove(_props["network"])
         except HostError as error:
             raise error.about(_props["network"]) from error
+
+    def _renew(self, props: dict[str, Any]) -> None:
+        network = props["network"]
+        try:
+            _host(props).renew(network, _label(props))
+        except HostError as error:
+            raise error.about(network) from error
 
     def _put(self, props: dict[str, Any]) -> None:
         network = props["network"]
@@ -129,18 +159,30 @@ def _host(props: Mapping[str, Any]) -> Combiner:
     return host_at(target_of(props["host"]))
 
 
+def _label(props: Mapping[str, Any]) -> str:
+    """Return the label `wanbound` of the Docker network that the program makes."""
+    return f"{props['host']['name']}/{props['network']}"
+
+
 def _lines(props: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {section: dict(props.get(section) or {}) for section in _WANTED}
 
 
 def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: props[name] for name in _PROPERTIES if name in props}
+    return {name: props[name] for name in (*_PROPERTIES, "taken_over") if name in props}
 
 
-def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
+def _outputs(props: Mapping[str, Any], taken_over: str | None) -> dict[str, Any]:
+    """Return the outputs; a network that was taken over stays so when the key for it goes.
+
+    None is for networks that an earlier version made, without a label: the next refresh finds out.
+    """
     lines = _lines(props)
-    text = fragment(props["network"], props["bridge"], lines)
-    return {**_inputs(props), "applied": remember(text, lines)}
+    outputs = {
+        **_inputs(props),
+        "applied": remember(fragment(props["network"], props["bridge"], lines), lines),
+    }
+    return outputs if taken_over is None else {**outputs, "was_taken_over": taken_over}
 
 
 class HostNat(Resource, module="wanbound", name="HostNat"):
@@ -156,12 +198,14 @@ class HostNat(Resource, module="wanbound", name="HostNat"):
         network: str,
         bridge: str,
         rules: Rules,
+        taken_over: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the lines of `network`.
 
         `host` has what `providers.target.target_of` reads. `rules` has the lines by section
-        (`providers.fragment.SECTIONS`) and role.
+        (`providers.fragment.SECTIONS`) and role. `taken_over` is the id of the Docker network
+        that was there before and is as ours would be.
         """
         props = {
             "host": dict(host),
@@ -169,6 +213,7 @@ class HostNat(Resource, module="wanbound", name="HostNat"):
             "bridge": bridge,
             "subnets": subnets(rules),
             "installed": installed(),
+            **({} if taken_over is None else {"taken_over": taken_over}),
         }
         lines = {section: dict(rules.get(section, {})) for section in SECTIONS}
         super().__init__(HostNatProvider(), name, cast("dict[str, Any]", {**props, **lines}), opts)

@@ -44,6 +44,7 @@ class DockerNetwork:
     """A bridge network as Docker has it; `label` is that of the key "wanbound", None without."""
 
     name: str
+    id: str
     label: str | None
 
 
@@ -225,5 +226,5 @@ def _docker_network(line: str) -> DockerNetwork:
     for place, word in enumerate(words):
         if 0 < place < len(words) - 2 and re.fullmatch(r"[0-9a-f]{12,64}", word):
             label = " ".join(words[place + 1 : -1])
-            return DockerNetwork(" ".join(words[:place]), None if label == "-" else label)
+            return DockerNetwork(" ".join(words[:place]), word, None if label == "-" else label)
     raise ParseError(f"this is no network of Docker: {shown(line)}")

@@ -10,6 +10,9 @@ from ipaddress import ip_address, ip_network
 from providers.installed import DIGITS, SCRIPT
 from providers.live import Live
 
+NETWORK = "drift network"
+"""The role of a Docker network that is not the one that was made."""
+
 
 def live_installed(wanted: Mapping[str, str], live: Live) -> dict[str, str]:
     """Return `wanted`, the script and the units by role, as they are on the host.
@@ -31,29 +34,25 @@ def _unit(words: tuple[str, ...]) -> str:
 
 
 def live_docker(
-    host: str, network: str, bridge: str, subnets: Iterable[str], live: Live
+    name: str, label: str, taken_over: str, bridge: str, subnets: Iterable[str], live: Live
 ) -> dict[str, str]:
     """Say what is wrong with the Docker network and its bridge, nothing where all is well.
 
-    A network that Docker does not have is not missed here: the network's own resource is what has
-    to notice, and at times it is not there yet.
+    `label` is that of the network that was made for it; one that was `taken_over`, which is an id,
+    has none. A network that Docker does not have is not missed here: the network's own resource is
+    what has to notice, and at times it is not there yet.
     """
-    ours = [each for each in live.docker or () if each.name == network]
+    ours = [each for each in live.docker or () if each.name == name]
     if not ours:
         return {}
     drift = {}
-    label = f"{host}/{network}"
     if len(ours) > 1:
-        drift["drift network"] = f"Docker has {len(ours)} networks called {network}"
-    elif ours[0].label is None:
-        drift["drift network"] = (
-            f"Docker network {network} was made by hand (no label wanbound={label})"
-        )
-    elif ours[0].label != label:
-        drift["drift network"] = (
-            f"Docker network {network} is another's (label wanbound={ours[0].label[:200]},"
-            f" not {label})"
-        )
+        drift[NETWORK] = f"Docker has {len(ours)} networks called {name}"
+    elif ours[0].label is None and ours[0].id != taken_over:
+        drift[NETWORK] = f"Docker network {name} was made by hand (no label wanbound={label})"
+    elif ours[0].label not in (None, label):
+        other = str(ours[0].label)[:60]
+        drift[NETWORK] = f"Docker network {name} is another's (label wanbound={other}, not {label})"
     if bridge not in live.links:
         elsewhere = [
             f"{address} stands on {device}" for device, address in _inside(list(subnets), live)
@@ -62,6 +61,12 @@ def live_docker(
     elif live.links[bridge] != "up":
         drift["drift bridge"] = f"bridge {bridge} is {live.links[bridge]}"
     return drift
+
+
+def unlabelled(name: str, live: Live) -> str:
+    """Return the id of the Docker network `name` if it has no label, else nothing."""
+    found = [each.id for each in live.docker or () if each.name == name and each.label is None]
+    return found[0] if len(found) == 1 else ""
 
 
 def _inside(subnets: Iterable[str], live: Live) -> Iterable[tuple[str, str]]:

@@ -19,6 +19,7 @@ from tests.providers.samples import samples
 
 WEB, MAIL = (samples()[name] for name in ("tst-web", "tst-mail"))
 ID = "edge-1/tst-web"
+_OUTPUTS = ("applied", "was_taken_over")
 
 
 class _Seam:
@@ -56,9 +57,9 @@ def _stored(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_applied(outs: dict[str, Any] | None) -> dict[str, Any]:
-    """Return outputs without the one that is no input: the digest of what was put."""
+    """Return outputs without those that are no inputs: they are for the next refresh."""
     assert outs is not None
-    return {name: value for name, value in outs.items() if name != "applied"}
+    return {name: value for name, value in outs.items() if name not in _OUTPUTS}
 
 
 def _changed(props: dict[str, Any], section: str, role: str, line: str | None) -> dict[str, Any]:
