@@ -6,11 +6,14 @@ import pytest
 from pydantic import ValidationError
 
 from planner.config import (
+    Baseline,
     Family,
     Host,
     Images,
     Ingress,
+    Jump,
     LoadBalancer,
+    Open,
     PortRange,
     SecretRef,
     Ssh,
@@ -206,3 +209,61 @@ def test_two_hundred_networks_do_not_meet() -> None:
     ]
     stack = parsed((f"{HOST}.networks", networks))
     assert len({f.subnet for n in stack.hosts[0].networks for f in n.families}) == 400
+
+
+def test_a_host_that_says_nothing_of_itself() -> None:
+    """A host that says nothing of itself has nothing managed, and waits half a minute."""
+    host = parsed().hosts[0]
+    assert (host.baseline, host.persist, host.adopt, host.confirm_seconds) == (
+        None,
+        None,
+        False,
+        30,
+    )
+    assert (host.wan.gateway_ipv4, host.wan.gateway_ipv6) == (None, None)
+    assert (host.ssh.jump, host.ssh.key, host.ssh.key_passphrase) == (None, None, None)
+
+
+def test_a_hosts_own_keys() -> None:
+    """Every key of a host's own, as a model: an address alone is a range, ports come in order."""
+    host = parsed(
+        ("secrets", {"k": 1, "p": 1}),
+        (f"{HOST}.ssh.jump", {"address": "Bastion.Example.com", "port": "2222", "user": "admin"}),
+        (f"{HOST}.ssh.key", {"secret": "k"}),
+        (f"{HOST}.ssh.key_passphrase", {"secret": "p"}),
+        (f"{HOST}.wan.gateway_ipv4", "203.0.113.1"),
+        (f"{HOST}.wan.gateway_ipv6", "FE80::0001"),
+        (f"{HOST}.baseline.ssh_from", ["198.51.100.7", "2001:DB8:77::/48"]),
+        (
+            f"{HOST}.baseline.open",
+            [{"ports": [9100, "80-90"]}, {"protocol": "udp", "ports": 51820}],
+        ),
+        (f"{HOST}.confirm_seconds", "45"),
+        (f"{HOST}.persist", "iptables-files"),
+        (f"{HOST}.adopt", "true"),
+    ).hosts[0]
+    assert host.ssh.jump == Jump(address="bastion.example.com", port=2222, user="admin")
+    assert host.ssh.key == SecretRef(secret="k")  # noqa: S106 - its name
+    assert host.ssh.key_passphrase == SecretRef(secret="p")  # noqa: S106 - its name
+    assert host.wan.gateway_ipv4 == IPv4Address("203.0.113.1")
+    assert host.wan.gateway_ipv6 == IPv6Address("fe80::1")
+    assert host.baseline == Baseline(
+        ssh_from=(IPv4Network("198.51.100.7/32"), IPv6Network("2001:db8:77::/48")),
+        open=(
+            Open(
+                protocol="tcp",
+                ports=(PortRange(first=80, last=90), PortRange(first=9100, last=9100)),
+            ),
+            Open(protocol="udp", ports=(PortRange(first=51820, last=51820),)),
+        ),
+    )
+    assert (host.confirm_seconds, host.persist, host.adopt) == (45, "iptables-files", True)
+
+
+def test_a_derived_subnet_keeps_away_from_the_gateway() -> None:
+    """Or the bridge would take the way to the router."""
+    pool = ("ipv4_pool", "10.7.0.0/23")
+    for gateway, subnet in (("10.7.0.1", "10.7.1.0/24"), ("10.7.1.1", "10.7.0.0/24")):
+        host = parsed(pool, ("hosts.1.wan.gateway_ipv4", gateway)).hosts[1]
+        assert host.networks[0].ipv4 is not None
+        assert str(host.networks[0].ipv4.subnet) == subnet
