@@ -60,7 +60,7 @@ def _opened(text: str, passphrase: str | None) -> _Key:
         why = "is not opened by its passphrase" if locked else "is no private key"
         raise KeyUnusableError(why) from None
     if not isinstance(key, _Key):
-        raise KeyUnusableError("is a key of a kind that SSH servers do not take any more")
+        raise KeyUnusableError("is a key of a kind that SSH servers do not take")
     return key
 
 
