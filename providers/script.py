@@ -38,9 +38,10 @@ def shell_program(words: str, files: Mapping[str, str]) -> str:
     return (
         "echo wanbound\n"
         "umask 077\n"
-        f"stage=/run/wanbound/run.{secrets.token_hex(8)}\n"
-        "mkdir -p $stage || exit 15\n"
+        # By the number of its process the next run knows whether it still lives.
+        f"stage=/run/wanbound/run.$$.{secrets.token_hex(8)}\n"
         "trap 'rm -rf $stage' EXIT\n"
+        "mkdir -p $stage || exit 15\n"
         f"{copies}"
         f"{{ sh $stage/wanbound {words}; exit $?; }}\n"
     )

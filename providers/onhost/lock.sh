@@ -4,9 +4,21 @@ take_lock() {
     [ -d "$run" ] || mkdir -p "$run" || fail 15 "cannot write to $run"
     exec 9>"$run/lock" || fail 15 "cannot write to $run"
     need flock util-linux
-    flock -n 9 && return
-    note "another run is changing this host; waiting for it up to $lock_seconds s"
-    flock -w "$lock_seconds" 9 || fail 14 "another run held the lock for $lock_seconds s"
+    # The watcher looks around for a moment after each change; that is nothing to be told.
+    flock -w 1 9 || {
+        note "another run is changing this host; waiting for it up to $lock_seconds s"
+        flock -w "$lock_seconds" 9 || fail 14 "another run held the lock for $lock_seconds s"
+    }
+    sweep
+}
+
+sweep() { # the lock is held: what runs that were killed have left in memory goes
+    for left in "$run"/run.* "$run"/apply.* "$run"/undo.*; do
+        [ -e "$left" ] || continue
+        # A run makes its folder run.PROCESS.… before it waits for the lock: it may be waiting.
+        process=${left#"$run"/run.}
+        [ -e "/proc/${process%%.*}" ] || rm -rf "$left"
+    done
 }
 
 take_turn() { # take_turn TOKEN: the lock, when no change of another run waits to be confirmed
