@@ -1,0 +1,1 @@
+"""Old or new, never between: every step of a change, ended there."""

@@ -1,0 +1,101 @@
+"""What a host has of everything that a change may touch, read with one short command."""
+
+import re
+from dataclasses import dataclass
+
+from tests.lab.stack.evidence import guard_blocks, rules
+
+LOOK = r"""
+for name in iptables ip6tables; do echo "== $name"; $name-save; done
+echo '== nft'; nft list tables | grep wanbound; nft -s list table inet wanbound 2>/dev/null
+echo '== addresses'; ip -o addr show dev wan0; ip -o addr show dev host0
+echo '== host'
+for family in 4 6; do ip -$family route show; done
+cat /sys/class/net/wan0/flags
+cd /proc/sys/net; grep . {sysctls}
+echo '== files'
+cd /
+for file in etc/wanbound/*.rules etc/wanbound/_host.was usr/local/sbin/wanbound \
+    etc/systemd/system/wanbound* etc/iptables/rules.v[46]; do
+    [ ! -e $file ] || sha256sum $file
+done
+find etc/wanbound etc/systemd/system usr/local/sbin/wanbound* -path '*wanbound*' \
+    -printf '%p %y %m %u %g %l\n' 2>/dev/null | grep -v -e ' d ' -e /wanbound/[.]
+ls -d etc/wanbound etc/systemd/system/docker.service.wants 2>/dev/null
+echo '== litter'
+find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
+    etc/systemd/system/wanbound*.next 2>/dev/null |
+    grep -e '[.]next' -e /wanbound/[.] -e ^run/wanbound/ -e ^var | grep -v -x -e run/wanbound/lock
+ls run/systemd/transient | grep wanbound-undo
+echo '== armed'
+cat etc/wanbound/.old/armed 2>/dev/null
+true
+"""
+
+SYSCTLS = "ipv4/ip_forward ipv4/conf/wan0/accept_redirects ipv6/conf/wan0/accept_ra"
+"""Those that the tests' own `_host` fragments turn."""
+
+SAFE_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; unset SSH_CONNECTION\n"
+"""Puts a command of the test itself out of the stand-ins' way."""
+
+SETTLED = """
+for i in $(seq {tries}); do
+    [ -e /etc/wanbound/.old/armed ] || break
+    sleep 0.05
+done
+"""
+"""Waits until nothing is armed."""
+
+ALONE = """
+[ ! -e /run/wanbound/lock ] || { exec 9</run/wanbound/lock; flock -w 20 9; }
+"""
+"""Keeps everybody else out while the host is looked at, the watcher too."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A host at one moment: equal to another where all that is in force or on disk is the same.
+
+    `litter` are files that nobody acts on: what a run that was killed has left behind.
+    """
+
+    force: tuple[tuple[str, str], ...]
+    litter: str
+    armed: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Look":
+        """Read what the commands of `look` print."""
+        found: dict[str, str] = {}
+        for part in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
+            name, _, body = part.partition("\n")
+            found[name] = body
+        for name in ("iptables", "ip6tables"):
+            found[name] = "".join(f"{line}\n" for line in rules(found[name]))
+        tables = [line for line in found["nft"].splitlines() if line.startswith("table")]
+        found["nft"] = "\n".join([*tables[:1], *guard_blocks(found["nft"])])
+        lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
+        found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
+        found["host"] = re.sub(r" linkdown| expires \d+sec| +$", "", found["host"], flags=re.M)
+        litter, armed = found.pop("litter"), found.pop("armed")
+        return cls(tuple(found.items()), litter, armed)
+
+    def differences(self, other: "Look") -> str:
+        """Every line that only one of the two has, for a failing test's message."""
+        lines = []
+        for (name, mine), (_, theirs) in zip(self.force, other.force, strict=True):
+            lines += [f"{name} - {line}" for line in mine.splitlines() if line not in theirs]
+            lines += [f"{name} + {line}" for line in theirs.splitlines() if line not in mine]
+            if mine != theirs and sorted(mine.split("\n")) == sorted(theirs.split("\n")):
+                lines.append(f"{name}: the same lines in another order")
+        return "\n".join(lines)
+
+    def same(self, other: "Look") -> bool:
+        """Whether the same is in force, litter or not."""
+        return self.force == other.force
+
+
+def look(seconds: float = 0) -> str:
+    """Return the commands that print what a host has, once nothing is armed, or `seconds` later."""
+    wait = SETTLED.format(tries=int(seconds * 20)) if seconds else ""
+    return SAFE_PATH + wait + ALONE + LOOK.format(sysctls=SYSCTLS)
