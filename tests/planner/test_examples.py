@@ -1,0 +1,72 @@
+"""The stacks that operators begin with are valid, and so are the keys that stand there as comments.
+
+They are YAML files of Pulumi's: the keys after `wanbound:` are below `config`.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+
+from planner.config import Stack
+from planner.plan import plan
+
+FOLDER = Path(__file__).parent.parent.parent / "stacks"
+STACKS = sorted(FOLDER.glob("Pulumi.*.yaml"))
+
+
+def _config(text: str) -> dict[str, Any]:
+    found = yaml.safe_load(text)["config"]
+    return {key.removeprefix("wanbound:"): value for key, value in found.items()}
+
+
+def test_there_are_a_demo_and_both_recipes() -> None:
+    """Or the tests below would say nothing."""
+    assert {"demo", "example-dual-stack", "example-single-ip"} <= {
+        path.name.split(".")[1] for path in STACKS
+    }
+
+
+@pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
+def test_a_stack_is_valid_as_it_is(path: Path) -> None:
+    """Nobody should have to mend an example first."""
+    assert plan(Stack.parse(_config(path.read_text()), path.name))
+
+
+@pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
+def test_what_stands_there_as_a_comment_is_valid_too(path: Path) -> None:
+    """Every `# key: value` is taken in, with the secret that one of them names."""
+    text = re.sub(r"(?m)^( *)# ([A-Za-z_]+: \S.*)$", _taken_in, path.read_text())
+    config = _config(text)
+    config["secrets"] = {"dkim": "[secret]"}
+    assert plan(Stack.parse(config, path.name))
+
+
+_KEYS = ("open", "confirm_seconds", "persist", "adopt", "manage_addresses", "DKIM_PRIVATE_KEY")
+
+
+def _taken_in(found: re.Match[str]) -> str:
+    indent, line = found.groups()
+    return f"{indent}{line}" if line.split(":")[0] in _KEYS else found.group()
+
+
+def test_the_first_recipe_is_closed_and_has_its_routes() -> None:
+    """As the recipe has it: gateways of both families, INPUT and IPv6 FORWARD closed."""
+    raw = _config((FOLDER / "Pulumi.example-dual-stack.yaml").read_text())
+    (host,) = plan(Stack.parse(raw, "example"))
+    assert host.base is not None
+    assert list(host.base.routes.values()) == [
+        "default via 203.0.113.1 dev wan0",
+        "default via fe80::1 dev wan0",
+    ]
+    assert host.base.input_ipv4["strangers"].endswith("-j DROP")
+    assert host.base.input_ipv6["strangers"].endswith("-j DROP")
+    assert host.base.forward_ipv6
+
+
+def test_the_demo_leaves_the_host_alone() -> None:
+    """It runs in a lab whose hosts have routes of their own."""
+    hosts = plan(Stack.parse(_config((FOLDER / "Pulumi.demo.yaml").read_text()), "demo"))
+    assert [host.base for host in hosts] == [None, None]
