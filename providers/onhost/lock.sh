@@ -1,7 +1,8 @@
 # --- one at a time -------------------------------------------------------------------------------
 
 take_lock() {
-    [ -d "$run" ] || mkdir -p "$run" || fail 15 "cannot write to $run"
+    # For root alone: whoever can open the lock, be it to read, can hold it and keep us out.
+    [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
     exec 9>"$run/lock" || fail 15 "cannot write to $run"
     need flock util-linux
     # The watcher looks around for a moment after each change; that is nothing to be told.
