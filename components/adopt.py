@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from components.ssh import ssh_options
 from planner.plan import HostPlan
-from planner.takeover import HostFindings, findings, takeover
+from planner.takeover import HostFindings, Same, findings, takeover
 from providers.errors import readable
 
 _SECONDS = 60
@@ -48,8 +48,8 @@ class TakeoverError(Exception):
         return "\n\n".join((head, *self.blocks))
 
 
-def taken_over(hosts: Sequence[HostPlan]) -> Mapping[str, Mapping[str, str]]:
-    """Return the ids of the Docker networks that are taken over, by host and network.
+def taken_over(hosts: Sequence[HostPlan]) -> Mapping[str, Mapping[str, Same]]:
+    """Return the Docker networks that are there and as planned, by host and network.
 
     Only hosts with `adopt` are asked, all at a time. Raises TakeoverError with all that is wrong
     on any of them.
@@ -65,7 +65,7 @@ def taken_over(hosts: Sequence[HostPlan]) -> Mapping[str, Mapping[str, str]]:
     return {host.name: one[0] for (_, host), one in zip(asked, answers, strict=True)}
 
 
-def _answer(index: int, host: HostPlan) -> tuple[Mapping[str, str], Sequence[str]]:
+def _answer(index: int, host: HostPlan) -> tuple[Mapping[str, Same], Sequence[str]]:
     try:
         found = takeover(host, index, look_up(host))
     except (OSError, ValueError) as error:
@@ -76,7 +76,7 @@ def _answer(index: int, host: HostPlan) -> tuple[Mapping[str, str], Sequence[str
             "  To mend it: see that ssh and docker on it answer; or remove adopt once all is"
             " taken over"
         ]
-    return found.ids, [str(problem) for problem in found.problems]
+    return found.same, [str(problem) for problem in found.problems]
 
 
 def look_up(host: HostPlan) -> HostFindings:

@@ -106,10 +106,22 @@ def findings(networks: str, containers: Iterable[str], managed: Iterable[str]) -
 
 
 @dataclass(frozen=True)
-class Takeover:
-    """The ids of the Docker networks that are taken over, by name; or why that cannot be."""
+class Same:
+    """A Docker network that is there and is what is planned.
 
-    ids: Mapping[str, str]
+    `by_hand` where it lacks the label of those that wanbound makes; it always will, for Docker
+    cannot change it.
+    """
+
+    id: str
+    by_hand: bool
+
+
+@dataclass(frozen=True)
+class Takeover:
+    """The Docker networks that are taken over, by name; or why that cannot be."""
+
+    same: Mapping[str, Same]
     problems: tuple[Problem, ...]
 
 
@@ -119,7 +131,7 @@ def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
     A network that is there, is ours already and is another one is left to Pulumi, which replaces
     it as always.
     """
-    ids: dict[str, str] = {}
+    same: dict[str, Same] = {}
     problems: list[Problem] = []
     for position, network in enumerate(host.networks):
         place = _Place(host, network, f"wanbound:hosts[{index}].networks[{position}]")
@@ -133,11 +145,11 @@ def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
         if live.owner not in (None, owner):
             problems.append(_somebody_elses(place, live))
         elif not different:
-            ids[network.docker.name] = live.id
+            same[network.docker.name] = Same(live.id, by_hand=live.owner is None)
             problems += [] if ours else _container_problems(place, live, found)
         elif not ours:
             problems.append(_another(place, live, different))
-    return Takeover(ids, tuple(problems))
+    return Takeover(same, tuple(problems))
 
 
 def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
