@@ -176,6 +176,8 @@ def _guard(lines: Iterable[str]) -> Iterator[str]:
     for raw in lines:
         line = raw.strip()
         if opened := re.match(r"(chain|map) (\S+) \{$", line):
+            if block:
+                raise ParseError(f"a {block.split()[0]} of the table inet wanbound has no end")
             block = " ".join(opened.groups())
         elif line == "}":
             block = ""

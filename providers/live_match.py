@@ -131,8 +131,14 @@ class Lines:
         places = (_range(word) for word in text.split())
         ranges = tuple(islice((place for place in places if place is not None), 20))
         claimed = claims.touch(names, ranges)
-        hosts = not claimed and not names.isdisjoint(self._hosts.get((table, _chain(line)), ()))
+        hosts = not claimed and self._is_hosts(table, line, names)
         return Stray(text, names, ranges, hosts, not claimed and not hosts)
+
+    def _is_hosts(self, table: str, line: str, names: frozenset[str]) -> bool:
+        if BASE_NAME in self._live.fragments:
+            return not names.isdisjoint(self._hosts.get((table, _chain(line)), ()))
+        # Its file is gone, and its chain is still there.
+        return bool(names) and (table, "WANBOUND-INPUT") in self.chains
 
     @cached_property
     def _hosts(self) -> Mapping[tuple[str, str], frozenset[str]]:
@@ -165,10 +171,10 @@ def address_of(line: str) -> str:
 
 
 def claims_of(name: str, live: Live) -> Iterable[tuple[str, str]]:
-    """Yield what a fragment on the host claims: (kind, value)."""
-    for line in live.fragments.get(name, "").split("\n"):
-        if found := re.fullmatch(r"claim (\S+) (\S+)", line):
-            yield found[1], found[2]
+    """Yield what a fragment on the host claims: (kind, value); a network has five at most."""
+    text = live.fragments.get(name, "")
+    for found in islice(re.finditer(r"^claim (\S+) (\S+)$", text, re.MULTILINE), 20):
+        yield found[1], found[2]
 
 
 def concerning(claims: Iterable[tuple[str, str]]) -> Callable[[Stray], bool]:

@@ -27,7 +27,7 @@ _HOOKS = ("PREROUTING", "OUTPUT", "POSTROUTING", "DOCKER-USER", "FORWARD", "INPU
 """Where the host script looks for jumps to our chains (jumps in compose.awk)."""
 
 _LISTED = 20
-"""So many lines of an edited file are shown."""
+"""So many lines of an edited file are shown, and places of one address."""
 
 
 def live_rules(
@@ -135,7 +135,8 @@ def _addresses(wanted: Mapping[str, str], live: Live) -> dict[str, str]:
     found: dict[str, str] = {}
     for role, line in wanted.items():
         device = role.split()[0]
-        for live_device, live_line in lines_of(live).addresses.get(address_of(line), ()):
+        places = lines_of(live).addresses.get(address_of(line), ())
+        for live_device, live_line in places[:_LISTED]:
             if live_device != device:
                 found[f"drift {live_device} {role}"] = f"{live_line} (on {live_device})"
             elif role not in found:

@@ -312,16 +312,3 @@ def test_the_provider_is_no_secret(provider: HostNatProvider) -> None:
     """A secret `__provider` would make noise in every diff."""
     assert provider.serialize_as_secret_always is False
     assert vars(provider) == {}
-
-
-def test_a_second_refresh_holds_the_file_against_what_was_put(
-    seam: _Seam, provider: HostNatProvider
-) -> None:
-    """After the first the state has the lines that were found; the file is still as it was put."""
-    state = _stored(provider.create(WEB.props).outs or {})
-    egress = WEB.rules["nat_ipv4"]["egress"]
-    seam.host.edit = lambda text: text.replace(f"\n{egress}\n", "\n", 1)
-    for _ in range(2):
-        read = provider.read(ID, state)
-        assert _without_applied(read.outs) == _changed(WEB.props, "nat_ipv4", "egress", None)
-        state = _stored(read.outs or {})
