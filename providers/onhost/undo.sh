@@ -7,12 +7,15 @@
 arm() { # arm FOLDER TOKEN SECONDS: from here on the host goes back by itself
     keep_old "$1" && record_phase loading "$2" "$(($(uptime) + $3))" || return 1
     sync "$etc/.old" "$etc" 2>/dev/null
+    # Killed, or refused by the kernel, it is tried again, unless another run has seen to it.
+    go="[ ! -e $etc/.old/wanbound ] || sh $etc/.old/wanbound undo $2"
     if [ -d /run/systemd/system ]; then
         systemd-run --quiet --collect --unit="wanbound-undo-$2" --on-active="$3s" \
-            --timer-property=AccuracySec=100ms sh "$etc/.old/wanbound" undo "$2" >&2 || return 1
+            --timer-property=AccuracySec=100ms --property=Restart=on-failure \
+            --property=RestartSec=3 sh -c "$go" >&2 || return 1
     else
         # Without the lock: only the undo itself takes it.
-        setsid sh -c "sleep $3; exec sh $etc/.old/wanbound undo $2" </dev/null >/dev/null 2>&1 9>&- &
+        setsid sh -c "sleep $3; until $go; do sleep 3; done" </dev/null >/dev/null 2>&1 9>&- &
     fi
 }
 
