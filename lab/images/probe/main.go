@@ -24,6 +24,9 @@ const usage = `usage: probe COMMAND
   sink ADDR…                                   accept TCP and read for ever
   flood [-interval 5ms] [-duration D] ADDR…    new TCP, long-lived TCP and UDP to every ADDR, never
                                                stopping on errors; JSON at the end or on SIGTERM
+  spoof -from SOURCE [-kind udp|syn|stray|broken|other] [-count 20] [-interval 20ms] ADDR
+                                               send packets with that source (needs CAP_NET_RAW)
+  advertise LINK                               say there that this is the router for IPv6
   connect-rate [-duration 3s] [-workers 8] ADDR      new TCP connections per second, as JSON
   throughput [-duration 3s] [-streams 1] ADDR        bytes per second to a sink, as JSON
 
@@ -48,6 +51,8 @@ var commands = map[string]command{
 	"ask-udp":      askUDP,
 	"sink":         sink,
 	"flood":        flood,
+	"spoof":        spoof,
+	"advertise":    advertise,
 	"connect-rate": connectRate,
 	"throughput":   throughput,
 }
