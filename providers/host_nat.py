@@ -65,7 +65,14 @@ class HostNatProvider(ResourceProvider):
         )
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        """Bring the host to the properties; what is there already is adopted. Raises HostError."""
+        """Bring the host to the properties; what is there already is adopted. Raises HostError.
+
+        A Docker network of the name is taken over only where the program has found it to be the
+        same. Any other would be cut off by rules that are not for it, and Docker would then refuse
+        to make ours.
+        """
+        if "taken_over" not in props:
+            _refuse_by_hand(props)
         self._put(props)
         taken_over = props.get("taken_over", "")
         return CreateResult(
@@ -153,6 +160,22 @@ def _live(props: Mapping[str, Any]) -> Live:
             "unchanged; it was only read",
             "run `wanbound state` on the host and see what is odd in it",
         ) from error
+
+
+def _refuse_by_hand(props: Mapping[str, Any]) -> None:
+    """Raise HostError where Docker has a network of this name that is not ours."""
+    network = props["network"]
+    labels = [each.label for each in _live(props).docker or () if each.name == network]
+    if all(label == _label(props) for label in labels):
+        return
+    whose = "made by hand" if None in labels else f"made for {labels[0]}"
+    raise HostError(
+        f"{props['host']['name']}, network {network}",
+        f"there is a Docker network {network} already, {whose}",
+        "unchanged; it was only read",
+        "set adopt: true for the host, and it is taken over where it is just what is declared here"
+        f" (docs/adopt.md); or take its containers out of it and run `docker network rm {network}`",
+    )
 
 
 def _host(props: Mapping[str, Any]) -> Combiner:

@@ -77,7 +77,27 @@ def test_create_puts_the_fragment(seam: _Seam, provider: HostNatProvider) -> Non
     assert result.id == ID
     assert _without_applied(result.outs) == WEB.props
     assert seam.host.fragments == {"tst-web": WEB.fragment}
-    assert len(seam.host.calls) == 1
+    assert [list(call.put) for call in seam.host.calls if call.put] == [["tst-web"]]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("-", "already, made by hand"), ("other/tst-web", "made for other/tst-web")],
+)
+def test_create_refuses_a_docker_network_that_is_not_ours(
+    seam: _Seam, provider: HostNatProvider, label: str, words: str
+) -> None:
+    """Rules for ours would cut it off, and Docker would refuse ours: nothing is changed."""
+    theirs = f"tst-web {7:064x} {label} app"
+    seam.host.edit = lambda text: text.replace("== docker\n", f"== docker\n{theirs}\n")
+    with pytest.raises(HostError, match=words) as caught:
+        provider.create(WEB.props)
+    assert "unchanged" in str(caught.value)
+    assert "adopt: true" in str(caught.value)
+    assert seam.host.fragments == {}
+    taken = provider.create({**WEB.props, "taken_over": f"{7:064x}"})
+    assert (taken.outs or {})["was_taken_over"] == f"{7:064x}"
+    assert seam.host.fragments == {"tst-web": WEB.fragment}
 
 
 def test_create_adopts_what_is_there(seam: _Seam, provider: HostNatProvider) -> None:
@@ -93,7 +113,7 @@ def test_numbers_come_back_as_floats(seam: _Seam, provider: HostNatProvider) -> 
     props = copy.deepcopy(WEB.props)
     props["host"] |= {"port": 2222, "host_key": "ssh-ed25519 AAAA"}
     provider.create(props)
-    assert seam.targets == [
+    assert list(dict.fromkeys(seam.targets)) == [
         Target("edge-1", "192.0.2.1", 22, "root", None),
         Target("edge-1", "192.0.2.1", 2222, "root", "ssh-ed25519 AAAA"),
     ]
@@ -120,7 +140,7 @@ def test_update_replaces_the_fragment(seam: _Seam, provider: HostNatProvider) ->
     assert _without_applied(result.outs) == news
     assert "ipv4 nat -A WANBOUND-DNAT" not in seam.host.fragments["tst-web"]
     assert seam.host.fragments["tst-mail"] == MAIL.fragment
-    assert len(seam.host.calls) == 3
+    assert len([call for call in seam.host.calls if call.put]) == 3
 
 
 def test_doing_it_twice_changes_nothing(seam: _Seam, provider: HostNatProvider) -> None:
