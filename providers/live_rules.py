@@ -5,7 +5,7 @@ wrong in a way that no single line shows, has a role that begins with "drift" an
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from providers.fragment import SECTIONS, Rules, claims, digest, fragment
@@ -47,7 +47,7 @@ def live_rules(
         wanted = rules[section]
         found[section] = match(network, table, chains, wanted, live, _or_nobodys(own, wanted))
         if section == "guard":
-            found[section] |= _base_drift(live.guard) if wanted else {}
+            found[section] |= _base_drift(live) if wanted else {}
         elif wanted:
             found[section] |= jump_drift(table, lines_of(live))
     if network not in live.fragments and not any(
@@ -119,11 +119,12 @@ def _or_nobodys(own: Callable[[Stray], bool], wanted: Mapping[str, str]) -> Call
     return lambda stray: own(stray) or (stray.nobodys and bool(wanted))
 
 
-def _base_drift(guard: Sequence[str]) -> dict[str, str]:
+@lru_cache(maxsize=2)
+def _base_drift(live: Live) -> Mapping[str, str]:
     """Say what is wrong with the base chains of the guard, which belong to all networks."""
-    if not guard:
+    if not live.guard:
         return {"drift base": "the table inet wanbound is gone"}
-    base = [line for line in guard if line in GUARD_BASE]
+    base = [line for line in live.guard if line in GUARD_BASE]
     if missing := [line for line in GUARD_BASE if line not in base]:
         return {f"drift base {n}": f"{line} is gone" for n, line in enumerate(missing, 1)}
     if base != list(GUARD_BASE):

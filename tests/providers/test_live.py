@@ -128,10 +128,10 @@ def test_a_refresh_of_many_networks_takes_no_longer_for_each() -> None:
         networks = {f"net-{n}": _numbered(n) for n in range(count)}
         host.change({name: fragment(name, name, rules) for name, rules in networks.items()}, [])
         text = host.state()
-        started = time.perf_counter()
+        started = time.process_time()
         for name, rules in networks.items():
             assert live_rules(name, name, rules, parse(text)) == rules
-        seconds[count] = time.perf_counter() - started
+        seconds[count] = time.process_time() - started
     assert seconds[400] < 10 * seconds[100], seconds
 
 
@@ -167,10 +167,10 @@ def test_an_answer_of_100000_lines(what: str) -> None:
     """Right or refused, within seconds for all networks."""
     section, line = HUGE[what]
     text = _with(section, "\n".join(line.format(n) for n in range(100_000)))
-    started = time.perf_counter()
+    started = time.process_time()
     live = parse(text)
     for host in HOSTS:
         for sample in samples(host).values():
             found = live_rules(sample.network, sample.bridge, sample.rules, live)
             assert sum(map(len, (found or {}).values())) < 500
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
