@@ -5,11 +5,13 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_docker as docker
 
+from components.connection import connection
 from components.containers import Secrets
-from components.isolated_network import IsolatedNetwork, connection
+from components.isolated_network import IsolatedNetwork
 from components.ssh import docker_host, ssh_options
 from planner.base import BasePlan
 from planner.plan import HostPlan
+from planner.takeover import Same
 from providers.host_base import HostBase
 
 
@@ -20,12 +22,12 @@ class Host(pulumi.ComponentResource):
         self,
         plan: HostPlan,
         secrets: Secrets,
-        taken_over: Mapping[str, str] | None = None,
+        taken_over: Mapping[str, Same] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare everything that `plan` has for the host.
 
-        `taken_over` has the ids of Docker networks that are there already, by their names.
+        `taken_over` has the Docker networks that are there already, by their names.
         """
         super().__init__("wanbound:index:Host", plan.name, {}, opts)
         engine = docker.Provider(
@@ -34,7 +36,7 @@ class Host(pulumi.ComponentResource):
             ssh_opts=ssh_options(plan.ssh),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.base = None if plan.base is None else self._base(plan, plan.base)
+        self.base = None if plan.base is None else self._base(plan, plan.base, secrets)
         self.networks = [
             IsolatedNetwork(
                 f"{plan.name}-{network.name}",
@@ -49,11 +51,11 @@ class Host(pulumi.ComponentResource):
         ]
         self.register_outputs({})
 
-    def _base(self, plan: HostPlan, base: BasePlan) -> HostBase:
+    def _base(self, plan: HostPlan, base: BasePlan, secrets: Secrets) -> HostBase:
         """Return what the host wants for itself: there before its networks, gone after them."""
         return HostBase(
             plan.name,
-            host=connection(plan.name, plan.ssh),
+            host=connection(plan, secrets),
             rules={
                 "link": base.link,
                 "routes": base.routes,

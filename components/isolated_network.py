@@ -6,11 +6,11 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
+from components.connection import connection
 from components.containers import Secrets, container
 from components.egress_check import egress_check
-from planner.config import Ssh
 from planner.plan import HostPlan, NetworkPlan, Rules
-from planner.takeover import LABEL
+from planner.takeover import LABEL, Same
 from providers.host_nat import HostNat
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
@@ -29,25 +29,25 @@ class IsolatedNetwork(pulumi.ComponentResource):
         host: HostPlan,
         plan: NetworkPlan,
         secrets: Secrets,
-        taken_over: str | None = None,
+        taken_over: Same | None = None,
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the network that `plan` describes on `host`; `opts` has the Docker provider.
 
-        `taken_over` is the id of the Docker network that is there already and is the same. The
-        network is there only while what is in `after` is.
+        `taken_over` is the Docker network that is there already and is the same. The network is
+        there only while what is in `after` is.
         """
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         owner = f"{host.name}/{plan.name}"
         self.host_nat = HostNat(
             name,
-            host=connection(host.name, host.ssh),
+            host=connection(host, secrets),
             network=plan.name,
             bridge=plan.bridge,
             rules=_sections(plan.rules),
-            taken_over=taken_over,
+            taken_over=taken_over.id if taken_over and taken_over.by_hand else None,
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
         self.network = docker.Network(
@@ -67,7 +67,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Imported where it is not in the state yet, and nothing more where it is.
-                import_=taken_over,
+                import_=taken_over.id if taken_over else None,
                 # Docker cannot change either: one taken over would be replaced for the label that
                 # it lacks, or for a flag that only means something in a swarm.
                 ignore_changes=["labels", "attachable"],
@@ -96,17 +96,6 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 child,
             )
         self.register_outputs({})
-
-
-def connection(name: str, ssh: Ssh) -> dict[str, str | int]:
-    """Return the property `host` of a resource."""
-    found: dict[str, str | int] = {
-        "name": name,
-        "address": ssh.address,
-        "port": ssh.port,
-        "user": ssh.user,
-    }
-    return found if ssh.host_key is None else {**found, "host_key": ssh.host_key}
 
 
 def _sections(rules: Rules) -> dict[str, Any]:

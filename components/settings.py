@@ -37,13 +37,18 @@ def _value(key: str, text: str) -> object:
     return value
 
 
+def secret_texts() -> Mapping[str, object]:
+    """Return the values of ``wanbound:secrets`` by name, in clear: for what is no resource."""
+    found = raw_settings().get("secrets")
+    return found if isinstance(found, dict) else {}
+
+
 def secret_values() -> dict[str, pulumi.Output[str]]:
     """Return the values of ``wanbound:secrets`` by name; they stay secret wherever they go."""
     found = pulumi.Config("wanbound").get_secret_object("secrets")
     if found is None:
         return {}
-    names = raw_settings().get("secrets")
-    return {name: _one(found, name) for name in (names if isinstance(names, dict) else {})}
+    return {name: _one(found, name) for name in secret_texts()}
 
 
 def _one(values: "pulumi.Output[Any]", name: str) -> pulumi.Output[str]:

@@ -1,10 +1,14 @@
 """How the `ssh` program reaches a host, for Docker's provider and for the egress check.
 
 These options are inputs and so part of the state: they are the same on every machine, name no file
-that only one of them has, and hold no secret. Keys come from the agent or the user's ssh config.
+that only one of them has, and hold no secret. Keys come from the agent or the user's ssh config,
+or from an agent of our own where the stack has the key (components/ssh_agent.py).
 """
 
-from planner.config import Ssh
+import hashlib
+import shlex
+
+from planner.config import Jump, Ssh
 
 _SHARED = (
     "-o", "BatchMode=yes",
@@ -19,14 +23,46 @@ _SHARED = (
 
 def ssh_options(ssh: Ssh) -> list[str]:
     """Return the options before the host's name; a pinned host key needs no file."""
-    options = list(_SHARED)
-    if ssh.host_key is not None:
-        options += ["-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null"]
-        options += ["-o", f"KnownHostsCommand=/bin/echo %H {ssh.host_key}"]
+    options = [*_SHARED, *_pinned(ssh.host_key), *_keys(ssh)]
+    if ssh.jump is not None:
+        options += ["-o", f"ProxyCommand={_over(ssh.jump, ssh)}"]
     return options
+
+
+def agent_socket(ssh: Ssh) -> str | None:
+    """Return the socket of the agent that holds the stack's keys for a host, None for the user's.
+
+    The path is constant, and short for any name of a secret: a socket's has 107 bytes.
+    """
+    names = [None if each is None else each.secret for each in (ssh.key, ssh.key_passphrase)]
+    if names == [None, None]:
+        return None
+    return f"~/.ssh/wanbound-agent-{hashlib.sha256(repr(names).encode()).hexdigest()[:12]}"
 
 
 def docker_host(ssh: Ssh) -> str:
     """Return the URL under which Docker's provider finds the engine."""
     address = f"[{ssh.address}]" if ":" in ssh.address else ssh.address
     return f"ssh://{ssh.user}@{address}:{ssh.port}"
+
+
+def _pinned(host_key: str | None) -> list[str]:
+    if host_key is None:
+        return []
+    nowhere = ["-o", "UserKnownHostsFile=/dev/null", "-o", "GlobalKnownHostsFile=/dev/null"]
+    return [*nowhere, "-o", f"KnownHostsCommand=/bin/echo %H {host_key}"]
+
+
+def _keys(ssh: Ssh) -> list[str]:
+    socket = agent_socket(ssh)
+    # A user's own "IdentitiesOnly yes" would keep the agent's keys back: no file has them.
+    return [] if socket is None else ["-o", f"IdentityAgent={socket}", "-o", "IdentitiesOnly=no"]
+
+
+def _over(jump: Jump, ssh: Ssh) -> str:
+    """Return the command that ends at the host's sshd: what -J does, with options for the jump."""
+    options = [*_SHARED, *_pinned(jump.host_key), *_keys(ssh)]
+    words = ["ssh", *options, "-p", str(jump.port), "-l", jump.user]
+    # The outer ssh expands % in the whole of it, and the inner one has tokens of its own.
+    inner = [word.replace("%", "%%") for word in words]
+    return shlex.join([*inner, "-W", "[%h]:%p", "--", jump.address])

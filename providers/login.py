@@ -49,15 +49,18 @@ class _Agent(AgentSSH):
 class Login(AuthStrategy):
     """Tries keys until one is taken; what came of each is told when none is.
 
-    A key that the stack gives comes first, then the files of the user's ssh config, then the
-    agent's; with a key from the stack the agent is not asked, as the `ssh` program does not either.
+    As the `ssh` program does, which Docker's provider runs: a key that the stack gives comes
+    first, then the files of the user's ssh config, then the agent's. With a key or passphrase from
+    the stack the user's agent is not asked. A jump host that only their config names is their own.
     """
 
     def __init__(self, hop: Hop, key: str | None, passphrase: str | None) -> None:
         super().__init__(paramiko.SSHConfig())
         self._hop = hop
-        self._key = key
-        self._passphrase = passphrase
+        self._key = key if hop.key else None
+        self._passphrase = passphrase if hop.key else None
+        ours = self._key is not None or self._passphrase is not None
+        self._socket = "" if ours else hop.agent
         self._tried: set[bytes] = set()
         self._tales: list[str] = []
 
@@ -67,7 +70,7 @@ class Login(AuthStrategy):
 
     def authenticate(self, transport: paramiko.Transport) -> list[SourceResult]:
         """Log in. Raises AuthenticationException, whose text says what was tried."""
-        agent = _Agent("" if self._key is not None else self._hop.agent)
+        agent = _Agent(self._socket)
         if agent.trouble:
             self._tales.append(agent.trouble)
         try:

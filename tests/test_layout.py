@@ -69,7 +69,7 @@ _PULUMI = frozenset({"pulumi*"})
 
 RULES = {
     "planner": Rule(frozenset({"planner"}), frozenset({"pydantic", "pydantic_core"}), pure=True),
-    "providers": Rule(frozenset({"providers"}), frozenset({"paramiko", "pulumi*"})),
+    "providers": Rule(frozenset({"providers"}), frozenset({"cryptography", "paramiko", "pulumi*"})),
     "components": Rule(frozenset({"components", "planner", "providers"}), _PULUMI),
     "__main__.py": Rule(frozenset({"components", "planner"}), _PULUMI),
     "lab": Rule(OURS - {"tests", "bench", "__main__"}, None),

@@ -97,6 +97,7 @@ def test_hostnat_gets_the_rules_of_the_plan(
         "address": "192.0.2.10",
         "port": 22,
         "user": "root",
+        "confirm_seconds": 30,
     }
     rules = host.networks[0].rules
     assert inputs == {
