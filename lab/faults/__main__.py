@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lab import lifecycle, removal
-from lab.api import Lab
+from lab.api import Host, Lab
 from lab.errors import LabError
 from lab.faults import report
 from lab.faults.model import Outcome
@@ -47,28 +48,25 @@ def remove() -> None:
         removal.down(lab)
 
 
-def faults(lab: Lab, names: list[str], only: str) -> list[Outcome]:
-    """Run the rows whose name has `only` in it, saying how it goes."""
-    outcomes: list[Outcome] = []
+def faults(lab: Lab, names: list[str], only: str, outcomes: list[Outcome]) -> None:
+    """Run the rows whose name has `only` in it, saying how it goes; fills `outcomes`."""
     rows = [row for row in ROWS if only in row.name]
     if not rows:
-        raise LabError(
-            f"no fault has {only!r} in its name; there are: " + ", ".join(row.name for row in ROWS)
-        )
+        there = ", ".join(row.name for row in ROWS)
+        raise LabError(f"no fault has {only!r} in its name; there are: {there}")
     with tempfile.TemporaryDirectory(prefix="wanbound-faults-") as folder:
         progress.print(f"· pulumi up on {', '.join(names)} …")
-        with site(lab, names, FIRST, Path(folder)) as there:
-            runner = Runner(there)
+        with site(lab, names, FIRST, Path(folder)) as place:
+            runner = Runner(place)
             for number, row in enumerate(rows, 1):
                 with step(f"{number}/{len(rows)} {row.name}", lab.settings.logs / "faults.log"):
                     done = runner.run(row)
+                outcomes += done
                 for outcome in done:
                     progress.print(report.line(outcome, lab.hosts))
                 for reason in report.reasons(done):
                     progress.print(f"    {reason}")
-                outcomes += done
             progress.print("· pulumi destroy …")
-    return outcomes
 
 
 @app.command()
@@ -80,30 +78,40 @@ def main(
     down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
 ) -> None:
     """Do every fault to every host, and say in one table what came of it."""
-    out = Console(highlight=False, width=max(progress.width, report.WIDTH))
     if down:
         remove()
         return
-    if on:
-        lab, names = Lab.attach(), on.split(",")
-        outcomes = faults(lab, names, only)
-    else:
+    outcomes: list[Outcome] = []
+    broken = ""
+    if not on:
         # What a run that was ended has left would only be in the way.
         remove()
+    try:
+        lab = Lab.attach() if on else Lab.up(HOSTS, settings())
+        names = on.split(",") if on else list(lab.hosts)
         try:
-            lab = Lab.up(HOSTS, settings())
-            names = list(lab.hosts)
-            outcomes = faults(lab, names, only)
-        finally:
+            faults(lab, names, only, outcomes)
+        except LabError as error:
+            broken = str(error)
+        good = _show(outcomes, lab.hosts) and not broken
+    finally:
+        if not on:
             remove()
-    out.print(report.table(outcomes, lab.hosts))
+    if broken:
+        raise LabError(f"the other rows were not run: {broken}")
+    raise typer.Exit(0 if good else 1)
+
+
+def _show(outcomes: list[Outcome], hosts: Mapping[str, Host]) -> bool:
+    out = Console(highlight=False, width=max(progress.width, report.WIDTH))
+    out.print(report.table(outcomes, hosts))
     for text in report.notes(outcomes):
         out.print(escape(text), soft_wrap=True)
     for reason in report.reasons(outcomes):
         out.print(reason, soft_wrap=True)
     good = all(outcome.ok for outcome in outcomes)
     out.print(f"[{'green' if good else 'red'}]{report.totals(outcomes)}[/]")
-    raise typer.Exit(0 if good else 1)
+    return good
 
 
 if __name__ == "__main__":

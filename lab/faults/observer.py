@@ -79,20 +79,21 @@ def text(path: Path) -> str:
 
 
 def own_rules(family: str, saved: str) -> Iterator[str]:
-    """The rules of wanbound's chains in their order, and how the jumps to them stand."""
-    table = ""
-    rules: dict[str, list[str]] = {}
-    for line in saved.splitlines():
-        if line.startswith("*"):
-            table, rules = line[1:], {}
-        elif line.startswith("-A "):
-            chain = line.split()[1]
-            rules.setdefault(chain, []).append(line)
+    """The rules of wanbound's chains in their order, and how the jumps to them stand.
+
+    By table, which the legacy iptables prints in the order in which they were first used.
+    """
+    for table in sorted(re.split(r"^\*", saved, flags=re.MULTILINE)):
+        rules: dict[str, list[str]] = {}
+        for line in table.splitlines():
+            if line.startswith("-A "):
+                rules.setdefault(line.split()[1], []).append(line)
+        name = table.partition("\n")[0]
+        for chain in sorted(rules):
             if chain.startswith("WANBOUND"):
-                yield f"{family} {table}: {line}"
-        elif line == "COMMIT":
-            for built_in in BUILT_IN:
-                yield from (f"{family} {table}: {jump}" for jump in jumps(rules, built_in))
+                yield from (f"{family} {name}: {line}" for line in rules[chain])
+        for chain in BUILT_IN:
+            yield from (f"{family} {name}: {jump}" for jump in jumps(rules, chain))
 
 
 def jumps(rules: Mapping[str, Sequence[str]], chain: str) -> Iterator[str]:

@@ -116,6 +116,16 @@ class Site:
         return Networks(ports, right, subnets[name], others)
 
     @cached_property
+    def host_of(self) -> Mapping[str, str]:
+        """The host by each public address."""
+        return {
+            network[key]: host["name"]
+            for host in self.config["hosts"]
+            for network in host["networks"]
+            for key in ("public_ipv4", "public_ipv6")
+        }
+
+    @cached_property
     def checks(self) -> tuple[Check, ...]:
         """What has to be true after each fault."""
         everything = matrix(parsed(self.config, self.stack.name))

@@ -96,7 +96,7 @@ def bring_back(site: Site, name: str, before: Sequence[str], restore: str) -> bo
 
 
 OWN_BACK = """\
-ip addr replace "$own4/24" dev wan0
+ip addr replace "$own4/24" brd + dev wan0
 ip addr replace "$own6/64" dev wan0 nodad
 ip addr replace "$link" dev wan0 nodad
 ip route replace default via 203.0.113.1 dev wan0 proto static
