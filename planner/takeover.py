@@ -5,6 +5,7 @@ containers in it, so nobody takes it over: its differences are named before anyt
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -19,6 +20,7 @@ LABEL = "wanbound"
 """The label by which a Docker network says whose it is."""
 
 _BRIDGE = "com.docker.network.bridge.name"
+_SHOWN = 80
 _KEYS = {_BRIDGE: "bridge"}
 _ROLE_KEYS = {"load_balancer": "load_balancer", "whoami": "whoami", "container": "containers"}
 
@@ -184,7 +186,7 @@ def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:
         for each in live.ipam.config or []
     }
     for subnet in sorted(there.keys() - planned.keys()):
-        yield f"subnet {show(subnet)[1:-1]}: there, not here"
+        yield f"subnet {_plain(subnet)}: there, not here"
     for subnet, wanted in planned.items():
         key = f"subnet_ipv{6 if ':' in subnet else 4}"
         if subnet not in there:
@@ -205,7 +207,7 @@ def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:
 
 def _map_lines(what: str, there: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
     for key in sorted(there.keys() | here.keys()):
-        name = f"{what} {key if key in here else show(key)[1:-1]}"
+        name = f"{what} {key if key in here else _plain(key)}"
         if key in _KEYS:
             name += f" ({_KEYS[key]})"
         if key not in here:
@@ -219,6 +221,20 @@ def _map_lines(what: str, there: Mapping[str, str], here: Mapping[str, str]) -> 
 def _line(name: str, there: object, here: object) -> Iterator[str]:
     if there != here:
         yield f"{name}: there {show(there)}, here {show(here)}"
+
+
+def _plain(text: str) -> str:
+    """Return what a host has named, without quotes, as it may be shown on a terminal."""
+    shown = text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+
+
+def _word(text: str) -> str:
+    """Return the same as one word of a shell's."""
+    plain = _plain(text)
+    if re.fullmatch(r"[A-Za-z0-9_.-]+", plain):
+        return plain
+    return "'" + plain.replace("'", "'\\''") + "'"
 
 
 @dataclass(frozen=True)
@@ -240,7 +256,7 @@ class _Place:
 
 def _another(place: _Place, live: Found, different: Iterable[str]) -> Problem:
     name = place.network.docker.name
-    inside = ", ".join(show(each.name)[1:-1] for each in live.members)
+    inside = ", ".join(_plain(each.name) for each in live.members)
     lines = "".join(f"\n    {line}" for line in different)
     return place.problem(
         f"the Docker network {name} that was made by hand is not the one that is planned:{lines}",
@@ -272,12 +288,12 @@ def _in_the_way(place: _Place, found: HostFindings) -> Iterator[Problem]:
         if (other.options or {}).get(_BRIDGE) == place.network.bridge:
             shared.append(f"the bridge {place.network.bridge}")
         if shared:
-            name = show(other.name)[1:-1]
             yield place.problem(
-                f"the Docker network {name}, made by hand, has {' and '.join(shared)} already",
+                f"the Docker network {_plain(other.name)}, made by hand, has"
+                f" {' and '.join(shared)} already",
                 "Docker would refuse the new network.",
-                f"run `docker network rm {name}` on the host once nothing is in it; or give this"
-                " network another bridge and other subnets; or its name, to take it over",
+                f"run `docker network rm {_word(other.name)}` on the host once nothing is in it;"
+                " or give this network another bridge and subnets; or its name, to take it over",
             )
 
 
@@ -313,7 +329,7 @@ def _address_problems(
         for holder in live.members:
             if address in holder.addresses:
                 yield place.problem(
-                    f"the container {show(holder.name)[1:-1]}, made by hand, has {address},"
+                    f"the container {_plain(holder.name)}, made by hand, has {address},"
                     f" which is planned for {container.name}",
                     "Docker would refuse to start the new one.",
                     f"give {container.name} another address here (ipv4, ipv6), or stop the other",

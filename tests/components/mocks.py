@@ -28,6 +28,10 @@ class Registered:
     by_property: dict[str, frozenset[str]]
     """The same by the input that brings it."""
     provider: str
+    import_id: str
+    """Of what is there already and is taken over; empty for what is to be made."""
+    ignored: tuple[str, ...]
+    deleted_first: bool
 
     @property
     def key(self) -> str:
@@ -57,6 +61,9 @@ class _Monitor(mocks.MockMonitor):
                         for name, found in request.propertyDependencies.items()
                     },
                     provider=_short(request.provider),
+                    import_id=request.importId,
+                    ignored=tuple(request.ignoreChanges),
+                    deleted_first=request.deleteBeforeReplace,
                 )
             )
         return response

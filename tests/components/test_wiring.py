@@ -190,6 +190,12 @@ def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Re
     assert found["docker edge-1"].inputs["host"] == "ssh://root@192.0.2.10:22"
 
 
+def test_what_cannot_be_there_twice_goes_before_it_comes_anew(found: dict[str, Registered]) -> None:
+    """Networks and containers: one name, one bridge, one address each."""
+    for key in (NETWORK, *CONTAINERS):
+        assert found[key].deleted_first, key
+
+
 def test_containers_are_in_their_network_alone(
     raw: dict[str, Any], found: dict[str, Registered]
 ) -> None:

@@ -145,6 +145,8 @@ class FakeEngine:
 
     def _connect(self, network: str, body: Json) -> None:
         container = self._found("containers", body["Container"])
+        # Asked by id or by name, the Engine writes the name down (daemon/container_operations.go).
+        network = next((n["Name"] for i, n in self.networks.items() if i == network), network)
         addresses = body["EndpointConfig"]["IPAMConfig"]
         container["NetworkSettings"]["Networks"][network] = {
             "Gateway": "172.20.0.1",

@@ -11,7 +11,14 @@ from pulumi.provider.experimental import provider as sdk
 
 from lab.plugins.docker.provider import DockerProvider
 from lab.plugins.serve import EngineLog
-from lab.plugins.values import UNKNOWN, PluginError, Properties, boxed_all, plain_all
+from lab.plugins.values import (
+    UNKNOWN,
+    PluginError,
+    Properties,
+    boxed_all,
+    objects,
+    plain_all,
+)
 from tests.lab_plugins.fake_engine import IMAGE_ID, FakeEngine
 
 T = TypeVar("T")
@@ -175,6 +182,36 @@ def test_a_container_is_connected_before_it_is_started(engine: FakeEngine) -> No
             "networkName": "web",
         }
     ]
+
+
+def test_a_network_made_anew_means_a_container_made_anew(engine: FakeEngine) -> None:
+    """By the network's id, which Docker takes as it takes the name; neither is ever read back."""
+    network, container = Cli(engine, "Network"), Cli(engine, "Container")
+    network.create(NETWORK)
+    member: Properties = {"name": network.identity, "ipv4Address": "172.20.0.254"}
+    inputs: Properties = {**CONTAINER, "networksAdvanced": [member]}
+    container.create(inputs)
+    assert f"POST /networks/{network.identity}/connect" in engine.calls
+    assert [each["networkName"] for each in objects(container.state, "networkDatas")] == ["web"]
+    assert container.refresh()
+    assert not container.diff(inputs).changes
+    found = container.diff({**inputs, "networksAdvanced": [{**member, "name": "net9"}]})
+    assert found.replaces == ["networksAdvanced"]
+    assert found.delete_before_replace
+
+
+def test_a_network_is_imported_by_its_id(engine: FakeEngine) -> None:
+    """All that a program could have said comes back, so that the same definition is no change."""
+    made = Cli(engine, "Network")
+    made.create({**NETWORK, "labels": []})
+    taken = Cli(engine, "Network")
+    taken.identity = made.identity
+    assert taken.refresh()
+    assert taken.diff({**NETWORK, "labels": []}).changes is False
+    assert taken.diff(NETWORK).replaces == ["labels"]
+    assert taken.diff({**NETWORK, "labels": [], "attachable": True}).replaces == ["attachable"]
+    taken.identity = "net9"
+    assert not taken.refresh()
 
 
 @pytest.mark.parametrize("call", ["/connect", "/start"])

@@ -1,0 +1,171 @@
+"""What hosts with `adopt` are asked, and what comes of each answer: against an `ssh` of our own."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import adopt
+from components.adopt import TakeoverError, taken_over
+from components.host import Host
+from planner.config import Stack
+from planner.plan import HostPlan, plan
+from planner.takeover import Same
+from tests.components.mocks import Registered, registered
+from tests.planner import golden
+from tests.planner.test_takeover import ID, by_hand, option
+
+NETWORK, NAT = "Network edge-1-web", "HostNat edge-1-web"
+
+
+def _plans(
+    *, user: str = "root", name: str = "containers", adopt: bool = True
+) -> tuple[HostPlan, ...]:
+    raw = golden.config(name)
+    for host in raw["hosts"]:
+        host["adopt"] = adopt
+        host["ssh"] = {**host["ssh"], "user": user}
+    return plan(Stack.parse(raw, "test"))
+
+
+class Ssh:
+    """A program `ssh` in PATH that notes its words and its input, and says what it is told to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def says(self, script: str) -> None:
+        """Answer with what a shell script prints, and its status."""
+        program = self.folder / "ssh"
+        program.write_text(
+            f'#!/bin/sh\necho "$*" >>{self.folder}/words\ncat >{self.folder}/input\n{script}'
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    def answers(
+        self, *networks: dict[str, Any], containers: str = "", managed: str = "", end: str = "end"
+    ) -> None:
+        """Answer as a host that has these."""
+        lines = ["== networks", json.dumps(networks) if networks else "", "== containers"]
+        lines += [containers, "== managed", managed, f"== {end}", ""]
+        (self.folder / "answer").write_text("\n".join(line for line in lines if line))
+        self.says(f"cat {self.folder}/answer")
+
+    @property
+    def calls(self) -> list[str]:
+        """The words of every call."""
+        path = self.folder / "words"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
+    """Found before the real one."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    return Ssh(tmp_path)
+
+
+def test_only_hosts_with_adopt_are_asked(ssh: Ssh) -> None:
+    """All others preview without a connection."""
+    ssh.says("exit 1")
+    assert taken_over(_plans(adopt=False)) == {}
+    assert ssh.calls == []
+
+
+def test_one_call_per_host(ssh: Ssh) -> None:
+    """By the same options as Docker's provider; what it has been asked is constant."""
+    ssh.answers()
+    hosts = _plans(name="several-networks")
+    assert taken_over(hosts) == {"edge-1": {}, "edge-2": {}}
+    assert len(ssh.calls) == 2
+    for call in ssh.calls:
+        assert "StrictHostKeyChecking=yes" in call
+        assert call.endswith(" sh -s")
+    assert "docker network inspect" in (ssh.folder / "input").read_text()
+
+
+def test_another_user_asks_with_sudo(ssh: Ssh) -> None:
+    """Docker's socket is root's."""
+    ssh.answers()
+    taken_over(_plans(user="admin"))
+    [call] = ssh.calls
+    assert call.endswith("-p 22 admin@192.0.2.10 sudo -n sh -s")
+
+
+def test_the_same_network_is_taken_over(ssh: Ssh) -> None:
+    """It is there, with a container that wanbound does not know."""
+    inside = {"1": {"Name": "x", "IPv4Address": "172.16.0.77/24", "IPv6Address": ""}}
+    ssh.answers(by_hand(Containers=inside), containers="x\ny")
+    assert taken_over(_plans()) == {"edge-1": {"web": Same(ID, by_hand=True)}}
+
+
+def test_every_problem_of_every_host_is_told_at_once(ssh: Ssh) -> None:
+    """And that nothing has been changed."""
+    ssh.answers(by_hand(Options=option("bridge.name", "other")))
+    with pytest.raises(TakeoverError) as caught:
+        taken_over(_plans(name="several-networks"))
+    text = str(caught.value)
+    assert text.startswith("adopt: 2 problems; nothing has been changed.")
+    assert "wanbound:hosts[0].networks[0] (host edge-1, network web)" in text
+    assert "wanbound:hosts[1].networks[0] (host edge-2, network web)" in text
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'Permission denied (publickey).' >&2; exit 255", "Permission denied"),
+        ("exit 3", "ssh ended with status 3"),
+        ("echo '== networks'; echo '[]'", "cut off"),
+        ("echo '== networks'; echo 'x'; echo '== end'", "no JSON"),
+        ("printf '\\033[2J' >&2; exit 1", r"\x1b[2J"),
+        ("yes", "longer than"),
+        ("exec sleep 60", "no answer within"),
+    ],
+)
+def test_a_host_that_does_not_say_is_an_error(
+    ssh: Ssh, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    """Never "there is nothing": then Docker's networks would be made a second time."""
+    monkeypatch.setattr(adopt, "_SECONDS", 1 if "sleep" in script else 60)
+    ssh.says(script)
+    with pytest.raises(TakeoverError) as caught:
+        taken_over(_plans())
+    text = str(caught.value)
+    assert words in text
+    assert "\x1b" not in text
+    assert "wanbound:hosts[0].adopt (host edge-1)" in text
+    assert "To mend it: " in text
+
+
+def _declared(taken: dict[str, Same]) -> dict[str, Registered]:
+    [host] = _plans()
+
+    def program() -> None:
+        Host(host, {"DB_PASSWORD": pulumi.Output.secret("x")}, taken)
+
+    return {each.key: each for each in registered(program)}
+
+
+def test_a_network_that_is_there_is_imported() -> None:
+    """Without a change for what Docker cannot change; its rules know that it has no label."""
+    found = _declared({"web": Same(ID, by_hand=True)})
+    assert found[NETWORK].import_id == ID
+    assert found[NETWORK].ignored == ("labels", "attachable")
+    assert found[NAT].inputs["taken_over"] == ID
+
+
+def test_our_own_that_is_there_has_its_label() -> None:
+    """It is not by hand, also where the state was lost and it is imported."""
+    found = _declared({"web": Same(ID, by_hand=False)})
+    assert found[NETWORK].import_id == ID
+    assert "taken_over" not in found[NAT].inputs
+
+
+def test_a_network_that_is_not_there_is_made() -> None:
+    """Nothing is imported, with `adopt` or without."""
+    found = _declared({})
+    assert found[NETWORK].import_id == ""
+    assert "taken_over" not in found[NAT].inputs

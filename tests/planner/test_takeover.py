@@ -1,0 +1,287 @@
+"""Docker networks that were made by hand: which of them are what is planned, and what is said."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from planner.config import Stack
+from planner.errors import Problem
+from planner.plan import HostPlan, plan
+from planner.takeover import HostFindings, Same, Takeover, findings, takeover
+from tests.planner import golden
+
+ID = "ab" * 32
+OPTION = "com.docker.network"
+INSPECTED: dict[str, Any] = {
+    # As Docker 28 prints it; 20.10 has neither EnableIPv4 nor ConfigOnly.
+    "Name": "web",
+    "Id": ID,
+    "Created": "2026-11-23T08:01:28.622510789Z",
+    "Scope": "local",
+    "Driver": "bridge",
+    "EnableIPv4": True,
+    "EnableIPv6": True,
+    "IPAM": {
+        "Driver": "default",
+        "Options": {},
+        "Config": [
+            {"Subnet": "172.16.0.0/24", "Gateway": "172.16.0.1"},
+            {"Subnet": "fd5c:1b2a:77f0:10::/64", "Gateway": "fd5c:1b2a:77f0:10::1"},
+        ],
+    },
+    "Internal": False,
+    "Attachable": False,
+    "Ingress": False,
+    "ConfigFrom": {"Network": ""},
+    "ConfigOnly": False,
+    "Containers": {},
+    "Options": {
+        f"{OPTION}.bridge.name": "web",
+        f"{OPTION}.bridge.enable_ip_masquerade": "false",
+        f"{OPTION}.container_iface_prefix": "vweb",
+        f"{OPTION}.bridge.host_binding_ipv4": "172.16.0.1",
+        f"{OPTION}.bridge.host_binding_ipv6": "fd5c:1b2a:77f0:10::1",
+    },
+    "Labels": {},
+}
+
+
+@pytest.fixture(scope="module")
+def host() -> HostPlan:
+    """One network called web, with a load balancer, a whoami and containers."""
+    [planned] = plan(Stack.parse(golden.config("containers"), "test"))
+    return planned
+
+
+def by_hand(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """The network that is the same, with changes; a key with a dot is one of its Options."""
+    found = copy.deepcopy(INSPECTED)
+    for key, value in changes.items():
+        found[key] = value
+    return found
+
+
+def option(name: str, value: str | None) -> dict[str, str]:
+    """The Options with one that is another, or is not there."""
+    options = {**INSPECTED["Options"], f"{OPTION}.{name}": value}
+    return {key: text for key, text in options.items() if text is not None}
+
+
+def ipam(*config: dict[str, str], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """An IPAM with these subnets."""
+    return {"Driver": "default", "Options": {}, "Config": list(config), **more}
+
+
+def asked(
+    host: HostPlan,
+    *networks: dict[str, Any],
+    containers: tuple[str, ...] = (),
+    managed: tuple[str, ...] = (),
+) -> Takeover:
+    """What comes of a host that has these networks."""
+    found: HostFindings = findings(json.dumps(networks), containers, managed)
+    return takeover(host, 3, found)
+
+
+def one_problem(result: Takeover) -> Problem:
+    """The only one there is; where there is any, nothing of this host counts."""
+    [problem] = result.problems
+    return problem
+
+
+def test_the_same_network_is_taken_over(host: HostPlan) -> None:
+    """By its id; it lacks the label, and always will."""
+    assert asked(host, by_hand()) == Takeover({"web": Same(ID, by_hand=True)}, ())
+
+
+def test_an_older_engine_says_less(host: HostPlan) -> None:
+    """Docker 20.10: no word of IPv4, null where there is nothing."""
+    older = by_hand(Labels=None, Containers=None)
+    older["IPAM"]["Options"] = None
+    for key in ("EnableIPv4", "ConfigOnly"):
+        del older[key]
+    assert asked(host, older).same == {"web": Same(ID, by_hand=True)}
+
+
+def test_order_attachable_and_other_labels_are_no_difference(host: HostPlan) -> None:
+    """Two subnets have no order; the rest means nothing outside of a swarm, or to nobody."""
+    other = by_hand(Attachable=True, Labels={"made": "by me"})
+    other["IPAM"]["Config"].reverse()
+    assert asked(host, other).same == {"web": Same(ID, by_hand=True)}
+
+
+def test_our_own_network_is_the_same_and_not_by_hand(host: HostPlan) -> None:
+    """Where the state has it nothing comes of it; where it was lost, it is had again."""
+    ours = by_hand(Labels={"wanbound": "edge-1/web"})
+    assert asked(host, ours) == Takeover({"web": Same(ID, by_hand=False)}, ())
+
+
+def test_a_host_without_networks_has_nothing_to_take_over(host: HostPlan) -> None:
+    """Nor has one with networks of other names."""
+    assert asked(host) == Takeover({}, ())
+    other = by_hand(Name="other", Options={}, IPAM=ipam({"Subnet": "172.31.0.0/16"}))
+    assert asked(host, other) == Takeover({}, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"Driver": "macvlan"}, 'driver: there "macvlan", here "bridge"'),
+        ({"Scope": "swarm"}, 'scope: there "swarm", here "local"'),
+        ({"EnableIPv4": False}, "ipv4: there false, here true"),
+        ({"EnableIPv6": False}, "ipv6: there false, here true"),
+        ({"Internal": True}, "internal: there true, here false"),
+        ({"Ingress": True}, "ingress: there true, here false"),
+        ({"ConfigOnly": True}, "config-only: there true, here false"),
+        ({"Options": option("bridge.name", "br0")}, '(bridge): there "br0", here "web"'),
+        (
+            {"Options": option("bridge.host_binding_ipv4", "203.0.113.10")},
+            'host_binding_ipv4: there "203.0.113.10", here "172.16.0.1"',
+        ),
+        (
+            {"Options": option("container_iface_prefix", None)},
+            'container_iface_prefix: not there, here "vweb"',
+        ),
+        (
+            {"Options": option("container_interface_prefix", "vweb")},
+            'container_interface_prefix: there "vweb", not here',
+        ),
+        (
+            {"IPAM": ipam(INSPECTED["IPAM"]["Config"][1])},
+            "subnet 172.16.0.0/24: not there (subnet_ipv4)",
+        ),
+        (
+            {"IPAM": ipam(*INSPECTED["IPAM"]["Config"], {"Subnet": "172.30.0.0/24"})},
+            "subnet 172.30.0.0/24: there, not here",
+        ),
+        (
+            {"IPAM": ipam({"Subnet": "172.16.0.1/24"}, INSPECTED["IPAM"]["Config"][1])},
+            "subnet 172.16.0.1/24: there, not here",
+        ),
+        (
+            {
+                "IPAM": ipam(
+                    {"Subnet": "172.16.0.0/24", "Gateway": "172.16.0.9"},
+                    INSPECTED["IPAM"]["Config"][1],
+                )
+            },
+            'gateway of 172.16.0.0/24: there "172.16.0.9", here "172.16.0.1"',
+        ),
+        (
+            {"IPAM": ipam({"Subnet": "172.16.0.0/24"}, INSPECTED["IPAM"]["Config"][1])},
+            "gateway of 172.16.0.0/24: not written down there",
+        ),
+        (
+            {
+                "IPAM": ipam(
+                    {**INSPECTED["IPAM"]["Config"][0], "IPRange": "172.16.0.128/25"},
+                    INSPECTED["IPAM"]["Config"][1],
+                )
+            },
+            "IPRange of 172.16.0.0/24: there, not here",
+        ),
+        (
+            {"IPAM": ipam(*INSPECTED["IPAM"]["Config"], Driver="other")},
+            'ipam driver: there "other", here "default"',
+        ),
+    ],
+)
+def test_each_difference_is_named(host: HostPlan, changes: dict[str, Any], line: str) -> None:
+    """With the place in the configuration, the containers that would go, and what to do."""
+    inside = {"1": {"Name": "app", "IPv4Address": "172.16.0.9/24", "IPv6Address": ""}}
+    result = asked(host, by_hand(**changes, Containers=inside), containers=("app",))
+    assert result.same == {}
+    problem = one_problem(result)
+    assert line in problem.what
+    assert problem.key == "wanbound:hosts[3].networks[0]"
+    assert problem.where == "host edge-1, network web"
+    assert "(app)" in problem.why
+    assert "docker network rm web" in problem.remedy
+
+
+def test_a_network_of_ours_that_is_another_is_left_to_pulumi(host: HostPlan) -> None:
+    """By its label, or by the rules on the host where it was taken over before: it is replaced."""
+    different = {"Options": option("bridge.name", "old")}
+    labelled = by_hand(**different, Labels={"wanbound": "edge-1/web"})
+    assert asked(host, labelled) == Takeover({}, ())
+    assert asked(host, by_hand(**different), managed=("web",)) == Takeover({}, ())
+    assert len(asked(host, by_hand(**different), managed=("mail",)).problems) == 1
+
+
+def test_another_stacks_network_is_not_taken_over(host: HostPlan) -> None:
+    """Even the same one: each stack would undo what the other does."""
+    problem = one_problem(asked(host, by_hand(Labels={"wanbound": "edge-9/web"})))
+    assert 'as "edge-9/web"' in problem.what
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"IPAM": ipam({"Subnet": "172.16.0.128/25"})}, "has 172.16.0.0/24 already"),
+        ({"IPAM": ipam({"Subnet": "172.16.0.0/16"})}, "has 172.16.0.0/24 already"),
+        ({"IPAM": ipam({"Subnet": "fd5c::/16"})}, "has fd5c:1b2a:77f0:10::/64 already"),
+        ({"IPAM": ipam(), "Options": option("bridge.name", "web")}, "has the bridge web already"),
+    ],
+)
+def test_what_docker_would_refuse_is_told_before(
+    host: HostPlan, other: dict[str, Any], words: str
+) -> None:
+    """A network of another name that has the bridge, or a part of the subnets."""
+    theirs = by_hand(**{"Options": {}, **other}, Name="theirs")
+    problem = one_problem(asked(host, theirs))
+    assert words in problem.what
+    assert "docker network rm theirs" in problem.remedy
+    # What is ours and no more planned is removed by the same run, or at least not by hand.
+    assert asked(host, {**theirs, "Labels": {"wanbound": "edge-1/theirs"}}).problems == ()
+    assert asked(host, theirs, managed=("theirs",)).problems == ()
+
+
+def test_containers_in_the_way_are_told_before(host: HostPlan) -> None:
+    """Names and addresses of the hand-made network's containers, at its first takeover only."""
+    planned = {each.name: each for each in host.networks[0].containers}
+    address = planned["web_lb"].ipv4
+    inside = {"1": {"Name": "web_lb", "IPv4Address": f"{address}/24", "IPv6Address": ""}}
+    result = asked(host, by_hand(Containers=inside), containers=("web_lb", "app", "else"))
+    assert [(each.key.rpartition(".")[2], each.what) for each in result.problems] == [
+        ("load_balancer", "there is a container web_lb already, made by hand"),
+        (
+            "load_balancer",
+            f"the container web_lb, made by hand, has {address}, which is planned for web_lb",
+        ),
+        ("containers", "there is a container app already, made by hand"),
+    ]
+    assert "`docker rename web_lb web_lb-by-hand`" in result.problems[0].remedy
+    again = asked(host, by_hand(Containers=inside), containers=("web_lb",), managed=("web",))
+    assert again.problems == ()
+
+
+def test_what_a_host_says_cannot_write_on_the_terminal(host: HostPlan) -> None:
+    """Names and values of others are shown by their codes."""
+    evil = by_hand(Options={"\x1b[2Jkey": "\x1b]0;x\x07"})
+    text = str(one_problem(asked(host, evil)))
+    assert "\x1b" not in text
+    assert r"\x1b[2Jkey" in text
+    theirs = by_hand(Name="x'; reboot #", Options={})
+    assert r"`docker network rm 'x'\''; reboot #'`" in str(one_problem(asked(host, theirs)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "no JSON",
+        "{}",
+        "[1]",
+        '[{"Name": "web"}]',
+        json.dumps([{**INSPECTED, "Id": "../../x"}]),
+        json.dumps([{**INSPECTED, "EnableIPv6": "yes"}]),
+        json.dumps([{**INSPECTED, "IPAM": None}]),
+        "[" * 100_000,
+    ],
+)
+def test_what_no_engine_says_is_an_error(answer: str) -> None:
+    """In words, and never taken for "there is no such network"."""
+    with pytest.raises(ValueError, match="docker network inspect: "):
+        findings(answer, (), ())
