@@ -93,8 +93,6 @@ def _sysctls(host: Host) -> dict[str, str]:
     values = {
         "forwarding ipv4": ("net.ipv4.ip_forward", 1),
         "rp_filter": (f"net.ipv4.conf.{wan}.rp_filter", 2),
-        "send_redirects all": ("net.ipv4.conf.all.send_redirects", 0),
-        "send_redirects default": ("net.ipv4.conf.default.send_redirects", 0),
     }
     if any(network.ipv6 is not None for network in host.networks):
         # Roles are loaded in their order, and this one has to be first: the kernel forgets the

@@ -28,8 +28,6 @@ def test_the_whole_file() -> None:
     assert [line for line in lines[2:] if "icmp" not in line] == [
         "sysctl net.ipv4.ip_forward 1",
         "sysctl net.ipv4.conf.eth0/42.rp_filter 2",
-        "sysctl net.ipv4.conf.all.send_redirects 0",
-        "sysctl net.ipv4.conf.default.send_redirects 0",
         "ipv4 filter -A WANBOUND-INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
         "ipv4 filter -A WANBOUND-INPUT -i lo -j ACCEPT",
         "ipv4 filter -A WANBOUND-INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
