@@ -109,7 +109,7 @@ def _hold(socket: Path, keys: list[str]) -> None:
 @contextmanager
 def _alone(socket: Path) -> Iterator[None]:
     """Let no other run start an agent at the same place."""
-    with socket.with_name(f"{socket.name}.lock").open("w") as file:
+    with socket.with_name("wanbound-agent.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
