@@ -2,13 +2,14 @@
 # make test      everything: lint, types, unit tests, then the lab tests on real hosts (root)
 # make check     lint, types and unit tests; no root needed
 # make preview   STACK=name: what `pulumi up` would change, line by line
+# make faults    every fault on four hosts of its own, under constant traffic, as one table (root)
 # make bench     speed against a floor and against peers, as ratios (root)
 # make clean     stop the lab, remove what it made, its caches and .venv
 
 STACK ?= demo
 PYTHON_IN := .venv/bin/python
 
-.PHONY: help setup demo test check lab-test preview bench clean
+.PHONY: help setup demo test check lab-test preview bench faults clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -50,7 +51,10 @@ preview: setup
 bench: setup
 	@$(PYTHON_IN) -m bench
 
+faults: setup
+	@$(PYTHON_IN) -m lab.faults
+
 clean:
-	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m lab clean; fi
+	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m lab.faults --down; $(PYTHON_IN) -m lab clean; fi
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

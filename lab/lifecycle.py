@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab import hosts, internet, keys, packages, registry, roots
+from lab import hosts, internet, keys, packages, registry, removal, roots, supervisor
 from lab.errors import LabError
 from lab.settings import DEFAULT_HOSTS, HostSpec, Settings, parse_hosts
 from lab.steps import console
@@ -87,6 +87,22 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
             hosts.wait(lab, host)
             _renew_images(lab, host)
     return chosen
+
+
+def remove_host(lab: Settings, name: str) -> None:
+    """Remove one host and its disk; the others stay as they are."""
+    with lock(lab):
+        before = specs(lab)
+        rest = tuple(host for host in before if host.name != name)
+        if not rest:
+            raise LabError(f"{name} is the lab's only host: `python -m lab down` removes it")
+        for host in before:
+            if host.name == name:
+                hosts.stop(lab, host)
+                supervisor.unplug(lab, host)
+                removal.remove(lab, "path", str(lab.disk(host)))
+        _write_specs(lab, rest)
+        keys.write_ssh_config(lab, rest)
 
 
 def _renew_images(lab: Settings, host: HostSpec) -> None:

@@ -1,0 +1,67 @@
+"""Each fault on three hosts at one time: Docker 20.10 and 28, and the legacy iptables.
+
+`make faults` does the same on four, with Docker 26, and shows a table.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import lifecycle
+from lab.api import Lab
+from lab.faults.deeds import Idle
+from lab.faults.model import Deed, Row
+from lab.faults.report import line
+from lab.faults.rows import ROWS
+from lab.faults.run import Runner
+from lab.faults.site import site
+
+pytestmark = pytest.mark.lab
+
+LEGACY = "test-3"
+FIRST = 20
+
+IDLE = Deed("idle", Idle(seconds=15), "no CPU time; legacy reads its tables")
+"""Shorter than in `make faults`: what is looked for is a watcher that never rests."""
+
+
+def rows() -> list[Row]:
+    """Every row, the idle minute cut short."""
+    return [IDLE if row.name == IDLE.name else row for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def hosts(lab: Lab) -> Iterator[Lab]:
+    """The tests' hosts, and one more with the legacy iptables, which goes again."""
+    more = Lab.up(f"{LEGACY}=bookworm+legacy", lab.settings)
+    try:
+        yield more
+    finally:
+        lifecycle.remove_host(lab.settings, LEGACY)
+
+
+@pytest.fixture(scope="module")
+def runner(hosts: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """The stack of the faults on all three, sending."""
+    with site(hosts, list(hosts.hosts), FIRST, tmp_path_factory.mktemp("faults")) as place:
+        yield Runner(place)
+
+
+def test_the_legacy_host_is_one(hosts: Lab) -> None:
+    """Docker's own rules are in the legacy tables, and there are none in the others."""
+    host = hosts.host(LEGACY)
+    for tool in ("iptables", "ip6tables"):
+        assert "(legacy)" in host.run(f"{tool} -V").stdout
+    assert "DOCKER" in host.run("iptables-legacy-save").stdout
+    assert "DOCKER" not in host.run("iptables-nft-save").stdout
+    assert host.docker_version.startswith("20.10.24")
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
+def test_everything_comes_back_and_nothing_gets_out(hosts: Lab, runner: Runner, row: Row) -> None:
+    """In time, without an operator, with no packet of a wrong source."""
+    outcomes = runner.run(row)
+    for outcome in outcomes:
+        print(line(outcome, hosts.hosts))
+    assert {outcome.host: list(outcome.problems) for outcome in outcomes if outcome.problems} == {}
+    assert {outcome.host for outcome in outcomes} == set(hosts.hosts)

@@ -1,0 +1,167 @@
+"""The verdict on a fault: each thing that must not pass, and what may."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from lab.api import Packet
+from lab.faults.judge import Networks, Times, outcome, traffic
+from lab.faults.model import Change, Deed, Fault, Observation, Traffic
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6
+
+RIGHT = {7701: frozenset({"203.0.113.20", "2001:db8::20"}), 7702: frozenset({"203.0.113.24"})}
+NETWORKS = Networks(
+    ports={7701: "web"},
+    right=RIGHT,
+    private=[ip_network("172.24.0.0/24")],
+    others=[ip_network("172.24.1.0/24")],
+)
+BEGIN, END, UNTIL = 1.0, 1.1, 4.0
+TIMES = Times(BEGIN, END, UNTIL)
+
+
+def packet(
+    time: float, source: str = "203.0.113.20", port: int = 7701, proto: str = "udp", flags: str = ""
+) -> Packet:
+    """A packet of a flood."""
+    six = ":" in source
+    to = CLIENT_IPV6 if six else CLIENT_IPV4
+    return Packet(time, 6 if six else 4, source, to, proto, 40000, port, flags, 60)
+
+
+def flood(pauses: Mapping[str, tuple[float, float]] | None = None) -> list[Packet]:
+    """Both kinds of both families of `web`, every 50 ms, but for a pause per family."""
+    packets = []
+    for number in range(81):
+        time = number / 20
+        for source in ("203.0.113.20", "2001:db8::20"):
+            start, end = (pauses or {}).get(source, (0.0, -1.0))
+            if not start < time < end:
+                packets.append(packet(time, source))
+                packets.append(packet(time, source, proto="tcp", flags="R"))
+    return packets
+
+
+def test_steady_traffic() -> None:
+    """Counted, and back at once, for it never went."""
+    seen = traffic(flood(), NETWORKS, TIMES)
+    assert (seen.right, seen.wrong_count, seen.silent, seen.back, seen.still) == (324, 0, [], 0, [])
+
+
+def test_a_pause_ends_when_the_last_flow_runs() -> None:
+    """In seconds from the event's end."""
+    seen = traffic(flood({"2001:db8::20": (1.05, 2.0)}), NETWORKS, TIMES)
+    assert seen.back == pytest.approx(0.9)
+
+
+def test_a_flow_that_stays_away_is_named() -> None:
+    """With its network, family and kind."""
+    seen = traffic(flood({"2001:db8::20": (2.0, 9.0)}), NETWORKS, TIMES)
+    assert seen.back is None
+    assert seen.still == ["web IPv6 TCP", "web IPv6 UDP"]
+
+
+def test_an_unanswered_connection_is_no_traffic() -> None:
+    """A SYN alone says that something went out, not that anything came back."""
+    packets = [replace(one, flags="S") if one.flags else one for one in flood()]
+    assert traffic(packets, NETWORKS, TIMES).silent == ["web IPv4 TCP", "web IPv6 TCP"]
+
+
+def test_silence_before_the_event_is_told() -> None:
+    """Nothing that was not there can be shown to have been stopped."""
+    seen = traffic([one for one in flood() if one.time > BEGIN], NETWORKS, TIMES)
+    assert len(seen.silent) == 4
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "counts"),
+    [
+        ("203.0.113.101", 7701, True),  # the host's own
+        ("203.0.113.24", 7701, True),  # another network's
+        ("172.24.0.9", 7701, True),
+        ("172.24.0.9", 443, True),  # private, whatever it is for
+        ("10.9.9.9", 443, True),  # of nobody that is known, so of everybody
+        ("203.0.113.20", 7702, False),  # the other host's flood
+        ("172.24.1.9", 443, False),  # the other host's subnet
+        ("203.0.113.101", 443, False),  # the host's own business
+    ],
+)
+def test_wrong_packets_are_those_of_this_host(source: str, port: int, counts: bool) -> None:
+    """By the port that a flood sends to, else by the subnet of the source."""
+    seen = traffic([*flood(), packet(2.0, source, port)], NETWORKS, TIMES)
+    assert seen.wrong_count == counts
+    assert seen.last_wrong == (2.0 if counts else None)
+
+
+GOOD = Traffic(100, {}, None, [], None, 0.5)
+GONE = Change(1.1, 1.2, ["a rule"], [])
+BACK = Change(1.3, 1.4, [], [])
+SEEN = Observation(BEGIN, END, [GONE, BACK], looks=9)
+FAULT = Fault("a fault", "true")
+
+
+def problems(
+    row: Fault | Deed, observation: Observation, seen: Traffic = GOOD, *checks: str
+) -> str:
+    """All that is wrong with it."""
+    return "; ".join(outcome(row, "host-1", observation, seen, checks).problems)
+
+
+def test_a_repaired_host_passes() -> None:
+    """And its time to repair is that of the later one of rules and traffic."""
+    found = outcome(FAULT, "host-1", SEEN, GOOD, [])
+    assert found.ok
+    assert found.seconds == 0.5
+    assert found.seen == "rules and addresses after 0.30 s"
+
+
+@pytest.mark.parametrize(
+    ("observation", "seen", "word"),
+    [
+        (replace(SEEN, changes=[GONE]), GOOD, "not repaired: - a rule"),
+        (replace(SEEN, changes=[GONE, replace(BACK, until=9.0)]), GOOD, "only after 7.9 s"),
+        (replace(SEEN, changes=[]), GOOD, "never seen in another state"),
+        (replace(SEEN, failed="status 1"), GOOD, "could not be done: status 1"),
+        (SEEN, replace(GOOD, wrong={"x": 2}, last_wrong=1.2), "2 wrong packets"),
+        (SEEN, replace(GOOD, back=None, still=["web IPv4 TCP"]), "no traffic at the end"),
+        (SEEN, replace(GOOD, back=11.0), "traffic only after 11.0 s"),
+        (SEEN, replace(GOOD, silent=["web IPv4 TCP"]), "nothing is proven"),
+        (replace(SEEN, loaded=2.0), replace(GOOD, first_after_boot=1.5), "0.50 s before the rules"),
+    ],
+)
+def test_what_must_not_pass(observation: Observation, seen: Traffic, word: str) -> None:
+    """Each by itself."""
+    assert word in problems(FAULT, observation, seen)
+
+
+def test_a_failed_check_is_a_problem() -> None:
+    """Ingress, say, that no longer answers."""
+    assert problems(FAULT, SEEN, GOOD, "no answer") == "no answer"
+
+
+def test_an_open_row_may_leak_until_the_repair_and_no_longer() -> None:
+    """Where the fault takes everything that could stop a packet."""
+    row = replace(FAULT, open="it takes all")
+    leaked = replace(GOOD, wrong={"x": 2}, last_wrong=1.35)
+    assert problems(row, SEEN, leaked) == ""
+    assert "after the repair" in problems(row, SEEN, replace(leaked, last_wrong=1.5))
+    assert "wrong packets" in problems(row, replace(SEEN, changes=[GONE]), leaked)
+
+
+def test_a_closed_row_needs_no_repair() -> None:
+    """Only that nothing gets out wrong."""
+    row = replace(FAULT, expected="closed")
+    still = replace(GOOD, back=None, still=["web IPv4 TCP"])
+    found = outcome(row, "host-1", replace(SEEN, changes=[GONE]), still, [])
+    assert (found.ok, found.seen, found.seconds) == (True, "closed", None)
+    assert "1 wrong packets" in problems(row, SEEN, replace(still, wrong={"x": 1}))
+
+
+def test_a_deed_says_itself_what_is_wrong() -> None:
+    """And its traffic is judged as that of any other row."""
+    row = Deed("a deed", lambda _site, _names: {}, "well")
+    seen = replace(SEEN, changes=[], problems=["it was not done"])
+    assert problems(row, seen) == "it was not done"
+    assert "2 wrong packets" in problems(row, SEEN, replace(GOOD, wrong={"x": 2}))
