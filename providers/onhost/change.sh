@@ -78,6 +78,7 @@ apply() { # apply whole|'': all of it anew, or only what differs
     guarded=0
     [ -e "$work/guard.none" ] || guard_first "$work" /dev/null || guarded=1
     check "$work"
+    [ -n "$1" ] || name_repairs "$work"
     begin_restore "$work" --test
     end_restore "$work" || fail 11 "iptables-restore refuses the rules"
     load "$work" /dev/null && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $etc says"

@@ -1,5 +1,135 @@
 # --- watching ------------------------------------------------------------------------------------
+#
+# The kernel tells `ip monitor` and `nft monitor` of each change when it happens, and both write into
+# one FIFO. What may matter there leads to one `mend`, which compares everything and touches only
+# what differs; so it does not matter who changed what, and a repair is not mistaken for a fault.
+# Nobody tells of the rules of the legacy iptables: they are read every 3 s. Kernel parameters are
+# not watched at all: a program that sets one does it again, and the two would go on for ever.
 
 watch() {
-    fail 64 "not yet"
+    [ -d "$run" ] || mkdir -p "$run" || fail 15 "cannot write to $run"
+    need ip iproute2
+    need flock util-linux
+    rm -f "$run/watch"
+    # Open for both, it has no end before this process has.
+    mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
+    rm -f "$run/watch"
+    followers='' failed='' failures=0 credit=20 checked=0
+    trap 'kill $followers 2>/dev/null' EXIT
+    trap 'exit 0' TERM INT
+    trap 'say "what watches the kernel has ended; starting it again"; exit 1' HUP
+    follow ip -o monitor address route link
+    ! command -v nft >/dev/null 2>&1 || follow nft monitor
+    ! unheard || follow poll_rules
+    # What happened before they listened is found by the first check, or by one a second later.
+    echo start >&3
+    { sleep 1 && echo started >&3; } &
+    while read -r event; do
+        matters "$event" || continue
+        settle
+        # A change has brought another script: systemd starts that.
+        [ /proc/self/fd/4 -ef "$0" ] || exit 0
+        check_all
+    done <&3
+}
+
+follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends the watcher
+    (
+        trap 'kill "$child"; exit' TERM
+        "$@" >&3 2>&1 4<&- &
+        child=$!
+        wait "$child"
+        # When systemd stops the service it ends all of this, and that is no fault.
+        sleep 0.2
+        kill -HUP $$
+    ) &
+    followers="$followers $!"
+}
+
+unheard() { # whether iptables changes rules without telling nft
+    command -v iptables >/dev/null 2>&1 || return 1
+    command -v nft >/dev/null 2>&1 || return 0
+    case $(iptables -V) in *legacy*) ;; *) return 1 ;; esac
+}
+
+poll_rules() { # prints a word when the rules are others than before
+    before=
+    while sleep 3; do
+        rules=$(
+            for family in ipv4 ipv6; do
+                iptables_of "$family"
+                "$tool-save" 2>/dev/null
+            done | sed -n '/^-A/p; s/^\([*:][^ ]*\).*/\1/p'
+        )
+        [ "$rules" = "$before" ] || echo polled
+        before=$rules
+    done
+}
+
+matters() { # matters LINE: whether what a monitor has printed may be about anything of ours
+    case "$1 " in
+    *' ip nat '* | *' ip filter '* | *' ip6 nat '* | *' ip6 filter '* | *' inet wanbound '*) ;;
+    # The end of a transaction, whose lines have told enough; and other people's tables.
+    '# new generation '* | 'add '* | 'create '* | 'insert '* | 'replace '* | 'delete '* | 'destroy '*) return 1 ;;
+    # A router advertisement renews its route, and its addresses, every few seconds or minutes.
+    'default '*' proto ra '* | 'Deleted default '*' proto ra '*) return 1 ;;
+    'default '* | 'Deleted default '*) ;;
+    # A container comes or goes. What Docker does for it to our chains, nft tells.
+    [0-9]*': veth'*'@'* | 'Deleted '[0-9]*': veth'*'@'*) return 1 ;;
+    [0-9]*': '*' inet'*' dynamic '* | 'Deleted '[0-9]*': '*' inet'*' dynamic '*) return 1 ;;
+    [0-9]*': '*' inet'*' scope link '* | 'Deleted '[0-9]*': '*' inet'*' scope link '*) return 1 ;;
+    [0-9]*': '* | 'Deleted '[0-9]*': '*) ;;
+    # Any other route.
+    *' dev '* | *' table '*) return 1 ;;
+    # What has no form that is known, as that a buffer was too small and events are lost.
+    esac
+}
+
+settle() { # waits until a burst is over, and takes all that was told by then for one event
+    read -r now _ </proc/uptime
+    now=${now%.*}
+    # A check takes up to a tenth of a second of a processor. Ten may come soon after each other; then,
+    # as where a machine starts containers all day, one in 2 s, and where a repair fails one in 10 s.
+    credit=$((credit + now - checked))
+    [ "$credit" -le 20 ] || credit=20
+    delay=0.1
+    if [ -n "$failed" ]; then
+        failures=$((failures + (failures < 10)))
+        delay=$failures
+    elif [ "$credit" -lt 2 ]; then
+        delay=2
+    fi
+    credit=$((credit - 2)) checked=$now
+    # The mark may come within a line of somebody else, but it comes whole (pipe(7), PIPE_BUF).
+    { sleep "$delay" && echo "settled-$now" >&3; } &
+    # Unlike `read` it takes blocks. What it takes behind the mark was told before the check, too.
+    sed "/settled-$now/q" <&3 >/dev/null
+}
+
+check_all() { # mends what differs, and tells a failure once
+    set -- "$etc"/*.rules
+    if [ -e "$1" ]; then
+        # Whoever holds the lock makes the events of this moment; there is nothing to tell then.
+        flock "$run/lock" true
+        said=$("$0" mend 2>&1 </dev/null 3<&- 4<&-)
+        code=$?
+        if [ "$code" = 0 ]; then
+            [ -z "$failed" ] || say "all is in force again"
+            [ -z "$said" ] || printf '%s\n' "$said" >&2
+            failed='' failures=0
+        else
+            [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
+            failed=${said:-$code}
+            echo again >&3
+        fi
+    fi
+}
+
+name_repairs() { # name_repairs FOLDER: for the journal, what differs and is about to be mended
+    repairs=
+    for part in ipv4.restore:"IPv4 rules" ipv6.restore:"IPv6 rules" addresses.batch:addresses \
+        gone:"addresses of networks that are gone" guard.full:"the guard"; do
+        [ ! -s "$1/${part%%:*}" ] || repairs="$repairs${repairs:+, }${part#*:}"
+    done
+    [ -z "$repairs" ] || say "mending $repairs"
 }
