@@ -25,7 +25,7 @@ restore() { # restore FAMILY FOLDER [--test]
 
 guard_first() { # guard_first FOLDER BUNDLE: to the guard that holds during the change
     if [ -s "$1/guard.delta" ]; then
-        nft -f "$1/guard.delta" 2>/dev/null && return
+        guard_is_ours "$1" && nft -f "$1/guard.delta" 2>/dev/null && return
         # The table is not as the fragments say: then all of it is made anew.
         rm -f "$1/guard.last"
         plan "$1/whole" whole "$2" /dev/null && cp "$1/whole"/guard.* "$1/" || return 1
@@ -56,7 +56,10 @@ guard_listed() { # guard_listed FILE: the table as it is now, in an order that r
         { print }' >"$1"
 }
 
-remember_guard() { # what the table is when it is right: by this the watcher knows a strange one
+remember_guard() { # remember_guard FOLDER: what the table is after it was written, so is right
+    # Not where nothing was written: what is there may have changed since it was compared.
+    [ -s "$1/guard.full" ] || [ -s "$1/guard.delta" ] || [ -s "$1/guard.last" ] ||
+        [ -s "$1/guard.end" ] || [ -e "$1/guard.none" ] || [ ! -e "$run/guard" ] || return 0
     guard_listed "$run/guard.next" && mv "$run/guard.next" "$run/guard"
 }
 
@@ -118,7 +121,7 @@ load() { # load FOLDER BUNDLE: brings the kernel to what is composed there
     # Nobody wants a guard: one that is there is left from what was undone.
     [ ! -e "$1/guard.none" ] || ! command -v nft >/dev/null 2>&1 ||
         nft delete table inet wanbound 2>/dev/null
-    remember_guard
+    remember_guard "$1"
     save_classic
     return 0
 }

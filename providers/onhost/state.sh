@@ -2,7 +2,7 @@
 
 state() { # state: everything that is in force, in sections that providers/live.py reads
     [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
-    state_work=$(mktemp -d "$run/state.XXXXXX") || fail 15 "cannot write to $run"
+    state_work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$state_work"' EXIT
     # Beside the rest and not under the lock: Docker may take long, and repairs must not wait for it.
     docker_state >"$state_work/docker" 2>/dev/null &

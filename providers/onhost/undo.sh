@@ -85,8 +85,13 @@ undo_armed() { # undo_armed WHY: the lock is held
 unfinished() { # after a run that nobody will end: killed half way, or before a reboot
     if ! read_armed; then
         # Never armed, so nothing had begun; or confirmed, so nothing was left to do.
-        rm -rf "$etc/.old"
+        [ ! -e "$etc/.old" ] || rm -rf "$etc/.old"
         return 0
+    fi
+    if in_watcher; then
+        # An undo may have to stop the watcher, and would end half way with it.
+        systemd-run --quiet --collect sh "$etc/.old/wanbound" undo "$armed_token" >&2 &&
+            fail 14 "a change that nobody ended is undone first"
     fi
     if [ "$armed_boot" != "$(boot)" ]; then
         undo_armed "was not confirmed before the host was rebooted"

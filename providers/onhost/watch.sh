@@ -7,7 +7,7 @@
 # not watched at all: a program that sets one does it again, and the two would go on for ever.
 
 watch() {
-    [ -d "$run" ] || mkdir -p "$run" || fail 15 "cannot write to $run"
+    [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
     need ip iproute2
     need flock util-linux
     rm -f "$run/watch"
@@ -31,6 +31,10 @@ watch() {
         [ /proc/self/fd/4 -ef "$0" ] || exit 0
         check_all
     done <&3
+}
+
+in_watcher() { # whether this runs within the watcher's service
+    [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup
 }
 
 follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends the watcher
