@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from lab import hosts, keys, lifecycle, tools
 from lab.capture import Capture, Packet, capture
@@ -95,6 +96,15 @@ class Host:
     def reboot(self) -> None:
         """Reboot it and wait until it is on the wan and Docker answers."""
         hosts.reboot(self._settings, self._spec)
+
+    def wait_rebooted(self, before: str) -> None:
+        """Wait until it is ready in another boot than `before`; somebody has asked for that."""
+        hosts.wait_rebooted(self._settings, self._spec, before)
+
+    @property
+    def disk(self) -> Path:
+        """Where this machine sees the files that are its own; read only, it may be writing."""
+        return self._settings.disk(self._spec) / "upper"
 
     @property
     def boot_id(self) -> str:

@@ -168,15 +168,22 @@ def reboot(lab: Settings, host: HostSpec) -> None:
     before = boot_id(lab, host.name)
     if before is None:
         raise LabError(f"{host.name} does not answer: see `python -m lab status`")
+    close_connections(lab, host.name)
+    answer(lab, host.name, "systemctl reboot")
+    wait_rebooted(lab, host, before)
+
+
+def wait_rebooted(lab: Settings, host: HostSpec, before: str) -> None:
+    """Wait until the host is ready in another boot than `before`, which somebody has asked for."""
     with step(f"rebooting {host.name}", lab.logs / f"host-{host.name}.log"):
-        close_connections(lab, host.name)
-        answer(lab, host.name, "systemctl reboot")
         wait_until(
             f"the reboot of {host.name}",
             lambda: listens(lab, host) and boot_id(lab, host.name) not in (None, before),
             timeout=BOOT_SECONDS,
             every=0.2,
         )
+        # What was shared with the boot before is a way to nowhere.
+        close_connections(lab, host.name)
         wait_until(
             f"{host.name} after its reboot",
             lambda: ready(lab, host),

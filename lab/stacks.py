@@ -78,6 +78,8 @@ class LabStack:
         self.name = name
         self.folder = folder
         self.log = lab.settings.logs / f"pulumi-{name}.log"
+        self.pid: int | None = None
+        """The pulumi that is running."""
         self._environment = {**os.environ, **lab.environment()}
         if folder != CHECKOUT:
             # A stack of its own, whose records go with its folder.
@@ -161,6 +163,7 @@ class LabStack:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+            self.pid = process.pid
             limit = threading.Timer(timeout, process.send_signal, [signal.SIGINT])
             limit.start()
             try:
@@ -173,6 +176,7 @@ class LabStack:
             finally:
                 in_time = limit.is_alive()
                 limit.cancel()
+                self.pid = None
                 if process.poll() is None:
                     process.kill()
                     process.wait()

@@ -191,6 +191,8 @@ def _state(row: Fault, observation: Observation) -> list[str]:
 
 
 def _seconds(observation: Observation, seen: Traffic) -> float | None:
+    if observation.took is not None:
+        return observation.took
     if observation.repaired is None or seen.back is None:
         return None
     return max(observation.repaired, seen.back)

@@ -87,6 +87,8 @@ class Observation:
     """What a deed found wrong on its own."""
     note: str = ""
     """What a deed has to say in the column "seen"."""
+    took: float | None = None
+    """Seconds to repair, where it is not the traffic that says so."""
     booted: float | None = None
     """When the host's systemd began to run."""
     loaded: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.faults.armed import SHUT, Armed
 from lab.faults.deeds import Idle, reboot, renumber
 from lab.faults.model import Deed, Fault, Row
 from lab.faults.watching import OWN_BACK
@@ -54,7 +55,6 @@ ROWS: tuple[Row, ...] = (
     Fault(
         "a bridge renamed",
         'ip link set "$bridge" name "x$bridge"',
-        expected="closed",
         restore='ip link set "x$bridge" name "$bridge" 2>/dev/null || true',
     ),
     Fault("systemctl restart systemd-networkd", "systemctl restart systemd-networkd", unseen=True),
@@ -88,6 +88,41 @@ ROWS: tuple[Row, ...] = (
         "pulumi up: other addresses, and back",
         renumber,
         "the old address or the new one",
+        renumbers=True,
+    ),
+    Deed(
+        "a change that cuts new SSH connections off",
+        Armed(SHUT, restore=SHUT.replace("-I", "-D")),
+        "undone; the next up says so",
+        traffic_within=60,
+        renumbers=True,
+    ),
+    Deed(
+        "sshd stopped right after a change",
+        Armed("systemctl stop ssh", restore="systemctl start ssh"),
+        "undone; the next up says so",
+        traffic_within=60,
+        renumbers=True,
+    ),
+    Deed(
+        "a reboot before the confirmation",
+        Armed(how="reboot"),
+        "undone; the next up says so",
+        traffic_within=60,
+        renumbers=True,
+    ),
+    Deed(
+        "the link down for 3 s in a change",
+        Armed("ip link set host0 down\nsleep 3\nip link set host0 up", either=True),
+        "the old state or the new one",
+        traffic_within=60,
+        renumbers=True,
+    ),
+    Deed(
+        "the client killed with -9 in a change",
+        Armed(how="kill", either=True),
+        "the old state or the new one",
+        traffic_within=60,
         renumbers=True,
     ),
     Deed("idle", Idle(seconds=60), "no CPU time; legacy reads its tables"),

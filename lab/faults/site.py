@@ -29,6 +29,9 @@ done
 """
 
 OBSERVER = Path(__file__).with_name("observer.py")
+CONFIRM_SECONDS = 10
+"""For which a change waits to be confirmed: short, as some rows wait for its undo."""
+
 NETWORKS = ("web", "mail")
 INTERVAL = "20ms"
 """What lies between two packets of one kind of a flood, so a hole of that length may go unseen;
@@ -53,6 +56,7 @@ def config(hosts: Sequence[Host], first: int) -> Config:
                 "name": host.name,
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
+                "confirm_seconds": CONFIRM_SECONDS,
                 "networks": [
                     {
                         "name": name,

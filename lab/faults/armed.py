@@ -1,0 +1,161 @@
+"""What happens to a change between its loading and its confirmation, while networks send."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lab.faults.model import Observation
+from lab.faults.site import CONFIRM_SECONDS, Site
+from lab.faults.watching import everywhere, look, watch
+from lab.stacks import Run
+from lab.steps import wait_until
+
+ARMED = "etc/wanbound/.old/armed"
+"""There from before the first rule is loaded until the change is confirmed or undone."""
+
+_WAIT = f'timeout 120 sh -c "until [ -e /{ARMED} ]; do sleep 0.01; done"\n'
+
+SHUT = "iptables -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -j DROP"
+"""New SSH connections no longer get in, those that are open live on: what a wrong filter does."""
+
+LATE = 15.0
+"""Seconds beyond the time for confirmation in which an undo has to be over."""
+
+
+@dataclass(frozen=True)
+class Armed:
+    """A `pulumi up` of other addresses, to which something happens while its undo is armed."""
+
+    then: str = ""
+    """Done on each host in the moment at which its undo is armed."""
+    restore: str = ""
+    how: Literal["", "reboot", "kill"] = ""
+    """Whether each host is rebooted then, or the client killed with all that it has started."""
+    either: bool = False
+    """Whether the new state is as good as the old one: the change may be through."""
+
+    def __call__(self, site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
+        """Bring the hosts through it, to the new state, and back."""
+        before = everywhere(names, lambda name: look(site, name))
+        site.stack.configure(site.other)
+        began = time.time()
+        with ThreadPoolExecutor(max_workers=len(names) + 1) as pool:
+            watched = {} if self.how == "kill" else self._watch(site, names, before, pool)
+            run = pool.submit(site.stack.up, check=False)
+            if self.how == "kill":
+                _kill(site, names, run)
+                run.result()
+                watched = self._watch(site, names, before, pool)
+                # The CLI's own lock of the stack, which a killed CLI leaves to its user.
+                site.stack.run("cancel", "--stack", site.stack.name, "--yes", check=False)
+            done = run.result()
+            seen = {name: future.result() for name, future in watched.items()}
+        problems = []
+        if not self.either and done.status == 0:
+            problems.append("pulumi up reported success after an undo")
+        everywhere(names, lambda name: site.hosts[name].run(self.restore or "true"))
+        after = everywhere(names, lambda name: look(site, name))
+        again = site.stack.up("--refresh", check=False)
+        if again.status != 0:
+            problems.append(f"the next pulumi up failed; its log is {site.stack.log}")
+        if not self.either and "undone" not in again.output:
+            problems.append("the next pulumi up does not say that the change was undone")
+        new = everywhere(names, lambda name: look(site, name))
+        site.stack.configure(site.config)
+        if site.stack.up(check=False).status != 0:
+            problems.append(f"the way back failed; its log is {site.stack.log}")
+        ended = time.time()
+        return {
+            name: self._one(
+                began, ended, seen[name], before[name], after[name], new[name], problems
+            )
+            for name in names
+        }
+
+    def _watch(
+        self,
+        site: Site,
+        names: Sequence[str],
+        before: Mapping[str, list[str]],
+        pool: ThreadPoolExecutor,
+    ) -> dict[str, Future[Observation]]:
+        def one(name: str) -> Observation:
+            host = site.hosts[name]
+            limit = CONFIRM_SECONDS + LATE
+            if self.how == "reboot":
+                boot = host.boot_id
+                host.run(f"systemd-run --quiet --collect sh -c '{_WAIT}{SHUT}\nsystemctl reboot'")
+                host.wait_rebooted(boot)
+                return watch(site, name, before=before[name], limit=limit)[0]
+            inject = f"{_WAIT}{self.then}" if self.then else ""
+            return watch(site, name, inject, before=before[name], limit=limit, settled=2)[0]
+
+        return {name: pool.submit(one, name) for name in names}
+
+    def _one(
+        self,
+        began: float,
+        ended: float,
+        seen: Observation,
+        before: Sequence[str],
+        after: Sequence[str],
+        new: Sequence[str],
+        problems: Sequence[str],
+    ) -> Observation:
+        found = list(problems)
+        if seen.failed:
+            found.append(seen.failed)
+        old = after == before
+        if not old and not (self.either and after == new):
+            lacking = [line for line in before if line not in after]
+            found.append(f"neither the old state nor the new one: it lacks {lacking[:3]}")
+        if new == before:
+            found.append("the next pulumi up did not bring the new state")
+        took = seen.repaired if old and self.how != "reboot" else None
+        note = "the old state" if old else "the new state"
+        if took is not None and seen.differed:
+            note += f", {took:.1f} s after that"
+        return Observation(
+            begin=began, end=ended, looks=seen.looks, problems=found, note=note, took=took
+        )
+
+
+def _kill(site: Site, names: Sequence[str], run: Future[Run]) -> None:
+    """Kill the client in the moment at which the first host has armed its undo."""
+    files = [site.hosts[name].disk / ARMED for name in names]
+    wait_until(
+        "an armed undo",
+        lambda: run.done() or any(file.exists() for file in files),
+        timeout=120,
+        every=0.002,
+    )
+    if site.stack.pid is not None:
+        for pid in [site.stack.pid, *_below(site.stack.pid)]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def _below(pid: int) -> Iterator[int]:
+    """Every process that the process has started, and those they have."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # proc(5): the name, which may hold anything, is in parentheses; the parent is field 4.
+        parents.setdefault(int(stat.rpartition(") ")[2].split()[1]), []).append(int(folder.name))
+    waiting = [pid]
+    while waiting:
+        for child in parents.get(waiting.pop(), []):
+            yield child
+            waiting.append(child)
