@@ -46,7 +46,7 @@ follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends 
         # When systemd stops the service it ends all of this, and that is no fault.
         sleep 0.2
         kill -HUP $$
-    ) &
+    ) 2>/dev/null &
     followers="$followers $!"
 }
 
@@ -92,18 +92,18 @@ matters() { # matters LINE: whether what a monitor has printed may be about anyt
 settle() { # waits until a burst is over, and takes all that was told by then for one event
     read -r now _ </proc/uptime
     now=${now%.*}
-    # A check takes up to a tenth of a second of a processor. Ten may come soon after each other; then,
-    # as where a machine starts containers all day, one in 2 s, and where a repair fails one in 10 s.
+    # A check takes up to a tenth of a second of a processor. Twenty may come at short notice; then, as
+    # where a machine starts containers all day, one a second; where a repair fails, one in 10 s.
     credit=$((credit + now - checked))
     [ "$credit" -le 20 ] || credit=20
     delay=0.1
     if [ -n "$failed" ]; then
         failures=$((failures + (failures < 10)))
         delay=$failures
-    elif [ "$credit" -lt 2 ]; then
-        delay=2
+    elif [ "$credit" -lt 1 ]; then
+        delay=1
     fi
-    credit=$((credit - 2)) checked=$now
+    credit=$((credit - 1)) checked=$now
     # The mark may come within a line of somebody else, but it comes whole (pipe(7), PIPE_BUF).
     { sleep "$delay" && echo "settled-$now" >&3; } &
     # Unlike `read` it takes blocks. What it takes behind the mark was told before the check, too.
