@@ -1,40 +1,105 @@
-"""What somebody changed on the host by hand is shown line by line, and mended."""
+"""What somebody changed on a host by hand is shown line by line, and mended by one `up`."""
+
+import re
+from collections.abc import Iterator, Mapping
 
 import pytest
 
+from lab.stacks import Config, parsed
+from planner.plan import HostPlan, plan
 from tests.lab.stack.deployed import Deployed
+from tests.lab.stack.up import injected
+from tests.lab.stack.up.injected import WATCHER, Injected, changes
 
 pytestmark = pytest.mark.lab
 
-DRIFT = {
-    # What is done by hand, and what a reviewer has to read because of it.
-    "test-1": (
-        "iptables -t nat -D WANBOUND-SNAT -s 172.16.0.0/24 ! -o web -j SNAT"
-        " --to-source 203.0.113.10",
-        ('egress: "-A WANBOUND-SNAT -s 172.16.0.0/24 ! -o web -j SNAT --to-source 203.0.113.10"',),
-    ),
-    "test-2": (
-        "ip -6 addr del 2001:db8::120/128 dev wan0;"
-        " number=$(ip6tables-save -t nat | grep -e '-A WANBOUND-DNAT' |"
-        "   grep -n 2001:db8::130/ | cut -d: -f1);"
-        " ip6tables -t nat -R WANBOUND-DNAT $number"
-        " -d 2001:db8::130 -p tcp -j DNAT --to-destination [fd00::666]",
-        ('wan0 ipv6: "inet6 2001:db8::120/128 scope global deprecated"', "fd00::666"),
-    ),
-}
+
+def with_base(config: Config) -> Config:
+    """Have each host want something for itself, too: routes, parameters, a filter."""
+    for host in config["hosts"]:
+        host["wan"] |= {"gateway_ipv4": "203.0.113.1", "gateway_ipv6": "fe80::1"}
+        management = re.sub(r"\.\d+$", ".0/24", host["ssh"]["address"])
+        host["baseline"] = {"ssh_from": [management]}
+    return config
 
 
-def test_drift_is_shown_by_line_and_mended(deployed: Deployed) -> None:
-    """A deleted rule, a lost address and an edited rule, on two hosts at a time."""
-    for name, (command, _) in DRIFT.items():
-        deployed.lab.host(name).run(command)
+@pytest.fixture(scope="module")
+def hosts(deployed: Deployed) -> Iterator[dict[str, HostPlan]]:
+    """The hosts' plans by name; while this module runs, each host has a base."""
+    config = with_base(deployed.changed())
+    deployed.stack.configure(config)
+    deployed.stack.up()
+    try:
+        yield {host.name: host for host in plan(parsed(config, deployed.stack.name))}
+    finally:
+        deployed.back()
+
+
+def _drift_and_mend(
+    deployed: Deployed,
+    hosts: Mapping[str, HostPlan],
+    what: Mapping[str, Injected],
+    *,
+    again: bool = False,
+) -> None:
+    """Make the changes on all hosts, read the preview, bring the stack up once, and look again."""
+    for name, done in what.items():
+        script = "\n".join(["systemctl stop wanbound-watch.service", *done.commands])
+        deployed.lab.host(name).run(f"set -e\n{script}\n")
     shown = deployed.stack.preview("--refresh", "--diff").output
     print(shown)
-    for _, lines in DRIFT.values():
-        for line in lines:
-            assert line in shown
-    assert "203.0.113.20" not in shown, "a network without drift is shown"
+    said = changes(shown)
+    for name, host in hosts.items():
+        for resource in [name, *(f"{name}-{network.name}" for network in host.networks)]:
+            wanted = set(what[name].said.get(resource, set()))
+            # No more than that is said, so no network hears of another's drift.
+            wanted |= {WATCHER} if resource != name else set()
+            assert _cut(said.get(resource, set())) == _cut(wanted), resource
+    if again:
+        _refreshed_again(deployed)
     mended = deployed.stack.up("--refresh")
-    assert "replaced" not in mended.counts
+    print(mended.output)
     deployed.stack.preview("--refresh", "--expect-no-changes")
+    for name in what:
+        asked = "systemctl is-active wanbound-watch.service; systemctl is-enabled wanbound.service"
+        assert deployed.lab.host(name).run(asked).stdout.split() == ["active", "enabled"]
     assert [str(result) for result in deployed.results() if not result.ok] == []
+
+
+def _cut(leaves: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """Return leaves as pulumi shows them: no more than the beginning of what is long."""
+    return {(sign, role, value.rstrip(".")[:140]) for sign, role, value in leaves}
+
+
+def _refreshed_again(deployed: Deployed) -> None:
+    """Refresh without an `up` behind it: the next refresh finds what the first did, no less."""
+    deployed.stack.run("refresh", "--yes", "--skip-preview", "--stack", deployed.stack.name)
+    again = deployed.stack.preview("--refresh", "--diff").output
+    assert changes(again) == {}, again
+
+
+def test_lines(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
+    """A rule deleted, added, moved, edited, doubled, in every network another; the host's own."""
+    what = {name: injected.lines(host) for name, host in hosts.items()}
+    _drift_and_mend(deployed, hosts, what)
+
+
+def test_tables(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
+    """Jumps doubled, gone and not first, a chain flushed, the guard gone; units and script."""
+    what = {name: injected.tables(host) for name, host in hosts.items()}
+    _drift_and_mend(deployed, hosts, what, again=True)
+
+
+def test_addresses(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
+    """Addresses gone, moved and widened; a bridge renamed; files, routes and parameters."""
+    what = {name: injected.addresses(host) for name, host in hosts.items()}
+    _drift_and_mend(deployed, hosts, what)
+
+
+def test_a_docker_network_made_by_hand(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
+    """It has the same name, bridge and subnets, and is another: it goes, and ours is made anew."""
+    what = {
+        name: injected.remade(host, host.networks[2], [c.name for c in host.networks[2].containers])
+        for name, host in hosts.items()
+    }
+    _drift_and_mend(deployed, hosts, what)
