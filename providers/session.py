@@ -43,15 +43,22 @@ class Session:
         standard error as it comes. Reconnects once when the transport was dropped, so `program`
         must be safe to run twice. Raises UnreachableError.
         """
-        for attempt in (1, 2):
-            connection = self._connected()
+        lost: BaseException | None = None
+        while True:
+            try:
+                connection = self._connected()
+            except UnreachableError as error:
+                if lost is None:
+                    raise
+                # Not "nothing was sent": it was, over the connection before.
+                raise self._lost(lost, seconds, f"; {error.what}") from error
             try:
                 return self._run_on(connection, program, seconds, on_stderr)
             except _LOST as error:
                 self._drop(connection)
-                if attempt == 2 or isinstance(error, TimeoutError | FloodError):
+                if lost is not None or isinstance(error, TimeoutError | FloodError):
                     raise self._lost(error, seconds) from error
-        raise AssertionError("unreachable")
+                lost = error
 
     def run_on_new_connection(
         self,
@@ -123,13 +130,13 @@ class Session:
         command = "sh -s" if self.target.user == "root" else "sudo -n sh -s"
         return exchange(connection.transport, command, program, seconds, on_stderr)
 
-    def _lost(self, error: BaseException, seconds: float) -> UnreachableError:
+    def _lost(self, error: BaseException, seconds: float, then: str = "") -> UnreachableError:
         late = isinstance(error, TimeoutError)
         # paramiko's own errors here have no text.
         why = f"no end after {seconds:g} s" if late else str(error) or "closed"
         return UnreachableError(
             self.target.name,
-            f"the connection was lost while a command ran ({why})",
+            f"the connection was lost while a command ran ({why}){then}",
             "not known: a change that had begun goes on to its end, or to its undo,"
             " without the connection",
             "see that the host answers, then run `pulumi up --refresh`",

@@ -11,6 +11,8 @@ change() { # change FOLDER TOKEN SECONDS
         echo "armed $2"
         return 0
     fi
+    # It cut the operator off until it was undone; made again, it would do so again.
+    refuse_undone "$2"
     mkdir -p "$work/next" || fail 15 "cannot write to $run"
     unfinished
     tell_undone

@@ -110,6 +110,11 @@ tell_undone() { # what was undone since anybody was told
     done <"$var/undone"
 }
 
+refuse_undone() { # refuse_undone TOKEN: fails when that change was made, and undone
+    [ ! -e "$var/undone" ] || ! grep -q "^$1 " "$var/undone" ||
+        fail 17 "the change was undone before its confirmation came"
+}
+
 forget_undone() {
     [ ! -e "$var/undone" ] || rm -f "$var/undone"
     [ ! -d "$var" ] || rmdir "$var" 2>/dev/null
@@ -122,9 +127,7 @@ confirm() { # confirm TOKEN: over a connection made after the change, so the ope
         disarm "$1" || fail 15 "cannot write to $etc"
         return 0
     fi
-    if [ -e "$var/undone" ] && grep -q "^$1 " "$var/undone"; then
-        fail 17 "the change was undone before its confirmation came"
-    fi
+    refuse_undone "$1"
     # Confirmed already, and the answer was lost. What a kill left of its end is done here.
     [ -e "$etc/.old/armed" ] || clear_disk
     return 0

@@ -1,6 +1,7 @@
 """The one connection to a host, against a real sshd."""
 
 import base64
+import dataclasses
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from providers import exchange as exchange_module
 from providers import session as session_module
-from providers.errors import HostError
+from providers.errors import HostError, UnreachableError
 from providers.session import Session, Target
 from tests.providers.sshd import Sshd, bare_home, free_port, make_key, running
 
@@ -225,6 +226,24 @@ def test_a_call_whose_connection_always_drops_is_an_error(
     assert "()" not in text
     assert session.commands == 2
     assert session.run("echo fine", LIMIT).stdout == "fine\n"
+
+
+def test_a_call_whose_connection_drops_for_good_is_not_called_unsent(
+    session: Session, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that cuts the operator off: there is no second connection, yet it was made."""
+    mark = tmp_path / "mark"
+    program = f": >{mark}.1; sleep 30"
+    session.run("true", LIMIT)
+    # The connection stands; whoever makes another finds nobody.
+    monkeypatch.setattr(session, "target", dataclasses.replace(sshd.target(), port=1))
+    with _dropping_at(sshd, mark, times=1), pytest.raises(UnreachableError) as caught:
+        session.run(program, LIMIT)
+    text = str(caught.value)
+    assert "the connection was lost while a command ran" in text
+    assert "cannot be reached at 127.0.0.1 port 1" in text
+    assert "The host now: not known: a change that had begun goes on to its end, or to its" in text
+    assert "nothing was sent" not in text
 
 
 @contextmanager
