@@ -4,24 +4,22 @@ An iteration begins in the old state, has the operation go wrong at one step, se
 comes to the old state or the new one by itself, and that the next change brings the new one.
 """
 
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from lab.api import Host
-from providers.errors import HostError, UnreachableError
+from providers.errors import UnreachableError
 from providers.exchange import Completed, OnLine
 from providers.session import Session, Target
 from providers.ssh_host import SshHost
 from tests.lab.atomic.look import SAFE_PATH, Look, look
-from tests.lab.atomic.programs import FOLDER, Fault, Step, arm, disarm, steps
+from tests.lab.atomic.programs import FOLDER, Step, arm, disarm, steps
 from tests.lab.stack.test_refusals import wanted
 
 Kind: TypeAlias = Literal["create", "update", "delete"]
 
-CONFIRM_SECONDS = 2
+CONFIRM_SECONDS = 4
 """How long the host waits for an operator who is dead."""
 
 RECOVERED_SECONDS = 10.0
@@ -73,10 +71,13 @@ def target(host: Host, seconds: int = 30) -> Target:
     return Target(host.name, host.address, 22, "root", host.host_key, confirm_seconds=seconds)
 
 
-def base(version: int) -> str:
-    """The host's own fragment: route, kernel parameter and INPUT differ from version to version."""
-    # Neither is the one that the host had: that would stay as it is, whoever has put it there.
-    gateway = 252 + version
+def base(version: int, gateway: int = 0) -> str:
+    """The host's own fragment: route, kernel parameter and INPUT differ from version to version.
+
+    The gateway ends in that number. Unless told, it is not the one that the host had: that would
+    stay as it is, whoever has put it there.
+    """
+    gateway = gateway or 252 + version
     return "".join(
         f"{line}\n"
         for line in (
@@ -92,6 +93,11 @@ def base(version: int) -> str:
     )
 
 
+def network(host: Host, name: str, number: int) -> str:
+    """The fragment of a network; no two hosts may have one address, so one half adds 100."""
+    return wanted(host, name, number + 100 * (int(host.name[-1]) % 2 == 0))
+
+
 class Drill:
     """One host, with two networks and its own fragment in two versions."""
 
@@ -100,8 +106,8 @@ class Drill:
         self.session = Session(target(host))
         self.seam = SshHost(self.session)
         self.control = Session(target(host))
-        texts = [wanted(host, "one", first), wanted(host, "one", first + 1)]
-        two, three = wanted(host, "two", first + 2), wanted(host, "three", first + 3)
+        texts = [network(host, "one", first), network(host, "one", first + 1)]
+        two, three = network(host, "two", first + 2), network(host, "three", first + 3)
         # The one's address changes and the other network goes, while a third one comes.
         self.versions = (
             {"_host": base(1), "one": texts[0], "two": two},

@@ -90,7 +90,8 @@ def _judge(outcome: Outcome, seen: Look, old: Look, new: Look, *, mortal: bool) 
         outcome.ended = "new"
     else:
         outcome.ended = "between"
-        outcome.problems.append(f"against old:\n{_told(old, seen)}\nagainst new:\n{_told(new, seen)}")
+        closest = min(_told(old, seen), _told(new, seen), key=len)
+        outcome.problems.append(f"between old and new:\n{closest}")
     if seen.armed:
         outcome.problems.append(f"still armed: {seen.armed}")
     if mortal:
@@ -104,5 +105,6 @@ def _judge(outcome: Outcome, seen: Look, old: Look, new: Look, *, mortal: bool) 
 def _told(expected: Look, seen: Look) -> str:
     text = expected.differences(seen)
     if expected.litter != seen.litter:
-        text += f"\nlitter: {seen.litter.split()}, not {expected.litter.split()}"
+        left = sorted(set(seen.litter.split()) ^ set(expected.litter.split()))
+        text += f"\nlitter: {' '.join(left[:10])}"
     return text

@@ -16,11 +16,11 @@ cd /proc/sys/net; grep . {sysctls}
 echo '== files'
 cd /
 for file in etc/wanbound/*.rules etc/wanbound/_host.was usr/local/sbin/wanbound \
-    etc/systemd/system/wanbound* etc/iptables/rules.v[46]; do
+    etc/systemd/system/wanbound*.service etc/iptables/rules.v[46]; do
     [ ! -e $file ] || sha256sum $file
 done
 find etc/wanbound etc/systemd/system usr/local/sbin/wanbound* -path '*wanbound*' \
-    -printf '%p %y %m %u %g %l\n' 2>/dev/null | grep -v -e ' d ' -e /wanbound/[.]
+    -printf '%p %y %m %u %g %l\n' 2>/dev/null | grep -v -e ' d ' -e /wanbound/[.] -e '[.]next '
 ls -d etc/wanbound etc/systemd/system/docker.service.wants 2>/dev/null
 echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \

@@ -1,0 +1,148 @@
+"""An operator's machine of its own: one change in a process that may be killed, and kill itself.
+
+    python -m tests.lab.atomic.child <<<'{"target": {…}, "put": {…}, "remove": […], …}'
+
+Exit status 0 when the change is done and confirmed; 3 with the error on standard output when not.
+Killed at a call, it is as a machine whose power has gone: no goodbye of its own to the host.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from providers.errors import HostError
+from providers.session import Session, Target
+from providers.ssh_host import SshHost
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+Moment: TypeAlias = Literal["never", "call", "armed", "hold", "confirmed"]
+"""When the child ends itself: at the `at`-th call of its sockets; when the host has answered that
+the change is made, before or (`hold`) instead of the confirmation, for which it waits until its
+standard input ends; when the host has the confirmation, before anybody is told."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child does."""
+
+    target: Target
+    put: Mapping[str, str]
+    remove: Sequence[str] = ()
+    die: Moment = "never"
+    at: int = 0
+    source: str = ""
+    """The address that it connects from, where it has several."""
+
+    def to_json(self) -> str:
+        """Return it as a line for the child."""
+        return json.dumps(dataclasses.asdict(self)) + "\n"
+
+
+def start(job: Job, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Begin it in a process of its own, by the command `prefix`; its input stays open."""
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-m", "tests.lab.atomic.child"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(job.to_json())
+    process.stdin.flush()
+    return process
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A child that has ended: -9 when it was killed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 120) -> Ended:
+    """Wait for a child's end, and tell it that its input has ended."""
+    stdout, stderr = process.communicate(timeout=seconds)
+    return Ended(process.returncode, stdout, stderr)
+
+
+def run(job: Job, prefix: Sequence[str] = ()) -> Ended:
+    """Do it to its end."""
+    return finish(start(job, prefix))
+
+
+# --- in the child --------------------------------------------------------------------------------
+
+
+class _Calls:
+    """Counts what goes through sockets, and ends the process at one of them."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def hook(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `original`, counted."""
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            with self._lock:
+                self.count += 1
+                if self.count == self.last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **kwargs)
+
+        return counted
+
+
+def _main() -> int:
+    raw = json.loads(sys.stdin.readline())
+    job = Job(**{**raw, "target": Target(**raw["target"])})
+    calls = _Calls(job.at if job.die == "call" else 0)
+    for name in ("send", "recv", "connect"):
+        # A class in Python of one in C: paramiko and create_connection use this one.
+        setattr(socket.socket, name, calls.hook(getattr(socket.socket, name)))
+    if job.source:
+        socket.create_connection = functools.partial(
+            socket.create_connection, source_address=(job.source, 0)
+        )
+    seam = SshHost(Session(job.target))
+    if job.die in ("armed", "hold", "confirmed"):
+        confirm = seam._confirm
+
+        def instead(token: str, until: float) -> None:
+            if job.die == "confirmed":
+                confirm(token, until)
+            print("armed", flush=True)
+            if job.die == "hold":
+                sys.stdin.read()
+                confirm(token, until)
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(seam, "_confirm", instead)  # noqa: B010 (mypy has methods stay as they are)
+    try:
+        seam.change(job.put, job.remove)
+    except HostError as error:
+        print(error)
+        return 3
+    print(f"done after {calls.count} calls")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
