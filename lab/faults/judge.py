@@ -21,8 +21,8 @@ KINDS = ("new", "udp")
 its own choice after a loss (RFC 6298), which says nothing about the host."""
 
 PAUSE = 0.5
-"""Seconds without a packet of a flow after which it is said to be still: 25 times what lies between
-two packets, as a busy machine makes floods stumble."""
+"""Seconds without a packet of a flow after which it is said to be still: twelve times what lies
+between two packets, as a busy machine makes floods stumble."""
 
 ENOUGH = 5
 """Packets of each flow before the event, without which a row proves nothing."""

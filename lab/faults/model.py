@@ -53,6 +53,8 @@ class Deed:
     traffic_within: float = 10.0
     renumbers: bool = False
     """Whether the networks' other addresses are right too while it runs."""
+    long: bool = False
+    """Whether it takes half a minute or more. tests/lab/atomic does these things at every step."""
 
 
 Row: TypeAlias = Fault | Deed

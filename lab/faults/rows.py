@@ -96,6 +96,7 @@ ROWS: tuple[Row, ...] = (
         "undone; the next up says so",
         traffic_within=60,
         renumbers=True,
+        long=True,
     ),
     Deed(
         "sshd stopped right after a change",
@@ -103,6 +104,7 @@ ROWS: tuple[Row, ...] = (
         "undone; the next up says so",
         traffic_within=60,
         renumbers=True,
+        long=True,
     ),
     Deed(
         "a reboot before the confirmation",
@@ -110,6 +112,7 @@ ROWS: tuple[Row, ...] = (
         "undone; the next up says so",
         traffic_within=60,
         renumbers=True,
+        long=True,
     ),
     Deed(
         "the link down for 3 s in a change",
@@ -117,6 +120,7 @@ ROWS: tuple[Row, ...] = (
         "the old state or the new one",
         traffic_within=60,
         renumbers=True,
+        long=True,
     ),
     Deed(
         "the client killed with -9 in a change",
@@ -124,6 +128,7 @@ ROWS: tuple[Row, ...] = (
         "the old state or the new one",
         traffic_within=60,
         renumbers=True,
+        long=True,
     ),
     Deed("idle", Idle(seconds=60), "no CPU time; legacy reads its tables"),
 )

@@ -26,6 +26,8 @@ class Runner:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._before = everywhere(tuple(site.hosts), lambda name: look(site, name))
+        self._flows = False
+        """Whether all flows ran when the last row ended."""
 
     def run(self, row: Row) -> list[Outcome]:
         """What comes of it on each host that it is for."""
@@ -36,7 +38,8 @@ class Runner:
         ]
         site = self._site
         right = site.right_meanwhile if isinstance(row, Deed) and row.renumbers else site.right
-        self._flowing(names)
+        if not self._flows:
+            self._flowing(names)
         everywhere(names, lambda name: self._prepare(row, name))
         with site.lab.internet.capture(expression(tuple(site.ports))) as capture:
             time.sleep(BEFORE)
@@ -50,6 +53,7 @@ class Runner:
             outcomes.append(outcome(row, name, seen[name], found, wrong.get(name, [])))
         restore = row.restore if isinstance(row, Fault) else ""
         everywhere(names, lambda name: bring_back(site, name, self._before[name], restore))
+        self._flows = all(outcome.ok for outcome in outcomes)
         return outcomes
 
     def _prepare(self, row: Row, name: str) -> None:

@@ -33,9 +33,9 @@ CONFIRM_SECONDS = 10
 """For which a change waits to be confirmed: short, as some rows wait for its undo."""
 
 NETWORKS = ("web", "mail")
-INTERVAL = "20ms"
-"""What lies between two packets of one kind of a flood, so a hole of that length may go unseen;
-there are 16 such flows on a host."""
+INTERVAL = "40ms"
+"""What lies between two packets of one kind of a flood. There are 16 such flows on a host, so that
+one packet every 2.5 ms could show that something is open."""
 
 KINDS = ("egress", "whoami egress", "ingress", "own address", "other networks", "host source")
 """The checks of the acceptance matrix that are asked after each fault: those that wait for an
