@@ -150,14 +150,15 @@ class Outcome:
     """What one fault did to one operation."""
 
     kind: Kind
-    fault: str
+    mode: str
+    where: str
     said: str = ""
     ended: str = ""
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        text = f"{self.kind}: {self.fault}: {self.ended or 'not reached'}, {self.seconds:.1f} s"
+        text = f"{self.kind}: {self.mode} {self.where}: {self.ended or 'not reached'}, {self.seconds:.1f} s"
         return "\n    ".join([text, *self.problems])
 
 

@@ -78,6 +78,10 @@ class Look:
         found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
         found["host"] = re.sub(r" linkdown| expires \d+sec| +$", "", found["host"], flags=re.M)
         litter, armed = found.pop("litter"), found.pop("armed")
+        if ".rules" not in found["files"]:
+            # Script and units have nothing to do here, until the next run takes them away.
+            litter += found["files"]
+            found["files"] = ""
         return cls(tuple(found.items()), litter, armed)
 
     def differences(self, other: "Look") -> str:

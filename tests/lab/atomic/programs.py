@@ -63,6 +63,7 @@ if {scope}; then
 fi
 """
 
+# Armed once. What fails for good has to stay armed, and says so elsewhere.
 _FIRED = f"true >{FOLDER}/fired"
 _ACTIONS: Mapping[Mode, str] = {
     "kill before": f"{_FIRED}; kill -9 0",
@@ -75,7 +76,7 @@ _ACTIONS: Mapping[Mode, str] = {
             pid=$up
         done""",
     "fail": f'{_FIRED}; echo "$name: No space left on device" >&2; exit 1',
-    "fail for good": 'echo "$name: No space left on device" >&2; exit 1',
+    "fail for good": f'true >{FOLDER}/failing; echo "$name: No space left on device" >&2; exit 1',
     "hold": f"true >{FOLDER}/held; while [ ! -e {FOLDER}/go ]; do /bin/sleep 0.02; done",
 }
 
