@@ -18,11 +18,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
 from providers.errors import HostError
 from providers.session import Session, Target
 from providers.ssh_host import SshHost
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -96,10 +99,10 @@ class _Calls:
         self.count = 0
         self._lock = threading.Lock()
 
-    def hook(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def hook(self, original: Callable[P, R]) -> Callable[P, R]:
         """Return `original`, counted."""
 
-        def counted(*args: Any, **kwargs: Any) -> Any:
+        def counted(*args: P.args, **kwargs: P.kwargs) -> R:
             with self._lock:
                 self.count += 1
                 if self.count == self.last:

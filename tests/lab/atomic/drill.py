@@ -158,7 +158,7 @@ class Outcome:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        text = f"{self.kind}: {self.mode} {self.where}: {self.ended or 'not reached'}, {self.seconds:.1f} s"
+        text = f"{self.kind}: {self.mode} {self.where}: {self.ended}, {self.seconds:.1f} s"
         return "\n    ".join([text, *self.problems])
 
 

@@ -2,9 +2,9 @@
 
     python3 stream.py tcp|udp listen|connect ADDRESS PORT
 
-Runs with the standard library alone, in a container's network and on the internet's side: it
-prints "ready" once data flows, stops when its standard input ends, and then prints one line of JSON:
-how many numbers it sent and received, the longest silence in seconds, and what went wrong.
+Runs with the standard library alone, in a container's network and on the internet's side. When data
+flows it prints "ready"; when its standard input ends it stops, and prints a line of JSON: how many
+numbers it sent and received, the longest silence in seconds, and what went wrong.
 """
 
 import json

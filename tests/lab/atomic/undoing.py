@@ -29,7 +29,7 @@ class _Unconfirmed(SshHost):
 
 
 def undos(drill: Drill, expected: Expected) -> Iterator[Outcome]:
-    """Yield what became of the undo of a create, of an update and of a delete, killed everywhere."""
+    """Yield what became of the undo of each operation, killed at each of its steps."""
     for kind in ("create", "update", "delete"):
         yield from _undos_of(drill, expected, kind)
 
