@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,15 +96,17 @@ class Idle:
     @staticmethod
     def _used(site: Site, name: str) -> float:
         shown = site.hosts[name].run(f"systemctl show -p CPUUsageNSec --value {_UNIT}").stdout
-        # "[not set]" where there is no such service, which is told by its state.
-        return int(shown) / 1e9 if shown.strip().isdigit() else 0.0
+        # "[not set]" where there is no such service, or no account of it: then nothing is proven.
+        return int(shown) / 1e9 if shown.strip().isdigit() else math.nan
 
     def _one(self, site: Site, name: str, began: float, ended: float, used: float) -> Observation:
         host = site.hosts[name]
         state = host.run(f"systemctl is-active {_UNIT}", check=False).stdout.strip()
         problems = [] if state == "active" else [f"{_UNIT} is {state}"]
         allowed = IDLE_LIMIT[host.backend]
-        if used > allowed * self.seconds / 60:
+        if math.isnan(used):
+            problems.append(f"systemd has no CPU time of {_UNIT}")
+        elif used > allowed * self.seconds / 60:
             problems.append(f"more CPU time than {allowed * 1000:.0f} ms in a minute")
         note = f"{used * 1000:.1f} ms of CPU time in {self.seconds:.0f} s"
         return Observation(begin=began, end=ended, problems=problems, note=note)
