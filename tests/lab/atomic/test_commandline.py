@@ -1,0 +1,121 @@
+"""SIGKILL to the real CLI, and to the plugin, in every phase of create, update and delete."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.api import Lab
+from lab.stacks import Run
+from tests.lab.atomic import commandline
+from tests.lab.atomic.commandline import (
+    CONFIRM_SECONDS,
+    PHASES,
+    Deployment,
+    Phase,
+    Victim,
+    config,
+    held,
+    hold,
+    kill,
+    release,
+)
+from tests.lab.atomic.drill import Drill, Kind
+from tests.lab.atomic.look import Look
+from tests.lab.atomic.programs import FOLDER, Step, arm, disarm, stand_ins, steps
+
+pytestmark = pytest.mark.lab
+
+KINDS: tuple[Kind, ...] = ("create", "update", "delete")
+NUMBERS = {"create": 64, "update": 65}
+MENDED_SECONDS = 15.0
+
+
+class Story:
+    """One host, its stack, and what it has before and after each operation."""
+
+    def __init__(self, lab: Lab, name: str, folder: Path) -> None:
+        self.drill = Drill(lab.host(name))
+        self.deployment = Deployment(lab, self.drill.host, folder)
+        self.looks: dict[Kind, Look] = {}
+        self.traces: dict[Kind, list[Step]] = {}
+        for kind in KINDS:
+            self.drill.ask(arm(None))
+            self.run(kind)
+            self.traces[kind] = steps(self.drill.ask(disarm() + f"cat {FOLDER}/trace"))
+            self.looks[kind] = self.drill.look()
+
+    def run(self, kind: Kind) -> Run:
+        """Do it, undisturbed."""
+        if kind == "delete":
+            return self.deployment.stack.destroy(check=False)
+        self.deployment.stack.configure(config(self.drill.host, NUMBERS[kind]))
+        return self.deployment.stack.up(check=False)
+
+    def before(self, kind: Kind) -> None:
+        """Bring the host to where the operation begins."""
+        for each in KINDS[: KINDS.index(kind)]:
+            done = self.run(each)
+            assert done.status == 0, done.output
+        if kind == "update":
+            self.deployment.stack.configure(config(self.drill.host, NUMBERS["update"]))
+
+    def step(self, kind: Kind, phase: Phase) -> Step:
+        """The step that is held in that phase."""
+        trace = self.traces[kind]
+        if phase != "confirmed":
+            return PHASES[phase]
+        confirm = trace.index(PHASES["unconfirmed"])
+        return next(step for step in trace[confirm:] if step.program == "systemctl")
+
+    def old(self, kind: Kind) -> Look:
+        """What the host has before."""
+        return self.looks[KINDS[KINDS.index(kind) - 1]]
+
+
+@pytest.fixture(scope="module", params=["test-1", "test-2"])
+def story(
+    lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Story]:
+    """On each engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
+        with stand_ins(lab.host(request.param)):
+            story = Story(lab, request.param, tmp_path_factory.mktemp("killed"))
+            yield story
+            story.drill.close()
+
+
+@pytest.mark.parametrize("victim", ["CLI", "plugin"])
+@pytest.mark.parametrize("phase", list(PHASES))
+@pytest.mark.parametrize("kind", KINDS)
+def test_old_or_new_and_then_new(story: Story, kind: Kind, phase: Phase, victim: Victim) -> None:
+    """Whoever dies when: the host is whole, and the next `up` brings the new state."""
+    story.before(kind)
+    drill, stack = story.drill, story.deployment.stack
+    old, new = story.old(kind), story.looks[kind]
+    hold(drill, story.step(kind, phase))
+    with story.deployment.running("destroy" if kind == "delete" else "up") as process:
+        held(drill, process)
+        said = kill(process, victim)
+        release(drill)
+        seen = drill.look(CONFIRM_SECONDS + MENDED_SECONDS)
+    assert not seen.armed
+    ended = "old" if seen.same(old) else "new" if seen.same(new) else "between"
+    print(f"{victim} killed, {kind}, {phase}: {ended}; {said[-300:]}")
+    assert ended != "between", new.differences(seen)
+    # The plugin outlives a CLI that was killed, and may still confirm what it has made.
+    if phase != "confirmed" and victim == "plugin":
+        assert ended == "old"
+    done = story.run(kind)
+    # What a CLI that was killed leaves is its own lock; a plugin's end lets the CLI clean up.
+    assert ("currently locked by" in done.output) == (victim == "CLI")
+    if victim == "CLI":
+        stack.run("cancel", "--yes", "--stack", commandline.STACK)
+        done = story.run(kind)
+    assert done.status == 0, done.output
+    final = drill.look()
+    assert final == new, new.differences(final)
+    assert stack.destroy().status == 0
+    bare = drill.look()
+    assert bare == story.looks["delete"], story.looks["delete"].differences(bare)
