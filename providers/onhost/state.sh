@@ -8,6 +8,7 @@ state() { # state: everything that is in force, in sections that providers/live.
     docker_state >"$state_work/docker" 2>/dev/null &
     docker_job=$!
     take_lock
+    tell_undone
     for family in ipv4 ipv6; do
         iptables_of "$family"
         if command -v "$tool-save" >/dev/null 2>&1; then
