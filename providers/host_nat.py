@@ -49,10 +49,8 @@ class HostNatProvider(ResourceProvider):
         the lines of `_olds` are what a refresh found, and a line that somebody flushed must not
         look like another network, whose containers would have to go.
         """
-        taken_over = _olds.get("was_taken_over", "")
-        changed = _news.get("taken_over", taken_over) != taken_over or any(
-            _olds.get(name) != _news.get(name) for name in _PROPERTIES
-        )
+        # Also where `taken_over` goes: left in the outputs, a refresh would show it for ever.
+        changed = any(_olds.get(name) != _news.get(name) for name in (*_PROPERTIES, "taken_over"))
         replaces = [
             name for name in ("network", "bridge", "subnets") if _olds.get(name) != _news.get(name)
         ]

@@ -100,6 +100,24 @@ def test_create_refuses_a_docker_network_that_is_not_ours(
     assert seam.host.fragments == {"tst-web": WEB.fragment}
 
 
+def test_what_was_taken_over_stays_so_without_the_key(
+    seam: _Seam, provider: HostNatProvider
+) -> None:
+    """One update that forgets the input; its network is known all the same, and is no drift."""
+    theirs = f"tst-web {7:064x} - app"
+    ours = f"tst-web {1:064x} edge-1/tst-web -"
+    seam.host.edit = lambda text: text.replace(f"\n{ours}\n", f"\n{theirs}\n")
+    taken = {**WEB.props, "taken_over": f"{7:064x}"}
+    outs = provider.create(taken).outs or {}
+    assert provider.diff(ID, outs, taken).changes is False
+    assert provider.read(ID, outs).inputs == taken
+    assert provider.diff(ID, outs, WEB.props).changes is None
+    outs = provider.update(ID, outs, WEB.props).outs or {}
+    assert provider.diff(ID, outs, WEB.props).changes is False
+    assert provider.read(ID, outs).inputs == WEB.props
+    assert seam.host.renewed == []
+
+
 def test_create_adopts_what_is_there(seam: _Seam, provider: HostNatProvider) -> None:
     """The same lines from another life: no error, and the same result."""
     seam.host.fragments = {"tst-web": WEB.fragment, "tst-mail": MAIL.fragment}
