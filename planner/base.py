@@ -95,9 +95,11 @@ def _sysctls(host: Host) -> dict[str, str]:
         "rp_filter": (f"net.ipv4.conf.{wan}.rp_filter", 2),
     }
     if any(network.ipv6 is not None for network in host.networks):
-        # Roles are loaded in their order, and this one has to be first: the kernel forgets the
-        # router that it learned in the moment in which forwarding is turned on, unless it is 2.
-        values["accept_ra"] = (f"net.ipv6.conf.{wan}.accept_ra", 2)
+        if host.wan.gateway_ipv6 is None:
+            # Else the route is ours, and a host that was told to ignore advertisements goes on to.
+            # Roles are loaded in their order, and this one has to be first: the kernel forgets the
+            # router that it learned in the moment in which forwarding is turned on, unless it is 2.
+            values["accept_ra"] = (f"net.ipv6.conf.{wan}.accept_ra", 2)
         values["forwarding ipv6"] = ("net.ipv6.conf.all.forwarding", 1)
     return {role: f"{key} = {value}" for role, (key, value) in sorted(values.items())}
 

@@ -245,9 +245,19 @@ def test_a_host_has_what_it_asks_for_and_no_more(raw: Raw) -> None:
 
 def test_router_advertisements_are_taken_before_forwarding_begins() -> None:
     """The kernel forgets the router that it learned when forwarding is turned on before that."""
-    (host,) = plan(Stack.parse(golden.config("baseline"), "any"))
+    config = golden.config("baseline")
+    del config["hosts"][0]["wan"]["gateway_ipv6"]
+    (host,) = plan(Stack.parse(config, "any"))
     assert host.base is not None
     loaded = [line.partition(" = ")[0] for _, line in sorted(host.base.sysctls.items())]
     assert loaded.index("net.ipv6.conf.wan0.accept_ra") < loaded.index(
         "net.ipv6.conf.all.forwarding"
     )
+
+
+def test_router_advertisements_stay_as_they_are_where_the_route_is_given() -> None:
+    """A host that was told to ignore them would else take a default route from any neighbour."""
+    (host,) = plan(Stack.parse(golden.config("baseline"), "any"))
+    assert host.base is not None
+    assert "ipv6" in host.base.routes
+    assert not [line for line in host.base.sysctls.values() if "accept_ra" in line]

@@ -16,7 +16,7 @@ LINES = (
     'ipv6: "default via fe80::1 dev wan0"',
     'wan0: "wan0 up"',
     '"net.ipv4.ip_forward = 1"',
-    '"net.ipv6.conf.wan0.accept_ra = 2"',
+    '"net.ipv6.conf.all.forwarding = 1"',
     '"-A WANBOUND-INPUT -i lo -j ACCEPT"',
     '"-A WANBOUND-INPUT -s {management} -p tcp -m tcp --dport 22 -j ACCEPT"',
     '"-A WANBOUND-INPUT -p tcp -m tcp --dport 8088 -j ACCEPT"',
