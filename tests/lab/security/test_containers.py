@@ -1,0 +1,287 @@
+"""What a container of one network can do to others: it may send whatever it likes, as root.
+
+That a packet was really sent is told by counters that look at it before any rule has its turn.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from lab.api import Host, Packet
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6
+from tests.lab.security.stage import ATTACKER, CLOSED, NEIGHBOUR, OPEN, Place, Stage
+
+pytestmark = pytest.mark.lab
+HOSTS = pytest.mark.parametrize("number", [1, 2])
+FAMILIES = pytest.mark.parametrize("family", [4, 6])
+CLIENT = {4: CLIENT_IPV4, 6: CLIENT_IPV6}
+STRANGER = {4: "198.51.100.250", 6: "2001:db8:ffff::bad"}
+"""An address of nobody here."""
+
+COUNT = 10
+"""Packets that each forgery is made of."""
+
+FIRST_PORT = 7000
+
+KINDS = ("udp", "syn", "stray", "broken", "other")
+"""Of `probe spoof`: a datagram, a SYN, an ACK of no connection, a wrong checksum, protocol 253."""
+
+SOURCES = ("own", "other's private", "other's public", "own public", "host", "gateway", "stranger")
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """Packets of one kind and with one source; the port tells them from others."""
+
+    family: int
+    source: str
+    kind: str
+    address: str
+    port: int
+
+    @property
+    def command(self) -> str:
+        """How the attacker sends it."""
+        to = CLIENT[self.family]
+        to = f"[{to}]:{self.port}" if self.family == 6 else f"{to}:{self.port}"
+        words = f"-from {self.address} -kind {self.kind} -count {COUNT} -interval 2ms {to}"
+        return f"docker exec {ATTACKER} /probe spoof {words}"
+
+
+def forgeries(place: Place) -> list[Forgery]:
+    """Every source with every kind, in both families."""
+    found: list[Forgery] = []
+    for family in (4, 6):
+        at = 0 if family == 4 else 1
+        addresses = {
+            "own": place.private("one")[at],
+            "other's private": place.private("two")[at],
+            "other's public": place.public("two")[at],
+            "own public": place.public("one")[at],
+            "host": place.wan[at],
+            "gateway": place.gateway("one")[at],
+            "stranger": STRANGER[family],
+        }
+        for source in SOURCES:
+            for kind in KINDS:
+                port = FIRST_PORT + len(found)
+                found.append(Forgery(family, source, kind, addresses[source], port))
+    return found
+
+
+@contextmanager
+def counting(host: Host, matches: Sequence[str]) -> Iterator[dict[str, int]]:
+    """Count what comes to the host and matches, before conntrack and every other rule see it.
+
+    Yields a map that has the packets by match once the context has ended.
+    """
+    rules = "".join(f"{match} counter\n" for match in matches)
+    table = (
+        "table inet witness {\nchain prerouting {\n"
+        f"type filter hook prerouting priority -400; policy accept;\n{rules}}}\n}}\n"
+    )
+    host.run("nft -f -", stdin=table)
+    counted: dict[str, int] = {}
+    try:
+        yield counted
+        listed = json.loads(host.run("nft -j list chain inet witness prerouting").stdout)
+        rules_found = [each["rule"]["expr"] for each in listed["nftables"] if "rule" in each]
+        for match, parts in zip(matches, rules_found, strict=True):
+            counted[match] = next(p["counter"]["packets"] for p in parts if "counter" in p)
+    finally:
+        host.run("nft delete table inet witness")
+
+
+@dataclass(frozen=True)
+class Spoofed:
+    """What was sent on one host, what of it came to the host, and what of it got out."""
+
+    place: Place
+    sent: Sequence[Forgery]
+    seen_by_host: Mapping[str, int]
+    outside: Sequence[Packet]
+
+    def match(self, family: int, address: str) -> str:
+        """How its packets are told on the bridge."""
+        ip = "ip" if family == 4 else "ip6"
+        return f'iifname "one" {ip} saddr {address} {ip} daddr {CLIENT[family]}'
+
+    def got_out(self, forgery: Forgery) -> list[Packet]:
+        """The packets of a forgery that the internet saw."""
+        if forgery.kind == "other":
+            return [p for p in self.outside if p.proto == "253" and p.family == forgery.family]
+        return [packet for packet in self.outside if packet.dport == forgery.port]
+
+
+@pytest.fixture(scope="module")
+def spoofed(stage: Stage) -> dict[int, Spoofed]:
+    """Everything that can be forged, sent on each host, under one capture."""
+    found = {}
+    for number in (1, 2):
+        place = stage.place(number)
+        sent = forgeries(place)
+        one = Spoofed(place, sent, {}, ())
+        matches = list(dict.fromkeys(one.match(f.family, f.address) for f in sent))
+        script = "".join(f"{forgery.command} >/dev/null || exit 1\n" for forgery in sent)
+        expression = f"dst host {CLIENT_IPV4} or dst host {CLIENT_IPV6}"
+        link = f"wan-{place.host.name}"
+        with (
+            stage.lab.internet.capture(expression, link) as capture,
+            counting(place.host, matches) as counted,
+        ):
+            place.host.run("sh -s", stdin=script, timeout=180)
+        found[number] = Spoofed(place, sent, counted, capture.packets)
+    return found
+
+
+@HOSTS
+@FAMILIES
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_attacker_really_sends(
+    spoofed: dict[int, Spoofed], number: int, family: int, source: str
+) -> None:
+    """Each forged packet came to the host, by the bridge: what is missing outside was stopped."""
+    one = spoofed[number]
+    mine = [f for f in one.sent if (f.family, f.source) == (family, source)]
+    match = one.match(family, mine[0].address)
+    assert one.seen_by_host[match] == COUNT * len(mine) == COUNT * len(KINDS)
+
+
+@HOSTS
+@FAMILIES
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_nobody_sees_a_forged_source(
+    spoofed: dict[int, Spoofed], number: int, family: int, source: str, kind: str
+) -> None:
+    """Whatever the container writes as its source: what gets out has the network's own address."""
+    one = spoofed[number]
+    [forgery] = [f for f in one.sent if (f.family, f.source, f.kind) == (family, source, kind)]
+    public = one.place.public("one")[0 if family == 4 else 1]
+    sources = Counter(packet.src for packet in one.got_out(forgery))
+    print(dict(sources))
+    assert sources.keys() <= {public}
+    # The gateway's address is one of the network's subnet, and is translated like the others.
+    if source not in ("own", "gateway") and kind != "other":
+        assert sum(sources.values()) == 0
+
+
+@HOSTS
+@FAMILIES
+def test_what_is_not_forged_gets_out(spoofed: dict[int, Spoofed], number: int, family: int) -> None:
+    """The same program with the container's own source: so it is not the program that fails."""
+    one = spoofed[number]
+    for kind in ("udp", "syn"):
+        [forgery] = [f for f in one.sent if (f.family, f.source, f.kind) == (family, "own", kind)]
+        public = one.place.public("one")[0 if family == 4 else 1]
+        assert {packet.src for packet in one.got_out(forgery)} == {public}
+        assert len(one.got_out(forgery)) >= COUNT
+
+
+# --- other networks, and the host ----------------------------------------------------------------
+
+
+HOSTS_ADDRESSES = ("gateway", "other's gateway", "wan", "public", "other's public")
+"""Addresses that are the host's own, as a container sees them."""
+
+
+def _ask(host: Host, container: str, address: str, port: int) -> str:
+    """What the container is answered, nothing where it is not."""
+    to = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    done = host.run(f"docker exec {container} /probe ask-tcp -timeout 1s {to}", check=False)
+    return done.stdout.strip()
+
+
+@HOSTS
+@FAMILIES
+def test_another_network_is_reached_by_its_public_address_alone(
+    stage: Stage, number: int, family: int
+) -> None:
+    """Its private address gets no answer, though the question came as far as the host."""
+    place, at = stage.place(number), 0 if family == 4 else 1
+    ip = "ip" if family == 4 else "ip6"
+    private, public = place.private("two")[at], place.public("two")[at]
+    match = f'iifname "one" {ip} daddr {private} tcp dport 80'
+    with counting(place.host, [match]) as counted:
+        assert _ask(place.host, ATTACKER, private, 80) == ""
+    assert counted[match] > 0
+    assert _ask(place.host, ATTACKER, public, 80) == place.public("one")[at]
+    # It is there, and answers those who may ask: itself.
+    assert _ask(place.host, NEIGHBOUR, private, 80) == private
+
+
+@HOSTS
+@FAMILIES
+@pytest.mark.parametrize("address", HOSTS_ADDRESSES)
+def test_the_hosts_own_ports_are_closed_to_containers(
+    stage: Stage, number: int, family: int, address: str
+) -> None:
+    """With a baseline a container gets to what is open to everybody, and to nothing else."""
+    place, at = stage.place(number), 0 if family == 4 else 1
+    found = {
+        "gateway": place.gateway("one"),
+        "other's gateway": place.gateway("two"),
+        "wan": place.wan,
+        "public": place.public("one"),
+        "other's public": place.public("two"),
+    }[address][at]
+    match = f'iifname "one" {"ip" if family == 4 else "ip6"} daddr {found} tcp dport'
+    with counting(place.host, [f"{match} {port}" for port in (22, CLOSED)]) as counted:
+        assert _ask(place.host, ATTACKER, found, 22) == ""
+        assert _ask(place.host, ATTACKER, found, CLOSED) == ""
+    assert all(count > 0 for count in counted.values()), counted
+    # The other bridge's own address is a private one of the other network: not even that.
+    answered = _ask(place.host, ATTACKER, found, OPEN) != ""
+    assert answered == (address != "other's gateway")
+
+
+@HOSTS
+def test_the_management_address_is_closed_to_containers(stage: Stage, number: int) -> None:
+    """SSH is for `ssh_from`; a container is not there, whatever way its packet takes."""
+    host = stage.place(number).host
+    assert _ask(host, ATTACKER, host.address, 22) == ""
+    assert _ask(host, ATTACKER, host.address, CLOSED) == ""
+    assert _ask(host, ATTACKER, host.address, OPEN) != ""
+    assert host.run("echo in").stdout == "in\n"
+
+
+@HOSTS
+@FAMILIES
+def test_the_hosts_own_ports_are_closed_to_the_internet(
+    stage: Stage, number: int, family: int
+) -> None:
+    """The same from outside, on every address that the host has there."""
+    place, at = stage.place(number), 0 if family == 4 else 1
+    for address in (place.wan[at], place.public("one")[at], place.public("two")[at]):
+        for port, answers in ((22, False), (CLOSED, False), (OPEN, True)):
+            ask = f"exec 3<>/dev/tcp/{address}/{port} && cat <&3 | head -c 3"
+            done = stage.lab.internet.run(["timeout", "2", "bash", "-c", ask], check=False)
+            assert bool(done.stdout) == answers, (address, port, done)
+
+
+@HOSTS
+def test_a_container_that_plays_the_router_is_not_believed(stage: Stage, number: int) -> None:
+    """Router advertisements on a bridge would turn the host's own IPv6 to the container."""
+    host = stage.place(number).host
+    routes = "ip -6 route show default; ip -6 route show table all | grep -c 'proto ra.* dev one'"
+    before = host.run(routes, check=False).stdout
+    assert before.splitlines()[-1] == "0"
+    match = 'iifname "one" icmpv6 type nd-router-advert'
+    with counting(host, [match]) as counted:
+        listed = host.run(f"docker exec {ATTACKER} /probe advertise {_link(host)}")
+    assert json.loads(listed.stdout)["sent"] == 5
+    assert counted[match] == 5
+    assert host.run(routes, check=False).stdout == before
+
+
+def _link(host: Host) -> str:
+    """The attacker's own interface."""
+    pid = host.run(f"docker inspect -f '{{{{.State.Pid}}}}' {ATTACKER}").stdout.strip()
+    listed = host.run(f"nsenter -t {pid} -n ip -o link show").stdout
+    [link] = re.findall(r"^\d+: (\w+)@", listed, re.MULTILINE)
+    return str(link)
