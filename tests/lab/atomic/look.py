@@ -94,6 +94,10 @@ class Look:
                 lines.append(f"{name}: the same lines in another order")
         return "\n".join(lines)
 
+    def lines(self) -> list[str]:
+        """All lines, in no order."""
+        return sorted(line for _, text in self.force for line in text.splitlines())
+
     def same(self, other: "Look") -> bool:
         """Whether the same is in force, litter or not."""
         return self.force == other.force

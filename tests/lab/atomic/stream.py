@@ -2,9 +2,10 @@
 
     python3 stream.py tcp|udp listen|connect ADDRESS PORT
 
-Runs with the standard library alone, in a container's network and on the internet's side. When data
-flows it prints "ready"; when its standard input ends it stops, and prints a line of JSON: how many
-numbers it sent and received, the longest silence in seconds, and what went wrong.
+Runs with the standard library alone, in a container's network and on the internet's side. It prints
+"listening" where it does, and "ready" when data flows; when its standard input ends it stops, and
+prints a line of JSON: how many numbers it sent and received, the longest silence in seconds, and
+what went wrong.
 """
 
 import json
@@ -26,6 +27,7 @@ def opened(kind: str, role: str, address: str, port: int) -> tuple[socket.socket
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     if kind == "tcp" and role == "listen":
         with socket.create_server((address, port), family=family) as server:
+            print("listening", flush=True)
             return server.accept()[0], b""
     if kind == "tcp":
         return socket.create_connection((address, port), 10), b""
@@ -34,6 +36,7 @@ def opened(kind: str, role: str, address: str, port: int) -> tuple[socket.socket
         link.connect((address, port))
         return link, b""
     link.bind((address, port))
+    print("listening", flush=True)
     first, other = link.recvfrom(8)
     link.connect(other)
     return link, first

@@ -41,15 +41,11 @@ class End:
             text=True,
         )
 
-    def ready(self) -> None:
-        """Wait until data flows."""
+    def says(self, word: str) -> None:
+        """Wait until it says that word."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line == "ready\n", (
-            self.log,
-            line,
-            self.process.stderr and self.process.stderr.read(),
-        )
+        assert line == f"{word}\n", (self.log, line)
 
     def stop(self) -> None:
         """Tell it that it was the last number."""
@@ -75,7 +71,7 @@ class Stream:
         outside = lab.internet.ipv4 if family == 4 else lab.internet.ipv6
         server = ["python3", "-c", STREAM, kind, "listen", outside, str(port)]
         self.server = End(inside(lab.settings, server), f"{self.what} outside")
-        time.sleep(0.5)
+        self.server.says("listening")
         command = (
             f"nsenter -n -t $(docker inspect -f '{{{{.State.Pid}}}}' {name})"
             f" python3 {PLACE} {kind} connect {outside} {port}"
@@ -141,7 +137,7 @@ def streams(lab: Lab, drill: Drill, name: str, port: int) -> Iterator[list[Strea
             stack.callback(made[-1].close)
         for stream in made:
             for end in stream.ends:
-                end.ready()
+                end.says("ready")
         yield made
 
 
