@@ -14,7 +14,7 @@ watch() {
     # Open for both, it has no end before this process has.
     mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
     rm -f "$run/watch"
-    followers='' failed='' failures=0 credit=20 checked=0
+    followers='' failed='' failures=0 again=0 credit=20 checked=0
     trap 'kill $followers 2>/dev/null' EXIT
     trap 'exit 0' TERM INT
     trap 'say "what watches the kernel has ended; starting it again"; exit 1' HUP
@@ -93,16 +93,12 @@ settle() { # waits until a burst is over, and takes all that was told by then fo
     read -r now _ </proc/uptime
     now=${now%.*}
     # A check takes up to a tenth of a second of a processor. Twenty may come at short notice; then, as
-    # where a machine starts containers all day, one a second; where a repair fails, one in 10 s.
+    # where a machine starts containers all day, one a second. Those that fail count three times:
+    # half a repair is an event, too.
     credit=$((credit + now - checked))
     [ "$credit" -le 20 ] || credit=20
     delay=0.1
-    if [ -n "$failed" ]; then
-        failures=$((failures + (failures < 10)))
-        delay=$failures
-    elif [ "$credit" -lt 1 ]; then
-        delay=1
-    fi
+    [ "$credit" -gt 0 ] || delay=$((1 - credit))
     credit=$((credit - 1)) checked=$now
     # The mark may come within a line of somebody else, but it comes whole (pipe(7), PIPE_BUF).
     { sleep "$delay" && echo "settled-$now" >&3; } &
@@ -124,9 +120,17 @@ check_all() { # mends what differs, and tells a failure once
         else
             [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
             failed=${said:-$code}
-            echo again >&3
+            credit=$((credit - 2))
+            try_again
         fi
     fi
+}
+
+try_again() { # without an event: after 1 s, then 2, and so on up to 10
+    [ "$now" -ge "$again" ] || return 0
+    failures=$((failures + (failures < 10)))
+    again=$((now + failures))
+    { sleep "$failures" && echo again >&3; } &
 }
 
 name_repairs() { # name_repairs FOLDER: for the journal, what differs and is about to be mended
