@@ -121,8 +121,10 @@ def _lookup(text: str, wanted: _Wanted) -> paramiko.SSHConfigDict:
 
 
 def _place(config: paramiko.SSHConfigDict, wanted: _Wanted) -> tuple[str, int]:
-    port = wanted.port if wanted.port is not None else int(config.get("port", 22))
-    return str(config.get("hostname", wanted.address)), port
+    port = config.get("port", "22") if wanted.port is None else str(wanted.port)
+    if not port.isdecimal():
+        raise RouteError(f"Port {port} of {wanted.address} is no number")
+    return str(config.get("hostname", wanted.address)), int(port)
 
 
 def _files(config: paramiko.SSHConfigDict) -> tuple[Path, ...]:
