@@ -16,7 +16,8 @@ change() { # change FOLDER TOKEN SECONDS
     mkdir -p "$work/next" || fail 15 "cannot write to $run"
     unfinished
     tell_undone
-    plan "$work" '' "$1/bundle" /dev/null || fail 15 "cannot write to $run"
+    plan "$work" '' "$1/bundle" /dev/null ||
+        fail 15 "cannot read what is in force, or cannot write to $run"
     touch "$work/added" "$work/changed"
     check "$work"
     # From here on nothing but the end of this process itself stops the work half way: not a closed
@@ -49,14 +50,19 @@ change() { # change FOLDER TOKEN SECONDS
         disarm "$2"
         fail 11 "nft refuses the guard"
     fi
-    if load "$work" "$1/bundle" && record_phase loaded "$2" "$deadline"; then
-        forget_undone
-        tell_by_hand "$work"
-        echo "armed $2"
-        return 0
+    loaded=
+    if load "$work" "$1/bundle"; then
+        if record_phase loaded "$2" "$deadline"; then
+            forget_undone
+            tell_by_hand "$work"
+            echo "armed $2"
+            return 0
+        fi
+        loaded=yes
     fi
     if go_back "$1/undo"; then
         disarm "$2"
+        [ -z "$loaded" ] || fail 15 "cannot write to $etc; the old rules and addresses are back"
         fail 12 "the kernel refused the change; the old rules and addresses are back"
     fi
     # It stays armed: the timer tries again, and so does whatever comes next.
@@ -75,7 +81,8 @@ apply() { # apply whole|'': all of it anew, or only what differs
     if [ -z "$how" ] && ! guard_is_ours "$work"; then
         how=guard
     fi
-    plan "$work" "$how" /dev/null /dev/null || fail 15 "cannot write to $run"
+    plan "$work" "$how" /dev/null /dev/null ||
+        fail 15 "cannot read what is in force, or cannot write to $run"
     # Before anything that may fail: with the guard in force, what then fails is closed, not open.
     guarded=0
     [ -e "$work/guard.none" ] || guard_first "$work" /dev/null || guarded=1

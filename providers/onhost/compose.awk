@@ -335,7 +335,7 @@ kind == "saved" && $1 == "-A" {
     } else if ($0 == "-A FORWARD -j DOCKER-USER") docker_hook[current SUBSEP "DOCKER-USER"]
     next
 }
-kind == "addresses" {
+kind == "addresses" && NF {
     key = $2 " " $4
     link[$2]
     flags = ""

@@ -8,14 +8,20 @@ compose() { # compose FOLDER WHOLE [ARGUMENT OF AWK]…: see compose.awk, which 
 ' "$@"
 }
 
-read_live() { # read_live FOLDER: what iptables and ip have now, for compose
+read_live() { # read_live FOLDER: what iptables and ip have now, all of it, for compose
+    reading=
     for family in ipv4 ipv6; do
         iptables_of "$family"
-        : >"$1/$family.saved" || return 1
-        ! command -v "$tool-save" >/dev/null 2>&1 || "$tool-save" >"$1/$family.saved" 2>/dev/null &
+        true >"$1/$family.saved" || return 1
+        command -v "$tool-save" >/dev/null 2>&1 || continue
+        # On a full disk they print a part, and say nothing: no room for the mark behind it says it.
+        { "$tool-save" 2>/dev/null && echo '# all of it'; } >"$1/$family.saved" &
+        reading="$reading $!"
     done
-    ip -o addr show >"$1/addresses"
-    wait
+    { ip -o addr show && echo; } >"$1/addresses" || return 1
+    for job in $reading; do
+        wait "$job" || return 1
+    done
 }
 
 plan() { # plan FOLDER WHOLE BUNDLE UNDONE: reads everything and composes into FOLDER

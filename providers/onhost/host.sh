@@ -3,20 +3,24 @@
 host_plan() { # host_plan FOLDER: what /etc/wanbound/_host.rules wants, what is, what was before us
     final=$etc/_host.rules
     [ ! -e "$1/next/_host.rules" ] || final=$1/next/_host.rules
-    [ ! -s "$1/removed" ] || ! grep -qx _host "$1/removed" || final=/dev/null
+    ! removes_host "$1" || final=/dev/null
     [ -e "$final" ] || final=/dev/null
     was=$etc/_host.was
     [ -e "$was" ] || was=/dev/null
     [ "$final$was" != /dev/null/dev/null ] || return 0
-    {
-        # Before forwarding is turned on: with it goes the default route of router advertisements,
-        # unless accept_ra is 2 by then (networking/ip-sysctl, accept_ra).
-        grep '^sysctl [^ ]*accept_ra ' "$final"
-        grep -e '^link ' -e '^route ' "$final"
-        grep '^sysctl ' "$final" | grep -v '^sysctl [^ ]*accept_ra '
-    } >"$1/host.want"
-    awk '$1 == "sysctl" || $1 == "link" || $1 == "route" { print $1, $2 }' "$1/host.want" "$was" |
-        sort -u | while read -r kind key; do host_now "$kind" "$key"; done >"$1/host.now"
+    # Before forwarding is turned on: with it goes the default route of router advertisements, unless
+    # accept_ra is 2 by then (networking/ip-sysctl, accept_ra).
+    awk '
+        $1 == "sysctl" && $2 ~ /accept_ra$/ { print; next }
+        $1 == "sysctl" { parameters = parameters $0 "\n"; next }
+        $1 == "link" || $1 == "route" { others = others $0 "\n" }
+        END { printf "%s%s", others, parameters }' "$final" >"$1/host.want" || return 1
+    awk '
+        $1 == "sysctl" || $1 == "link" || $1 == "route" { if (!seen[$1 " " $2]++) print $1, $2 }' \
+        "$1/host.want" "$was" >"$1/host.keys" || return 1
+    while read -r kind key; do
+        host_now "$kind" "$key" || return 1
+    done <"$1/host.keys" >"$1/host.now"
     # What was there before we first touched it stays on record until it is given back.
     awk -v back="$1/host.back" '
         FILENAME == ARGV[1] { wanted[$1 " " $2]; next }
@@ -28,11 +32,21 @@ host_plan() { # host_plan FOLDER: what /etc/wanbound/_host.rules wants, what is,
         "$1/host.want" "$was" "$1/host.now" >"$1/host.was"
 }
 
+removes_host() { # removes_host FOLDER: whether the bundle removes the host's own fragment
+    [ -s "$1/removed" ] || return 1
+    while read -r gone; do
+        [ "$gone" != _host ] || return 0
+    done <"$1/removed"
+    return 1
+}
+
 host_now() { # host_now KIND KEY: how it is at this moment, as a line of _host.was
     case $1 in
     sysctl)
-        parameter "$2"
-        [ ! -e "$parameter" ] || echo "sysctl $2 $(cat "$parameter")"
+        parameter "$2" || return 1
+        [ -e "$parameter" ] || return 0
+        # Not `read`: byte by byte, as it does it, a parameter has one.
+        value=$(cat "$parameter") && echo "sysctl $2 $value"
         ;;
     link)
         [ ! -e "/sys/class/net/$2" ] || {
@@ -41,12 +55,22 @@ host_now() { # host_now KIND KEY: how it is at this moment, as a line of _host.w
             [ $((flags & 1)) = 1 ] && echo "link $2 up" || echo "link $2 down"
         }
         ;;
-    route) default_routes "$2" | awk -v head="route $2" '{ print head, $0 } END { if (!NR) print head, "none" }' ;;
+    route)
+        # Not known is not none: what is none here will be deleted one day.
+        routes=$(default_routes "$2") || return 1
+        echo "${routes:-none}" | while read -r value; do
+            echo "route $2 $value" || exit 1
+        done
+        ;;
     esac
 }
 
+newline='
+'
+
 default_routes() { # default_routes FAMILY: one a line, as `ip route add` takes them
-    ip "-${1#ipv}" route show default | sed 's/ linkdown\b//; s/ dead\b//; s/\(expires [0-9]*\)sec/\1/; s/ *$//'
+    shown=$(ip "-${1#ipv}" route show default) || return 1
+    [ -z "$shown" ] || echo "$shown" | sed 's/ linkdown\b//; s/ dead\b//; s/\(expires [0-9]*\)sec/\1/; s/ *$//'
 }
 
 parameter() { # parameter KEY: sets $parameter to its file; dots and slashes as in sysctl(8)
@@ -68,9 +92,10 @@ host_check() { # host_check FOLDER: fails when the host lacks what _host.rules n
 
 host_links() { # host_links FOLDER: up before anything needs them
     [ -s "$1/host.want" ] || return 0
-    grep '^link ' "$1/host.want" | grep -vxFf "$1/host.now" | while read -r _ device how; do
-        ip link set dev "$device" "$how" || exit 1
-    done
+    while read -r kind device how; do
+        [ "$kind" != link ] || [ "$(host_now link "$device")" = "link $device $how" ] ||
+            ip link set dev "$device" "$how" || return 1
+    done <"$1/host.want"
 }
 
 host_load() { # host_load FOLDER: parameters and routes that are not as they should be
@@ -78,11 +103,12 @@ host_load() { # host_load FOLDER: parameters and routes that are not as they sho
     while read -r kind key value; do
         case $kind in
         sysctl)
-            grep -qxF "sysctl $key $value" "$1/host.now" || set_parameter "$key" "$value" || return 1
+            [ "$(host_now sysctl "$key")" = "sysctl $key $value" ] || set_parameter "$key" "$value" ||
+                return 1
             ;;
         route)
-            best=$(default_routes "$key" | head -n 1)
-            case "$best " in
+            best=$(default_routes "$key") || return 1
+            case "${best%%"$newline"*} " in
             "$value "*) ;;
             *) add_route "$key" "$value" || return 1 ;;
             esac
@@ -93,8 +119,7 @@ host_load() { # host_load FOLDER: parameters and routes that are not as they sho
 }
 
 set_parameter() { # set_parameter KEY VALUE
-    parameter "$1"
-    echo "$2" >"$parameter" || return 1
+    parameter "$1" && echo "$2" >"$parameter"
 }
 
 add_route() { # add_route FAMILY LINE: better than any other, which stays where it is
@@ -121,18 +146,28 @@ give_back() { # give_back FILE: links, parameters and routes as a file in the ma
         esac
     done <"$1"
     for family in ipv4 ipv6; do
-        grep -q "^route $family " "$1" || continue
-        sed -n "s/^route $family //p" "$1" >"$1.$family"
-        default_routes "$family" >"$1.$family.now"
-        grep -vxFf "$1.$family.now" "$1.$family" | while read -r route; do
-            # shellcheck disable=SC2086 # words of a route
-            [ "$route" = none ] || ip "-${family#ipv}" route replace $route || exit 1
-        done || back=1
-        default_routes "$family" | grep -vxFf "$1.$family" | while read -r route; do
-            # shellcheck disable=SC2086 # words of a route
-            ip "-${family#ipv}" route del $route || exit 1
-        done || back=1
-        rm -f "$1.$family" "$1.$family.now"
+        had=$newline named=
+        while read -r kind key value; do
+            [ "$kind $key" = "route $family" ] || continue
+            named=yes
+            [ "$value" = none ] || had=$had$value$newline
+        done <"$1"
+        [ -z "$named" ] || give_back_routes "$family" || back=1
     done
     return "$back"
+}
+
+give_back_routes() { # give_back_routes FAMILY: its default routes are those in $had, a line each
+    now=$newline$(default_routes "$1")$newline || return 1
+    echo "$had" | while read -r route; do
+        case $now in *"$newline$route$newline"*) continue ;; esac
+        # shellcheck disable=SC2086 # words of a route
+        [ -z "$route" ] || ip "-${1#ipv}" route replace $route || exit 1
+    done || return 1
+    now=$(default_routes "$1") || return 1
+    echo "$now" | while read -r route; do
+        case $had in *"$newline$route$newline"*) continue ;; esac
+        # shellcheck disable=SC2086 # words of a route
+        [ -z "$route" ] || ip "-${1#ipv}" route del $route || exit 1
+    done
 }

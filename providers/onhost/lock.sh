@@ -3,7 +3,9 @@
 take_lock() {
     # For root alone: whoever can open the lock, be it to read, can hold it and keep us out.
     [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
-    exec 9>"$run/lock" || fail 15 "cannot write to $run"
+    # An `exec` that cannot do so ends the shell, with a code of its own.
+    true >>"$run/lock" || fail 15 "cannot write to $run"
+    exec 9>"$run/lock"
     need flock util-linux
     # The watcher looks around for a moment after each change; that is nothing to be told.
     flock -w 1 9 || {
