@@ -41,7 +41,7 @@ def drill(lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dril
 
 
 def of_ours(seen: Look) -> list[str]:
-    """The rules of ours and the jumps to them, in their order; at boot Docker makes its own anew."""
+    """The rules of ours and the jumps to them, in order; at boot Docker makes its own anew."""
     return [line for _, text in seen.force for line in text.splitlines() if "WANBOUND" in line]
 
 
