@@ -279,3 +279,19 @@ def remade(host: HostPlan, network: NetworkPlan, containers: Iterable[str]) -> I
         ),
     )
     return done
+
+
+def unplugged(host: HostPlan, done: Injected) -> None:
+    """Take the wan link down: with it the kernel drops routes, and IPv6 addresses."""
+    assert host.base is not None
+    # networkd hears of it, and takes away what it had set up itself.
+    done.add(
+        host.name,
+        "ip link set wan0 down; sleep 3",
+        ("~", "wan0", "wan0 down"),
+        *(("-", family, route) for family, route in host.base.routes.items()),
+    )
+    for network in host.networks:
+        if line := network.rules.addresses.get("wan0 ipv6"):
+            said = done.said.setdefault(f"{host.name}-{network.name}", set())
+            said.add(("-", "wan0 ipv6", line))

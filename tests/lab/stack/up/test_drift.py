@@ -96,10 +96,11 @@ def test_addresses(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
     _drift_and_mend(deployed, hosts, what)
 
 
-def test_a_docker_network_made_by_hand(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
-    """It has the same name, bridge and subnets, and is another: it goes, and ours is made anew."""
-    what = {
-        name: injected.remade(host, host.networks[2], [c.name for c in host.networks[2].containers])
-        for name, host in hosts.items()
-    }
+def test_docker_network_and_link(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
+    """One with the same name, bridge and subnets, made by hand; and the wan link is down."""
+    what = {}
+    for name, host in hosts.items():
+        network = host.networks[2]
+        what[name] = injected.remade(host, network, [each.name for each in network.containers])
+        injected.unplugged(host, what[name])
     _drift_and_mend(deployed, hosts, what)
