@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 from lab.api import Host
+from tests.lab.atomic.clients import clients
 from tests.lab.atomic.drill import Drill, Expected, Outcome
 from tests.lab.atomic.faults import Loop, loop
 from tests.lab.atomic.full import full_disks
@@ -15,7 +16,7 @@ More: TypeAlias = Callable[[Drill, Expected], Iterator[Outcome]]
 Plan: TypeAlias = tuple[Sequence[Loop], Sequence[More]]
 """What is done to one host: loops over the steps, and what else there is."""
 
-EVERYTHING: tuple[More, ...] = (full_disks, undos)
+EVERYTHING: tuple[More, ...] = (full_disks, undos, clients)
 
 SHORT: tuple[Plan, Plan] = (
     ((("kill before", ("create", "delete")),), ()),
