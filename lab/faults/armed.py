@@ -20,7 +20,15 @@ from lab.steps import wait_until
 ARMED = "etc/wanbound/.old/armed"
 """There from before the first rule is loaded until the change is confirmed or undone."""
 
-_WAIT = f'timeout 120 sh -c "until [ -e /{ARMED} ]; do sleep 0.01; done"\n'
+_BEGUN = f"[ -e /etc/wanbound/.next -o -e /{ARMED} ]"
+"""The rules are being written: the confirmation is 0.1 s away or more, and cannot be missed."""
+
+_LOADED = f"grep -qs loaded /{ARMED}"
+
+
+def _until(condition: str) -> str:
+    return f'timeout 120 sh -c "until {condition}; do sleep 0.01; done"\n'
+
 
 SHUT = "iptables -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -j DROP"
 """New SSH connections no longer get in, those that are open live on: what a wrong filter does."""
@@ -34,10 +42,11 @@ class Armed:
     """A `pulumi up` of other addresses, to which something happens while its undo is armed."""
 
     then: str = ""
-    """Done on each host in the moment at which its undo is armed."""
+    """Done on each host as soon as it begins with the change."""
     restore: str = ""
     how: Literal["", "reboot", "kill"] = ""
-    """Whether each host is rebooted then, or the client killed with all that it has started."""
+    """Whether each host is rebooted when it has loaded the change, which nobody can confirm then;
+    or the client killed, with all that it has started, when the first undo is armed."""
     either: bool = False
     """Whether the new state is as good as the old one: the change may be through."""
 
@@ -91,10 +100,11 @@ class Armed:
             limit = CONFIRM_SECONDS + LATE
             if self.how == "reboot":
                 boot = host.boot_id
-                host.run(f"systemd-run --quiet --collect sh -c '{_WAIT}{SHUT}\nsystemctl reboot'")
+                script = f"{_until(_BEGUN)}{SHUT}\n{_until(_LOADED)}systemctl reboot"
+                host.run(f"systemd-run --quiet --collect sh -c '{script}'")
                 host.wait_rebooted(boot)
                 return watch(site, name, before=before[name], limit=limit)[0]
-            inject = f"{_WAIT}{self.then}" if self.then else ""
+            inject = f"{_until(_BEGUN)}{self.then}" if self.then else ""
             return watch(site, name, inject, before=before[name], limit=limit, settled=2)[0]
 
         return {name: pool.submit(one, name) for name in names}
@@ -123,7 +133,13 @@ class Armed:
         if took is not None and seen.differed:
             note += f", {took:.1f} s after that"
         return Observation(
-            begin=began, end=ended, looks=seen.looks, problems=found, note=note, took=took
+            begin=began,
+            end=ended,
+            looks=seen.looks,
+            problems=found,
+            note=note,
+            took=took,
+            timed=False,
         )
 
 

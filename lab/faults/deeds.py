@@ -109,4 +109,4 @@ class Idle:
         elif used > allowed * self.seconds / 60:
             problems.append(f"more CPU time than {allowed * 1000:.0f} ms in a minute")
         note = f"{used * 1000:.1f} ms of CPU time in {self.seconds:.0f} s"
-        return Observation(begin=began, end=ended, problems=problems, note=note)
+        return Observation(begin=began, end=ended, problems=problems, note=note, timed=False)

@@ -191,7 +191,7 @@ def _state(row: Fault, observation: Observation) -> list[str]:
 
 
 def _seconds(observation: Observation, seen: Traffic) -> float | None:
-    if observation.took is not None:
+    if observation.took is not None or not observation.timed:
         return observation.took
     if observation.repaired is None or seen.back is None:
         return None

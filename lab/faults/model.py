@@ -91,6 +91,8 @@ class Observation:
     """What a deed has to say in the column "seen"."""
     took: float | None = None
     """Seconds to repair, where it is not the traffic that says so."""
+    timed: bool = True
+    """Whether there is such a time at all."""
     booted: float | None = None
     """When the host's systemd began to run."""
     loaded: float | None = None
