@@ -9,14 +9,14 @@ import re
 import subprocess
 import time
 from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from hypothesis import currently_in_test_context, event, given
 from hypothesis import strategies as st
 
 from components.ssh import docker_host, ssh_options
-from planner.config import Ssh, Stack
+from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
 from planner.plan import HostPlan, NetworkPlan, plan
 from providers import script
@@ -204,19 +204,23 @@ def test_the_checks_command_line_is_one_word_for_each_word(raw: Raw) -> None:
 # --- ssh -----------------------------------------------------------------------------------------
 
 
-@given(sprinkled("host-1.example.com") | st.sampled_from(["192.0.2.1", "2001:db8::1"]),
-       sprinkled("root"), sprinkled(HOST_KEY) | st.none(), sprinkled("22"))  # fmt: skip
+_MEANT = {"address": "host-1.example.com", "user": "root", "host_key": HOST_KEY, "port": "22"}
+
+
+@st.composite
+def _tampered_ssh(draw: st.DrawFn) -> Raw:
+    """Draw one key of `ssh` with a value that was tampered with; the address of a host has it."""
+    field = draw(st.sampled_from(["address", "address", "user", "user", "host_key", "port"]))
+    meant = draw(st.sampled_from([_MEANT[field], "2001:db8::1"])) if field == "address" else ""
+    return {"address": "192.0.2.8", field: draw(sprinkled(meant or _MEANT[field]))}
+
+
+@given(_tampered_ssh())
 @FUZZ
-def test_ssh_understands_what_was_meant(
-    address: str, user: str, host_key: str | None, port: str
-) -> None:
+def test_ssh_understands_what_was_meant(evil: Raw) -> None:
     """`ssh -G` tells what it makes of the options: this host, this user, no command of ours."""
-    values = {"address": address, "user": user, "host_key": host_key, "port": port}
-    for field, value in values.items():
-        fields: dict[str, Any] = {"address": "192.0.2.9"} | (
-            {} if value is None else {field: value}
-        )
-        host = {"name": "edge-1", "ssh": fields, "wan": {"interface": "wan0"},
+    for ssh in (evil, {"address": "192.0.2.9", "jump": evil}):
+        host = {"name": "edge-1", "ssh": ssh, "wan": {"interface": "wan0"},
                 "networks": [{"name": "web", "public_ipv4": "203.0.113.9"}]}  # fmt: skip
         stack = _accepted({"hosts": [host]})
         if stack is not None:
@@ -231,12 +235,35 @@ def _assert_ssh(ssh: Ssh) -> None:
     found = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
     assert (found["hostname"], found["user"]) == (ssh.address, ssh.user)
     assert (found["port"], found["stricthostkeychecking"]) == (str(ssh.port), "true")
-    assert not found.keys() & {"proxycommand", "proxyjump", "localcommand", "remotecommand"}
+    assert not found.keys() & {"proxyjump", "localcommand", "remotecommand"}
+    assert ("proxycommand" in found) == (ssh.jump is not None)
+    if ssh.jump is not None:
+        _assert_jump(found["proxycommand"], ssh, ssh.jump)
     wanted = None if ssh.host_key is None else f"/bin/echo %H {ssh.host_key}"
     assert found.get("knownhostscommand", "none") == (wanted or "none")
     url = re.fullmatch(r"ssh://([^@/]+)@(\[[0-9a-f:.]+\]|[^@:/\[\]]+):([0-9]+)", docker_host(ssh))
     assert url is not None
     assert (url[1], url[2].strip("[]"), url[3]) == (ssh.user, ssh.address, str(ssh.port))
+
+
+def _assert_jump(command: str, ssh: Ssh, jump: Jump) -> None:
+    """Expand the tokens as ssh does, and have a real shell make words of what comes."""
+    tokens = {"%%": "%", "%h": ssh.address, "%p": str(ssh.port)}
+    expanded = re.sub("%.", lambda token: tokens[token.group()], command)
+    said = subprocess.run(
+        ["sh", "-c", f"printf '%s\\0' {expanded}"], capture_output=True, timeout=20
+    )
+    assert said.stderr == b""
+    words = said.stdout.decode().split("\0")[:-1]
+    end = ["-p", str(jump.port), "-l", jump.user, "-W", f"[{ssh.address}]:{ssh.port}", "--"]
+    assert words[0] == "ssh"
+    assert words[-len(end) - 1 :] == [*end, jump.address]
+    options, values = words[1 : -len(end) - 1 : 2], words[2 : -len(end) - 1 : 2]
+    assert set(options) == {"-o"}
+    assert len(options) == len(values)
+    keys = [value.partition("=")[0] for value in values]
+    assert len(set(keys)) == len(keys)
+    assert not {"ProxyCommand", "ProxyJump", "LocalCommand", "PermitLocalCommand"} & set(keys)
 
 
 # --- Docker and Traefik --------------------------------------------------------------------------
