@@ -10,7 +10,7 @@ for name in iptables ip6tables; do echo "== $name"; $name-save; done
 echo '== nft'; nft list tables | grep wanbound; nft -s list table inet wanbound 2>/dev/null
 echo '== addresses'; ip -o addr show dev wan0; ip -o addr show dev host0
 echo '== host'
-for family in 4 6; do ip -$family route show; done
+for family in 4 6; do ip -$family route show | grep -v ' dev veth'; done
 cat /sys/class/net/wan0/flags
 cd /proc/sys/net; grep . {sysctls}
 echo '== files'
