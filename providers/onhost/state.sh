@@ -33,7 +33,7 @@ state() { # state: everything that is in force, in sections that providers/live.
         nft -s list table inet wanbound 2>/dev/null
     fi
     for file in "$etc"/*.rules; do
-        [ ! -e "$file" ] || { echo "== fragment ${file##*/}" && cat "$file"; }
+        [ ! -e "$file" ] || { echo "== fragment ${file##*/}" && awk 1 "$file"; }
     done
     exec 9>&-
     echo '== units'
