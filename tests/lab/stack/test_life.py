@@ -12,9 +12,10 @@ import pytest
 from lab.api import Lab
 from lab.checks import matrix, run
 from lab.stacks import Config, LabStack, parsed
+from lab.traffic import Publics, Sources, either, expression, publics, sinks, sources
 from tests.lab.stack.configs import add_floods, demo, network
 from tests.lab.stack.evidence import Snapshot, container_addresses, own_rules, snapshot
-from tests.lab.stack.flood import Publics, Sources, either, expression, publics, sinks, sources
+
 
 pytestmark = pytest.mark.lab
 
