@@ -16,7 +16,6 @@ from lab.traffic import Publics, Sources, either, expression, publics, sinks, so
 from tests.lab.stack.configs import add_floods, demo, network
 from tests.lab.stack.evidence import Snapshot, container_addresses, own_rules, snapshot
 
-
 pytestmark = pytest.mark.lab
 
 PHASES = ("up", "change", "reboot", "replace", "destroy", "up again", "destroy again")
