@@ -98,6 +98,16 @@ class Look:
         """All lines, in no order."""
         return sorted(line for _, text in self.force for line in text.splitlines())
 
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """What is in force, in its order, without what Docker has for itself."""
+        found = dict(self.force)
+        for name in ("iptables", "ip6tables"):
+            found[name] = "\n".join(line for line in found[name].split("\n") if "WANBOUND" in line)
+        routes = found["host"].split("\n")
+        found["host"] = "\n".join(line for line in routes if line.startswith("default "))
+        return tuple(found.values())
+
     def same(self, other: "Look") -> bool:
         """Whether the same is in force, litter or not."""
         return self.force == other.force
