@@ -18,7 +18,7 @@ save_classic() { # brings the files to what the fragments say, or back to what t
     if [ ! -e "$etc/_saved" ]; then
         { [ -d "$classic" ] || echo "$classic"; } >"$etc/_saved"
     fi
-    [ -z "$persist" ] || [ -d "$classic" ] || mkdir -p "$classic"
+    [ -z "$persist" ] || [ -d "$classic" ] || mkdir -p "$classic" 2>/dev/null
     unsaved=
     save_file ipv4 "$classic/rules.v4" && save_file ipv6 "$classic/rules.v6" || unsaved=yes
     if [ -n "$unsaved" ]; then
@@ -32,7 +32,7 @@ save_classic() { # brings the files to what the fragments say, or back to what t
 
 save_file() { # save_file FAMILY FILE: with $persist our lines are in it, without it they are not
     # Somebody may keep it elsewhere.
-    file=$(readlink -f "$2") || return 0
+    file=$(readlink -f "$2") || { [ -z "$persist" ]; return; }
     next=$file.wanbound-next
     old=/dev/null made=yes unended=
     if [ -e "$file" ]; then
