@@ -127,8 +127,18 @@ add_route() { # add_route FAMILY LINE: better than any other, which stays where 
     # 0 is the best in IPv4 and what `ip` takes unasked; in IPv6 it stands for 1024.
     [ "$1" = ipv4 ] || metric="metric 1"
     # shellcheck disable=SC2086 # words of a route
-    ip "-${1#ipv}" route replace $2 proto static $metric 2>/dev/null ||
+    refused=$(ip "-${1#ipv}" route replace $2 proto static $metric 2>&1) && return
+    case $refused in
+    *'invalid gateway'* | *unreachable* | *'No route to host'*)
+        # A gateway outside all subnets of the link, as hosters have them.
+        # shellcheck disable=SC2086 # words of a route
         ip "-${1#ipv}" route replace $2 proto static $metric onlink
+        ;;
+    *)
+        echo "$refused" >&2
+        return 1
+        ;;
+    esac
 }
 
 give_back() { # give_back FILE: links, parameters and routes as a file in the manner of _host.was says

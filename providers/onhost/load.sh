@@ -69,7 +69,7 @@ guard_is_ours() { # guard_is_ours FOLDER: whether the table is as our last load 
 
 delete_addresses() { # delete_addresses FOLDER: those that go
     [ -s "$1/gone" ] || return 0
-    awk '{ print "addr del " $2 " dev " $1 }' "$1/gone" >"$1/gone.batch"
+    awk '{ print "addr del " $2 " dev " $1 }' "$1/gone" >"$1/gone.batch" || return 1
     ip -batch "$1/gone.batch" || return 1
     end_translations "$1"
 }
