@@ -92,6 +92,7 @@ _IPTABLES = re.compile(
     rf"|FORWARD -d {_ANY} -o {_NAME} -m conntrack --ctstate DNAT --ctorigdst {_ANY} -j ACCEPT"
     rf"|FORWARD -o {_NAME} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     rf"|FORWARD -s {_ANY} -i {_NAME} -o {_NAME} -j ACCEPT"
+    rf"|FORWARD -i (?P<inside>{_NAME}) -o (?P=inside) -j ACCEPT"
     rf"|FORWARD ! -i {_NAME} -o {_NAME} -j DROP)",
     re.ASCII,
 )
@@ -151,6 +152,7 @@ def test_the_grammar_can_refuse() -> None:
         "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o -j -j SNAT --to-source 203.0.113.1",
         "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o a\n-j SNAT --to-source 203.0.113.1",
         "-A INPUT -j ACCEPT",
+        "-A WANBOUND-FORWARD -i a -o b -j ACCEPT",
     ):
         assert not _IPTABLES.fullmatch(line)
     for line in (
