@@ -96,6 +96,9 @@ def _forward(network: Network, family: Family, wan: str, *, guard: bool) -> dict
     lines["replies"] = f"{chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     # Only towards the wan: an accept towards every interface would undo Docker's isolation.
     lines["egress"] = f"{chain} -s {family.subnet} -i {bridge} -o {wan} -j ACCEPT"
+    if family.version == 6:
+        # Docker has this line itself for IPv4, and for IPv6 from 27 on.
+        lines["inside"] = f"{chain} -i {bridge} -o {bridge} -j ACCEPT"
     if not guard:
         lines["strangers"] = f"{chain} ! -i {bridge} -o {bridge} -j DROP"
     return lines
