@@ -1,0 +1,262 @@
+"""A host that was set up by hand from the first recipe comes under management, and nobody notices.
+
+One story on both engines, told once: each test looks at one part of it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from lab.api import Lab
+from lab.checks import matrix, run
+from lab.stacks import LabStack, Run, parsed
+from tests.lab.recipe.by_hand import Connections, Site, addresses_watched, config, whoami
+from tests.lab.recipe.steady import Told
+from tests.lab.stack.evidence import Snapshot, snapshot
+
+# Eight runs of pulumi: two minutes, and many more where others use the machine.
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
+
+RENAME = re.compile(r"`(docker rename [\w.-]+ [\w.-]+)`")
+BY_HAND = re.compile(r"host (\S+): made by hand, and of no more use: (ip6?tables .*)")
+IN_A_FILE = re.compile(r"host (\S+): made by hand, [^/]*(/etc/iptables/rules\.v[46]:\d+): ")
+HOSTS = pytest.mark.parametrize("at", [0, 1], ids=["Docker 20.10", "Docker 28"])
+
+
+@dataclass
+class Story:
+    """What happened, in its order; lists are by host."""
+
+    sites: list[Site]
+    runs: dict[str, Run] = field(default_factory=dict)
+    snapshots: dict[str, list[Snapshot]] = field(default_factory=dict)
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    members: list[set[str]] = field(default_factory=list)
+    gone: dict[str, list[str]] = field(default_factory=dict)
+    commands: list[list[str]] = field(default_factory=list)
+    connections: dict[str, Told] = field(default_factory=dict)
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    pages: dict[str, list[list[dict[str, str]]]] = field(default_factory=dict)
+
+    def look(self, moment: str) -> None:
+        """Remember everything that a host has."""
+        self.snapshots[moment] = [snapshot(site.host) for site in self.sites]
+
+    def remember(self, moment: str) -> None:
+        """Remember which Docker network web is."""
+        self.ids[moment] = [site.network_id("web") for site in self.sites]
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Tell it; the hosts are bare again afterwards."""
+    numbers = ({"web": 71, "mail": 72}, {"web": 171, "mail": 172})
+    sites = [Site(host, each) for host, each in zip(lab.hosts.values(), numbers, strict=True)]
+    stack = LabStack.copy(
+        lab, "by-hand", config(sites, "web", adopt=False), tmp_path_factory.mktemp("by-hand")
+    )
+    try:
+        yield tell(lab, sites, stack)
+    finally:
+        # A run that was killed has left its lock.
+        stack.run("cancel", "--stack", stack.name, "--yes", check=False)
+        stack.destroy(check=False)
+        for site in sites:
+            site.undo()
+
+
+def tell(lab: Lab, sites: list[Site], stack: LabStack) -> Story:
+    """Set the hosts up by hand and take them over."""
+    told = Story(sites)
+    for site in sites:
+        site.set_up()
+    told.pages["by hand"] = [whoami(lab, site, "mail") for site in sites]
+    told.remember("by hand")
+    told.look("by hand")
+    told.runs["without adopt"] = stack.up(check=False)
+    stack.configure(config(sites, "web", "mail"))
+    told.runs["another definition"] = stack.up(check=False)
+    told.look("refused")
+    for site in sites:
+        for command in dict.fromkeys(RENAME.findall(told.runs["another definition"].output)):
+            if command.split()[2] in site.members("web"):
+                site.host.run(command)
+    stack.configure(config(sites, "web"))
+    connections = Connections(lab, sites)
+    connections.open()
+    try:
+        _take_over(lab, told, stack)
+    finally:
+        told.connections = connections.close()
+    _move_mail(lab, told, stack)
+    for site in sites:
+        site.host.run("docker rm -f web_lb-by-hand whoami-web-by-hand")
+    told.runs["destroy"] = stack.destroy(check=False)
+    told.look("destroyed")
+    return told
+
+
+def _take_over(lab: Lab, told: Story, stack: LabStack) -> None:
+    told.runs["preview"] = stack.preview()
+    with addresses_watched(told.sites) as told.gone:
+        told.runs["up"] = stack.up()
+    told.remember("taken over")
+    told.members = [site.members("web") for site in told.sites]
+    told.runs["again"] = stack.up()
+    found = list(dict.fromkeys(BY_HAND.findall(told.runs["up"].output)))
+    for site in told.sites:
+        commands = [command.strip() for name, command in found if name == site.host.name]
+        site.host.run("sh -e", stdin="\n".join(commands))
+        told.commands.append(commands)
+    _check(lab, told, stack, "taken over", "web")
+    told.runs["refreshed"] = stack.preview("--refresh", "--expect-no-changes", check=False)
+
+
+def _move_mail(lab: Lab, told: Story, stack: LabStack) -> None:
+    """The network that could not be taken over is removed by hand, and made."""
+    told.pages["beside"] = [whoami(lab, site, "mail") for site in told.sites]
+    for site in told.sites:
+        site.host.run("docker rm -f mail_lb whoami-mail; docker network rm mail")
+    stack.configure(config(told.sites, "web", "mail"))
+    told.runs["mail"] = stack.up()
+    _check(lab, told, stack, "mail moved", "web", "mail")
+
+
+def _check(lab: Lab, told: Story, stack: LabStack, moment: str, *names: str) -> None:
+    checks = matrix(parsed(config(told.sites, *names), stack.name))
+    told.failed[moment] = [str(result) for result in run(lab, checks) if not result.ok]
+
+
+@HOSTS
+def test_without_adopt_nothing_is_touched(story: Story, at: int) -> None:
+    """Rules that are not for the network would cut it off: the error says what to set."""
+    result = story.runs["without adopt"]
+    assert result.status != 0
+    name = story.sites[at].host.name
+    assert f"host {name}, network web: there is a Docker network web already" in result.output
+    assert "set adopt: true" in result.output
+
+
+@HOSTS
+def test_another_definition_is_named_with_its_differences(story: Story, at: int) -> None:
+    """The recipe's own network: bound to its public address, an option that Docker never had."""
+    result = story.runs["another definition"]
+    assert result.status != 0
+    assert "nothing has been changed" in result.output
+    site = story.sites[at]
+    _, _, block = result.output.partition(f"(host {site.host.name}, network mail)")
+    block = block.partition("To mend it")[0]
+    public4, public6 = site.public("mail")
+    for line in (
+        f'host_binding_ipv4: there "{public4}", here "172.20.0.1"',
+        f'host_binding_ipv6: there "{public6}", here "fd20:10::1"',
+        'container_iface_prefix: not there, here "vmail"',
+        'container_interface_prefix: there "vmail", not here',
+        "mail_lb, whoami-mail",
+    ):
+        assert line in block
+
+
+@HOSTS
+def test_a_refusal_leaves_the_host_as_it_was(story: Story, at: int) -> None:
+    """Not a rule, an address, a file."""
+    before, after = story.snapshots["by hand"][at], story.snapshots["refused"][at]
+    assert before == after, before.differences(after)
+
+
+def test_the_preview_shows_an_import(story: Story) -> None:
+    """Of the networks, and of nothing else."""
+    output = story.runs["preview"].output
+    assert re.search(r"=\s+2 to import", output), output
+    assert "replace" not in output
+
+
+@HOSTS
+def test_the_network_stays_the_same_one(story: Story, at: int) -> None:
+    """Docker's id, and the containers that were started by hand are in it as before."""
+    assert story.ids["taken over"][at] == story.ids["by hand"][at]
+    assert {"web_lb-by-hand", "whoami-web-by-hand", "web_lb", "whoami-web"} == story.members[at]
+
+
+@HOSTS
+def test_no_address_ever_goes(story: Story, at: int) -> None:
+    """Taken over in their places: `ip monitor` sees none deleted."""
+    assert story.gone[story.sites[at].host.name] == []
+
+
+def test_every_connection_survives_to_the_last_byte(story: Story) -> None:
+    """Through the hand-made SNAT and DNAT, both families; the rules under them go meanwhile."""
+    print("\n".join(f"{name}: {told}" for name, told in story.connections.items()))
+    assert len(story.connections) == 8
+    for name, told in story.connections.items():
+        assert told.error == "", name
+        assert told.sent == told.back, name
+        assert told.sent > 1000, name
+
+
+@HOSTS
+def test_rules_by_hand_are_named_with_what_removes_them(story: Story, at: int) -> None:
+    """Four of IPv4 and five of IPv6; each command was run and did its work."""
+    commands = story.commands[at]
+    public4, public6 = story.sites[at].public("web")
+    assert len(commands) == 9, commands
+    assert (
+        f"iptables -t nat -D POSTROUTING -s 172.16.0.0/24 ! -o web -j SNAT --to-source {public4}"
+        in commands
+    )
+    assert (
+        f"ip6tables -t nat -D PREROUTING -d {public6}/128 -p tcp"
+        " -j DNAT --to-destination fd16:10::fffe" in commands
+    )
+    assert not [command for command in commands if "172.20." in command or "INPUT" in command]
+
+
+@HOSTS
+def test_saved_files_that_would_bring_them_back_are_named(story: Story, at: int) -> None:
+    """With the number of each line."""
+    found = set(IN_A_FILE.findall(story.runs["up"].output))
+    mine = [place for name, place in found if name == story.sites[at].host.name]
+    assert len(mine) == 9, mine
+
+
+@pytest.mark.parametrize("moment", ["taken over", "mail moved"])
+def test_everything_works(story: Story, moment: str) -> None:
+    """The whole matrix, with the hand-made rules gone."""
+    assert story.failed[moment] == []
+
+
+@pytest.mark.parametrize("moment", ["again"])
+def test_the_next_up_changes_nothing(story: Story, moment: str) -> None:
+    """Taken over once and for all."""
+    assert set(story.runs[moment].counts) == {"unchanged"}
+
+
+def test_a_refresh_finds_nothing(story: Story) -> None:
+    """A network without our label is no drift where it was taken over."""
+    assert story.runs["refreshed"].status == 0, story.runs["refreshed"].output
+
+
+@HOSTS
+def test_the_network_beside_is_left_alone(story: Story, at: int) -> None:
+    """Made by hand, and not in the stack: its page reads as before."""
+    assert story.pages["beside"][at] == story.pages["by hand"][at]
+    public = story.sites[at].public("mail")
+    for page in story.pages["beside"][at]:
+        assert (page["ipv4"], page["ipv6"]) == public
+
+
+@HOSTS
+def test_destroy_removes_what_is_managed(story: Story, at: int) -> None:
+    """Networks, addresses and rules, whoever made them first; the operator's other rules stay."""
+    assert story.runs["destroy"].status == 0, story.runs["destroy"].output
+    left = story.snapshots["destroyed"][at]
+    for network in ("web", "mail"):
+        assert f"{network} bridge" not in left.networks.splitlines()
+        for address in story.sites[at].public(network):
+            assert f" {address}/" not in left.addresses
+    assert "WANBOUND" not in left.iptables + left.ip6tables
+    assert "inet wanbound" not in left.nft
+    assert ":INPUT DROP" in left.iptables
+    assert "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT" in left.iptables
