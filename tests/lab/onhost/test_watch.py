@@ -1,0 +1,157 @@
+"""The watcher mends, within seconds and without the operator, what is flushed or lost.
+
+Kernel parameters are not among it: nobody is told when one is turned (watch.sh says why).
+"""
+
+import re
+import time
+
+import pytest
+
+from lab.api import Host
+from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, repaired
+
+pytestmark = pytest.mark.lab
+
+IPV4, IPV6 = "203.0.113.{number}/32", "2001:db8::{number}/128"
+
+FAULTS = {
+    "the filter rules of IPv4 flushed": "iptables -F",
+    "the NAT rules of IPv4 flushed": "iptables -t nat -F",
+    "the rules of IPv6 flushed": "ip6tables -F; ip6tables -t nat -F",
+    "all rules flushed": "iptables -F; iptables -t nat -F; ip6tables -F; ip6tables -t nat -F",
+    "chains deleted": "iptables -t nat -F; iptables -t nat -X",
+    "one rule deleted": "iptables -t nat -D WANBOUND-SNAT 1",
+    "a strange rule in a chain of ours": "iptables -t nat -I WANBOUND-SNAT -j RETURN",
+    "a jump deleted": "iptables -t nat -D POSTROUTING -j WANBOUND-SNAT",
+    "a jump that is no longer first": "iptables -t nat -I POSTROUTING -j RETURN; sleep 1;"
+    " iptables -t nat -D POSTROUTING -j RETURN",
+    "the guard deleted": "nft delete table inet wanbound",
+    "a map of the guard emptied": "nft flush map inet wanbound from",
+    "a strange rule in the guard": "nft insert rule inet wanbound forward accept",
+    "the IPv4 address deleted": f"ip addr del {IPV4} dev wan0",
+    "the IPv6 address deleted": f"ip addr del {IPV6} dev wan0",
+    "the IPv6 address made the host's source": f"ip addr change {IPV6} dev wan0"
+    " preferred_lft forever",
+    "the address on another interface": f"ip addr del {IPV4} dev wan0; ip addr add {IPV4} dev lo",
+    "all addresses flushed": "ip addr flush dev wan0; networkctl reconfigure wan0",
+    "the link down and up": "ip link set wan0 down; ip link set wan0 up;"
+    " networkctl reconfigure wan0",
+    "systemd-networkd restarted": "systemctl restart systemd-networkd",
+    "wan0 configured anew": "networkctl reconfigure wan0",
+    "the watcher killed, then all rules flushed": "kill -9 $(systemctl show --value -p MainPID"
+    " wanbound-watch); iptables -F; iptables -t nat -F",
+    "Docker restarted": "systemctl restart docker",
+    "older rules restored": "iptables-save -t nat | grep -v -e WANBOUND -e MASQ >/run/older;"
+    " iptables-restore </run/older; rm /run/older",
+    "the whole of nftables flushed": "nft flush ruleset",
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_it_is_mended(host: Host, what: str) -> None:
+    """By itself and soon; the time is printed."""
+    fault = FAULTS[what].format(number=NUMBERS[host.name])
+    assert repaired(host, what, fault) < ALLOWED_SECONDS
+
+
+def test_a_quiet_host_costs_nothing(host: Host) -> None:
+    """It sleeps until the kernel says something; the legacy iptables would be polled."""
+    quiet_seconds = 20
+    time.sleep(5)
+    before = _cpu_seconds(host)
+    time.sleep(quiet_seconds)
+    used = _cpu_seconds(host) - before
+    print(f"{host.name}: {used * 1000:.1f} ms of a processor in {quiet_seconds} s")
+    assert used < 0.05
+
+
+def test_a_burst_of_other_peoples_rules_is_one_event(host: Host) -> None:
+    """A hundred changes within a second: as few checks as if it had been one or two."""
+    time.sleep(5)
+    before = _cpu_seconds(host)
+    host.run(
+        'iptables -N BURST; for i in $(seq 100); do echo "-A BURST -s 192.0.2.$i -j RETURN"; done'
+        " | while read -r rule; do iptables $rule; done; iptables -F BURST; iptables -X BURST"
+    )
+    time.sleep(3)
+    used = _cpu_seconds(host) - before
+    print(f"{host.name}: {used * 1000:.0f} ms of a processor for 100 changes of rules")
+    # Each check takes 50 to 100 ms: a hundred would take more than five seconds.
+    assert used < 3
+
+
+@pytest.mark.parametrize("monitor", ["nft monitor", "ip -o monitor"])
+def test_a_watcher_that_hears_nothing_starts_again(host: Host, monitor: str) -> None:
+    """The end of a monitor is the end of the service, which comes back; and it mends again."""
+    main = _main(host)
+    host.run(f"kill -9 $(pgrep -f '^{monitor}')")
+    _until_running(host, main)
+    assert repaired(host, f"after the end of {monitor}", "iptables -t nat -F") < ALLOWED_SECONDS
+
+
+def test_stopped_it_leaves_nothing_behind(host: Host) -> None:
+    """No monitor without its watcher, no failed unit, no file."""
+    host.run("systemctl stop wanbound-watch")
+    try:
+        left = "pgrep -fa ' [m]onitor'; ls /run/wanbound | grep -v -e guard -e lock; true"
+        assert host.run(f"systemctl --failed --no-legend; {left}").stdout == ""
+    finally:
+        host.run("systemctl start wanbound-watch")
+
+
+def test_what_cannot_be_mended_is_told_once_and_mended_when_it_can_be(host: Host) -> None:
+    """The interface is gone for a while; nobody fills the journal or the processor meanwhile."""
+    gone_seconds = 20
+    since = host.run("date +%s").stdout.strip()
+    before = _cpu_seconds(host)
+    host.run("ip link set wan0 down; ip link set wan0 name gone0")
+    time.sleep(gone_seconds)
+    used = _cpu_seconds(host) - before
+    host.run("ip link set gone0 name wan0; ip link set wan0 up; networkctl reconfigure wan0")
+    deadline = time.monotonic() + 3 * ALLOWED_SECONDS
+    wanted = f"203.0.113.{NUMBERS[host.name]}/32"
+    while wanted not in host.run("ip addr show dev wan0").stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(2)
+    told = host.run(f"journalctl -o cat -t wanbound --since @{since}").stdout
+    assert told.count("there is no interface wan0 here") == 1
+    assert "all is in force again" in told
+    print(f"{host.name}: {used * 1000:.0f} ms of a processor in {gone_seconds} s without wan0")
+    assert used < 2
+
+
+def test_two_that_mend_at_once_do_not_fight(host: Host) -> None:
+    """Docker's start makes the watcher and wanbound-docker.service run: then it is quiet."""
+    host.run("systemctl restart docker", timeout=120)
+    time.sleep(5)
+    before = _cpu_seconds(host)
+    time.sleep(5)
+    assert _cpu_seconds(host) - before < 0.05
+    assert host.run("wanbound mend 2>&1").stdout == ""
+    assert host.run("systemctl --failed --no-legend").stdout == ""
+
+
+def test_nobody_can_stop_it_by_starting_it_often(host: Host) -> None:
+    """systemd counts starts, and gives up after five in ten seconds unless told not to."""
+    for _ in range(7):
+        main = _main(host)
+        host.run(f"kill -9 {main}")
+        _until_running(host, main)
+
+
+def _cpu_seconds(host: Host) -> float:
+    shown = host.run("systemctl show --value -p CPUUsageNSec wanbound-watch").stdout
+    return int(shown) / 1e9
+
+
+def _main(host: Host) -> str:
+    return host.run("systemctl show --value -p MainPID wanbound-watch").stdout.strip()
+
+
+def _until_running(host: Host, before: str) -> None:
+    deadline = time.monotonic() + 15
+    while not re.fullmatch(r"[1-9]\d*", main := _main(host)) or main == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
