@@ -91,6 +91,7 @@ def props(settings: Config) -> list[Props]:
         "port": host.ssh.port,
         "user": host.ssh.user,
         "host_key": host.ssh.host_key,
+        "confirm_seconds": host.confirm_seconds,
     }
     return [
         {

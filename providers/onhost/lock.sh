@@ -29,7 +29,7 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
     told=
     while awaits_confirmation && [ "$armed_token" != "$1" ]; do
         [ -n "$told" ] || note "a change by another run waits for its confirmation;" \
-            "waiting until that comes, or its undo, up to $((deadline - now)) s"
+            "waiting until that comes, or its undo, up to $((deadline + 3 - now)) s"
         told=yes
         flock -u 9
         sleep 0.2

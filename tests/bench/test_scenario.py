@@ -68,4 +68,5 @@ def test_properties_are_those_that_the_component_gives_to_hostnat(
     [props] = scenario.props(scenario.config(PLACE, 1))
     rules = given.pop("rules")
     given.pop("opts")
+    assert given.pop("taken_over") is None
     assert {**given, **rules} == props
