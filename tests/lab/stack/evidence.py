@@ -49,7 +49,9 @@ class Snapshot:
 
 def snapshot(host: Host) -> Snapshot:
     """Read everything of `host` that an `up` may change and a `destroy` has to put back."""
-    script = "".join(f"echo '== {name}'\n{command}\n" for name, command in _SECTIONS.items())
+    # Nothing of ours is at work meanwhile, as the watcher is for a moment after each change.
+    script = "[ ! -e /run/wanbound/lock ] || { exec 9</run/wanbound/lock && flock -w 30 9; }\n"
+    script += "".join(f"echo '== {name}'\n{command}\n" for name, command in _SECTIONS.items())
     found: dict[str, str] = {}
     for part in re.split(r"^== ", host.run("sh -s", stdin=script).stdout, flags=re.MULTILINE)[1:]:
         name, _, text = part.partition("\n")
