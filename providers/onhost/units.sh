@@ -51,6 +51,10 @@ reload_units() { # reload_units start|stop: tells systemd, and has the watcher r
         # Not --no-block: what is stopped has to be told before its file is gone.
         systemctl stop wanbound-watch.service 2>/dev/null
         systemctl reset-failed wanbound-watch.service 2>/dev/null
+        # These have done their work; but none of them can stop itself and go on.
+        for unit in wanbound.service wanbound-docker.service; do
+            grep -q "/$unit\$" /proc/self/cgroup || systemctl stop "$unit" 2>/dev/null
+        done
     fi
     return 0
 }
