@@ -110,7 +110,7 @@ check_all() { # mends what differs, and tells a failure once
     set -- "$etc"/*.rules
     if [ -e "$1" ]; then
         # Whoever holds the lock makes the events of this moment; there is nothing to tell then.
-        flock "$run/lock" true
+        flock -w "$lock_seconds" "$run/lock" true
         said=$("$0" mend 2>&1 </dev/null 3<&- 4<&-)
         code=$?
         if [ "$code" = 0 ]; then

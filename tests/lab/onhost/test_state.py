@@ -87,7 +87,7 @@ def test_a_docker_that_is_not_running_is_no_error(host: Host) -> None:
     try:
         assert _live(host).docker is None
     finally:
-        host.run("systemctl start docker.socket docker", timeout=120)
+        host.run("systemctl reset-failed docker; systemctl start docker.socket docker", timeout=120)
 
 
 def _live(host: Host) -> Live:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lab.api import Host
-from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, repaired
+from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, RESTART_DOCKER, repaired
 
 pytestmark = pytest.mark.lab
 
@@ -41,7 +41,7 @@ FAULTS = {
     "wan0 configured anew": "networkctl reconfigure wan0",
     "the watcher killed, then all rules flushed": "kill -9 $(systemctl show --value -p MainPID"
     " wanbound-watch); iptables -F; iptables -t nat -F",
-    "Docker restarted": "systemctl restart docker",
+    "Docker restarted": RESTART_DOCKER,
     "older rules restored": "iptables-save -t nat | grep -v -e WANBOUND -e MASQ >/run/older;"
     " iptables-restore </run/older; rm /run/older",
     "the whole of nftables flushed": "nft flush ruleset",
@@ -124,7 +124,7 @@ def test_what_cannot_be_mended_is_told_once_and_mended_when_it_can_be(host: Host
 
 def test_two_that_mend_at_once_do_not_fight(host: Host) -> None:
     """Docker's start makes the watcher and wanbound-docker.service run: then it is quiet."""
-    host.run("systemctl restart docker", timeout=120)
+    host.run(RESTART_DOCKER, timeout=120)
     time.sleep(5)
     before = _cpu_seconds(host)
     time.sleep(5)
