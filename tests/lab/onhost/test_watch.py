@@ -10,6 +10,7 @@ import pytest
 
 from lab.api import Host
 from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, RESTART_DOCKER, repaired
+from tests.lab.stack.test_refusals import connected, target
 
 pytestmark = pytest.mark.lab
 
@@ -53,6 +54,27 @@ def test_it_is_mended(host: Host, what: str) -> None:
     """By itself and soon; the time is printed."""
     fault = FAULTS[what].format(number=NUMBERS[host.name])
     assert repaired(host, what, fault) < ALLOWED_SECONDS
+
+
+@pytest.mark.parametrize(
+    "fault", ["ip -4 route del default; ip -6 route del default", "ip link set wan0 down"]
+)
+def test_the_hosts_own_routes_and_link_are_mended(host: Host, fault: str) -> None:
+    """Those that the host's own fragment names, the link first: routes need it."""
+    own = "link wan0 up\nroute ipv4 default via 203.0.113.1 dev wan0\n"
+    own += "route ipv6 default via fe80::1 dev wan0\n"
+    there = "ip -4 route show default; ip -6 route show default"
+    with connected(target(host)) as seam:
+        seam.change({"_host": own}, ())
+        try:
+            host.run(fault)
+            begun = time.monotonic()
+            while host.run(there).stdout.count("default via") < 2:
+                assert time.monotonic() - begun < 2 * ALLOWED_SECONDS
+            print(f"{host.name}: {fault}: mended {time.monotonic() - begun:.2f} s later")
+            assert "state UP" in host.run("ip link show wan0").stdout
+        finally:
+            seam.change({}, ("_host",))
 
 
 def test_a_quiet_host_costs_nothing(host: Host) -> None:
