@@ -1,6 +1,7 @@
 """The real CLI with one network, stopped on the host at a step, and killed there."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,15 +19,14 @@ Victim: TypeAlias = Literal["CLI", "plugin"]
 """`pulumi` itself; the process that has the dynamic provider in it."""
 
 Phase: TypeAlias = Literal["before", "loading", "unconfirmed", "confirmed"]
-PHASES: Mapping[Phase, Step] = {
-    "before": Step("mkdir", 1),
-    "loading": Step("iptables-restore", 2),
-    "unconfirmed": Step("sh", 2),
-    "confirmed": Step("systemctl", 0),
+PHASES: Mapping[Phase, str] = {
+    "before": r"^sh (\d+) .*/wanbound change ",
+    "loading": r"^iptables-restore (\d+) --noflush -w 10$",
+    "unconfirmed": r"^sh (\d+) .*/wanbound confirm ",
+    "confirmed": r"/wanbound confirm (?:.|\n)*?^systemctl (\d+) stop ",
 }
-"""The step that is held meanwhile: nothing has begun; the kernel has a part of it; the script runs
-for the second time, as the confirmation; the host has that. Of the last, the call is the one that
-stops the timer of the undo: which one that is depends on the operation."""
+"""The step that is held meanwhile, by its line in a trace of the operation: nothing has begun; the
+kernel has a part of it; the host waits; the host has been told that it stands."""
 
 CONFIRM_SECONDS = 5
 STACK = "killed"
@@ -123,6 +123,13 @@ def _words(pid: int) -> str:
         return (Path("/proc") / str(pid) / "cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+def step_of(trace: str, phase: Phase) -> Step:
+    """Return the step that is held in that phase of an operation with that trace."""
+    found = re.search(PHASES[phase], trace, re.MULTILINE)
+    assert found is not None, trace
+    return Step(found[0].rpartition("\n")[2].split()[0], int(found[1]))
 
 
 def hold(drill: Drill, step: Step) -> None:

@@ -99,6 +99,8 @@ def one(drill: Drill, expected: Expected, kind: Kind, mode: Mode, number: int) -
     if kind == "update":
         drill.version = 1 - version
     final = drill.look()
+    if final.timers and mode in ("kill before", "kill after", "drop"):
+        outcome.problems.append(f"after the next change there are {final.timers.split()}")
     if final != new:
         outcome.problems.append(f"after the next change:\n{told(new, final)}")
     outcome.seconds = time.monotonic() - began
@@ -122,7 +124,7 @@ def _judge(outcome: Outcome, seen: Look, old: Look, new: Look, *, mortal: bool) 
     if mortal:
         return
     # Whoever lives is told, and what he is told is so.
-    if not outcome.said and seen != new:
+    if not outcome.said and not seen.same(new):
         outcome.problems.append(f"said to be done, and is not:\n{told(new, seen)}")
     if "as it was" in outcome.said and not seen.same(old):
         outcome.problems.append(f"said to be as it was, and is not:\n{outcome.said}")

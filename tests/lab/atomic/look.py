@@ -1,7 +1,7 @@
 """What a host has of everything that a change may touch, read with one short command."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.lab.stack.evidence import guard_blocks, rules
 
@@ -26,7 +26,7 @@ echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
     etc/systemd/system/wanbound*.next 2>/dev/null |
     grep -e '[.]next' -e /wanbound/[.] -e ^run/wanbound/ -e ^var | grep -v -x -e run/wanbound/lock
-ls run/systemd/transient | grep wanbound-undo
+echo '== timers'; ls run/systemd/transient | grep wanbound-undo
 echo '== armed'
 cat etc/wanbound/.old/armed 2>/dev/null
 true
@@ -56,12 +56,14 @@ ALONE = """
 class Look:
     """A host at one moment: equal to another where all that is in force or on disk is the same.
 
-    `litter` are files that nobody acts on: what a run that was killed has left behind.
+    `litter` are files that nobody acts on: what a run that was killed has left behind. `timers` of
+    an undo that is no longer armed find nothing to do; they do not count.
     """
 
     force: tuple[tuple[str, str], ...]
     litter: str
     armed: str
+    timers: str = field(compare=False)
 
     @classmethod
     def parse(cls, text: str) -> "Look":
@@ -77,12 +79,12 @@ class Look:
         lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
         found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
         found["host"] = re.sub(r" linkdown| expires \d+sec| +$", "", found["host"], flags=re.M)
-        litter, armed = found.pop("litter"), found.pop("armed")
+        litter, armed, timers = (found.pop(name) for name in ("litter", "armed", "timers"))
         if ".rules" not in found["files"]:
             # Script and units have nothing to do here, until the next run takes them away.
             litter += found["files"]
             found["files"] = ""
-        return cls(tuple(found.items()), litter, armed)
+        return cls(tuple(found.items()), litter, armed, timers)
 
     def differences(self, other: "Look") -> str:
         """Every line that only one of the two has, for a failing test's message."""

@@ -19,10 +19,11 @@ from tests.lab.atomic.commandline import (
     hold,
     kill,
     release,
+    step_of,
 )
 from tests.lab.atomic.drill import Drill, Kind
 from tests.lab.atomic.look import Look
-from tests.lab.atomic.programs import FOLDER, Step, arm, disarm, stand_ins, steps
+from tests.lab.atomic.programs import FOLDER, arm, disarm, stand_ins
 
 pytestmark = pytest.mark.lab
 
@@ -39,11 +40,11 @@ class Story:
         self.drill = Drill(lab.host(name))
         self.deployment = Deployment(lab, self.drill.host, folder)
         self.looks: dict[Kind, Look] = {}
-        self.traces: dict[Kind, list[Step]] = {}
+        self.traces: dict[Kind, str] = {}
         for kind in KINDS:
             self.drill.ask(arm(None))
             self.run(kind)
-            self.traces[kind] = steps(self.drill.ask(disarm() + f"cat {FOLDER}/trace"))
+            self.traces[kind] = self.drill.ask(disarm() + f"cat {FOLDER}/trace")
             self.looks[kind] = self.drill.look()
 
     def run(self, kind: Kind) -> Run:
@@ -52,14 +53,6 @@ class Story:
             return self.deployment.stack.destroy(check=False)
         self.deployment.stack.configure(config(self.drill.host, NUMBERS[kind]))
         return self.deployment.stack.up(check=False)
-
-    def step(self, kind: Kind, phase: Phase) -> Step:
-        """The step that is held in that phase."""
-        trace = self.traces[kind]
-        if phase != "confirmed":
-            return PHASES[phase]
-        confirm = trace.index(PHASES["unconfirmed"])
-        return next(step for step in trace[confirm:] if step.program == "systemctl")
 
     def old(self, kind: Kind) -> Look:
         """What the host has before."""
@@ -99,7 +92,7 @@ def _kill(story: Story, kind: Kind, phase: Phase) -> None:
     old, new = story.old(kind), story.looks[kind]
     if kind != "delete":
         stack.configure(config(drill.host, NUMBERS[kind]))
-    hold(drill, story.step(kind, phase))
+    hold(drill, step_of(story.traces[kind], phase))
     with story.deployment.running("destroy" if kind == "delete" else "up") as process:
         held(drill, process)
         said = kill(process, victim)

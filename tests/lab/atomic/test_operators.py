@@ -142,7 +142,7 @@ def test_an_answer_to_the_confirmation_is_lost(drill: Drill) -> None:
     now = drill.look()
     assert not now.armed
     # Neither what it was undone from nor its timer is there any more.
-    assert now.litter == "run/wanbound/guard\n"
+    assert (now.litter, now.timers) == ("run/wanbound/guard\n", "")
     assert drill.ask("cat /etc/wanbound/one.rules") == drill.versions[1]["one"]
 
 
