@@ -99,8 +99,6 @@ def one(drill: Drill, expected: Expected, kind: Kind, mode: Mode, number: int) -
     if kind == "update":
         drill.version = 1 - version
     final = drill.look()
-    if final.timers and mode in ("kill before", "kill after", "drop"):
-        outcome.problems.append(f"after the next change there are {final.timers.split()}")
     if final != new:
         outcome.problems.append(f"after the next change:\n{told(new, final)}")
     outcome.seconds = time.monotonic() - began
