@@ -139,5 +139,22 @@ name_repairs() { # name_repairs FOLDER: for the journal, what differs and is abo
         gone:"addresses of networks that are gone" guard.full:"the guard"; do
         [ ! -s "$1/${part%%:*}" ] || repairs="$repairs${repairs:+, }${part#*:}"
     done
+    if [ -s "$1/host.want" ]; then
+        # As host_load takes it: of several default routes the first counts, and may say more.
+        repairs=$repairs$(awk -v sep="${repairs:+, }" '
+            FILENAME == ARGV[1] && $1 == "route" && ($2 in best) { next }
+            FILENAME == ARGV[1] && $1 == "route" { best[$2] = $0 " "; next }
+            FILENAME == ARGV[1] { have[$0]; next }
+            $1 == "route" ? index(best[$2], $0 " ") != 1 : !($0 in have) { differs[$1] }
+            END {
+                words["link"] = "links"
+                words["route"] = "default routes"
+                words["sysctl"] = "kernel parameters"
+                for (kind in differs) {
+                    printf "%s%s", sep, words[kind]
+                    sep = ", "
+                }
+            }' "$1/host.now" "$1/host.want")
+    fi
     [ -z "$repairs" ] || say "mending $repairs"
 }

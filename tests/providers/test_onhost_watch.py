@@ -115,3 +115,22 @@ def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
 
 def _matters(line: str) -> bool:
     return run('matters "$(cat)" && echo yes || echo no', "watch.sh", stdin=line) == "yes\n"
+
+
+def test_the_journal_says_what_was_mended(tmp_path: Path) -> None:
+    """By what was composed; nothing where nothing differs."""
+    wanted = "link wan0 up\nroute ipv4 default via 203.0.113.1 dev wan0\nsysctl a 1\n"
+    (tmp_path / "host.want").write_text(wanted)
+    (tmp_path / "host.now").write_text(wanted.replace("dev wan0\n", "dev wan0 proto static\n"))
+    assert _repairs(tmp_path) == ""
+    (tmp_path / "ipv6.restore").write_text("*nat")
+    (tmp_path / "host.now").write_text("route ipv4 default via 203.0.113.9 dev wan0\nsysctl a 1\n")
+    assert sorted(_repairs(tmp_path).removeprefix("mending ").split(", ")) == [
+        "IPv6 rules",
+        "default routes",
+        "links",
+    ]
+
+
+def _repairs(folder: Path) -> str:
+    return run(f'say() {{ printf %s "$*"; }}; name_repairs {folder}', "watch.sh")
