@@ -60,6 +60,8 @@ change() { # change FOLDER TOKEN SECONDS
         fi
         loaded=yes
     fi
+    # What is full may be the memory that this run itself has taken.
+    rm -rf "$work"
     if go_back "$1/undo"; then
         disarm "$2"
         [ -z "$loaded" ] || fail 15 "cannot write to $etc; the old rules and addresses are back"
