@@ -20,7 +20,8 @@ for file in etc/wanbound/*.rules etc/wanbound/_host.was usr/local/sbin/wanbound 
     [ ! -e $file ] || sha256sum $file
 done
 find etc/wanbound etc/systemd/system usr/local/sbin/wanbound* -path '*wanbound*' \
-    -printf '%p %y %m %u %g %l\n' 2>/dev/null | grep -v -e ' d ' -e /wanbound/[.] -e '[.]next ' | sort
+    -printf '%p %y %m %u %g %l\n' 2>/dev/null |
+    grep -v -e ' d ' -e /wanbound/[.] -e '[.]next ' | sort
 ls -d etc/wanbound etc/systemd/system/docker.service.wants 2>/dev/null
 echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
