@@ -7,7 +7,7 @@ from typing import TypeAlias
 from lab.api import Host
 from tests.lab.atomic.clients import clients
 from tests.lab.atomic.drill import Drill, Expected, Outcome
-from tests.lab.atomic.faults import Loop, loop
+from tests.lab.atomic.faults import Loop, loop, told
 from tests.lab.atomic.full import full_disks
 from tests.lab.atomic.programs import stand_ins
 from tests.lab.atomic.undoing import undos
@@ -28,14 +28,14 @@ not in it: the same on the other engine, the other modes, and the undo that is k
 
 
 def on_all(
-    plans: Mapping[str, Plan], hosts: Mapping[str, Host], told: Callable[[Host, Outcome], None]
+    plans: Mapping[str, Plan], hosts: Mapping[str, Host], hear: Callable[[Host, Outcome], None]
 ) -> list[Outcome]:
-    """Run each host's plan, all hosts at once; `told` hears of each outcome as it comes."""
+    """Run each host's plan, all hosts at once; `hear` is told each outcome as it comes."""
 
     def one(name: str) -> list[Outcome]:
         outcomes = []
         for outcome in run(hosts[name], plans[name]):
-            told(hosts[name], outcome)
+            hear(hosts[name], outcome)
             outcomes.append(outcome)
         return outcomes
 
@@ -55,6 +55,6 @@ def run(host: Host, plan: Plan) -> Iterator[Outcome]:
             for each in more:
                 yield from each(drill, expected)
             after = drill.look()
-            assert after == expected.bare, expected.bare.differences(after)
+            assert after == expected.bare, told(expected.bare, after)
         finally:
             drill.close()
