@@ -21,6 +21,12 @@ from lab.settings import Settings, parse_hosts
 HOSTS = "test-1=bookworm,test-2=forky"
 """Docker 20.10 and Docker 28, as edge-1 and edge-2 of the demo."""
 
+SETTINGS = Settings(
+    state=Path("/run/wanbound-tests"),
+    prefix="wbts",
+    management=IPv4Network("10.97.0.0/24"),
+)
+
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
@@ -28,21 +34,31 @@ def lab() -> Iterator[Lab]:
 
     Fails when it cannot be: a lab test that is skipped shows nothing.
     """
-    settings = Settings(
-        state=Path("/run/wanbound-tests"),
-        prefix="wbts",
-        management=IPv4Network("10.97.0.0/24"),
-    )
-    with _alone(settings):
-        was_up = bool(lifecycle.specs(settings))
-        if was_up and not (_are_the_hosts(settings) and _is_bare(settings)):
+    with _alone(SETTINGS):
+        was_up = bool(lifecycle.specs(SETTINGS))
+        if was_up and (not _are_the_hosts(SETTINGS) or _left(SETTINGS)):
             # Left by tests that were killed. Nobody else uses this lab.
-            with lifecycle.lock(settings):
-                removal.down(settings)
-        yield Lab.up(HOSTS, settings)
+            _down(SETTINGS)
+        yield Lab.up(HOSTS, SETTINGS)
         if not was_up:
-            with lifecycle.lock(settings):
-                removal.down(settings)
+            _down(SETTINGS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every module leaves the hosts bare; where one did not, the next one gets new ones."""
+    yield
+    if request.node.get_closest_marker("lab") is None or not lifecycle.specs(SETTINGS):
+        return
+    if left := _left(SETTINGS):
+        _down(SETTINGS)
+        Lab.up(HOSTS, SETTINGS)
+        pytest.fail(f"left on the hosts, which were made anew:\n{left}")
+
+
+def _down(settings: Settings) -> None:
+    with lifecycle.lock(settings):
+        removal.down(settings)
 
 
 @contextmanager
@@ -62,13 +78,17 @@ def _are_the_hosts(settings: Settings) -> bool:
     return lifecycle.specs(settings) == parse_hosts(HOSTS)
 
 
-def _is_bare(settings: Settings) -> bool:
-    """Whether every host is up and has nothing that an earlier test brought."""
+def _left(settings: Settings) -> str:
+    """What the hosts have that a test brought, with the host's name; "" where they are bare."""
     asked = (
         "docker network ls -q --filter type=custom; docker ps -aq; ls -d /etc/wanbound 2>/dev/null;"
         " ip addr show dev wan0 | grep -e /32 -e /128; nft list tables | grep inet;"
         " ls -d /usr/local/sbin/* /usr/sbin/*.gone 2>/dev/null;"
         " grep ' /etc/wanbound ' /proc/mounts; true"
     )
-    names = [spec.name for spec in lifecycle.specs(settings)]
-    return all(hosts.answer(settings, name, asked) == "" for name in names)
+    lines = []
+    for spec in lifecycle.specs(settings):
+        answer = hosts.answer(settings, spec.name, asked)
+        found = ["it does not answer"] if answer is None else answer.splitlines()
+        lines += [f"{spec.name}: {line}" for line in found]
+    return "\n".join(lines)

@@ -40,12 +40,16 @@ SAFE_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; unset SSH_CONNECTION\n"
 """Puts a command of the test itself out of the stand-ins' way."""
 
 SETTLED = """
+under_way() {{
+    [ -e /etc/wanbound/.old/armed ] ||
+        grep -q -s -z -x -e 'chang[e]' -e 'confir[m]' /proc/[0-9]*/cmdline
+}}
 for i in $(seq {tries}); do
-    [ -e /etc/wanbound/.old/armed ] || break
+    under_way || break
     sleep 0.05
 done
 """
-"""Waits until nothing is armed."""
+"""Waits until nothing is armed, and nobody is about to."""
 
 ALONE = """
 [ ! -e /run/wanbound/lock ] || { exec 9</run/wanbound/lock; flock -w 20 9; }

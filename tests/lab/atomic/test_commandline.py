@@ -103,8 +103,9 @@ def _kill(story: Story, kind: Kind, phase: Phase) -> None:
     ended = {old.ours: "old", new.ours: "new"}.get(seen.ours, "between")
     print(f"{victim} killed, {kind}, {phase}: {ended}; {said[-300:]}")
     assert ended != "between", new.differences(seen)
-    # The plugin outlives a CLI that was killed, and may still confirm what it has made.
-    if phase != "confirmed" and victim == "plugin":
+    # The plugin outlives a CLI that was killed, and may still confirm what it has made. A command
+    # to confirm that the host has got is carried out, though who sent it is dead.
+    if phase in ("before", "loading") and victim == "plugin":
         assert ended == "old"
     done = story.run(kind)
     # What a CLI that was killed leaves is its own lock; a plugin's end lets the CLI clean up.

@@ -113,9 +113,12 @@ def test_a_watcher_that_hears_nothing_starts_again(host: Host, monitor: str) -> 
 
 
 def test_stopped_it_leaves_nothing_behind(host: Host) -> None:
-    """No monitor without its watcher, no failed unit, no file."""
-    host.run("systemctl stop wanbound-watch")
+    """No monitor without its watcher, no failed unit, no file; also in the middle of a mend."""
     try:
+        host.run(
+            "for delay in 0.02 0.05 0.1 0.2 0.3; do systemctl restart wanbound-watch;"
+            " sleep $delay; systemctl stop wanbound-watch; done"
+        )
         left = "pgrep -fa ' [m]onitor'; ls /run/wanbound | grep -v -e guard -e lock; true"
         assert host.run(f"systemctl --failed --no-legend; {left}").stdout == ""
     finally:
