@@ -26,10 +26,14 @@ RECOVERED_SECONDS = 10.0
 
 AGED = """
 for file in /usr/local/sbin/wanbound /etc/systemd/system/wanbound*.service; do
-    [ ! -e $file ] || echo '# an older one' >>$file
+    [ -e $file ] || continue
+    cp -p $file $file.aged && echo '# an older one' >>$file.aged && mv $file.aged $file || exit
 done
 """
-"""Makes script and units those of an older version, which an update replaces."""
+"""Makes script and units those of an older version, which an update replaces.
+
+By a rename: what systemd is just about to execute cannot be written to ("Text file busy").
+"""
 
 
 @dataclass(frozen=True)
