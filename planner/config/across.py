@@ -147,6 +147,13 @@ def _publics(draft: StackDraft) -> Iterator[tuple[HostDraft, NetworkDraft, Loc, 
             address = network.public(version)
             if address is not None:
                 yield host, network, (*network.loc, f"public_ipv{version}"), address
+        for address in network.extras:
+            # Several entries of one network may be for it; the first one is shown.
+            for place, entry in enumerate(network.spec.ingress or ()):
+                if address in (named := entry.addresses or ()):
+                    at = (*network.loc, "ingress", place, "addresses", named.index(address))
+                    yield host, network, at, address
+                    break
 
 
 def _check_public(draft: StackDraft, report: Report) -> None:
