@@ -22,7 +22,7 @@ the network sends of itself with it is stopped in ``egress-B`` like any other so
 what came to it are no packets of the original direction.
 
 Where Docker chooses the IPv4 subnet nobody knows it before the bridge is there. Then ``egress-B``
-is found by the bridge that a packet came from (``bridge``), which postrouting knows from Linux 5.7
+is found by the bridge a packet came from (``by-bridge``), which postrouting knows from Linux 5.7
 on, and a false source within the bridge is stopped there, too, by not being the public one.
 """
 
@@ -110,7 +110,7 @@ def _by_docker(network: Network, public: Address) -> dict[str, str]:
     """Return the lines of IPv4 where nobody knows the subnet: what counts is the bridge."""
     bridge = network.bridge
     lines = {
-        "bridge ipv4": _element("bridge", f'"{bridge}"', f"egress-{bridge}"),
+        "bridge ipv4": _element("by-bridge", f'"{bridge}"', f"egress-{bridge}"),
         "egress ipv4": _rule(
             f"egress-{bridge}", f'oifname != "{bridge}" ip saddr != {public} counter drop'
         ),

@@ -60,10 +60,14 @@ class Ipam:
 
 @dataclass(frozen=True)
 class DockerNetwork:
-    """The arguments of a Docker network of the bridge driver."""
+    """The arguments of a Docker network of the bridge driver.
+
+    `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one.
+    """
 
     name: str
     ipv6: bool
+    ipv4_by_docker: bool
     ipam: tuple[Ipam, ...]
     options: Mapping[str, str]
 
@@ -201,7 +205,8 @@ def _docker_network(network: Network) -> DockerNetwork:
     if network.docker_ipv4 is not None:
         # Nobody knows the bridge's address yet, and without the option it would be every address.
         options[f"{_OPTION}.bridge.host_binding_ipv4"] = "127.0.0.1"
-    return DockerNetwork(network.name, network.ipv6 is not None, tuple(ipam), options)
+    by_docker = network.docker_ipv4 is not None
+    return DockerNetwork(network.name, network.ipv6 is not None, by_docker, tuple(ipam), options)
 
 
 def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
