@@ -26,7 +26,9 @@ BASE = (
 )
 """The lines that belong to no network."""
 
-_MAPS = frozenset(("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4", "public-ipv6", "by-bridge"))
+_MAPS = frozenset(
+    ("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4", "public-ipv6", "by-bridge")
+)
 
 
 @dataclass(frozen=True)
