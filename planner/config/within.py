@@ -97,6 +97,8 @@ def _ingress(network: NetworkDraft) -> Iterator[tuple[Loc, IngressSpec]]:
 
 
 def _check_targets(network: NetworkDraft, report: Report) -> None:
+    if network.spec.mode != "nat":
+        return
     containers = {container.name: container for container in network.spec.containers}
     for loc, entry in _ingress(network):
         _check_entrances(network, loc, entry, report)
@@ -118,7 +120,7 @@ def _check_targets(network: NetworkDraft, report: Report) -> None:
             continue
         versions = {address.version for address in network.entrances(entry)}
         missing = [f"ipv{v}" for v in sorted(versions) if container.of(v) is None]
-        if missing and network.spec.mode == "nat":
+        if missing:
             what = f"container {entry.to} has no fixed {' and no '.join(missing)} address"
             why = "A rule forwards to an address, and Docker may give the container any other."
             remedy = f"give {entry.to} {' and '.join(missing)}, or remove public_{missing[0]}"
@@ -146,26 +148,26 @@ def _check_ports(network: NetworkDraft, report: Report) -> None:
     addresses = {each for _, entry in entries for each in network.entrances(entry)}
     for protocol, address in product(("tcp", "udp"), sorted(addresses, key=str)):
         here = [
-            (loc, entry)
-            for loc, entry in entries
+            (place, loc, entry)
+            for place, (loc, entry) in enumerate(entries)
             if entry.protocol == protocol and address in network.entrances(entry)
         ]
         claims = sorted(
-            (ports.first, ports.last, loc)
-            for loc, entry in here
+            (ports.first, ports.last, place, loc)
+            for place, loc, entry in here
             if entry.ports != "all"
             for ports in entry.ports
         )
-        everything = [loc for loc, entry in here if entry.ports == "all"]
+        everything = [(place, loc) for place, loc, entry in here if entry.ports == "all"]
         why = "Two entries cannot both have a port's traffic."
         if everything and (claims or len(everything) > 1):
-            loc = max([*(claim[2] for claim in claims), *everything])
+            _, loc = max([*(claim[2:] for claim in claims), *everything])
             what = f"more than one entry has {protocol} ports, and one of them has all"
             remedy = "list the ports of each entry instead of all"
             report.add((*loc, "ports"), what, why, remedy)
             continue
         reach = 0
-        for first, last, loc in claims:
+        for first, last, _, loc in claims:
             if first <= reach:
                 what = f"{protocol} port {first} is forwarded twice in this network"
                 report.add((*loc, "ports"), what, why, f"list {first} once")

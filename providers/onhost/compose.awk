@@ -103,12 +103,13 @@ function placed(text,    at, link, i, n) { # a rule with `-s @LINK`, the subnet 
     return substr(text, 1, at) "-s " subnet_of[link] substr(text, at + RLENGTH - 1)
 }
 
-function subnet(address,    part, octet, bits, i, size, out) { # of an IPv4 ADDRESS/LEN
+function around(address,    part, octet, bits, i, size, k, out) { # the subnet of an IPv4 ADDRESS/LEN
     split(address, part, "/")
     split(part[1], octet, ".")
-    bits = part[2]
+    bits = part[2] + 0
     for (i = 1; i <= 4; i++) {
-        size = bits >= 8 ? 1 : bits <= 0 ? 256 : 2 ^ (8 - bits)
+        size = 1
+        for (k = bits; k < 8 && size < 256; k++) size = size * 2
         out = out (i > 1 ? "." : "") (octet[i] - octet[i] % size)
         bits -= 8
     }
@@ -366,7 +367,7 @@ kind == "addresses" && NF {
     key = $2 " " $4
     link[$2]
     # The first one of IPv4 is the bridge own, made by Docker; others come behind it.
-    if ($3 == "inet" && !($2 in subnet_of)) subnet_of[$2] = subnet($4)
+    if ($3 == "inet" && !($2 in subnet_of)) subnet_of[$2] = around($4)
     flags = ""
     for (i = 5; i <= NF; i++) flags = flags " " $i
     live_address[key] = flags
