@@ -116,6 +116,7 @@ class HostPlan:
 
     `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
     the host for its confirmation; `adopt` says that what was set up by hand is taken over.
+    `ipv6nat` is the image of docker-ipv6nat where that runs there in a container.
     """
 
     name: str
@@ -123,6 +124,7 @@ class HostPlan:
     base: BasePlan | None
     confirm_seconds: int
     adopt: bool
+    ipv6nat: str | None
     networks: tuple[NetworkPlan, ...]
 
 
@@ -138,6 +140,7 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
         base=base_plan(host),
         confirm_seconds=host.confirm_seconds,
         adopt=host.adopt,
+        ipv6nat=None if host.ipv6nat is None else stack.images.ipv6nat,
         networks=tuple(
             NetworkPlan(
                 name=network.name,

@@ -147,7 +147,9 @@ def _base_drift(live: Live) -> Mapping[str, str]:
 
 def _bridge_drift(wanted: Mapping[str, str], live: Live) -> Mapping[str, str]:
     """Say whether the line is gone that finds a network by its bridge, where one needs it."""
-    needed = any(line.startswith("add element inet wanbound by-bridge ") for line in wanted.values())
+    needed = any(
+        line.startswith("add element inet wanbound by-bridge ") for line in wanted.values()
+    )
     if not needed or not live.guard or GUARD_BRIDGE in live.guard:
         return {}
     return {"drift bridge": f"{GUARD_BRIDGE} is gone"}

@@ -2,6 +2,7 @@
 
 from planner.config.model import (
     BALANCED,
+    IPV6NAT,
     LOAD_BALANCER,
     Address,
     Baseline,
@@ -33,6 +34,7 @@ from planner.config.stack import Stack
 
 __all__ = [
     "BALANCED",
+    "IPV6NAT",
     "LOAD_BALANCER",
     "Address",
     "Baseline",

@@ -15,12 +15,16 @@ Version: TypeAlias = Literal[4, 6]
 Protocol: TypeAlias = Literal["tcp", "udp"]
 Restart: TypeAlias = Literal["no", "on-failure", "always", "unless-stopped"]
 Persist: TypeAlias = Literal["iptables-files"]
+Ipv6Nat: TypeAlias = Literal["container"]
 Mode: TypeAlias = Literal["nat", "snat", "masquerade"]
 """How a network's traffic is translated: both ways by wanbound; only what goes out; what goes out,
 while Docker publishes the containers' ports on the public addresses."""
 
 LOAD_BALANCER = "load_balancer"
 """The word that stands for the network's load balancer in `Ingress.to`."""
+
+IPV6NAT = "ipv6nat"
+"""The name of docker-ipv6nat's container."""
 
 BALANCED = (80, 443)
 """The ports of a load balancer that Docker publishes in mode masquerade (the recipe's -p)."""
@@ -252,7 +256,7 @@ class Host(Model):
 
     `confirm_seconds` is for how long the host waits for the confirmation of a change before it
     undoes it, `persist` whether its rules are written to /etc/iptables too, `adopt` whether what
-    was set up by hand is taken over.
+    was set up by hand is taken over, `ipv6nat` whether docker-ipv6nat runs there, as a container.
     """
 
     name: str
@@ -263,6 +267,7 @@ class Host(Model):
     confirm_seconds: int
     persist: Persist | None
     adopt: bool
+    ipv6nat: Ipv6Nat | None
     networks: tuple[Network, ...]
 
 
@@ -282,3 +287,4 @@ class Images(Model):
 
     traefik: str = "traefik:v3.7"
     whoami: str = "wanbound/whoami:1"
+    ipv6nat: str = "robbertkl/ipv6nat:0.4.4"

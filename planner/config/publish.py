@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import PlainValidator, ValidationInfo
 
 from planner.config.ip import public_address, subnet_of
-from planner.config.model import Address, Mode, Protocol, Published, Version
+from planner.config.model import Address, Ipv6Nat, Mode, Protocol, Published, Version
 from planner.config.refusal import one_of, refusal
 from planner.config.report import show
 from planner.config.scalars import port_range
@@ -59,7 +59,16 @@ def _subnet_or_docker(value: object, info: ValidationInfo) -> object:
     return BY_DOCKER if value == BY_DOCKER else subnet_of(4, 30)(value, info)
 
 
+def _ipv6nat(value: object) -> Ipv6Nat:
+    if value != "container":
+        why = "It is run as the recipe runs it, in a container of its own."
+        remedy = "write container, or remove the key; one that runs already may stay as it is"
+        raise refusal(f"is {show(value)}, not container", why, remedy)
+    return "container"
+
+
 ModeWord = Annotated[Mode, PlainValidator(one_of("nat", "snat", "masquerade"))]
+Ipv6NatWord = Annotated[Ipv6Nat, PlainValidator(_ipv6nat)]
 PublishedPorts = Annotated[tuple[Published, ...], PlainValidator(_published)]
 Entrances = Annotated[tuple[Address, ...], PlainValidator(_addresses)]
 SubnetV4OrDocker = Annotated[IPv4Network | Literal["docker"], PlainValidator(_subnet_or_docker)]

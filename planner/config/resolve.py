@@ -215,6 +215,7 @@ def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
         confirm_seconds=spec.confirm_seconds,
         persist=spec.persist,
         adopt=spec.adopt,
+        ipv6nat=spec.ipv6nat,
         networks=tuple(_network(draft, images) for draft in networks),
     )
 

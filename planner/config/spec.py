@@ -20,7 +20,13 @@ from planner.config.ip import (
     SubnetV6,
 )
 from planner.config.model import LOAD_BALANCER, Address, Images, Version
-from planner.config.publish import Entrances, ModeWord, PublishedPorts, SubnetV4OrDocker
+from planner.config.publish import (
+    Entrances,
+    Ipv6NatWord,
+    ModeWord,
+    PublishedPorts,
+    SubnetV4OrDocker,
+)
 from planner.config.refusal import refusal
 from planner.config.report import show
 from planner.config.scalars import (
@@ -264,6 +270,7 @@ class HostSpec(Spec):
     confirm_seconds: Seconds = _key("30", "A change that nobody confirms is undone after it.", 30)
     persist: PersistWord | None = _key("iptables-files", "Rules are written there as well.", None)
     adopt: Flag = _key("true", "It takes over what was set up by hand.", False)
+    ipv6nat: Ipv6NatWord | None = _key("container", "It runs docker-ipv6nat there.", None)
     networks: Annotated[list[object], BeforeValidator(_some)] = _key(
         f"[{NetworkSpec.example}]", "A host without networks has nothing to do."
     )
@@ -291,6 +298,7 @@ class ImagesSpec(Spec):
 
     traefik: ImageRef = _key("traefik:v3.7", "It is the load balancers' image.", Images().traefik)
     whoami: ImageRef = _key("wanbound/whoami:1", "It is whoami's image.", Images().whoami)
+    ipv6nat: ImageRef = _key(Images().ipv6nat, "It is docker-ipv6nat's image.", Images().ipv6nat)
 
 
 class StackSpec(Spec):
