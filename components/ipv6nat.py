@@ -11,7 +11,7 @@ from planner.config import IPV6NAT
 from planner.plan import HostPlan
 from planner.takeover import LABEL
 
-_CHECK = """\
+CHECK = """\
 refuse() {
     printf '%s\\n' "$*" 'Nothing was changed.' >&2
     exit 1
@@ -52,7 +52,7 @@ def ipv6nat(
         f"{plan.name}-{IPV6NAT}",
         interpreter=["ssh", *ssh_options(plan.ssh), "-p", str(plan.ssh.port), _login(plan)],
         create="sh -s" if plan.ssh.user == "root" else "sudo -n sh -s",
-        stdin=_CHECK,
+        stdin=CHECK,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
     )
     return docker.Container(

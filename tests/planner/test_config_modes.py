@@ -211,6 +211,23 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "publishes 1001 ports",
         "mode: nat",
     ),
+    # docker-ipv6nat
+    "docker-ipv6nat as something else": (
+        [(f"{HOST}.ipv6nat", True)],
+        "wanbound:hosts[0].ipv6nat",
+        "is true, not container",
+        "write container",
+    ),
+    "docker-ipv6nat's name": (
+        [
+            (f"{HOST}.ipv6nat", "container"),
+            (f"{WEB}.containers", [{"name": "ipv6nat", "image": "app"}]),
+        ],
+        f"{_WEB}.containers[0].name",
+        "ipv6nat is the name of docker-ipv6nat's container",
+        "another name",
+    ),
+    # a subnet of Docker's choosing
     "a subnet of Docker's choosing where something comes in": (
         [(f"{EDGE_2_WEB}.subnet_ipv4", "docker")],
         f"{_EDGE_2_WEB}.subnet_ipv4",

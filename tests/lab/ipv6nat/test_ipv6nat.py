@@ -48,7 +48,7 @@ def test_the_stand_in_passes_its_own_checks() -> None:
 @pytest.fixture(scope="module")
 def beside(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     """One `up` for all tests."""
-    host = list(lab.hosts.values())[0]
+    host, _ = lab.hosts.values()
     assert host.docker_version.startswith("20.10.")
     bring(lab, host, tmp_path_factory.mktemp("program"))
     wanted = config(host)
@@ -161,7 +161,7 @@ def test_an_engine_that_does_it_itself_is_refused(
     lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """On Docker 28 it would empty the engine's own chains."""
-    host = list(lab.hosts.values())[1]
+    _, host = lab.hosts.values()
     wanted = config(host)
     wanted["hosts"][0]["networks"] = wanted["hosts"][0]["networks"][:1]
     wanted["hosts"][0]["networks"][0]["load_balancer"] = False
