@@ -122,9 +122,16 @@ def jump_drift(table: str, lines: Lines) -> Mapping[str, str]:
 
 
 def _forward_hook(table: str, lines: Lines) -> str:
-    """Return where the forward lines are hooked: Docker keeps DOCKER-USER first, if it made one."""
-    docker = "-A FORWARD -j DOCKER-USER" in lines.chains.get((table, "FORWARD"), ())
-    return "DOCKER-USER" if docker else "FORWARD"
+    """Return where the forward lines are hooked: Docker keeps DOCKER-USER first, if it made one.
+
+    docker-ipv6nat may put its isolation before it, where what is accepted in it comes too late.
+    """
+    for line in lines.chains.get((table, "FORWARD"), ()):
+        if line == "-A FORWARD -j DOCKER-USER":
+            return "DOCKER-USER"
+        if line.startswith("-A FORWARD -j DOCKER-ISOLATION"):
+            break
+    return "FORWARD"
 
 
 def _or_nobodys(own: Callable[[Stray], bool], wanted: Mapping[str, str]) -> Callable[[Stray], bool]:

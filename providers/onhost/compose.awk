@@ -360,7 +360,9 @@ kind == "saved" && $1 == "-A" {
     else if (NF == 4 && $3 == "-j" && $4 ~ /^WANBOUND-/) {
         jump_count[current SUBSEP $2 SUBSEP $4]++
         jump_at[current SUBSEP $2 SUBSEP $4] = rank[current, $2]
-    } else if ($0 == "-A FORWARD -j DOCKER-USER") docker_hook[current SUBSEP "DOCKER-USER"]
+    } else if ($0 ~ /^-A FORWARD -j DOCKER-ISOLATION/) isolated[current]
+    # docker-ipv6nat may put its isolation before it: what is accepted there comes too late then.
+    else if ($0 == "-A FORWARD -j DOCKER-USER" && !(current in isolated)) docker_hook[current SUBSEP "DOCKER-USER"]
     next
 }
 kind == "addresses" && NF {
