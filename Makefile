@@ -3,8 +3,7 @@
 # make check     lint, types and unit tests; no root needed
 # make preview   STACK=name: what `pulumi up` would change, line by line
 # make faults    every fault on four hosts of its own, under constant traffic, as one table (root)
-# make matrix    every acceptance check on three engines, both backends, each choice of families, with
-# make matrix    … with the first recipe beside it, as one table (root)
+# make matrix    every check on three engines, both backends, IPv4, IPv6, both; and the recipe (root)
 # make bench     speed against a floor and against peers, as ratios (root)
 # make clean     stop the lab, remove what it made, its caches and .venv
 

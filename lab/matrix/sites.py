@@ -61,10 +61,13 @@ def _network(
     if "ipv4" in FAMILIES[families]:
         network |= {
             "public_ipv4": f"203.0.113.{last}",
-            "subnet_ipv4": f"172.2{place}.{number}.0/24",
+            "subnet_ipv4": f"172.2{place}.{number + 1}.0/24",
         }
     if "ipv6" in FAMILIES[families]:
-        network |= {"public_ipv6": f"2001:db8::{last}", "subnet_ipv6": f"fd2{place}:{number}::/64"}
+        network |= {
+            "public_ipv6": f"2001:db8::{last}",
+            "subnet_ipv6": f"fd2{place}:{number + 1}::/64",
+        }
     return network
 
 
