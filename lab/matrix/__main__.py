@@ -126,9 +126,12 @@ def main(
         if columns:
             out = Console(highlight=False, width=max(progress.width, WIDTH))
             out.print(rows.table(columns, words))
-            for text in rows.failures(columns):
+            for text in rows.failures(columns, ours=True):
                 out.print(escape(text), soft_wrap=True)
             out.print(rows.totals(columns))
+            log = settings().logs / "matrix-recipe.log"
+            log.write_text("".join(f"{text}\n" for text in rows.failures(columns, ours=False)))
+            out.print(f"what failed with the recipe, check by check: {log}", soft_wrap=True)
     raise typer.Exit(0 if all(column.good for column in columns if column.ours) else 1)
 
 

@@ -96,12 +96,12 @@ def totals(columns: Sequence[Column]) -> str:
     return "; ".join(said)
 
 
-def failures(columns: Sequence[Column]) -> list[str]:
-    """Return every check of ours that failed, in words."""
+def failures(columns: Sequence[Column], *, ours: bool) -> list[str]:
+    """Return every check that failed with us, or with the recipe, in words."""
     return [
         f"{column.families}: {result}"
         for column in columns
-        if column.ours
+        if column.ours == ours
         for result in column.results
         if not result.ok
     ]

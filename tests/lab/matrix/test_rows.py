@@ -85,7 +85,8 @@ def test_what_failed_is_counted() -> None:
     assert cell(ours, "matrix-1", "egress", 6) == ""
     assert cell(ours, "matrix-22", "egress", 4) == ""
     assert cell(None, "matrix-1", "egress", 4) == ""
-    assert len(failures([ours, recipe])) == 1
+    assert len(failures([ours, recipe], ours=True)) == 1
+    assert len(failures([ours, recipe], ours=False)) == 1
     assert "1 of 2" in totals([ours, recipe])
     assert table([ours, recipe], {"matrix-1": "20.10.24 nft"}).row_count == 2
     assert not ours.good
