@@ -38,6 +38,9 @@ POSTED, OUT, MANY, EXTRA = 140, 150, 160, 170
 def config(lab: Lab) -> Config:
     """Return a stack whose hosts have a network of each mode."""
     return {
+        # A one-shot container in each network asks, as soon as the network is there.
+        "verify": True,
+        "echo": {"ipv4": f"http://{ECHO_IPV4}/", "ipv6": f"http://[{ECHO_IPV6}]/"},
         "hosts": [
             {
                 "name": host.name,
@@ -46,7 +49,7 @@ def config(lab: Lab) -> Config:
                 "networks": [_posted(Place(n)), _out(Place(n)), _many(Place(n))],
             }
             for n, host in enumerate(lab.hosts.values())
-        ]
+        ],
     }
 
 
