@@ -3,13 +3,14 @@
 # make check     lint, types and unit tests; no root needed
 # make preview   STACK=name: what `pulumi up` would change, line by line
 # make faults    every fault on four hosts of its own, under constant traffic, as one table (root)
+# make matrix    every check on three engines, both backends, IPv4, IPv6, both; and the recipe (root)
 # make bench     speed against a floor and against peers, as ratios (root)
 # make clean     stop the lab, remove what it made, its caches and .venv
 
 STACK ?= demo
 PYTHON_IN := .venv/bin/python
 
-.PHONY: help setup demo test check lab-test preview bench faults clean
+.PHONY: help setup demo test check lab-test preview bench faults matrix clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -54,7 +55,10 @@ bench: setup
 faults: setup
 	@$(PYTHON_IN) -m lab.faults
 
+matrix: setup
+	@$(PYTHON_IN) -m lab.matrix
+
 clean:
-	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m lab.faults --down; $(PYTHON_IN) -m lab clean; fi
+	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m lab.faults --down; $(PYTHON_IN) -m lab.matrix --down; $(PYTHON_IN) -m lab clean; fi
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -49,6 +49,13 @@ def container(
                 ipv6_address=plan.ipv6,
             )
         ],
+        ports=[
+            docker.ContainerPortArgs(
+                internal=port.number, external=port.number, ip=port.address, protocol=port.protocol
+            )
+            for port in plan.ports
+        ]
+        or None,
         restart=plan.restart,
         # Before: two containers cannot have one name, nor two one address.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),

@@ -7,6 +7,7 @@ import pulumi_docker as docker
 
 from components.connection import connection
 from components.containers import Secrets
+from components.ipv6nat import ipv6nat
 from components.isolated_network import IsolatedNetwork
 from components.ssh import docker_host, ssh_options
 from planner.base import BasePlan
@@ -49,6 +50,13 @@ class Host(pulumi.ComponentResource):
             )
             for network in plan.networks
         ]
+        if plan.ipv6nat is not None:
+            self.ipv6nat = ipv6nat(
+                plan,
+                plan.ipv6nat,
+                [network.host_nat for network in self.networks],
+                pulumi.ResourceOptions(parent=self, providers=[engine]),
+            )
         self.register_outputs({})
 
     def _base(self, plan: HostPlan, base: BasePlan, secrets: Secrets) -> HostBase:

@@ -56,10 +56,12 @@ class IsolatedNetwork(pulumi.ComponentResource):
             driver="bridge",
             attachable=True,
             ipv6=plan.docker.ipv6,
+            # None of them where Docker chooses: the provider then writes down what it has chosen.
             ipam_configs=[
                 docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
                 for ipam in plan.docker.ipam
-            ],
+            ]
+            or None,
             # From HostNat and not from the plan: with this one property the network, and through
             # it every container, is gone before a HostNat that has to be replaced.
             options={**plan.docker.options, _BRIDGE_NAME: self.host_nat.bridge},
@@ -69,8 +71,9 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 # Imported where it is not in the state yet, and nothing more where it is.
                 import_=taken_over.id if taken_over else None,
                 # Docker cannot change either: one taken over would be replaced for the label that
-                # it lacks, or for a flag that only means something in a swarm.
-                ignore_changes=["labels", "attachable"],
+                # it lacks, or for a flag that only means something in a swarm. Nor may what Docker
+                # has chosen itself be taken for a change.
+                ignore_changes=["labels", "attachable", *_chosen(plan)],
                 # Before: two networks cannot have one name, bridge or subnet.
                 delete_before_replace=True,
             ),
@@ -96,6 +99,10 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 child,
             )
         self.register_outputs({})
+
+
+def _chosen(plan: NetworkPlan) -> list[str]:
+    return ["ipamConfigs"] if plan.docker.ipv4_by_docker else []
 
 
 def _sections(rules: Rules) -> dict[str, Any]:

@@ -16,9 +16,17 @@ Four chains per bridge:
   have passed before): nobody reaches a private address directly, from no side;
 - ``egress-B``: what leaves the host for the network must carry its public address;
 - ``public-B``: nothing else that is forwarded may leave with the network's public address.
+
+A further public address, by which something comes in, is in ``to-B`` and ``public-B`` alone: what
+the network sends of itself with it is stopped in ``egress-B`` like any other source, and answers to
+what came to it are no packets of the original direction.
+
+Where Docker chooses the IPv4 subnet nobody knows it before the bridge is there. Then ``egress-B``
+is found by the bridge a packet came from (``by-bridge``), which postrouting knows from Linux 5.7
+on, and a false source within the bridge is stopped there, too, by not being the public one.
 """
 
-from planner.config import Network
+from planner.config import Address, Family, Network
 
 TABLE = "inet wanbound"
 
@@ -39,13 +47,11 @@ def guard_lines(network: Network) -> dict[str, str]:
             f"source {name}": _rule(
                 f"from-{bridge}", f'oifname != "{bridge}" {ip} saddr != {subnet} counter drop'
             ),
-            f"ingress {name}": _rule(
-                f"to-{bridge}", f"ct status dnat ct original {ip} daddr {public} accept"
-            ),
-            f"egress {name}": _rule(
-                f"egress-{bridge}", f'oifname != "{bridge}" {ip} saddr != {public} counter drop'
-            ),
         }
+        lines |= _ingress(network, family)
+        lines[f"egress {name}"] = _rule(
+            f"egress-{bridge}", f'oifname != "{bridge}" {ip} saddr != {public} counter drop'
+        )
         if network.manage_addresses:
             # The host's own connections may use the address: only what is forwarded for somebody
             # else is stopped (the table asks for connections that begin with it, not for answers).
@@ -60,13 +66,63 @@ def guard_lines(network: Network) -> dict[str, str]:
                     f"public-{bridge}", f"ct original {ip} saddr != {subnet} counter drop"
                 ),
             }
-    for version, missing in ((4, network.ipv4 is None), (6, network.ipv6 is None)):
-        if missing:
+            lines |= _extras(network, family, ip)
+    if network.docker_ipv4 is not None:
+        lines |= _by_docker(network, network.docker_ipv4)
+    for version in (4, 6):
+        if version not in dict(network.publics):
             lines[f"no ipv{version}"] = _rule(
                 f"from-{bridge}", f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
             )
     # Behind the accepts ("ingress"): lines are loaded in the order of their roles' names.
     lines["strangers"] = _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop')
+    return lines
+
+
+def _ingress(network: Network, family: Family) -> dict[str, str]:
+    """Return what lets in what came to a public address and was translated, by us or by Docker."""
+    if network.mode == "snat":
+        return {}
+    ip = "ip" if family.version == 4 else "ip6"
+    return {
+        f"ingress ipv{family.version}{role}": _rule(
+            f"to-{network.bridge}", f"ct status dnat ct original {ip} daddr {public} accept"
+        )
+        for role, public in (
+            ("", family.public),
+            *((f" at {extra}", extra) for extra in network.extras(family.version)),
+        )
+    }
+
+
+def _extras(network: Network, family: Family, ip: str) -> dict[str, str]:
+    """Return what keeps others from sending with the further public addresses."""
+    name, chain = f"ipv{family.version}", f"public-{network.bridge}"
+    lines = {}
+    for extra in network.extras(family.version):
+        lines[f"public {name} at {extra}"] = _element(f"public-{name}", str(extra), chain)
+        by_host = f"ct original {ip} saddr {extra} accept"
+        lines[f"by host {name} at {extra}"] = _rule(chain, by_host)
+    return lines
+
+
+def _by_docker(network: Network, public: Address) -> dict[str, str]:
+    """Return the lines of IPv4 where nobody knows the subnet: what counts is the bridge."""
+    bridge = network.bridge
+    lines = {
+        "bridge ipv4": _element("by-bridge", f'"{bridge}"', f"egress-{bridge}"),
+        "egress ipv4": _rule(
+            f"egress-{bridge}", f'oifname != "{bridge}" ip saddr != {public} counter drop'
+        ),
+    }
+    if network.manage_addresses:
+        lines |= {
+            "public ipv4": _element("public-ipv4", str(public), f"public-{bridge}"),
+            "by host ipv4": _rule(f"public-{bridge}", f"ct original ip saddr {public} accept"),
+            "by others ipv4": _rule(
+                f"public-{bridge}", f'meta nfproto ipv4 iifname != "{bridge}" counter drop'
+            ),
+        }
     return lines
 
 

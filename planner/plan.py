@@ -22,7 +22,8 @@ from planner.config import (
     Whoami,
 )
 from planner.guard import guard_lines
-from planner.rules import FamilyRules, family_rules
+from planner.publish import Port, published
+from planner.rules import FamilyRules, docker_family_rules, family_rules
 
 _OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
@@ -59,10 +60,14 @@ class Ipam:
 
 @dataclass(frozen=True)
 class DockerNetwork:
-    """The arguments of a Docker network of the bridge driver."""
+    """The arguments of a Docker network of the bridge driver.
+
+    `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one.
+    """
 
     name: str
     ipv6: bool
+    ipv4_by_docker: bool
     ipam: tuple[Ipam, ...]
     options: Mapping[str, str]
 
@@ -81,6 +86,7 @@ class ContainerPlan:
     ipv4: str | None
     ipv6: str | None
     restart: Restart
+    ports: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ class HostPlan:
 
     `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
     the host for its confirmation; `adopt` says that what was set up by hand is taken over.
+    `ipv6nat` is the image of docker-ipv6nat where that runs there in a container.
     """
 
     name: str
@@ -117,6 +124,7 @@ class HostPlan:
     base: BasePlan | None
     confirm_seconds: int
     adopt: bool
+    ipv6nat: str | None
     networks: tuple[NetworkPlan, ...]
 
 
@@ -132,6 +140,7 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
         base=base_plan(host),
         confirm_seconds=host.confirm_seconds,
         adopt=host.adopt,
+        ipv6nat=None if host.ipv6nat is None else stack.images.ipv6nat,
         networks=tuple(
             NetworkPlan(
                 name=network.name,
@@ -153,6 +162,8 @@ def _rules(network: Network, host: Host) -> Rules:
         family_rules(network, family, wan, guard=host.guard) if family is not None else none
         for family in (network.ipv4, network.ipv6)
     )
+    if network.docker_ipv4 is not None:
+        v4 = docker_family_rules(network, wan, guard=host.guard)
     return Rules(
         addresses=_addresses(network, wan) if network.manage_addresses else {},
         nat_ipv4=v4.nat,
@@ -165,11 +176,17 @@ def _rules(network: Network, host: Host) -> Rules:
 
 def _addresses(network: Network, wan: str) -> dict[str, str]:
     lines = {}
-    if network.ipv4 is not None:
-        lines[f"{wan} ipv4"] = f"inet {network.ipv4.public}/32 scope global {wan}"
-    if network.ipv6 is not None:
-        # Deprecated (preferred_lft 0): never chosen as the source of the host's own connections.
-        lines[f"{wan} ipv6"] = f"inet6 {network.ipv6.public}/128 scope global deprecated"
+    for version, own in network.publics:
+        for address in (own, *network.extras(version)):
+            role = f"{wan} ipv{version}" if address == own else f"{wan} ipv{version} {address}"
+            if version == 4:
+                lines[role] = f"inet {address}/32 scope global {wan}"
+                continue
+            # Deprecated (preferred_lft 0): never a source of the host's own connections. While it
+            # is being looked for on the link (for a second) nothing can bind to an address, and a
+            # container whose port Docker cannot bind does not start at boot: no look then.
+            nodad = " nodad" if network.mode == "masquerade" else ""
+            lines[role] = f"inet6 {address}/128 scope global deprecated{nodad}"
     return lines
 
 
@@ -186,8 +203,13 @@ def _docker_network(network: Network) -> DockerNetwork:
         ipam.append(Ipam(str(family.subnet), str(family.gateway)))
         # Published ports bind to the bridge's own address, never to another network's: public
         # traffic comes through the ingress rules, which need no bind (docs/architecture.md).
-        options[f"{_OPTION}.bridge.host_binding_ipv{family.version}"] = str(family.gateway)
-    return DockerNetwork(network.name, network.ipv6 is not None, tuple(ipam), options)
+        binding = family.public if network.mode == "masquerade" else family.gateway
+        options[f"{_OPTION}.bridge.host_binding_ipv{family.version}"] = str(binding)
+    if network.docker_ipv4 is not None:
+        # Nobody knows the bridge's address yet, and without the option it would be every address.
+        options[f"{_OPTION}.bridge.host_binding_ipv4"] = "127.0.0.1"
+    by_docker = network.docker_ipv4 is not None
+    return DockerNetwork(network.name, network.ipv6 is not None, by_docker, tuple(ipam), options)
 
 
 def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
@@ -199,6 +221,8 @@ def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
     found += [_container(container) for container in network.containers]
     for family in network.families:
         found = _with_addresses(found, family)
+    if network.mode == "masquerade":
+        found = [replace(each, ports=published(network, each.role, each.name)) for each in found]
     return tuple(found)
 
 
@@ -284,7 +308,7 @@ def _check(stack: Stack, network: Network) -> EgressCheck:
     return EgressCheck(
         image=stack.images.whoami,
         environment=_echoes(stack, network),
-        expected="".join(f"ipv{family.version} {family.public}\n" for family in network.families),
+        expected="".join(f"ipv{version} {public}\n" for version, public in network.publics),
     )
 
 
@@ -292,7 +316,7 @@ def _echoes(stack: Stack, network: Network) -> dict[str, str]:
     """Return what tells the whoami image whom to ask, for each family of the network."""
     if stack.echo is None:
         return {}
-    urls = {family.version: stack.echo.url(family.version) for family in network.families}
+    urls = {version: stack.echo.url(version) for version, _ in network.publics}
     return {f"ECHO_IPV{version}": url for version, url in urls.items() if url is not None}
 
 

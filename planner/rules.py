@@ -13,7 +13,7 @@ iptables-save prints them (iptables 1.8.9 to 1.8.13, nft and legacy backends).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from planner.config import Family, Ingress, Network, PortRange
+from planner.config import Address, Family, Ingress, Network, PortRange
 
 DNAT_CHAIN = "WANBOUND-DNAT"
 """Jumped to from nat PREROUTING (from outside, from networks) and OUTPUT (from the host itself)."""
@@ -45,13 +45,36 @@ def family_rules(network: Network, family: Family, wan: str, *, guard: bool) -> 
     )
 
 
+def docker_family_rules(network: Network, wan: str, *, guard: bool) -> FamilyRules:
+    """Return the lines of a network whose IPv4 subnet Docker chooses, in IPv4.
+
+    The one line that needs the subnet has `@BRIDGE` in its place; the host script puts in what the
+    bridge has (compose.awk), and leaves the line out while there is no bridge.
+    """
+    bridge, chain = network.bridge, f"-A {FORWARD_CHAIN}"
+    snat = f"-A {SNAT_CHAIN} -s @{bridge} ! -o {bridge} -j SNAT --to-source {network.docker_ipv4}"
+    lines = {
+        "replies": f"{chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+        "egress": f"{chain} -i {bridge} -o {wan} -j ACCEPT",
+    }
+    if not guard:
+        lines["strangers"] = f"{chain} ! -i {bridge} -o {bridge} -j DROP"
+    return FamilyRules(nat={"egress": snat}, forward=lines)
+
+
 def _ingress(network: Network, family: Family) -> dict[str, str]:
     return {
-        role: f"-A {DNAT_CHAIN} -d {_host(family.public)} {match}"
+        f"{role}{_at(address, family)}": f"-A {DNAT_CHAIN} -d {_host(address)} {match}"
         f" -j DNAT --to-destination {network.address_of(ingress.to, family.version)}"
         for ingress in network.ingress
+        for address in network.entrances(ingress, family.version)
         for role, match in _port_matches(ingress)
     }
+
+
+def _at(address: Address, family: Family) -> str:
+    """Return what tells the roles of a further public address from those of the network's own."""
+    return "" if address == family.public else f" at {address}"
 
 
 def _port_matches(ingress: Ingress) -> Iterator[tuple[str, str]]:
@@ -68,8 +91,11 @@ def _port_matches(ingress: Ingress) -> Iterator[tuple[str, str]]:
 
 def _egress(network: Network, family: Family) -> dict[str, str]:
     source = f"-A {SNAT_CHAIN} -s {family.subnet}"
+    egress = f"{source} ! -o {network.bridge} -j SNAT --to-source {family.public}"
+    if network.mode != "nat":
+        return {"egress": egress}
     return {
-        "egress": f"{source} ! -o {network.bridge} -j SNAT --to-source {family.public}",
+        "egress": egress,
         # A container that calls its own network's public address comes back in on the bridge it
         # left by; without this line the callee would answer it directly, past the translation.
         "hairpin": f"{source} -o {network.bridge} -m conntrack --ctstate DNAT"
@@ -87,12 +113,13 @@ def _forward(network: Network, family: Family, wan: str, *, guard: bool) -> dict
     bridge = network.bridge
     chain = f"-A {FORWARD_CHAIN}"
     lines = {}
-    for target in dict.fromkeys(ingress.to for ingress in network.ingress):
-        address = network.address_of(target, family.version)
-        lines[f"ingress {target}"] = (
-            f"{chain} -d {_host(address)} -o {bridge}"
-            f" -m conntrack --ctstate DNAT --ctorigdst {family.public} -j ACCEPT"
-        )
+    for ingress in network.ingress:
+        for public in network.entrances(ingress, family.version):
+            address = network.address_of(ingress.to, family.version)
+            lines[f"ingress {ingress.to}{_at(public, family)}"] = (
+                f"{chain} -d {_host(address)} -o {bridge}"
+                f" -m conntrack --ctstate DNAT --ctorigdst {public} -j ACCEPT"
+            )
     lines["replies"] = f"{chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     # Only towards the wan: an accept towards every interface would undo Docker's isolation.
     lines["egress"] = f"{chain} -s {family.subnet} -i {bridge} -o {wan} -j ACCEPT"

@@ -185,6 +185,8 @@ def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:
         }
         for each in live.ipam.config or []
     }
+    if network.docker.ipv4_by_docker:
+        there = {subnet: rest for subnet, rest in there.items() if ":" in subnet}
     for subnet in sorted(there.keys() - planned.keys()):
         yield f"subnet {_plain(subnet)}: there, not here"
     for subnet, wanted in planned.items():

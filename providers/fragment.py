@@ -35,7 +35,8 @@ def fragment(network: str, bridge: str, rules: Rules) -> str:
     for section in SECTIONS:
         for role, line in sorted(rules.get(section, {}).items()):
             if section == "addresses":
-                lines.append(f"address {role.split()[0]} {line.split()[1]}")
+                quick = " nodad" if line.endswith(" nodad") else ""
+                lines.append(f"address {role.split()[0]} {line.split()[1]}{quick}")
             else:
                 lines.append(f"{_PREFIXES[section]} {line}")
     return "".join(f"{line}\n" for line in lines)
@@ -45,10 +46,17 @@ def claims(bridge: str, rules: Rules) -> Iterator[tuple[str, str]]:
     """Yield what no second network of the host may have: (kind, value)."""
     yield "bridge", bridge
     for section in ("nat_ipv4", "nat_ipv6"):
-        egress = rules.get(section, {}).get("egress", "")
-        if found := re.search(r" -s (\S+) .* --to-source (\S+)", egress):
-            yield "subnet", found[1]
-            yield "address", found[2]
+        lines = rules.get(section, {})
+        own = ""
+        if found := re.search(r" -s (\S+) .* --to-source (\S+)", lines.get("egress", "")):
+            own = found[2]
+            # Of one that Docker chooses nobody knows anything yet.
+            if not found[1].startswith("@"):
+                yield "subnet", found[1]
+            yield "address", own
+        # By these something comes in, too.
+        comes = (re.search(r"-A WANBOUND-DNAT -d ([^/]+)/", line) for line in lines.values())
+        yield from (("address", a) for a in sorted({each[1] for each in comes if each} - {own}))
 
 
 def subnets(rules: Rules) -> list[str]:

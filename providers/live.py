@@ -34,6 +34,9 @@ GUARD_BASE = tuple(
 )
 """The lines of the table that belong to no network (guard_table in compose.awk), in order."""
 
+GUARD_BRIDGE = "add rule inet wanbound postrouting iifname vmap @by-bridge"
+"""The one before those of postrouting, there only where Docker chooses a network's subnet."""
+
 
 class ParseError(ValueError):
     """A host printed something that is no answer of ``wanbound state``."""

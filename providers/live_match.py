@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from providers.base_fragment import BASE_NAME
-from providers.live import GUARD_BASE, OWN, Live
+from providers.live import GUARD_BASE, GUARD_BRIDGE, OWN, Live
 
 TABLES = ("ipv4 nat", "ipv4 filter", "ipv6 nat", "ipv6 filter", "guard")
 """What a line of a fragment begins with that stands for a rule."""
@@ -60,7 +60,8 @@ class Lines:
     @cached_property
     def in_force(self) -> Mapping[str, Counter[str]]:
         """The lines by table, without those of the guard that belong to no network."""
-        guard = Counter(line for line in self._live.guard if line not in GUARD_BASE)
+        base = (*GUARD_BASE, GUARD_BRIDGE)
+        guard = Counter(line for line in self._live.guard if line not in base)
         tables = {
             table: Counter(line for line in lines if line.startswith(OWN))
             for table, lines in self._live.tables.items()
@@ -96,7 +97,10 @@ class Lines:
     @cached_property
     def put(self) -> Mapping[str, Mapping[str, Counter[str]]]:
         """The lines that each fragment has, by its name and by table."""
-        return {name: _by_table(text) for name, text in self._live.fragments.items()}
+        return {
+            name: _by_table(placed_text(text, self._live))
+            for name, text in self._live.fragments.items()
+        }
 
     @cached_property
     def put_by_all(self) -> Mapping[str, Counter[str]]:
@@ -165,15 +169,37 @@ def lines_of(live: Live) -> Lines:
     return Lines(live)
 
 
+def placed_text(text: str, live: Live) -> str:
+    """Return rules with the subnet that a bridge has in the place of `-s @BRIDGE`, as on the host.
+
+    Where there is no such bridge they stay as they are, and are then not in force.
+    """
+    return _PLACE.sub(lambda found: f" -s {_subnet_of(found[1], live) or found[1]} ", text)
+
+
+_PLACE = re.compile(r" -s (@\S+) ")
+
+
+def _subnet_of(place: str, live: Live) -> str | None:
+    """Return the first IPv4 subnet of a link (subnet_of in compose.awk)."""
+    for device, line in live.addresses:
+        if f"@{device}" == place and line.startswith("inet "):
+            try:
+                return str(ip_network(line.split()[1], strict=False))
+            except ValueError:
+                return None
+    return None
+
+
 def address_of(line: str) -> str:
     """Return the address of a line of ``ip addr show``, without its prefix length."""
     return line.split()[1].partition("/")[0]
 
 
 def claims_of(name: str, live: Live) -> Iterable[tuple[str, str]]:
-    """Yield what a fragment on the host claims: (kind, value); a network has five at most."""
+    """Yield what a fragment on the host claims: (kind, value); a network has five and a few."""
     text = live.fragments.get(name, "")
-    for found in islice(re.finditer(r"^claim (\S+) (\S+)$", text, re.MULTILINE), 20):
+    for found in islice(re.finditer(r"^claim (\S+) (\S+)$", text, re.MULTILINE), 100):
         yield found[1], found[2]
 
 

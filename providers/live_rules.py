@@ -9,8 +9,17 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from providers.fragment import SECTIONS, Rules, claims, digest, fragment
-from providers.live import GUARD_BASE, Live
-from providers.live_match import Lines, Stray, address_of, claims_of, concerning, lines_of, match
+from providers.live import GUARD_BASE, GUARD_BRIDGE, Live
+from providers.live_match import (
+    Lines,
+    Stray,
+    address_of,
+    claims_of,
+    concerning,
+    lines_of,
+    match,
+    placed_text,
+)
 
 _NAT = {"PREROUTING": "DNAT", "OUTPUT": "DNAT", "POSTROUTING": "SNAT"}
 _NAT_CHAINS = ("-A WANBOUND-DNAT ", "-A WANBOUND-SNAT ")
@@ -44,10 +53,14 @@ def live_rules(
     own = concerning([*claims(bridge, rules), *claims_of(network, live)])
     found = {"addresses": _addresses(rules["addresses"], live)}
     for section, (table, chains) in _TABLES.items():
-        wanted = rules[section]
+        # What the host puts in for `@BRIDGE` is not to be seen as another line.
+        places = {placed_text(line, live): line for line in rules[section].values()}
+        wanted = {role: placed_text(line, live) for role, line in rules[section].items()}
         found[section] = match(network, table, chains, wanted, live, _or_nobodys(own, wanted))
+        found[section] = {role: places.get(line, line) for role, line in found[section].items()}
         if section == "guard":
             found[section] |= _base_drift(live) if wanted else {}
+            found[section] |= _bridge_drift(wanted, live)
         elif wanted:
             found[section] |= jump_drift(table, lines_of(live))
     if network not in live.fragments and not any(
@@ -109,9 +122,16 @@ def jump_drift(table: str, lines: Lines) -> Mapping[str, str]:
 
 
 def _forward_hook(table: str, lines: Lines) -> str:
-    """Return where the forward lines are hooked: Docker keeps DOCKER-USER first, if it made one."""
-    docker = "-A FORWARD -j DOCKER-USER" in lines.chains.get((table, "FORWARD"), ())
-    return "DOCKER-USER" if docker else "FORWARD"
+    """Return where the forward lines are hooked: Docker keeps DOCKER-USER first, if it made one.
+
+    docker-ipv6nat may put its isolation before it, where what is accepted in it comes too late.
+    """
+    for line in lines.chains.get((table, "FORWARD"), ()):
+        if line == "-A FORWARD -j DOCKER-USER":
+            return "DOCKER-USER"
+        if line.startswith("-A FORWARD -j DOCKER-ISOLATION"):
+            break
+    return "FORWARD"
 
 
 def _or_nobodys(own: Callable[[Stray], bool], wanted: Mapping[str, str]) -> Callable[[Stray], bool]:
@@ -132,18 +152,32 @@ def _base_drift(live: Live) -> Mapping[str, str]:
     return {}
 
 
+def _bridge_drift(wanted: Mapping[str, str], live: Live) -> Mapping[str, str]:
+    """Say whether the line is gone that finds a network by its bridge, where one needs it."""
+    needed = any(
+        line.startswith("add element inet wanbound by-bridge ") for line in wanted.values()
+    )
+    if not needed or not live.guard or GUARD_BRIDGE in live.guard:
+        return {}
+    return {"drift bridge": f"{GUARD_BRIDGE} is gone"}
+
+
 def _addresses(wanted: Mapping[str, str], live: Live) -> dict[str, str]:
     found: dict[str, str] = {}
-    for role, line in wanted.items():
+    for role, text in wanted.items():
         device = role.split()[0]
+        # How it was added says nothing once it is there.
+        line = text.removesuffix(" nodad")
         places = lines_of(live).addresses.get(address_of(line), ())
         for live_device, live_line in places[:_LISTED]:
             if live_device != device:
                 found[f"drift {live_device} {role}"] = f"{live_line} (on {live_device})"
             elif role not in found:
-                found[role] = live_line
+                found[role] = text if live_line == line else live_line
             else:
                 # One address with two prefixes: the kernel takes both, and one is right at most.
-                other, found[role] = sorted((live_line, found[role]), key=lambda x: x == line)
+                other, found[role] = sorted(
+                    (live_line, found[role]), key=lambda x: x in (line, text)
+                )
                 found[f"drift {role}"] = other
     return found

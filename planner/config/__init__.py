@@ -1,6 +1,8 @@
 """The stack configuration: `Stack.parse` is the way in, everything else is what it returns."""
 
 from planner.config.model import (
+    BALANCED,
+    IPV6NAT,
     LOAD_BALANCER,
     Address,
     Baseline,
@@ -12,11 +14,13 @@ from planner.config.model import (
     Ingress,
     Jump,
     LoadBalancer,
+    Mode,
     Network,
     Open,
     Persist,
     PortRange,
     Protocol,
+    Published,
     Restart,
     SecretRef,
     Ssh,
@@ -29,6 +33,8 @@ from planner.config.model import (
 from planner.config.stack import Stack
 
 __all__ = [
+    "BALANCED",
+    "IPV6NAT",
     "LOAD_BALANCER",
     "Address",
     "Baseline",
@@ -40,11 +46,13 @@ __all__ = [
     "Ingress",
     "Jump",
     "LoadBalancer",
+    "Mode",
     "Network",
     "Open",
     "Persist",
     "PortRange",
     "Protocol",
+    "Published",
     "Restart",
     "SecretRef",
     "Ssh",

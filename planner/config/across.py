@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from planner.addresses import overlaps
-from planner.config.model import Address, Subnet, Version
+from planner.config.model import IPV6NAT, Address, Subnet, Version
 from planner.config.report import Loc, Report
 from planner.config.resolve import load_balancer_name, whoami_name
 from planner.config.shape import VERSIONS, HostDraft, NetworkDraft, StackDraft
@@ -69,6 +69,8 @@ def _check_network_names(host: HostDraft, report: Report) -> None:
 
 def _check_container_names(host: HostDraft, report: Report) -> None:
     owners: dict[str, str] = {}
+    if host.spec is not None and host.spec.ipv6nat is not None:
+        owners[IPV6NAT] = "docker-ipv6nat's container on this host"
     for network in host.networks:
         name = network.spec.name
         if network.spec.load_balancer is not None:
@@ -147,6 +149,13 @@ def _publics(draft: StackDraft) -> Iterator[tuple[HostDraft, NetworkDraft, Loc, 
             address = network.public(version)
             if address is not None:
                 yield host, network, (*network.loc, f"public_ipv{version}"), address
+        for address in network.extras:
+            # Several entries of one network may be for it; the first one is shown.
+            for place, entry in enumerate(network.spec.ingress or ()):
+                if address in (named := entry.addresses or ()):
+                    at = (*network.loc, "ingress", place, "addresses", named.index(address))
+                    yield host, network, at, address
+                    break
 
 
 def _check_public(draft: StackDraft, report: Report) -> None:

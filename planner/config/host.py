@@ -40,7 +40,7 @@ def _check_gateways(host: HostDraft, spec: HostSpec, report: Report) -> None:
         remedy = "write the address of your provider's router"
         for network in host.networks:
             family = network.families.get(version)
-            if gateway == network.public(version):
+            if gateway in (network.public(version), *network.extras):
                 what = f"{gateway} is the public address of network {network.spec.name}"
                 why = "The host would send all it sends to itself, and nobody could reach it."
                 report.add(loc, what, why, remedy)

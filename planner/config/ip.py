@@ -100,15 +100,20 @@ def _address(version: Version) -> Callable[[object, ValidationInfo], Address]:
     return validate
 
 
+def public_address(value: object, field: str, version: Version) -> Address:
+    """Return an address of the internet, written at the key `field`. Raises its refusal."""
+    address = _parse(value, field, version)
+    kind = unusable(address)
+    if kind is not None:
+        why = "Nobody on the internet could reach the network there, nor be answered from it."
+        remedy = "write an address that your provider routes to this host, like "
+        raise refusal(f"{address} is {kind}", why, remedy + _EXAMPLE[version])
+    return address
+
+
 def _public(version: Version) -> Callable[[object, ValidationInfo], Address]:
     def validate(value: object, info: ValidationInfo) -> Address:
-        address = _parse(value, info.field_name or "", version)
-        kind = unusable(address)
-        if kind is not None:
-            why = "Nobody on the internet could reach the network there, nor be answered from it."
-            remedy = "write an address that your provider routes to this host, like "
-            raise refusal(f"{address} is {kind}", why, remedy + _EXAMPLE[version])
-        return address
+        return public_address(value, info.field_name or "", version)
 
     return validate
 
@@ -139,7 +144,7 @@ def _sources(value: object) -> Subnet:
     return subnet
 
 
-def _subnet(version: Version, longest: int) -> Callable[[object, ValidationInfo], Subnet]:
+def subnet_of(version: Version, longest: int) -> Callable[[object, ValidationInfo], Subnet]:
     """Return a validator for a subnet whose prefix is at most `longest` bits."""
     example = _SUBNETS[version]
 
@@ -205,9 +210,9 @@ PublicV6 = Annotated[IPv6Address, PlainValidator(_public(6))]
 AddressV4 = Annotated[IPv4Address, PlainValidator(_address(4))]
 AddressV6 = Annotated[IPv6Address, PlainValidator(_address(6))]
 # A gateway and one more address have to fit: /30 with its two usable ones, /126 with three.
-SubnetV4 = Annotated[IPv4Network, PlainValidator(_subnet(4, 30))]
-SubnetV6 = Annotated[IPv6Network, PlainValidator(_subnet(6, 126))]
+SubnetV4 = Annotated[IPv4Network, PlainValidator(subnet_of(4, 30))]
+SubnetV6 = Annotated[IPv6Network, PlainValidator(subnet_of(6, 126))]
 GatewayV4 = Annotated[IPv4Address, PlainValidator(_gateway(4))]
 GatewayV6 = Annotated[IPv6Address, PlainValidator(_gateway(6))]
 SourceRange = Annotated[Subnet, PlainValidator(_sources)]
-PoolV4 = Annotated[IPv4Network, PlainValidator(_subnet(4, 24))]
+PoolV4 = Annotated[IPv4Network, PlainValidator(subnet_of(4, 24))]

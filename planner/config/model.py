@@ -15,9 +15,19 @@ Version: TypeAlias = Literal[4, 6]
 Protocol: TypeAlias = Literal["tcp", "udp"]
 Restart: TypeAlias = Literal["no", "on-failure", "always", "unless-stopped"]
 Persist: TypeAlias = Literal["iptables-files"]
+Ipv6Nat: TypeAlias = Literal["container"]
+Mode: TypeAlias = Literal["nat", "snat", "masquerade"]
+"""How a network's traffic is translated: both ways by wanbound; only what goes out; what goes out,
+while Docker publishes the containers' ports on the public addresses."""
 
 LOAD_BALANCER = "load_balancer"
 """The word that stands for the network's load balancer in `Ingress.to`."""
+
+IPV6NAT = "ipv6nat"
+"""The name of docker-ipv6nat's container."""
+
+BALANCED = (80, 443)
+"""The ports of a load balancer that Docker publishes in mode masquerade (the recipe's -p)."""
 
 
 class Model(BaseModel):
@@ -83,11 +93,20 @@ class Ingress(Model):
 
     `ports` is sorted and without overlaps, or "all" (only with tcp). `to` is `LOAD_BALANCER` or
     the name of a container of the network that has a fixed address in each of its families.
+    `addresses` are the public addresses that it is for; none stands for the network's own.
     """
 
     protocol: Protocol
     ports: Literal["all"] | tuple[PortRange, ...]
     to: str
+    addresses: tuple[Address, ...] = ()
+
+
+class Published(Model):
+    """Ports of a container that the world reaches at the network's public addresses."""
+
+    protocol: Protocol
+    ports: PortRange
 
 
 class Volume(Model):
@@ -115,6 +134,7 @@ class Container(Model):
     ipv4: IPv4Address | None = None
     ipv6: IPv6Address | None = None
     restart: Restart = "unless-stopped"
+    ports: tuple[Published, ...] = ()
 
     def address(self, version: Version) -> Address | None:
         """Return the fixed address of that family, None where Docker is to choose one."""
@@ -156,11 +176,14 @@ class Network(Model):
 
     `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that:
     Docker gives each bridge network IPv4 whether asked for or not (up to 28), and a subnet that
-    nobody named would be another one each time.
+    nobody named would be another one each time. `docker_ipv4` is the public IPv4 of a network
+    whose IPv4 subnet Docker chooses: it has no `ipv4` then, for nobody knows it before it is made.
     """
 
     name: str
     bridge: str
+    mode: Mode
+    docker_ipv4: IPv4Address | None
     ipv4: Family | None
     ipv6: Family | None
     inner_ipv4: IPv4Network | None
@@ -173,8 +196,28 @@ class Network(Model):
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """The families that the network has, IPv4 first; at least one."""
+        """The families whose subnet is known, IPv4 first; at least one, or `docker_ipv4`."""
         return tuple(family for family in (self.ipv4, self.ipv6) if family is not None)
+
+    @property
+    def publics(self) -> tuple[tuple[Version, Address], ...]:
+        """The network's own public addresses by family: all that its traffic goes out with."""
+        found: list[tuple[Version, Address]] = [
+            (each.version, each.public) for each in self.families
+        ]
+        return tuple(found) if self.docker_ipv4 is None else ((4, self.docker_ipv4), *found)
+
+    def entrances(self, ingress: Ingress, version: Version) -> tuple[Address, ...]:
+        """Return the public addresses of one family that an entry of the ingress is for."""
+        if ingress.addresses:
+            return tuple(each for each in ingress.addresses if each.version == version)
+        return tuple(public for family, public in self.publics if family == version)
+
+    def extras(self, version: Version) -> tuple[Address, ...]:
+        """Return the addresses of one family beside its own that something comes in by, sorted."""
+        own = {public for _, public in self.publics}
+        found = {each for entry in self.ingress for each in self.entrances(entry, version)} - own
+        return tuple(sorted(found, key=int))
 
     def address_of(self, to: str, version: Version) -> Address:
         """Return the private address behind an `Ingress.to` in one of the network's families.
@@ -213,7 +256,7 @@ class Host(Model):
 
     `confirm_seconds` is for how long the host waits for the confirmation of a change before it
     undoes it, `persist` whether its rules are written to /etc/iptables too, `adopt` whether what
-    was set up by hand is taken over.
+    was set up by hand is taken over, `ipv6nat` whether docker-ipv6nat runs there, as a container.
     """
 
     name: str
@@ -224,6 +267,7 @@ class Host(Model):
     confirm_seconds: int
     persist: Persist | None
     adopt: bool
+    ipv6nat: Ipv6Nat | None
     networks: tuple[Network, ...]
 
 
@@ -243,3 +287,4 @@ class Images(Model):
 
     traefik: str = "traefik:v3.7"
     whoami: str = "wanbound/whoami:1"
+    ipv6nat: str = "robbertkl/ipv6nat:0.4.4"

@@ -50,13 +50,14 @@ def families(draft: StackDraft, report: Report) -> None:
             report.add(("ipv4_pool",), what, why, "write a part of 10.0.0.0/8, like 10.200.0.0/14")
             return
     public = [
-        IPv4Network(network.spec.public_ipv4)
+        IPv4Network(address)
         for _, network in draft.networks()
-        if network.spec.public_ipv4 is not None
+        for address in (network.spec.public_ipv4, *network.extras)
+        if isinstance(address, IPv4Address)
     ]
     seedless: list[NetworkDraft] = []
     for host in draft.hosts:
-        written = [n.spec.subnet_ipv4 for n in host.networks if n.spec.subnet_ipv4 is not None]
+        written = [s for n in host.networks if isinstance(s := n.subnet(4), IPv4Network)]
         taken = [*written, *public, *_ssh_address(host), *_gateway(host)]
         for network in host.networks:
             for version in network.versions:
@@ -64,6 +65,8 @@ def families(draft: StackDraft, report: Report) -> None:
                 if subnet is not None:
                     if _permitted(network, subnet, report):
                         _give(network, version, subnet)
+                elif version == 4 and network.by_docker:
+                    continue
                 elif version == 4:
                     if (found := _from_pool(host, network, pool, taken, report)) is not None:
                         _give(network, 4, found)
@@ -212,6 +215,7 @@ def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
         confirm_seconds=spec.confirm_seconds,
         persist=spec.persist,
         adopt=spec.adopt,
+        ipv6nat=spec.ipv6nat,
         networks=tuple(_network(draft, images) for draft in networks),
     )
 
@@ -244,6 +248,8 @@ def _network(draft: NetworkDraft, images: Images) -> Network:
     return Network(
         name=spec.name,
         bridge=draft.bridge,
+        mode=spec.mode,
+        docker_ipv4=spec.public_ipv4 if draft.by_docker else None,
         ipv4=draft.families.get(4),
         ipv6=draft.families.get(6),
         inner_ipv4=draft.inner_ipv4,
@@ -256,6 +262,7 @@ def _network(draft: NetworkDraft, images: Images) -> Network:
                 protocol=entry.protocol,
                 ports=entry.ports if entry.ports == "all" else _sorted(entry.ports),
                 to=entry.to,
+                addresses=entry.addresses or (),
             )
             for entry in draft.ingress
         ),

@@ -99,7 +99,7 @@ def _ports(value: object) -> Literal["all"] | tuple[PortRange, ...]:
     if not items:
         why = "Nothing would be forwarded."
         raise refusal("lists no port", why, "list ports, or remove this ingress entry")
-    return tuple(_port_range(item, f"write all, or {_PORTS}") for item in items)
+    return tuple(port_range(item, f"write all, or {_PORTS}") for item in items)
 
 
 def _open_ports(value: object) -> tuple[PortRange, ...]:
@@ -109,10 +109,11 @@ def _open_ports(value: object) -> tuple[PortRange, ...]:
     items = value if isinstance(value, list | tuple) else [value]
     if not items:
         raise refusal("lists no port", "Nothing would be open.", "list ports, or remove this entry")
-    return tuple(_port_range(item, f"write {_PORTS}") for item in items)
+    return tuple(port_range(item, f"write {_PORTS}") for item in items)
 
 
-def _port_range(item: object, remedy: str) -> PortRange:
+def port_range(item: object, remedy: str) -> PortRange:
+    """Return a port, or a range of ports, as it is written. Raises the refusal of anything else."""
     number = _number(item)
     ends = re.fullmatch("([0-9]{1,6}) ?- ?([0-9]{1,6})", item) if isinstance(item, str) else None
     if number is None and ends is None:

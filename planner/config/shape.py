@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from planner.config.model import Address, Family, Subnet, Version
+from planner.config.publish import BY_DOCKER
 from planner.config.refusal import REFUSAL
 from planner.config.report import Loc, Report, show
 from planner.config.scan import Scan
@@ -37,7 +38,21 @@ class NetworkDraft:
 
     def subnet(self, version: Version) -> Subnet | None:
         """Return the subnet that the operator wrote."""
-        return self.spec.subnet_ipv4 if version == 4 else self.spec.subnet_ipv6
+        if version == 6:
+            return self.spec.subnet_ipv6
+        return None if self.spec.subnet_ipv4 == BY_DOCKER else self.spec.subnet_ipv4
+
+    @property
+    def by_docker(self) -> bool:
+        """Whether Docker is to choose the IPv4 subnet."""
+        return self.spec.subnet_ipv4 == BY_DOCKER
+
+    @property
+    def extras(self) -> tuple[Address, ...]:
+        """The public addresses beside its own that something comes in by."""
+        own = {self.public(version) for version in VERSIONS}
+        named = (each for entry in self.spec.ingress or () for each in entry.addresses or ())
+        return tuple(dict.fromkeys(address for address in named if address not in own))
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -51,10 +66,30 @@ class NetworkDraft:
 
     @property
     def ingress(self) -> tuple[IngressSpec, ...]:
-        """What is forwarded: where nothing is said, all TCP to the load balancer."""
-        if self.spec.ingress is not None:
-            return self.spec.ingress
-        return () if self.spec.load_balancer is None else (IngressSpec(ports="all"),)
+        """What is forwarded: where nothing is said, all TCP to the load balancer.
+
+        In a mode other than nat nothing is: there Docker does it, or nobody.
+        """
+        if self.spec.mode != "nat":
+            return ()
+        found = self.spec.ingress
+        if found is None:
+            found = () if self.spec.load_balancer is None else (IngressSpec(ports="all"),)
+        return (*found, *(entry for _, entry in self.published()))
+
+    def published(self) -> Iterator[tuple[Loc, IngressSpec]]:
+        """Yield the ports of each container as entries of the ingress, with its place."""
+        for place, container in enumerate(self.spec.containers):
+            for protocol in ("tcp", "udp"):
+                ports = [str(each.ports) for each in container.ports if each.protocol == protocol]
+                if ports:
+                    entry = {"protocol": protocol, "ports": ports, "to": container.name}
+                    yield (*self.loc, "containers", place), IngressSpec.model_validate(entry)
+
+    def entrances(self, entry: IngressSpec) -> tuple[Address, ...]:
+        """Return the public addresses that an entry of the ingress is for."""
+        own = (self.public(version) for version in self.versions)
+        return entry.addresses or tuple(address for address in own if address is not None)
 
 
 @dataclass
@@ -121,7 +156,7 @@ class _Shape:
             at = (*loc, "networks", place)
             network = self.piece(NetworkSpec, item, at)
             if network is not None:
-                networks.append(NetworkDraft(at, network))
+                networks.append(NetworkDraft(at, _without_default_balancer(network)))
         return HostDraft(loc, spec, networks)
 
     def piece(self, kind: type[S], value: object, loc: Loc) -> S | None:
@@ -172,6 +207,13 @@ class _Shape:
         remedy = f"write {loc[-1]}: {example}" if info is not None else f"write - {example}"
         found = "text" if _CONFIDENTIAL.intersection(inner) else show(detail["input"])
         self._report.add(loc, f"is {found}, not {wanted}", why, remedy)
+
+
+def _without_default_balancer(network: NetworkSpec) -> NetworkSpec:
+    """Return the same network; where nothing can come in, no load balancer that nobody wrote."""
+    if network.mode != "snat" or "load_balancer" in network.model_fields_set:
+        return network
+    return network.model_copy(update={"load_balancer": None})
 
 
 def _model_at(kind: type[Spec], inner: Loc) -> type[Spec]:

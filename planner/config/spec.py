@@ -17,10 +17,16 @@ from planner.config.ip import (
     PublicV4,
     PublicV6,
     SourceRange,
-    SubnetV4,
     SubnetV6,
 )
 from planner.config.model import LOAD_BALANCER, Address, Images, Version
+from planner.config.publish import (
+    Entrances,
+    Ipv6NatWord,
+    ModeWord,
+    PublishedPorts,
+    SubnetV4OrDocker,
+)
 from planner.config.refusal import refusal
 from planner.config.report import show
 from planner.config.scalars import (
@@ -163,6 +169,9 @@ class IngressSpec(Spec):
     to: IngressTarget = _key(
         LOAD_BALANCER, "The ports are forwarded to its address.", LOAD_BALANCER
     )
+    addresses: Entrances | None = _key(
+        '[203.0.113.21, "2001:db8::21"]', "What comes to these addresses is forwarded.", None
+    )
 
 
 class ContainerSpec(Spec):
@@ -183,6 +192,9 @@ class ContainerSpec(Spec):
         '"fd5c:1b2a:77f0:1::10"', "It is the container's fixed address.", None
     )
     restart: RestartWord = _key("unless-stopped", "Docker restarts by it.", "unless-stopped")
+    ports: PublishedPorts = _key(
+        '[25, "3478/udp"]', "The world reaches it at these ports of the public addresses.", ()
+    )
 
     def of(self, version: Version) -> Address | None:
         """Return the address of that family."""
@@ -198,7 +210,10 @@ class NetworkSpec(Spec):
     bridge: BridgeName | None = _key("mail", "The kernel's bridge has this name.", None)
     public_ipv4: PublicV4 | None = _key("203.0.113.20", "The network owns this address.", None)
     public_ipv6: PublicV6 | None = _key('"2001:db8::20"', "The network owns this address.", None)
-    subnet_ipv4: SubnetV4 | None = _key("172.20.0.0/24", "Containers have addresses in it.", None)
+    mode: ModeWord = _key("nat", "It says how traffic is translated.", "nat")
+    subnet_ipv4: SubnetV4OrDocker | None = _key(
+        "172.20.0.0/24", "Containers have addresses in it.", None
+    )
     subnet_ipv6: SubnetV6 | None = _key(
         '"fd5c:1b2a:77f0:1::/64"', "Containers have addresses in it.", None
     )
@@ -255,6 +270,7 @@ class HostSpec(Spec):
     confirm_seconds: Seconds = _key("30", "A change that nobody confirms is undone after it.", 30)
     persist: PersistWord | None = _key("iptables-files", "Rules are written there as well.", None)
     adopt: Flag = _key("true", "It takes over what was set up by hand.", False)
+    ipv6nat: Ipv6NatWord | None = _key("container", "It runs docker-ipv6nat there.", None)
     networks: Annotated[list[object], BeforeValidator(_some)] = _key(
         f"[{NetworkSpec.example}]", "A host without networks has nothing to do."
     )
@@ -282,6 +298,7 @@ class ImagesSpec(Spec):
 
     traefik: ImageRef = _key("traefik:v3.7", "It is the load balancers' image.", Images().traefik)
     whoami: ImageRef = _key("wanbound/whoami:1", "It is whoami's image.", Images().whoami)
+    ipv6nat: ImageRef = _key(Images().ipv6nat, "It is docker-ipv6nat's image.", Images().ipv6nat)
 
 
 class StackSpec(Spec):

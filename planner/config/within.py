@@ -1,9 +1,11 @@
 """What must hold inside one network, whatever its neighbours are."""
 
 from collections.abc import Iterator
+from itertools import product
 
 from planner.addresses import last_usable
 from planner.config.model import LOAD_BALANCER, Address, Family
+from planner.config.modes import check_mode
 from planner.config.references import check_secret, did_you_mean
 from planner.config.report import Loc, Report
 from planner.config.resolve import ssh_address
@@ -22,6 +24,7 @@ def check_network(
         report.add(loc, what, why, "add public_ipv4, public_ipv6 or both")
         return
     _check_halves(network, report)
+    check_mode(network, report)
     _check_names(host, network, report)
     for place, container in enumerate(spec.containers):
         _check_container((*loc, "containers", place), container, secrets, report)
@@ -84,14 +87,21 @@ def _check_container(
 
 
 def _ingress(network: NetworkDraft) -> Iterator[tuple[Loc, IngressSpec]]:
-    """Yield each ingress entry with its place; the default one has none and cannot be wrong."""
+    """Yield each ingress entry with its place; the default one has none and cannot be wrong.
+
+    What containers publish is among them, with the container's place.
+    """
     for place, entry in enumerate(network.spec.ingress or ()):
         yield (*network.loc, "ingress", place), entry
+    yield from network.published()
 
 
 def _check_targets(network: NetworkDraft, report: Report) -> None:
+    if network.spec.mode != "nat":
+        return
     containers = {container.name: container for container in network.spec.containers}
     for loc, entry in _ingress(network):
+        _check_entrances(network, loc, entry, report)
         if entry.protocol == "udp" and entry.ports == "all":
             what, why = "all is for TCP only", "The host's own UDP (DNS, NTP answers) would go too."
             report.add((*loc, "ports"), what, why, "list the UDP ports, like [3478]")
@@ -108,35 +118,56 @@ def _check_targets(network: NetworkDraft, report: Report) -> None:
             remedy = f"{hint}write load_balancer, or the name of one of the network's containers"
             report.add((*loc, "to"), what, "There is nowhere to forward to.", remedy)
             continue
-        missing = [f"ipv{v}" for v in network.versions if container.of(v) is None]
+        versions = {address.version for address in network.entrances(entry)}
+        missing = [f"ipv{v}" for v in sorted(versions) if container.of(v) is None]
         if missing:
             what = f"container {entry.to} has no fixed {' and no '.join(missing)} address"
             why = "A rule forwards to an address, and Docker may give the container any other."
             remedy = f"give {entry.to} {' and '.join(missing)}, or remove public_{missing[0]}"
-            report.add((*loc, "to"), what, why, remedy)
+            key = "to" if "ingress" in loc else "ports"
+            report.add((*loc, key), what, why, remedy)
+
+
+def _check_entrances(network: NetworkDraft, loc: Loc, entry: IngressSpec, report: Report) -> None:
+    for place, address in enumerate(entry.addresses or ()):
+        if address.version not in network.versions:
+            key = f"public_ipv{address.version}"
+            what = f"{address} is given without {key}"
+            why = f"The network has no IPv{address.version}: it has no {key}."
+            report.add((*loc, "addresses", place), what, why, f"add {key}, or remove this")
 
 
 def _check_ports(network: NetworkDraft, report: Report) -> None:
-    """Refuse ports that two entries (or two items of one) forward: which one would be chance."""
-    for protocol in ("tcp", "udp"):
+    """Refuse ports that two entries (or two items of one) forward: which one would be chance.
+
+    Each address that something comes in by is for itself: one port may be forwarded from two.
+    """
+    if network.spec.mode != "nat":
+        return
+    entries = list(_ingress(network))
+    addresses = {each for _, entry in entries for each in network.entrances(entry)}
+    for protocol, address in product(("tcp", "udp"), sorted(addresses, key=str)):
+        here = [
+            (place, loc, entry)
+            for place, (loc, entry) in enumerate(entries)
+            if entry.protocol == protocol and address in network.entrances(entry)
+        ]
         claims = sorted(
-            (ports.first, ports.last, loc)
-            for loc, entry in _ingress(network)
-            if entry.protocol == protocol and entry.ports != "all"
+            (ports.first, ports.last, place, loc)
+            for place, loc, entry in here
+            if entry.ports != "all"
             for ports in entry.ports
         )
-        everything = [
-            loc for loc, e in _ingress(network) if e.protocol == protocol and e.ports == "all"
-        ]
+        everything = [(place, loc) for place, loc, entry in here if entry.ports == "all"]
         why = "Two entries cannot both have a port's traffic."
         if everything and (claims or len(everything) > 1):
-            loc = max([*(claim[2] for claim in claims), *everything])
+            _, loc = max([*(claim[2:] for claim in claims), *everything])
             what = f"more than one entry has {protocol} ports, and one of them has all"
             remedy = "list the ports of each entry instead of all"
             report.add((*loc, "ports"), what, why, remedy)
             continue
         reach = 0
-        for first, last, loc in claims:
+        for first, last, _, loc in claims:
             if first <= reach:
                 what = f"{protocol} port {first} is forwarded twice in this network"
                 report.add((*loc, "ports"), what, why, f"list {first} once")
@@ -145,31 +176,37 @@ def _check_ports(network: NetworkDraft, report: Report) -> None:
 
 def _check_ssh(host: HostDraft, network: NetworkDraft, report: Report) -> None:
     address = ssh_address(host)
-    if host.spec is None or address is None or address not in map(network.public, VERSIONS):
+    own = [*map(network.public, VERSIONS), *network.extras]
+    if host.spec is None or address is None or address not in own:
         return
     key, port = f"public_ipv{address.version}", host.spec.ssh.port
-    own = f"The address is the host's own: {address} is its ssh.address."
+    if address in network.extras:
+        key = "ingress"
+    whose = f"The address is the host's own: {address} is its ssh.address."
     kept = ""
     if network.spec.manage_addresses:
         kept = " Set manage_addresses: false too, so that the address stays when the network goes."
-    for place, entry in enumerate(network.ingress):
-        if entry.protocol != "tcp":
+    default: list[tuple[Loc, IngressSpec]] = []
+    if network.spec.ingress is None:
+        default = [(network.loc, entry) for entry in network.ingress if entry.ports == "all"]
+    for loc, entry in (*default, *_ingress(network)):
+        if entry.protocol != "tcp" or address not in network.entrances(entry):
             continue
         if entry.ports == "all":
             what = f"{address} is the address that SSH uses, and all TCP to it is forwarded"
-            why = f"It would take the host's own SSH, and nobody could log in any more. {own}"
+            why = f"It would take the host's own SSH, and nobody could log in any more. {whose}"
             remedy = f"use another address, or list the ingress ports without {port}.{kept}"
             report.add((*network.loc, key), what, why, remedy)
             return
         if any(ports.first <= port <= ports.last for ports in entry.ports):
             what = f"forwards port {port} of {address}, which is the host's own SSH"
-            why = f"Nobody could log in to the host any more. {own}"
+            why = f"Nobody could log in to the host any more. {whose}"
             remedy = f"remove {port} from the list, or use another {key}.{kept}"
-            report.add((*network.loc, "ingress", place, "ports"), what, why, remedy)
+            report.add((*loc, "ports"), what, why, remedy)
             return
     if kept:
         what = f"{address} is the address that SSH uses, and wanbound would manage it"
-        why = f"Removing the network would remove the address and cut SSH off. {own}"
+        why = f"Removing the network would remove the address and cut SSH off. {whose}"
         report.add((*network.loc, key), what, why, "set manage_addresses: false for this network")
 
 

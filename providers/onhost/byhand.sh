@@ -15,6 +15,13 @@ tell_by_hand() { # tell_by_hand FOLDER: which of them do the work of the network
     done
 }
 
+tell_ipv6nat() { # tell_ipv6nat FOLDER: docker-ipv6nat, where networks with IPv6 were just put
+    grep -qs '^ipv6 ' "$1"/next/*.rules || return 0
+    # In a container of its own it is a process of the host, too.
+    grep -qsx docker-ipv6nat /proc/[0-9]*/comm || return 0
+    note 'docker-ipv6nat runs here: its rules stay, and ours stand before them'
+}
+
 by_hand() { # by_hand FAMILY FOLDER FILE…: see byhand.awk, which stands here on the host
     hand_family=$1 hand_folder=$2
     shift 2

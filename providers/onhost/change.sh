@@ -55,6 +55,7 @@ change() { # change FOLDER TOKEN SECONDS
         if record_phase loaded "$2" "$deadline"; then
             forget_undone
             tell_by_hand "$work"
+            tell_ipv6nat "$work"
             echo "armed $2"
             return 0
         fi

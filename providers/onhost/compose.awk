@@ -59,7 +59,7 @@ function chain(family, table_name, own,    key, i, j, n, from, text, f, live, ke
         from = phase_of(sorted[i]) SUBSEP sorted[i] SUBSEP family " " table_name
         n = size[from]
         for (j = 1; j <= n; j++) {
-            text = line[from, j]
+            text = placed(line[from, j])
             if (index(text, "-A " own " ") == 1) { want_line[++f] = text; left[text]++ }
             if (index(text, "-A " own " ") == 1 || table_name == "nat") wanted = 1
         }
@@ -92,6 +92,28 @@ function chain(family, table_name, own,    key, i, j, n, from, text, f, live, ke
     for (i = 1; i <= f; i++)
         if (at <= kept && kept_line[at] == want_line[i]) at++
         else step[++steps] = "-I " own " " i substr(want_line[i], length("-A " own) + 1)
+}
+
+function placed(text,    at, link, i, n) { # a rule with `-s @LINK`, the subnet of that link put in
+    at = match(text, / -s @[^ ]+ /)
+    if (!at) return text
+    link = substr(text, at + 5, RLENGTH - 6)
+    # No bridge, no line: until Docker has made it nothing comes from there, and what does is guarded.
+    if (!(link in subnet_of)) return ""
+    return substr(text, 1, at) "-s " subnet_of[link] substr(text, at + RLENGTH - 1)
+}
+
+function around(address,    part, octet, bits, i, size, k, out) { # the subnet of an IPv4 ADDRESS/LEN
+    split(address, part, "/")
+    split(part[1], octet, ".")
+    bits = part[2] + 0
+    for (i = 1; i <= 4; i++) {
+        size = 1
+        for (k = bits; k < 8 && size < 256; k++) size = size * 2
+        out = out (i > 1 ? "." : "") (octet[i] - octet[i] % size)
+        bits -= 8
+    }
+    return out "/" part[2]
 }
 
 function jumps(family, table_name, own, wanted,    hooks, hook, n, i, j, key, name, all) {
@@ -137,9 +159,11 @@ function guard_table(file, ending,    i, n, phase, from, text, j, chain_name, se
     }
     if (k == 0) return 0
     print "table inet wanbound {" >file
-    n = split("from ifname,to ifname,subnet-ipv4 ipv4_addr flags,subnet-ipv6 ipv6_addr flags,public-ipv4 ipv4_addr,public-ipv6 ipv6_addr", maps, ",")
+    n = split("from ifname,to ifname,subnet-ipv4 ipv4_addr flags,subnet-ipv6 ipv6_addr flags,public-ipv4 ipv4_addr,public-ipv6 ipv6_addr,by-bridge ifname", maps, ",")
     for (i = 1; i <= n; i++) {
         split(maps[i] " -", type, " ")
+        # There only where Docker chooses a subnet, and the bridge has to stand for it.
+        if (type[1] == "by-bridge" && !("by-bridge" in elements)) continue
         print "map " type[1] " { type " type[2] " : verdict;" (type[3] == "flags" ? " flags interval;" : "") >file
         # nft 1.0.6 refuses elements added to an interval map that the same file makes.
         if (type[1] in elements) print "elements = { " elements[type[1]] "}" >file
@@ -149,6 +173,7 @@ function guard_table(file, ending,    i, n, phase, from, text, j, chain_name, se
     print "chain forward { type filter hook forward priority -5; policy accept;" >file
     print "iifname vmap @from\nct state established,related accept\noifname vmap @to\n}" >file
     print "chain postrouting { type filter hook postrouting priority 150; policy accept;" >file
+    if ("by-bridge" in elements) print "iifname vmap @by-bridge" >file
     for (i = 4; i <= 6; i += 2) {
         print "ct original ip" (i == 6 ? "6" : "") " saddr vmap @subnet-ipv" i >file
         print "ip" (i == 6 ? "6" : "") " saddr vmap @subnet-ipv" i >file
@@ -246,7 +271,7 @@ function addresses(    i, j, n, from, part, word, key, wanted, owned, moved, pla
         if (!(key in live_address)) print key >(out "/added")
         else if (!six || live_address[key] ~ / deprecated/) continue
         # preferred_lft 0 keeps the source of the host itself (RFC 6724, rule 3).
-        print "addr " (key in live_address ? "change " : "add ") word[2] " dev " word[1] (six ? " preferred_lft 0" : "") >(out "/addresses.batch")
+        print "addr " (key in live_address ? "change " : "add ") word[2] " dev " word[1] (six ? " preferred_lft 0" : "") (key in quick ? " nodad" : "") >(out "/addresses.batch")
     }
     for (key in undone) owned[key]
     for (key in owned)
@@ -314,7 +339,10 @@ kind == "before" || kind == "after" {
     section = substr($1, 1, 2) == "ip" ? $1 " " $2 : $1
     sections[section]
     if (substr($1, 1, 2) == "ip") used[$1]
-    line[kind, name, section, ++size[kind, name, section]] = substr($0, length(section) + 2)
+    value = substr($0, length(section) + 2)
+    # One that containers bind to at boot must not be looked for on the link first.
+    if (section == "address" && sub(/ nodad$/, "", value)) quick[value]
+    line[kind, name, section, ++size[kind, name, section]] = value
     text_of[kind, name] = text_of[kind, name] "\n" $0
     if (kind == "after") print >(out "/next/" name ".rules")
     next
@@ -332,12 +360,16 @@ kind == "saved" && $1 == "-A" {
     else if (NF == 4 && $3 == "-j" && $4 ~ /^WANBOUND-/) {
         jump_count[current SUBSEP $2 SUBSEP $4]++
         jump_at[current SUBSEP $2 SUBSEP $4] = rank[current, $2]
-    } else if ($0 == "-A FORWARD -j DOCKER-USER") docker_hook[current SUBSEP "DOCKER-USER"]
+    } else if ($0 ~ /^-A FORWARD -j DOCKER-ISOLATION/) isolated[current]
+    # docker-ipv6nat may put its isolation before it: what is accepted there comes too late then.
+    else if ($0 == "-A FORWARD -j DOCKER-USER" && !(current in isolated)) docker_hook[current SUBSEP "DOCKER-USER"]
     next
 }
 kind == "addresses" && NF {
     key = $2 " " $4
     link[$2]
+    # The first one of IPv4 is the bridge own, made by Docker; others come behind it.
+    if ($3 == "inet" && !($2 in subnet_of)) subnet_of[$2] = around($4)
     flags = ""
     for (i = 5; i <= NF; i++) flags = flags " " $i
     live_address[key] = flags

@@ -15,8 +15,10 @@
 # /etc/wanbound/NETWORK.rules holds all that one network wants, a line each, in both families:
 #
 #   claim KIND VALUE         what no second network may have (bridge, address, subnet)
-#   address DEV ADDR/LEN     a public address and the interface it stands on
-#   ipv4 nat LINE            a line of iptables-restore; likewise ipv4 filter, ipv6 nat, ipv6 filter
+#   address DEV ADDR/LEN     a public address and the interface it stands on; with `nodad` behind it
+#                            it is not looked for on the link first
+#   ipv4 nat LINE            a line of iptables-restore; likewise ipv4 filter, ipv6 nat, ipv6 filter.
+#                            `-s @LINK` stands for the subnet that the link has
 #   guard LINE               a command of nft
 #
 # /etc/wanbound/_host.rules holds what the host itself wants, lines as above and:

@@ -16,6 +16,7 @@ BASE = (
     "add rule inet wanbound forward iifname vmap @from",
     "add rule inet wanbound forward ct state established,related accept",
     "add rule inet wanbound forward oifname vmap @to",
+    "add rule inet wanbound postrouting iifname vmap @by-bridge",
     "add rule inet wanbound postrouting ct original ip saddr vmap @subnet-ipv4",
     "add rule inet wanbound postrouting ip saddr vmap @subnet-ipv4",
     "add rule inet wanbound postrouting ct original ip6 saddr vmap @subnet-ipv6",
@@ -25,7 +26,9 @@ BASE = (
 )
 """The lines that belong to no network."""
 
-_MAPS = frozenset(("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4", "public-ipv6"))
+_MAPS = frozenset(
+    ("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4", "public-ipv6", "by-bridge")
+)
 
 
 @dataclass(frozen=True)

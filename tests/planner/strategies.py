@@ -111,6 +111,34 @@ def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
 
 
 @st.composite
+def _moded(draw: st.DrawFn, network: Raw, public: int) -> None:
+    """Give a network another mode, or what comes in by further addresses."""
+    keys = [key for key in ("ipv4", "ipv6") if f"public_{key}" in network]
+    mode = draw(st.sampled_from(["nat", "nat", "snat", "masquerade"]))
+    if mode == "nat":
+        further = {
+            "ipv4": f"203.{public // 256}.{public % 256}.11",
+            "ipv6": f"2001:db8:1::{public:x}",
+        }
+        for entry in network.get("ingress", [])[:1]:
+            entry["addresses"] = [further[key] for key in keys]
+            if draw(_COIN):
+                entry["addresses"].append(network[f"public_{keys[0]}"])
+        return
+    network["mode"] = mode
+    network.pop("ingress", None)
+    if mode == "masquerade":
+        for place, container in enumerate(network.get("containers", [])):
+            container["ports"] = [100 + place, f"{200 * (place + 1)}-{200 * (place + 1) + 3}/udp"]
+        return
+    network.pop("load_balancer", None)
+    network.pop("whoami", None)
+    fixed = any("ipv4" in container for container in network.get("containers", []))
+    if "ipv4" in keys and not fixed and draw(_COIN):
+        network["subnet_ipv4"] = "docker"
+
+
+@st.composite
 def _own(draw: st.DrawFn, host: Raw) -> None:
     """Give a host some of the keys that are about the host itself."""
     if draw(_COIN):
@@ -148,11 +176,12 @@ def _has(item: object, ports: tuple[int, ...]) -> bool:
 
 
 @st.composite
-def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
+def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bool = False) -> Raw:
     """Draw a valid configuration: the keys after `wanbound:`, for `Stack.parse`.
 
     Hosts and networks of every combination of families, with written and derived subnets, load
     balancers on and off, TCP and UDP ports and ranges to the load balancer and to containers.
+    `moded` are those in which some networks have another mode, or more public addresses.
     """
     hosts: list[Raw] = []
     counts = draw(st.lists(st.integers(1, max_networks), min_size=1, max_size=max_hosts))
@@ -160,6 +189,7 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
     publics = draw(st.lists(st.integers(1, 0xFFFE), min_size=total, max_size=total, unique=True))
     for place, count in enumerate(counts):
         named = draw(st.lists(names(15), min_size=count, max_size=count, unique=True))
+        taken = publics[-count:]
         slots = draw(st.lists(st.integers(0, 4095), min_size=count, max_size=count, unique=True))
         host: Raw = {
             "name": f"edge-{place}",
@@ -170,6 +200,9 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4) -> Raw:
                 for name, slot in zip(named, slots, strict=True)
             ],
         }
+        if moded:
+            for network in host["networks"]:
+                draw(_moded(network, taken.pop()))
         if draw(_COIN):
             # Without the guard, a network's inner IPv4 would leak where it has no public IPv4.
             host["guard"] = draw(_COIN) or not all("public_ipv4" in n for n in host["networks"])

@@ -43,7 +43,9 @@ def _addresses(host: Host, version: Version) -> list[Address]:
     """Return an address inside each subnet, each public address, and one of nobody here."""
     families = [f for network in host.networks if (f := _family(network, version)) is not None]
     inside: list[Address] = [family.subnet.network_address + 2 for family in families]
-    return [*inside, *(family.public for family in families), OUTSIDE[version]]
+    publics = [a for network in host.networks for v, a in network.publics if v == version]
+    extras = [a for network in host.networks for a in network.extras(version)]
+    return [*inside, *publics, *extras, OUTSIDE[version]]
 
 
 def _interfaces(host: Host) -> list[str]:
@@ -55,10 +57,11 @@ def _leaving(host: Host) -> Iterator[Packet]:
     directions: tuple[Literal["original", "reply"], ...] = ("original", "reply")
     for version in VERSIONS:
         addresses = _addresses(host, version)
-        for saddr, original, out, direction in product(
-            addresses, addresses, _interfaces(host), directions
+        ways_in = ["eth9", *(n.bridge for n in host.networks if n.docker_ipv4 is not None)]
+        for way_in, saddr, original, out, direction in product(
+            ways_in, addresses, addresses, _interfaces(host), directions
         ):
-            yield Packet("eth9", out, saddr, original, OUTSIDE[version], direction=direction)
+            yield Packet(way_in, out, saddr, original, OUTSIDE[version], direction=direction)
 
 
 def _forwarded(host: Host) -> Iterator[Packet]:
@@ -74,15 +77,32 @@ def _forwarded(host: Host) -> Iterator[Packet]:
 
 def _may_leave(host: Host, packet: Packet) -> bool:
     """Return whether the declaration lets a packet out with this source: the guard's whole duty."""
+    version: Version = 4 if packet.saddr.version == 4 else 6
     for network in host.networks:
-        family = _family(network, 4 if packet.saddr.version == 4 else 6)
+        family = _family(network, version)
+        from_bridge = packet.iifname == network.bridge and network.docker_ipv4 is not None
+        public = dict(network.publics).get(version)
+        elsewhere = from_bridge and packet.oifname != network.bridge
+        # Of a family that the network lacks nothing comes so far: it is stopped at forward.
+        if elsewhere and packet.saddr != public and public is not None:
+            return False
+        managed = network.manage_addresses and packet.direction == "original"
+        if network.docker_ipv4 is not None and version == 4:
+            theft = packet.saddr == public and packet.original_saddr != public
+            if theft and managed and packet.iifname != network.bridge:
+                return False
         if family is None:
             continue
+        # What begins with one of these is the host's own, and may have another of them.
+        hosts = {family.public, *network.extras(version)}
+        others = packet.original_saddr not in hosts and packet.original_saddr not in family.subnet
+        if packet.saddr in network.extras(version) and managed and others:
+            return False
         of_network = packet.original_saddr in family.subnet or packet.saddr in family.subnet
         if of_network and packet.oifname != network.bridge and packet.saddr != family.public:
             return False
         theft = packet.saddr == family.public and not (
-            packet.original_saddr in family.subnet or packet.original_saddr == family.public
+            packet.original_saddr in family.subnet or packet.original_saddr in hosts
         )
         if theft and network.manage_addresses and packet.direction == "original":
             return False
@@ -94,18 +114,23 @@ def _may_pass(host: Host, packet: Packet) -> bool:
     bridges = {network.bridge: network for network in host.networks}
     version: Version = 4 if packet.saddr.version == 4 else 6
     if packet.iifname in bridges and packet.oifname != packet.iifname:
-        family = _family(bridges[packet.iifname], version)
-        if family is None or packet.saddr not in family.subnet:
+        network = bridges[packet.iifname]
+        family = _family(network, version)
+        by_docker = version == 4 and network.docker_ipv4 is not None
+        if not by_docker and (family is None or packet.saddr not in family.subnet):
             return False
     if packet.state == "established":
         return True
     if packet.oifname in bridges and packet.oifname != packet.iifname:
-        family = _family(bridges[packet.oifname], version)
-        return family is not None and packet.dnat and packet.original_daddr == family.public
+        network = bridges[packet.oifname]
+        ways_in = {*dict(network.publics).values(), *network.extras(version)}
+        if network.mode == "snat":
+            return False
+        return packet.dnat and packet.original_daddr in ways_in
     return True
 
 
-@given(stacks(max_hosts=1, max_networks=3))
+@given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_nothing_leaves_with_another_source(raw: Raw) -> None:
     """A packet of a network leaves with its public address, and with that nothing else does."""
@@ -116,7 +141,7 @@ def test_nothing_leaves_with_another_source(raw: Raw) -> None:
         assert guard.verdict("postrouting", packet) == wanted, packet
 
 
-@given(stacks(max_hosts=1, max_networks=3))
+@given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
     """Into a bridge comes what was sent to its public address; out of it, what is of its subnet."""
@@ -149,7 +174,7 @@ def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
             assert len(guard.chains[f"egress-{bridge}"]) == len(network.families)
 
 
-@given(stacks())
+@given(stacks(moded=True))
 @SETTINGS
 def test_strangers_are_refused_last(raw: Raw) -> None:
     """Lines are loaded in the order of their roles: an accept behind the drop would be none."""
@@ -161,10 +186,12 @@ def test_strangers_are_refused_last(raw: Raw) -> None:
                 if line.startswith(f"add rule inet wanbound to-{network.bridge} ")
             ]
             assert to_bridge[-1] == "strangers"
-            assert len(to_bridge) == 1 + len(network.families)
+            extras = sum(len(network.extras(version)) for version in VERSIONS)
+            ways_in = 0 if network.mode == "snat" else len(network.families) + extras
+            assert len(to_bridge) == 1 + ways_in
 
 
-@given(stacks())
+@given(stacks(moded=True))
 @SETTINGS
 def test_no_two_networks_share_a_chain(raw: Raw) -> None:
     """Each line of a network is in a chain, or leads to one, that is its own alone."""

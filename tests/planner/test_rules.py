@@ -31,7 +31,7 @@ def _all(raw: Raw) -> Iterator[tuple[Host, Network, Family, dict[str, dict[str, 
                 yield host, network, family, _rules(host, network, family)
 
 
-@given(stacks(max_hosts=1))
+@given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
     """Their order carries no meaning: loading one more network cannot change another's traffic."""
@@ -47,7 +47,7 @@ def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
             assert packet is None, f"{name} and {other_name} both match {packet}"
 
 
-@given(stacks())
+@given(stacks(moded=True))
 @SETTINGS
 def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
     """What leaves a subnet for anywhere but its bridge is translated by one line, in one family."""
@@ -127,7 +127,7 @@ def test_forward_lets_in_what_was_translated_and_nothing_else(raw: Raw) -> None:
             assert inside.input == inside.output == Names(frozenset([network.bridge]))
 
 
-@given(stacks())
+@given(stacks(moded=True))
 @SETTINGS
 def test_strangers_are_refused_last(raw: Raw) -> None:
     """Lines are loaded in the order of their roles: the drop must come behind what it follows."""

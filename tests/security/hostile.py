@@ -71,7 +71,7 @@ _TEXTS = frozenset({"environment", "labels", "command", "volumes"})
 @st.composite
 def poisoned(draw: st.DrawFn) -> Raw:
     """Draw a valid configuration in which one to three values were tampered with."""
-    raw = copy.deepcopy(draw(stacks(max_hosts=2, max_networks=2)))
+    raw = copy.deepcopy(draw(stacks(max_hosts=2, max_networks=2, moded=True)))
     for host in raw["hosts"]:
         host["ssh"] |= {"user": "root", "port": 22, "host_key": HOST_KEY}
         for network in host["networks"]:

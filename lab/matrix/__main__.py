@@ -1,0 +1,146 @@
+"""Every acceptance check over every engine, backend and choice of families: `make matrix`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lab import lifecycle, removal
+from lab.api import Lab
+from lab.checks import Result, matrix, run
+from lab.errors import LabError
+from lab.matrix import rows, sites
+from lab.matrix.rows import Column
+from lab.matrix.sites import FAMILIES, ByHand, Families
+from lab.settings import Settings
+from lab.stacks import Config, LabStack, parsed
+from lab.steps import console as progress
+from lab.steps import step
+
+HOSTS = (
+    "matrix-1=bookworm,matrix-2=bookworm+legacy,matrix-3=trixie,matrix-4=trixie+legacy,"
+    "matrix-5=forky,matrix-6=forky+legacy"
+)
+"""Docker 20.10, 26.1 and 28.5, each with both backends of iptables."""
+
+FIRST = 40
+"""The networks' addresses are 203.0.113.40 and on."""
+
+WIDTH = 200
+
+app = typer.Typer(add_completion=False)
+
+
+def settings() -> Settings:
+    """A lab of its own, beside the demo's and the tests'."""
+    return Settings(
+        state=Path("/run/wanbound-matrix"), prefix="wbmx", management=IPv4Network("10.94.0.0/24")
+    )
+
+
+def remove() -> None:
+    """Remove that lab, whatever of it there is."""
+    lab = settings()
+    with lifecycle.lock(lab):
+        removal.down(lab)
+
+
+def asked(lab: Lab, wanted: Config) -> tuple[Result, ...]:
+    """Ask everything; twice what failed, as a load balancer may not have found all at once."""
+    checks = matrix(parsed(wanted, "matrix"))
+    results = {result.check: result for result in run(lab, checks)}
+    again = [check for check, result in results.items() if not result.ok]
+    if again:
+        results |= {result.check: result for result in run(lab, again)}
+    return tuple(results[check] for check in checks)
+
+
+@contextmanager
+def ours(lab: Lab, wanted: Config) -> Iterator[None]:
+    """Have the stack up."""
+    with tempfile.TemporaryDirectory(prefix="wanbound-matrix-") as folder:
+        stack = LabStack.copy(lab, "matrix", wanted, Path(folder))
+        try:
+            stack.up()
+            yield
+        finally:
+            stack.destroy()
+
+
+@contextmanager
+def recipes(lab: Lab, wanted: Config) -> Iterator[None]:
+    """Have every host set up by hand."""
+    hands = sites.by_hand(list(lab.hosts.values()), wanted)
+    try:
+        _everywhere(hands, ByHand.set_up)
+        yield
+    finally:
+        _everywhere(hands, ByHand.undo)
+
+
+def _everywhere(hands: Sequence[ByHand], deed: Callable[[ByHand], None]) -> None:
+    with ThreadPoolExecutor(len(hands)) as pool:
+        list(pool.map(deed, hands))
+
+
+@app.command()
+def main(
+    only: Annotated[str, typer.Option(help="only one of: " + ", ".join(FAMILIES))] = "",
+    on: Annotated[str, typer.Option(help="NAME=SUITE,…: these hosts instead of all six")] = "",
+    down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
+) -> None:
+    """Set up, ask and undo: by wanbound and by the recipe, for each choice of families."""
+    if down:
+        remove()
+        return
+    chosen: list[Families] = [families for families in FAMILIES if only in ("", families)]
+    if not chosen:
+        raise LabError(f"there is no choice {only!r}; there are: {', '.join(FAMILIES)}")
+    columns: list[Column] = []
+    # What a run that was ended has left would only be in the way.
+    remove()
+    try:
+        lab = Lab.up(on or HOSTS, settings())
+        words = {
+            name: f"{host.docker_version.partition('+')[0]} {host.backend}"
+            for name, host in lab.hosts.items()
+        }
+        for families in chosen:
+            wanted = sites.config(list(lab.hosts.values()), families, FIRST)
+            for mine, way in ((True, ours), (False, recipes)):
+                name = f"{families}, by {'wanbound' if mine else 'the recipe'}"
+                with step(name, lab.settings.logs / "matrix.log"), way(lab, wanted):
+                    columns.append(Column(families, mine, asked(lab, wanted)))
+    finally:
+        remove()
+        if columns:
+            out = Console(highlight=False, width=max(progress.width, WIDTH))
+            out.print(rows.table(columns, words))
+            for text in rows.failures(columns, ours=True):
+                out.print(escape(text), soft_wrap=True)
+            out.print(rows.totals(columns))
+            log = settings().logs / "matrix-recipe.log"
+            log.write_text("".join(f"{text}\n" for text in rows.failures(columns, ours=False)))
+            out.print(f"what failed with the recipe, check by check: {log}", soft_wrap=True)
+    raise typer.Exit(0 if all(column.good for column in columns if column.ours) else 1)
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except LabError as error:
+        progress.print(f"[red]error:[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        progress.print("interrupted; `make matrix` again begins anew")
+        sys.exit(130)

@@ -1,0 +1,79 @@
+#!/bin/sh
+# Sets a host up from the first recipe, line by line as it is written there, without docker-ipv6nat
+# (nobody can have it here). Four things differ, or nothing would be left to ask:
+#   - subnets and addresses are the arguments: 172.10.0.1/24 is somebody's, has host bits, and
+#     Docker 28 refuses it;
+#   - rules name the bridge `web` where the recipe has `am-web`, which no host has;
+#   - the management link is let in: the recipe's INPUT DROP lets nobody log in any more;
+#   - Traefik is the version that speaks this engine's API, without TLS: the checks ask over HTTP.
+# No command is asked whether it worked: the operator who follows the recipe goes on, too.
+#
+#   recipe.sh MANAGEMENT NETWORK4 NETWORK6 [NAME PUBLIC SUBNET LB WHOAMI PUBLIC6 SUBNET6 LB6 WHOAMI6]…
+#
+# NETWORK4 and NETWORK6 say whether that family is set up ("yes"); "-" stands for what it lacks.
+set -u
+management=$1 four=$2 six=$3
+shift 3
+
+networks() { # networks NAME PUBLIC SUBNET PUBLIC6 SUBNET6
+    set -- "$1" "$2" "$3" "$4" "$5"
+    name=$1 public=$2 subnet=$3 public6=$4 subnet6=$5
+    set -- -o "com.docker.network.bridge.enable_ip_masquerade=false" \
+        -o "com.docker.network.bridge.name=$name" \
+        -o "com.docker.network.container_interface_prefix=v$name"
+    [ "$four" != yes ] ||
+        set -- "$@" --subnet "$subnet" -o "com.docker.network.bridge.host_binding_ipv4=$public"
+    [ "$six" != yes ] || set -- "$@" --ipv6 --subnet "$subnet6" \
+        -o "com.docker.network.bridge.host_binding_ipv6=$public6"
+    docker network create "$@" "$name" >/dev/null
+}
+
+containers() { # containers NAME LB WHOAMI LB6 WHOAMI6
+    name=$1 lb=$2 whoami=$3 lb6=$4 whoami6=$5
+    set --
+    [ "$four" != yes ] || set -- --ip "$lb"
+    [ "$six" != yes ] || set -- "$@" --ip6 "$lb6"
+    docker run -d --name "${name}_lb" --net "$name" "$@" -p 80:80 -p 443:443 \
+        -v /var/run/docker.sock:/var/run/docker.sock -v "${name}_letsencrypt:/letsencrypt:rw" \
+        --label "lb.net=$name" \
+        traefik:v3.7 --entrypoints.web.address=:80 --providers.docker \
+        --providers.docker.constraints="Label(\`lb.net\`,\`$name\`)" \
+        --providers.docker.network="$name" --entryPoints.web.forwardedHeaders.trustedIPs=172.20.0.1/24 \
+        --global.checknewversion=false --global.sendanonymoususage=false >/dev/null
+    set --
+    [ "$four" != yes ] || set -- --ip "$whoami"
+    [ "$six" != yes ] || set -- "$@" --ip6 "$whoami6"
+    docker run -d --name "whoami-$name" --network "$name" "$@" --label "lb.net=$name" \
+        --label "traefik.http.routers.whoami-$name.rule=Host(\`whoami.$name.example.com\`)" \
+        --label "traefik.http.routers.whoami-$name.entrypoints=web" \
+        --label "traefik.http.services.whoami-$name.loadbalancer.server.port=80" \
+        -e ECHO_IPV4=http://198.51.100.1/ -e "ECHO_IPV6=http://[2001:db8:ffff::1]/" \
+        wanbound/whoami:1 >/dev/null
+}
+
+for tool in iptables ip6tables; do
+    $tool -I INPUT -i "$management" -j ACCEPT
+    $tool -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT
+    $tool -P INPUT DROP
+done
+iptables -A INPUT -p icmp -j ACCEPT
+ip6tables -A INPUT -p ipv6-icmp -j ACCEPT
+[ "$six" != yes ] || ip6tables -P FORWARD DROP
+
+while [ $# -ge 9 ]; do
+    name=$1
+    networks "$1" "$2" "$3" "$6" "$7"
+    if [ "$four" = yes ]; then
+        ip address add "$2/32" dev wan0
+        iptables -t nat -A POSTROUTING -s "$3" ! -o "$1" -j SNAT --to-source "$2"
+        iptables -t nat -A PREROUTING -d "$2" -p tcp -j DNAT --to-destination "$4"
+    fi
+    if [ "$six" = yes ]; then
+        ip address add "$6/128" dev wan0
+        ip6tables -A FORWARD -s "$7" -j ACCEPT
+        ip6tables -t nat -A POSTROUTING -s "$7" ! -o "$1" -j SNAT --to-source "$6"
+        ip6tables -t nat -A PREROUTING -d "$6" -p tcp -j DNAT --to-destination "$8"
+    fi
+    containers "$1" "$4" "$5" "$8" "$9"
+    shift 9
+done

@@ -1,0 +1,107 @@
+"""What came of all checks, counted and drawn: a row for each kind of check, a column per host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from lab.checks.matrix import Kind, Result
+from lab.matrix.sites import Families
+
+KINDS: Mapping[Kind, str] = {
+    "egress": "a network goes out with its address",
+    "ingress": "the world comes in, and is seen as itself",
+    "whoami egress": "its container goes out with it, by its own word",
+    "own address": "a network reaches its own public address",
+    "other networks": "it reaches those of the others",
+    "host access": "the host reaches it",
+    "host source": "the host goes out with its own address",
+    "own private": "private addresses answer inside",
+    "private": "and not to other networks",
+    "stranger": "nor to a neighbour on the link",
+}
+"""Every kind of check, in the words of the table."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """All results of one way to set the hosts up, for one choice of families."""
+
+    families: Families
+    ours: bool
+    results: tuple[Result, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether there were checks, and all of them passed."""
+        return bool(self.results) and all(result.ok for result in self.results)
+
+
+def count(column: Column, host: str, kind: Kind, family: int) -> tuple[int, int]:
+    """Return how many checks of one kind failed on a host, and how many there were."""
+    found = [
+        result
+        for result in column.results
+        if (result.check.host, result.check.kind, result.check.family) == (host, kind, family)
+    ]
+    return sum(not result.ok for result in found), len(found)
+
+
+def cell(column: Column | None, host: str, kind: Kind, family: int) -> str:
+    """Return what stands in the table: nothing where there was nothing to ask."""
+    if column is None:
+        return ""
+    failed, total = count(column, host, kind, family)
+    if total == 0:
+        return ""
+    return f"[red]{failed}/{total}[/]" if failed else f"[green]✓ {total}[/]"
+
+
+def table(columns: Sequence[Column], hosts: Mapping[str, str]) -> Table:
+    """Return the table; `hosts` has what each is, by its name: engine and backend."""
+    drawn = Table(title="checks that passed (✓ n) or failed (k/n): by wanbound, and by the recipe")
+    drawn.add_column("networks")
+    drawn.add_column("")
+    drawn.add_column("check")
+    for words in hosts.values():
+        drawn.add_column(words, justify="right")
+        drawn.add_column("recipe", justify="right")
+    for families in dict.fromkeys(column.families for column in columns):
+        pair = {column.ours: column for column in columns if column.families == families}
+        before = ""
+        for kind, words in KINDS.items():
+            for family in (4, 6):
+                cells = [
+                    cell(pair.get(ours), host, kind, family)
+                    for host in hosts
+                    for ours in (True, False)
+                ]
+                if any(cells):
+                    shown = "" if families == before else families
+                    drawn.add_row(shown, f"v{family}", words, *cells)
+                    before = families
+        drawn.add_section()
+    return drawn
+
+
+def totals(columns: Sequence[Column]) -> str:
+    """Return the last line: what failed with wanbound, and what with the recipe."""
+    said = []
+    for ours, name in ((True, "wanbound"), (False, "the recipe")):
+        results = [r for column in columns if column.ours == ours for r in column.results]
+        failed = sum(not result.ok for result in results)
+        said.append(f"{name}: {failed} of {len(results)} checks failed")
+    return "; ".join(said)
+
+
+def failures(columns: Sequence[Column], *, ours: bool) -> list[str]:
+    """Return every check that failed with us, or with the recipe, in words."""
+    return [
+        f"{column.families}: {result}"
+        for column in columns
+        if column.ours == ours
+        for result in column.results
+        if not result.ok
+    ]

@@ -1,0 +1,127 @@
+"""What stands on the hosts of the matrix: one stack for each choice of families, and by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from lab.api import Host
+from lab.settings import ECHO_IPV4, ECHO_IPV6
+from lab.stacks import Config, parsed
+from planner.config import Family, Network
+from planner.plan import NetworkPlan, plan
+
+Families: TypeAlias = Literal["IPv4 only", "IPv6 only", "dual stack"]
+
+FAMILIES: dict[Families, tuple[str, ...]] = {
+    "IPv4 only": ("ipv4",),
+    "IPv6 only": ("ipv6",),
+    "dual stack": ("ipv4", "ipv6"),
+}
+
+NETWORKS = ("web", "mail")
+"""Two on each host: what goes from one to the other is what the recipe's rules are for."""
+
+HERE = Path(__file__).parent
+
+
+def config(hosts: Sequence[Host], families: Families, first: int) -> Config:
+    """Return the stack of all hosts, with addresses from 203.0.113.`first` on.
+
+    No two hosts have a subnet in common, so that the answer to a check can be of one host only.
+    """
+    return {
+        "seed": "matrix-7c0d11",
+        "echo": {"ipv4": f"http://{ECHO_IPV4}/", "ipv6": f"http://[{ECHO_IPV6}]/"},
+        "hosts": [
+            {
+                "name": host.name,
+                "ssh": {"address": host.address, "host_key": host.host_key},
+                "wan": {"interface": "wan0"},
+                "networks": [
+                    _network(name, families, number, place, first)
+                    for place, name in enumerate(NETWORKS)
+                ],
+            }
+            for number, host in enumerate(hosts)
+        ],
+    }
+
+
+def _network(
+    name: str, families: Families, number: int, place: int, first: int
+) -> dict[str, object]:
+    last = first + len(NETWORKS) * number + place
+    network: dict[str, object] = {
+        "name": name,
+        "whoami": {"domain": f"whoami.{name}.example.com"},
+    }
+    if "ipv4" in FAMILIES[families]:
+        network |= {
+            "public_ipv4": f"203.0.113.{last}",
+            "subnet_ipv4": f"172.2{place}.{number + 1}.0/24",
+        }
+    if "ipv6" in FAMILIES[families]:
+        network |= {
+            "public_ipv6": f"2001:db8::{last}",
+            "subnet_ipv6": f"fd2{place}:{number + 1}::/64",
+        }
+    return network
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """One host as the recipe sets it up, with the names and addresses of the stack's."""
+
+    host: Host
+    words: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+    def set_up(self) -> None:
+        """Run the recipe; whatever fails in it is what the checks will find."""
+        self._run("recipe.sh", self.words)
+
+    def undo(self) -> None:
+        """Make the host what it was before."""
+        self._run("undone.sh", self.addresses)
+
+    def _run(self, script: str, words: Sequence[str]) -> None:
+        # All are names, addresses and subnets of our own making.
+        command = f"sh -s {' '.join(words)}"
+        self.host.run(command, stdin=(HERE / script).read_text(), timeout=300, check=False)
+
+
+def by_hand(hosts: Sequence[Host], wanted: Config) -> list[ByHand]:
+    """Return what the recipe makes of the same networks on each host."""
+    stack = parsed(wanted, "matrix")
+    found = []
+    for host, model, planned in zip(hosts, stack.hosts, plan(stack), strict=True):
+        four, six = (
+            "yes" if family else "no" for family in (model.networks[0].ipv4, model.networks[0].ipv6)
+        )
+        words = ["host0", four, six]
+        for network, network_plan in zip(model.networks, planned.networks, strict=True):
+            words += [network.name, *_words(network, network_plan)]
+        addresses = tuple(_addresses(model.networks))
+        found.append(ByHand(host, tuple(words), addresses))
+    return found
+
+
+def _words(network: Network, planned: NetworkPlan) -> Iterator[str]:
+    (whoami,) = (each for each in planned.containers if each.role == "whoami")
+    for family, address in ((network.ipv4, whoami.ipv4), (network.ipv6, whoami.ipv6)):
+        yield from _family(family, address)
+
+
+def _family(family: Family | None, whoami: str | None) -> tuple[str, ...]:
+    if family is None:
+        return ("-", "-", "-", "-")
+    return (str(family.public), str(family.subnet), str(family.load_balancer), str(whoami))
+
+
+def _addresses(networks: Sequence[Network]) -> Iterator[str]:
+    for network in networks:
+        for family in network.families:
+            yield f"{family.public}/{family.public.max_prefixlen}"

@@ -1,0 +1,143 @@
+"""What a mode makes of networks and containers, and docker-ipv6nat beside them."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.host import Host
+from components.ipv6nat import CHECK
+from planner.config import Stack
+from planner.plan import plan
+from tests.components.mocks import Registered, registered
+from tests.planner import golden
+
+
+def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
+    def program() -> None:
+        for host in plan(Stack.parse(raw, "test")):
+            Host(host, {})
+
+    return {each.key: each for each in registered(program)}
+
+
+def test_docker_publishes_at_both_families() -> None:
+    """The same number inside and outside, at the network's own addresses and no others."""
+    found = _declared(golden.config("masquerade"))
+    ports = found["Container edge-1-mailserver"].inputs["ports"]
+    for address in ("203.0.113.20", "2001:db8::20"):
+        udp = {"internal": 3478, "external": 3478, "ip": address, "protocol": "udp"}
+        assert udp in ports
+    assert {port["ip"] for port in ports} == {"203.0.113.20", "2001:db8::20"}
+    options = found["Network edge-1-mail"].inputs["options"]
+    assert options["com.docker.network.bridge.host_binding_ipv4"] == "203.0.113.20"
+    assert "HostNat edge-1-mail" in found["Container edge-1-mailserver"].after
+
+
+def test_docker_chooses_and_nobody_takes_it_for_a_change() -> None:
+    """No subnet is given; what the provider writes down of it is left alone."""
+    network = _declared(golden.config("snat-docker"))["Network edge-1-bridge-coi"]
+    assert "ipamConfigs" not in network.inputs
+    assert "ipamConfigs" in network.ignored
+    other = _declared(golden.config("snat"))["Network edge-1-out"]
+    assert len(other.inputs["ipamConfigs"]) == 2
+    assert "ipamConfigs" not in other.ignored
+
+
+def _with_ipv6nat() -> dict[str, Any]:
+    raw = golden.config("masquerade")
+    host = {**raw["hosts"][0], "ipv6nat": "container"}
+    return {**raw, "images": {"ipv6nat": "example.com/ipv6nat:1"}, "hosts": [host]}
+
+
+def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
+    """On the host's network with a socket that is read only; not privileged, as it need not be."""
+    found = _declared(_with_ipv6nat())
+    container = found["Container edge-1-ipv6nat"]
+    assert container.inputs["image"] == "example.com/ipv6nat:1"
+    assert container.inputs["networkMode"] == "host"
+    assert container.inputs["capabilities"] == {"adds": ["CAP_NET_ADMIN"]}
+    assert "privileged" not in container.inputs
+    assert container.inputs["restart"] == "always"
+    (volume,) = container.inputs["volumes"]
+    assert volume["readOnly"]
+    # Looked at first, by the user's own ssh; and after the rules, which load the kernel's modules.
+    check = found["Command edge-1-ipv6nat"]
+    assert check.key in container.after
+    assert "HostNat edge-1-mail" in check.after
+    assert check.inputs["interpreter"][-1] == "root@192.0.2.10"
+    assert check.inputs["create"] == "sh -s"
+
+
+def test_another_user_asks_by_sudo() -> None:
+    """Processes and Docker are root's to see."""
+    raw = _with_ipv6nat()
+    raw["hosts"][0]["ssh"]["user"] = "admin"
+    check = _declared(raw)["Command edge-1-ipv6nat"]
+    assert check.inputs["create"] == "sudo -n sh -s"
+
+
+def test_without_the_key_there_is_none() -> None:
+    """Most hosts do not need it."""
+    assert not [key for key in _declared(golden.config("masquerade")) if "ipv6nat" in key]
+
+
+def _checked(
+    folder: Path,
+    version: str,
+    *,
+    daemon: str = "",
+    flags: str = "-H fd://",
+    running: bool = False,
+    ours: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Run the check on a host that has these processes and this engine."""
+    processes = {"10": ("dockerd", f"/usr/sbin/dockerd {flags}")}
+    if running:
+        processes["11"] = ("docker-ipv6nat", "/docker-ipv6nat")
+    for number, (name, line) in processes.items():
+        (folder / "proc" / number).mkdir(parents=True)
+        (folder / "proc" / number / "comm").write_text(f"{name}\n")
+        (folder / "proc" / number / "cmdline").write_text(line.replace(" ", "\0") + "\0")
+    (folder / "daemon.json").write_text(daemon)
+    docker = folder / "docker"
+    found = "0123456789ab" if ours else ""
+    docker.write_text(f"#!/bin/sh\ncase $1 in ps) echo {found} ;; *) echo {version} ;; esac\n")
+    docker.chmod(0o755)
+    text = CHECK.replace("/proc/", f"{folder}/proc/")
+    text = text.replace("/etc/docker/daemon.json", str(folder / "daemon.json"))
+    return subprocess.run(
+        ["sh", "-s"],
+        input=text,
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "more", "said"),
+    [
+        ("20.10.24+dfsg1", {}, ""),
+        ("26.1.5", {"daemon": '{"experimental": true}'}, ""),
+        ("28.5.2", {"daemon": '{\n  "ip6tables": false\n}'}, ""),
+        ("28.5.2", {"flags": "--ip6tables=false"}, ""),
+        ("20.10.24", {"running": True, "ours": True}, ""),
+        ("20.10.24", {"running": True}, "runs on this host already"),
+        ("28.5.2", {}, "translates IPv6 itself"),
+        ("29.0.0", {"flags": "--ip6tables"}, "translates IPv6 itself"),
+        ("20.10.24", {"daemon": '{"ip6tables":\n true}'}, "translates IPv6 itself"),
+        ("26.1.5", {"flags": "--ip6tables -H fd://"}, "translates IPv6 itself"),
+    ],
+)
+def test_only_where_it_is_of_use(
+    tmp_path: Path, version: str, more: dict[str, Any], said: str
+) -> None:
+    """Two of them, or one beside an engine that does the same, would empty each other's chains."""
+    done = _checked(tmp_path, version, **more)
+    assert said in done.stderr
+    assert done.returncode == (1 if said else 0), done.stderr
+    assert ("Nothing was changed." in done.stderr) == bool(said)

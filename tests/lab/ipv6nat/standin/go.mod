@@ -1,0 +1,3 @@
+module wanbound/tests/lab/ipv6nat/standin
+
+go 1.24
