@@ -10,6 +10,7 @@ from planner.base import BasePlan, base_plan
 from planner.config import (
     Address,
     Container,
+    Engine,
     Family,
     Host,
     LoadBalancer,
@@ -110,6 +111,7 @@ class HostPlan:
 
     `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
     the host for its confirmation; `adopt` says that what was set up by hand is taken over.
+    `engine` is what its Docker Engine is to be, if the configuration says anything about it.
     """
 
     name: str
@@ -118,6 +120,7 @@ class HostPlan:
     confirm_seconds: int
     adopt: bool
     networks: tuple[NetworkPlan, ...]
+    engine: Engine | None = None
 
 
 def plan(stack: Stack) -> tuple[HostPlan, ...]:
@@ -143,6 +146,7 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
             )
             for network in host.networks
         ),
+        engine=host.engine,
     )
 
 
