@@ -10,6 +10,7 @@
 daemon_json=/etc/docker/daemon.json
 engine=$var/engine
 docker_pid=/run/docker.pid
+reload_tries=40 # at least 10 s
 
 docker_main() { # the process of dockerd, nothing where it does not run
     main=
@@ -203,7 +204,7 @@ engine_reload() { # it tells of a reload that went well by an event, and of no o
     until timeout 10 docker events --since "$since" --until "$(date +%s.%N)" --filter type=daemon \
         --filter event=reload --format '{{.Action}}' 2>/dev/null | grep -q reload; do
         tries=$((tries + 1))
-        [ "$tries" -lt 40 ] || return 1
+        [ "$tries" -lt "$reload_tries" ] || return 1
         sleep 0.25
     done
 }
