@@ -74,8 +74,8 @@ rm -rf /var/lib/apt/lists/*
 """
 
 
-# The same for a bare host. The archive is what this machine's mirror has: the packages, and all that
-# they need, lie in the host, and its apt reads them from there.
+# The same for a bare host. What the mirror has of the packages, and of all that they need,
+# lies in the host, and its apt reads it from there.
 CUSTOMISE_BARE = """\
 set -eu
 groupadd --system docker
