@@ -79,7 +79,8 @@ rm -rf /var/lib/apt/lists/*
 CUSTOMISE_BARE = """\
 set -eu
 groupadd --system docker
-apt-get -q update
+# A mirror may be one of a day long gone, whose lists say that they are no longer valid.
+apt-get -q -o Acquire::Check-Valid-Until=false update
 apt-get -q -y --no-install-recommends --download-only install $ENGINE
 mkdir /srv/debian
 mv /var/cache/apt/archives/*.deb /srv/debian/
