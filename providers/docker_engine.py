@@ -18,7 +18,7 @@ from pulumi.dynamic import (
 
 from providers.applied import recall, remember
 from providers.daemon_json import DaemonJson, NoJsonError, plain
-from providers.engine_plan import NOTHING, EngineChange, EngineWanted, engine_change
+from providers.engine_plan import EngineChange, EngineWanted, engine_change
 from providers.engine_state import EngineParseError, EngineState, engine_state
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
 from providers.host import Combiner, host_at
@@ -101,7 +101,8 @@ class DockerEngineProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Give daemon.json back as it was, and nothing else: Docker stays. Raises HostError."""
-        _bring(_props, NOTHING)
+        restart = bool(_props.get("restart", True))
+        _bring(_props, EngineWanted({}, restart=restart, going=True))
 
 
 def _wanted(props: Mapping[str, Any]) -> EngineWanted:

@@ -73,21 +73,20 @@ class EngineChange:
 
 @dataclass(frozen=True)
 class EngineWanted:
-    """What a host's engine is to be: keys of daemon.json, and what may be done for them."""
+    """What a host's engine is to be: keys of daemon.json, and what may be done for them.
+
+    `going` says that nothing is wanted any more but what was there before.
+    """
 
     keys: Mapping[str, Any]
     install: bool = False
     restart: bool = True
-
-
-NOTHING = EngineWanted({})
-"""What is wanted where nothing is any more: what was there before."""
+    going: bool = False
 
 
 def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> EngineChange:
     """Return what has to be done on `host`. Raises HostError where it cannot or must not be."""
-    going = wanted is NOTHING
-    if not going and (missing := _missing(host, state, wanted)):
+    if not wanted.going and (missing := _missing(host, state, wanted)):
         keys = f", then sets {', '.join(wanted.keys)}" if wanted.keys else ""
         return EngineChange(
             f"installs {', '.join(missing)} from the distribution{keys}", install=missing, acts=True
@@ -98,9 +97,9 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
     text = _text(state, after, before, bool(record.keys))
     changed = [key for key in {**dict.fromkeys(now.keys), **dict.fromkeys(after.keys)}
                if not _equal(now, after, key)]  # fmt: skip
-    if not going:
+    if not wanted.going:
         _refuse_engine(host, state, after)
-    how = _how(state, now, after, changed, going=going)
+    how = _how(state, now, after, changed, going=wanted.going)
     effect = _effect(state, after, how)
     if not wanted.restart and "restart" in how and _stops(state, after):
         raise HostError(

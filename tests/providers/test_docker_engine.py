@@ -227,6 +227,17 @@ def test_a_restart_that_would_stop_containers_can_be_refused(site: Site) -> None
     site.up({"debug": True}, restart=False)
 
 
+def test_a_destroy_restarts_no_more_than_an_update_may(site: Site) -> None:
+    """restart: false holds for it, too; the file stays as it is then."""
+    outs = site.up({"mtu": 1500}, restart=False)
+    site.docker.containers = 2
+    with pytest.raises(HostError, match=r"for mtu, and engine\.restart is false"):
+        PROVIDER.delete("id", outs)
+    assert site.docker.keys == {"mtu": 1500}
+    PROVIDER.delete("id", {**outs, "restart": True})
+    assert site.docker.file is None
+
+
 REFUSED = [
     ({"file": '{\n  "mtu": nope\n}\n'}, {"debug": True}, "not JSON: line 2, column 10"),
     ({"file": "[]"}, {"debug": True}, "not JSON: line 1, column 1"),
