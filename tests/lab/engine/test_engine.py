@@ -167,7 +167,7 @@ def test_a_key_edited_by_hand_is_found_and_mended(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [{"no-such-key": True}, {"log-driver": "nonsense"}, {"bip": "nonsense"}]
+    "keys", [{"no-such-key": True}, {"storage-driver": "nonsense"}, {"bip": "nonsense"}]
 )
 def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any]) -> None:
     """Docker runs with the old file, the container too, and the error has Docker's own words."""
@@ -210,7 +210,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engi
     engine.host.put(
         stand_in,
         '#!/bin/sh\ncase $1 in restart) rm "$0"\n'
-        "kill -9 $(sed -n 's/^PPid:\\t//p' /proc/$PPID/status) $PPID ;; esac\n"
+        "kill -9 $(sed -n 's/^PPid:\\t//p' /proc/$PPID/status) $PPID; exit ;; esac\n"
         'exec /usr/bin/systemctl "$@"\n',
         mode=0o755,
     )
