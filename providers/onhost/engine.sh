@@ -247,15 +247,15 @@ engine_back_files() {
 }
 
 engine_back() { # Docker does not run with the new file: the old one, and Docker with that
-    say "Docker does not take the new daemon.json; putting the old one back"
+    note "Docker does not take the new daemon.json; putting the old one back"
     reason=$(engine_reason)
     engine_back_files
     case $how in
     reload) engine_reload ;;
     *) engine_restart ;;
-    esac || fail 21 "it does not come back with the old one either${newline}$reason"
+    esac || fail 21 "${reason:-it does not say why}"
     engine_clear
-    fail 20 "Docker did not take the new daemon.json${newline}$reason"
+    fail 20 "${reason:-it does not say why}"
 }
 
 engine_install() { # from the distribution; what is there stays as it is
