@@ -1,6 +1,6 @@
 """One Docker host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_docker as docker
@@ -11,8 +11,10 @@ from components.ipv6nat import ipv6nat
 from components.isolated_network import IsolatedNetwork
 from components.ssh import docker_host, ssh_options
 from planner.base import BasePlan
+from planner.config import Engine
 from planner.plan import HostPlan
 from planner.takeover import Same
+from providers.docker_engine import DockerEngine
 from providers.host_base import HostBase
 
 
@@ -31,13 +33,17 @@ class Host(pulumi.ComponentResource):
         `taken_over` has the Docker networks that are there already, by their names.
         """
         super().__init__("wanbound:index:Host", plan.name, {}, opts)
+        self.engine = None if plan.engine is None else self._engine(plan, plan.engine, secrets)
+        first = [] if self.engine is None else [self.engine]
         engine = docker.Provider(
             plan.name,
-            host=docker_host(plan.ssh),
+            # By way of the engine, where it is ours: then it is there before anybody asks it. The
+            # text is the same, or the provider would change with the key.
+            host=docker_host(plan.ssh) if self.engine is None else self.engine.docker_host,
             ssh_opts=ssh_options(plan.ssh),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.base = None if plan.base is None else self._base(plan, plan.base, secrets)
+        self.base = None if plan.base is None else self._base(plan, plan.base, secrets, first)
         self.networks = [
             IsolatedNetwork(
                 f"{plan.name}-{network.name}",
@@ -45,7 +51,7 @@ class Host(pulumi.ComponentResource):
                 network,
                 secrets,
                 (taken_over or {}).get(network.docker.name),
-                [] if self.base is None else [self.base],
+                first if self.base is None else [*first, self.base],
                 pulumi.ResourceOptions(parent=self, providers=[engine]),
             )
             for network in plan.networks
@@ -59,7 +65,21 @@ class Host(pulumi.ComponentResource):
             )
         self.register_outputs({})
 
-    def _base(self, plan: HostPlan, base: BasePlan, secrets: Secrets) -> HostBase:
+    def _engine(self, plan: HostPlan, engine: Engine, secrets: Secrets) -> DockerEngine:
+        """Return the host's Docker: there, with what rules need, before everything else."""
+        return DockerEngine(
+            plan.name,
+            host=connection(plan, secrets),
+            docker_host=docker_host(plan.ssh),
+            daemon=engine.settings,
+            install=engine.install,
+            restart=engine.restart,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _base(
+        self, plan: HostPlan, base: BasePlan, secrets: Secrets, after: Sequence[pulumi.Resource]
+    ) -> HostBase:
         """Return what the host wants for itself: there before its networks, gone after them."""
         return HostBase(
             plan.name,
@@ -74,5 +94,5 @@ class Host(pulumi.ComponentResource):
                 "forward_ipv6": base.forward_ipv6,
             },
             persist=base.persist,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )

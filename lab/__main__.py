@@ -36,14 +36,17 @@ def _host(lab: Settings, name: str) -> HostSpec:
 def up(
     names: Annotated[
         str | None,
-        typer.Option("--hosts", help="NAME=SUITE[+legacy],…; default edge-1=bookworm,edge-2=forky"),
+        typer.Option(
+            "--hosts", help="NAME=SUITE[+legacy|+bare],…; default edge-1=bookworm,edge-2=forky"
+        ),
     ] = None,
 ) -> None:
     """Make whatever is missing of the lab: roots, internet, registry, hosts."""
     lab = Settings()
     for host in lifecycle.up(lab, names):
         docker = hosts.docker_version(lab, host.name)
-        console.print(f"{host.name} is up at {lab.address(host)}: {host.system}, Docker {docker}")
+        has = f"Docker {docker}" if docker else "no Docker"
+        console.print(f"{host.name} is up at {lab.address(host)}: {host.system}, {has}")
 
 
 @app.command()
@@ -94,7 +97,7 @@ def status() -> None:
     for host in specs:
         process = processes.find(lab, f"nspawn-{host.name}")
         docker = hosts.docker_version(lab, host.name) if process else None
-        good = good and docker is not None
+        good = good and (docker is not None or (host.bare and process is not None))
         state = f"runs, Docker {docker}" if docker else "runs, does not answer"
         table.add_row(
             f"{host.name} ({host.system})", lab.address(host), state if process else "[red]off[/]"

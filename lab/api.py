@@ -71,7 +71,7 @@ class Host:
         self.wan_ipv4 = spec.wan_ipv4
         self.wan_ipv6 = spec.wan_ipv6
         #: `ssh-ed25519 AAAA…`, for a stack's `host_key`.
-        self.host_key = keys.host_key(spec.name)[1]
+        self.host_key = keys.host_key(spec.name, keys.life(settings, spec.name))[1]
 
     def run(
         self,

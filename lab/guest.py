@@ -31,6 +31,10 @@ EXTRA_PACKAGES: Mapping[str, str] = {
     "forky": ",docker-cli",
 }
 
+# What a bare host lacks, and its apt-get can install: from a folder of its own, for the lab has no
+# way to any mirror.
+ENGINE_PACKAGES = ("conntrack", "docker.io", "iptables", "nftables")
+
 MIRROR = f"{REGISTRY_IPV4}:{REGISTRY_PORT}"
 DAEMON_JSON = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}
 
@@ -70,9 +74,53 @@ rm -rf /var/lib/apt/lists/*
 """
 
 
-def root_key(suite: str, mirror: str) -> str:
+# The same for a bare host. What the mirror has of the packages, and of all that they need,
+# lies in the host, and its apt reads it from there.
+CUSTOMISE_BARE = """\
+set -eu
+groupadd --system docker
+# A mirror may be one of a day long gone, whose lists say that they are no longer valid.
+apt-get -q -o Acquire::Check-Valid-Until=false update
+apt-get -q -y --no-install-recommends --download-only install $ENGINE
+mkdir /srv/debian
+mv /var/cache/apt/archives/*.deb /srv/debian/
+cd /srv/debian
+for deb in *.deb; do
+    dpkg-deb -f "$deb"
+    sum=$(sha256sum "$deb")
+    printf 'Filename: ./%s\\nSize: %s\\nSHA256: %s\\n\\n' "$deb" "$(stat -c %s "$deb")" "${sum%% *}"
+done >Packages
+rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] file:/srv/debian ./' >/etc/apt/sources.list
+"""
+
+
+def packages(suite: str, *, bare: bool) -> str:
+    """What debootstrap installs, as it takes it."""
+    names = [*PACKAGES.split(","), *EXTRA_PACKAGES[suite].split(",")]
+    left_out = {"docker-cli", *ENGINE_PACKAGES} if bare else set()
+    return ",".join(name for name in names if name and name not in left_out)
+
+
+def customise(suite: str, *, bare: bool) -> str:
+    """What runs in a new root, before its files are there."""
+    if not bare:
+        return CUSTOMISE
+    engine = " ".join([*ENGINE_PACKAGES, *EXTRA_PACKAGES[suite].strip(",").split(",")]).strip()
+    rest = CUSTOMISE.removeprefix("set -eu\n").replace(" docker.service", "")
+    return f"ENGINE='{engine}'\n{CUSTOMISE_BARE}{rest}"
+
+
+def root_files(*, bare: bool) -> Mapping[str, str]:
+    """Path → text of what is in the root; a bare host has nothing of Docker."""
+    return {path: text for path, text in ROOT_FILES.items() if not bare or "docker" not in path}
+
+
+def root_key(suite: str, mirror: str, *, bare: bool = False) -> str:
     """Short digest of all that goes into the suite's root, for the name of its folder."""
     parts = [suite, mirror, PACKAGES, EXTRA_PACKAGES[suite], CUSTOMISE, json.dumps(ROOT_FILES)]
+    if bare:
+        parts += [packages(suite, bare=True), customise(suite, bare=True)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 

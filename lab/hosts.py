@@ -74,13 +74,15 @@ def close_connections(lab: Settings, name: str = "*") -> None:
 
 
 def ready(lab: Settings, host: HostSpec) -> bool:
-    """Whether the host is on the wan in both families and its Docker answers."""
+    """Whether the host is on the wan in both families and its Docker, if any, answers."""
     # A reboot that was asked for leaves the old sshd answering for a moment.
     command = (
         "test ! -e /run/nologin && ip -4 route show default dev wan0 | grep -q . && "
         "ip -6 route show default dev wan0 | grep -q . && "
-        "! ip -6 addr show dev wan0 tentative | grep -q . && docker version >/dev/null"
+        "! ip -6 addr show dev wan0 tentative | grep -q ."
     )
+    if not host.bare:
+        command += " && docker version >/dev/null"
     return listens(lab, host) and answer(lab, host.name, command) is not None
 
 
@@ -103,7 +105,7 @@ def start(lab: Settings, host: HostSpec) -> None:
     )
     if keeper and machine and has_link(lab, host.wan_link):
         return
-    root = roots.root(lab, host.suite)
+    root = roots.root(lab, host.root)
     stop(lab, host)
     ledger = Ledger(lab)
     group = cgroups.name(lab, host)
@@ -118,7 +120,7 @@ def start(lab: Settings, host: HostSpec) -> None:
         # The machine was booted since, and /run with the ledger is new: this is a disk of ours.
         shutil.rmtree(disk)
     ledger.claim("path", str(disk), exists=False)
-    private, public = keys.host_key(host.name)
+    private, public = keys.host_key(host.name, keys.life(lab, host.name))
     client = keys.client_key(lab).with_suffix(".pub").read_text().strip()
     files = guest.host_files(lab, host, host_key=private, public_key=public, client_key=client)
     guest.write_files(disk / "upper", files)

@@ -26,13 +26,26 @@ def _public_text(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
-def host_key(name: str) -> tuple[str, str]:
+def life(settings: Settings, name: str) -> int:
+    """How often the host was replaced by another machine of its name."""
+    file = settings.state / f"life-{name}"
+    return int(file.read_text()) if file.exists() else 0
+
+
+def begin_life(settings: Settings, name: str) -> None:
+    """Have the host's next machine be another one, with another key."""
+    (settings.state / f"life-{name}").write_text(f"{life(settings, name) + 1}\n")
+
+
+def host_key(name: str, life: int = 0) -> tuple[str, str]:
     """The host's private key and `ssh-ed25519 AAAA…`.
 
-    Derived from its name, so that the public half can stand in a stack file. That makes the private
-    half public too, which is right for hosts that nobody but their own machine can reach.
+    Derived from its name and life, so that the public half can stand in a stack file. That makes
+    the private half public too, which is right for hosts that nobody but their own machine can
+    reach.
     """
-    seed = hashlib.sha256(f"wanbound lab host key {name}".encode()).digest()
+    which = f"{name} {life}" if life else name
+    seed = hashlib.sha256(f"wanbound lab host key {which}".encode()).digest()
     key = Ed25519PrivateKey.from_private_bytes(seed)
     return _private_text(key), _public_text(key)
 
@@ -56,7 +69,9 @@ def write_ssh_config(settings: Settings, hosts: tuple[HostSpec, ...]) -> None:
     known = settings.state / "known_hosts"
     known.write_text(
         "".join(
-            f"{host.name},{settings.address(host)} {host_key(host.name)[1]}\n" for host in hosts
+            f"{host.name},{settings.address(host)}"
+            f" {host_key(host.name, life(settings, host.name))[1]}\n"
+            for host in hosts
         )
     )
     entries = [f"Host {host.name}\n    HostName {settings.address(host)}\n" for host in hosts]

@@ -60,8 +60,8 @@ def prepare(lab: Settings, wanted: str | None = None) -> None:
     """Make everything that takes long and is kept: packages, roots, images. Nothing boots."""
     with lock(lab):
         packages.install(lab)
-        for suite in dict.fromkeys(host.suite for host in _decide(lab, wanted)):
-            roots.root(lab, suite)
+        for name in dict.fromkeys(host.root for host in _decide(lab, wanted)):
+            roots.root(lab, name)
         registry.images(lab)
 
 
@@ -70,8 +70,8 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
     with lock(lab):
         chosen = _decide(lab, wanted)
         packages.install(lab)
-        for suite in dict.fromkeys(host.suite for host in chosen):
-            roots.root(lab, suite)
+        for name in dict.fromkeys(host.root for host in chosen):
+            roots.root(lab, name)
         lab.state.mkdir(parents=True, exist_ok=True)
         _write_specs(lab, chosen)
         (lab.state / "environment.json").write_text(json.dumps(lab.environment, indent=2) + "\n")
@@ -103,6 +103,19 @@ def remove_host(lab: Settings, name: str) -> None:
                 removal.remove(lab, "path", str(lab.disk(host)))
         _write_specs(lab, rest)
         keys.write_ssh_config(lab, rest)
+
+
+def replace_host(lab: Settings, name: str) -> None:
+    """Put a new machine in a host's place: the same name and addresses, another disk and key."""
+    with lock(lab):
+        for host in specs(lab):
+            if host.name == name:
+                hosts.stop(lab, host)
+                supervisor.unplug(lab, host)
+                removal.remove(lab, "path", str(lab.disk(host)))
+                (lab.state / f"images-{name}").unlink(missing_ok=True)
+                keys.begin_life(lab, name)
+    up(lab)
 
 
 def _renew_images(lab: Settings, host: HostSpec) -> None:

@@ -14,10 +14,11 @@ from lab.steps import step
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
 
-def root(settings: Settings, suite: str) -> Path:
-    """The suite's root in the cache, built when it is not there yet (about 40 s)."""
+def root(settings: Settings, name: str) -> Path:
+    """The root of `HostSpec.root` in the cache, built when it is not there yet (about 40 s)."""
     source = mirror()
-    place = settings.cache / "roots" / f"{suite}-{guest.root_key(suite, source)}"
+    suite, _, bare = name.partition("+")
+    place = settings.cache / "roots" / f"{name}-{guest.root_key(suite, source, bare=bool(bare))}"
     if place.exists():
         return place
     # A build that was killed left this; the caller holds the lab's lock, so nobody builds now.
@@ -27,22 +28,23 @@ def root(settings: Settings, suite: str) -> Path:
     following.mkdir(parents=True)
     # An older debootstrap has no script for a newer suite; sid's serves every later one.
     script = SCRIPTS / suite if (SCRIPTS / suite).exists() else SCRIPTS / "sid"
-    packages = guest.PACKAGES + guest.EXTRA_PACKAGES[suite]
+    packages = guest.packages(suite, bare=bool(bare))
     # Namespaces of its own: all that it starts and mounts is gone when it ends or is killed.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     options = ["--variant=minbase", f"--include={packages}"]
-    with step(f"building the {suite} root", settings.logs / f"root-{suite}.log") as log:
+    with step(f"building the {name} root", settings.logs / f"root-{name}.log") as log:
         log.run(
             [*alone, "debootstrap", *options, suite, following, source, script],
             timeout=1200,
         )
         log.run(
             [*alone, "chroot", following, "/bin/sh", "-s"],
-            text=guest.CUSTOMISE,
+            text=guest.customise(suite, bare=bool(bare)),
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive"},
         )
         guest.write_files(
-            following, {name: (text, 0o644) for name, text in guest.ROOT_FILES.items()}
+            following,
+            {path: (text, 0o644) for path, text in guest.root_files(bare=bool(bare)).items()},
         )
         (following / "etc/sudoers.d/admin").chmod(0o440)
         os.sync()

@@ -45,6 +45,8 @@ class HostSpec:
     name: str
     suite: str
     backend: Backend = "nft"
+    bare: bool = False
+    """Without Docker, iptables, nftables and conntrack; apt-get there can install them."""
 
     def __str__(self) -> str:
         """As `parse_hosts` reads it."""
@@ -52,8 +54,13 @@ class HostSpec:
 
     @property
     def system(self) -> str:
-        """What it runs: `bookworm`, `bookworm+legacy`."""
-        return self.suite if self.backend == "nft" else f"{self.suite}+{self.backend}"
+        """What it runs: `bookworm`, `bookworm+legacy`, `bookworm+bare`."""
+        return self.root if self.backend == "nft" else f"{self.suite}+{self.backend}"
+
+    @property
+    def root(self) -> str:
+        """The root that it is booted from: `bookworm`, `bookworm+bare`."""
+        return f"{self.suite}+bare" if self.bare else self.suite
 
     @property
     def number(self) -> int:
@@ -86,7 +93,7 @@ def parse_hosts(text: str) -> tuple[HostSpec, ...]:
     specs: list[HostSpec] = []
     for part in text.split(","):
         name, _, system = part.strip().partition("=")
-        suite, plus, legacy = system.partition("+")
+        suite, plus, kind = system.partition("+")
         # The outer link is `wan-NAME` and an interface name has at most 15 characters.
         if not re.fullmatch(r"[a-z][a-z0-9]{0,7}-([1-9]|[1-8][0-9])", name):
             raise LabError(
@@ -95,11 +102,14 @@ def parse_hosts(text: str) -> tuple[HostSpec, ...]:
             )
         if suite not in SUITES:
             raise LabError(f"suite {suite!r} of host {name} is none of {', '.join(SUITES)}")
-        if plus and legacy != "legacy":
+        if plus and kind not in ("legacy", "bare"):
             raise LabError(
-                f"{part.strip()!r}: what may follow the suite is +legacy, for the legacy iptables"
+                f"{part.strip()!r}: what may follow the suite is +legacy, for the legacy iptables,"
+                " or +bare, for a host without Docker"
             )
-        specs.append(HostSpec(name, suite, "legacy" if plus else "nft"))
+        specs.append(
+            HostSpec(name, suite, "legacy" if kind == "legacy" else "nft", bare=kind == "bare")
+        )
     for what in ("name", "number"):
         if len({getattr(spec, what) for spec in specs}) != len(specs):
             raise LabError(f"two hosts have one {what} in {text!r}; addresses come from it")

@@ -10,6 +10,7 @@ from planner.base import BasePlan, base_plan
 from planner.config import (
     Address,
     Container,
+    Engine,
     Family,
     Host,
     LoadBalancer,
@@ -116,7 +117,7 @@ class HostPlan:
 
     `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
     the host for its confirmation; `adopt` says that what was set up by hand is taken over.
-    `ipv6nat` is the image of docker-ipv6nat where that runs there in a container.
+    `ipv6nat` is the image of docker-ipv6nat where that runs there in a container, `engine` what its Docker Engine is to be, if the configuration says anything about it.
     """
 
     name: str
@@ -126,6 +127,7 @@ class HostPlan:
     adopt: bool
     ipv6nat: str | None
     networks: tuple[NetworkPlan, ...]
+    engine: Engine | None = None
 
 
 def plan(stack: Stack) -> tuple[HostPlan, ...]:
@@ -152,6 +154,7 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
             )
             for network in host.networks
         ),
+        engine=host.engine,
     )
 
 

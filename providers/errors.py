@@ -43,6 +43,10 @@ class HostError(RuntimeError):
         return type(self)(f"{self.host}, network {network}", self.what, self.state, self.remedy)
 
 
+class ChangedMeanwhileError(HostError):
+    """What a decision was made from is not there any more; nothing has changed, decide again."""
+
+
 class UnreachableError(HostError):
     """No command came through to the host, or its answer did not come back.
 

@@ -31,6 +31,14 @@ class Host(Protocol):
         """
         ...
 
+    def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
+        """Do something about the Docker Engine: "state", "install" or "put"; return what it says.
+
+        `files` and `words` are for "put": see providers/onhost/engine.sh. Raises HostError, and
+        ChangedMeanwhileError where daemon.json has another digest than the first word.
+        """
+        ...
+
     def state(self) -> str:
         """Return what is in force, as ``wanbound state`` prints it. Raises HostError."""
         ...
@@ -64,6 +72,11 @@ class Combiner:
         """See `Host.renew`; goes alone, before any change that waits."""
         with self._alone:
             self._host.renew(network, label)
+
+    def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
+        """See `Host.engine`; goes alone."""
+        with self._alone:
+            return self._host.engine(act, files, *words)
 
     def state(self) -> str:
         """Return what is in force on the host. Raises HostError."""

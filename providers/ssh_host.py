@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 
-from providers.errors import HostError, UnreachableError, readable
+from providers.engine_codes import CHANGED_MEANWHILE, ENGINE_MEANING
+from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
 from providers.script import shell_program
 from providers.session import UNCHANGED, Completed, Session, Target
 
@@ -68,7 +69,11 @@ MEANING = {
         _NOTHING,
         "take the named containers out of it (`docker network disconnect`), or set adopt: true",
     ),
+    **ENGINE_MEANING,
 }
+
+ENGINE_SECONDS: Mapping[str, float] = {"state": 90.0, "install": 1800.0, "put": 900.0}
+"""Limits for what is done to Docker; an installation waits for others and for a mirror."""
 
 
 class SshHost:
@@ -102,6 +107,12 @@ class SshHost:
     def state(self) -> str:
         """See `Host.state`."""
         return self._run("state", {})
+
+    def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
+        """See `Host.engine`."""
+        stage = ["$stage"] if act == "put" else []
+        arguments = [*stage, *(shlex.quote(word) for word in words)]
+        return self._run(" ".join(["engine", act, *arguments]), files, ENGINE_SECONDS[act])
 
     def _confirm(self, token: str, until: float) -> None:
         """Show the host that it can still be reached, over a connection that is made for it.
@@ -144,8 +155,8 @@ class SshHost:
             text = readable(line.removeprefix(_NOTE))
             print(f"host {self.session.target.name}: {text}", file=sys.stderr, flush=True)
 
-    def _run(self, words: str, files: Mapping[str, str]) -> str:
-        done = self.session.run(shell_program(words, files), COMMAND_SECONDS, self._tell)
+    def _run(self, words: str, files: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> str:
+        done = self.session.run(shell_program(words, files), seconds, self._tell)
         answer = _answer(done)
         # A forced command, or a shell that is none, may end well without having run anything.
         if done.exit_code != 0 or answer is None:
@@ -187,4 +198,5 @@ def _error(target: Target, done: Completed) -> HostError:
             "run `pulumi up --refresh`",
         ),
     )
-    return HostError(target.name, f"{what}\n  {said}", state, remedy)
+    kind = ChangedMeanwhileError if done.exit_code == CHANGED_MEANWHILE else HostError
+    return kind(target.name, f"{what}\n  {said}", state, remedy)

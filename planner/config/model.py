@@ -5,7 +5,7 @@ What the operator may write is in spec.py; resolve.py makes these models from it
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -251,12 +251,25 @@ class Baseline(Model):
     open: tuple[Open, ...] = ()
 
 
+class Engine(Model):
+    """What a host's Docker Engine is to be: `settings` are the keys of its daemon.json.
+
+    `install` says whether it is installed where it is missing, `restart` whether it may be
+    restarted where that stops containers.
+    """
+
+    settings: Mapping[str, Any]
+    install: bool = False
+    restart: bool = True
+
+
 class Host(Model):
     """A Docker host and its networks, in the order of the configuration.
 
     `confirm_seconds` is for how long the host waits for the confirmation of a change before it
     undoes it, `persist` whether its rules are written to /etc/iptables too, `adopt` whether what
     was set up by hand is taken over, `ipv6nat` whether docker-ipv6nat runs there, as a container.
+    `engine` is None where its daemon.json is left alone.
     """
 
     name: str
@@ -269,6 +282,7 @@ class Host(Model):
     adopt: bool
     ipv6nat: Ipv6Nat | None
     networks: tuple[Network, ...]
+    engine: Engine | None = None
 
 
 class Echo(Model):

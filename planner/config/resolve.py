@@ -13,6 +13,7 @@ from planner.addresses import (
     overlaps,
     ula_subnet,
 )
+from planner.config.engine import engine
 from planner.config.model import (
     Address,
     Baseline,
@@ -217,6 +218,7 @@ def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
         adopt=spec.adopt,
         ipv6nat=spec.ipv6nat,
         networks=tuple(_network(draft, images) for draft in networks),
+        engine=engine(spec.engine) if spec.engine is not None else None,
     )
 
 

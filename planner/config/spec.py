@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from planner.config.daemonjson import DaemonSettings, Mirrors
 from planner.config.ip import (
     AddressV4,
     AddressV6,
@@ -252,6 +253,27 @@ class BaselineSpec(Spec):
     open: tuple[OpenSpec, ...] = _key(f"[{OpenSpec.example}]", "Everything else is closed.", ())
 
 
+class EngineSpec(Spec):
+    """`engine` of a host; `settings` has further keys of daemon.json by their names there."""
+
+    example = "{registry_mirrors: [https://mirror.example.com]}"
+
+    ipv6: Flag | None = _key("true", "It gives the default bridge IPv6.", None)
+    fixed_cidr_v6: SubnetV6 | None = _key(
+        '"fd5c:1b2a:77f0:d0::/64"', "The default bridge has IPv6 addresses in it.", None
+    )
+    ip6tables: Flag | None = _key("true", "Docker then loads IPv6 rules of its own.", None)
+    live_restore: Flag | None = _key("true", "Containers go on while Docker restarts.", None)
+    registry_mirrors: Mirrors | None = _key(
+        '["https://mirror.example.com"]', "Images of Docker Hub are asked for there first.", None
+    )
+    settings: DaemonSettings = _key(
+        "{log-driver: journald}", "They are further keys of daemon.json.", {}
+    )
+    install: Flag = _key("true", "It installs Docker from the distribution.", False)
+    restart: Flag = _key("false", "false refuses what would stop containers.", True)
+
+
 class HostSpec(Spec):
     """An entry of `hosts`."""
 
@@ -271,6 +293,9 @@ class HostSpec(Spec):
     persist: PersistWord | None = _key("iptables-files", "Rules are written there as well.", None)
     adopt: Flag = _key("true", "It takes over what was set up by hand.", False)
     ipv6nat: Ipv6NatWord | None = _key("container", "It runs docker-ipv6nat there.", None)
+    engine: EngineSpec | None = _key(
+        EngineSpec.example, "It says what is in Docker's daemon.json.", None
+    )
     networks: Annotated[list[object], BeforeValidator(_some)] = _key(
         f"[{NetworkSpec.example}]", "A host without networks has nothing to do."
     )

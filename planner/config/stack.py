@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 
-from planner.config import resolve
+from planner.config import engine, resolve
 from planner.config.across import check_stack
 from planner.config.host import check_host
 from planner.config.model import Echo, Host, Images, Model
@@ -36,6 +36,7 @@ class Stack(Model):
         resolve.families(pieces, report)
         for host in pieces.hosts:
             check_host(host, pieces.secrets, report)
+            engine.check_engine(host, report)
         for host, network in pieces.networks():
             check_network(host, network, pieces.secrets, report)
         check_stack(pieces, report)

@@ -94,7 +94,7 @@ clear_disk() { # leaves no half-written file, and no file at all where no fragme
     for file in "$etc"/*.rules; do
         [ ! -e "$file" ] || return 0
     done
-    rm -rf "$etc" "$self" "$run/guard"
+    rm -rf "$etc" "$self" "$run/guard" "$run/engine"
     [ -e "$units/wanbound.service" ] || return 0
     rm -f "$units"/*.wants/wanbound*.service
     reload_units stop

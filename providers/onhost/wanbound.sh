@@ -11,6 +11,10 @@
 #   wanbound undo TOKEN      what the timer runs: everything as it was before that change
 #   wanbound renew NETWORK LABEL
 #                            remove a Docker network that was made by hand in place of ours
+#   wanbound engine state    print what Docker is and what its daemon.json says
+#   wanbound engine install  install Docker, and what rules need, from the distribution
+#   wanbound engine put FOLDER DIGEST HOW
+#                            daemon.json becomes FOLDER's, if it still has that digest
 #
 # /etc/wanbound/NETWORK.rules holds all that one network wants, a line each, in both families:
 #
@@ -43,8 +47,11 @@
 #   0 done · 10 something is missing on this host · 11 refused when tested · 12 refused when loaded,
 #   old state restored · 13 refused when loaded, old state NOT restored · 14 lock not had in time
 #   15 cannot write · 16 claimed by another network · 17 was undone: no confirmation came in time
-#   18 a Docker network that was made by hand is in use
-#   On 10, 11, 14, 15, 16 and 18 nothing has changed.
+#   18 a Docker network that was made by hand is in use · 19 daemon.json was changed meanwhile
+#   20 Docker did not take daemon.json, the old one is back · 21 and does not run with that either
+#   22 Docker refuses daemon.json when asked · 23 apt-get failed · 24 Docker is too old
+#   25 Docker has the nftables firewall backend
+#   On 10, 11, 14, 15, 16, 18, 19, 22, 24 and 25 nothing has changed.
 
 set -u
 umask 022
@@ -97,6 +104,8 @@ iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's com
 
 @docker.sh@
 
+@engine.sh@
+
 @change.sh@
 
 @watch.sh@
@@ -108,6 +117,13 @@ change) change "$2" "$3" "$4" ;;
 confirm) confirm "$2" ;;
 undo) undo "$2" ;;
 renew) renew "$2" "$3" ;;
+engine)
+    case $2 in
+    state) engine_state ;;
+    install) engine_install ;;
+    put) engine_put "$3" "$4" "$5" ;;
+    esac
+    ;;
 apply) apply whole ;;
 mend) apply '' ;;
 watch) watch ;;

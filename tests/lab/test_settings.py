@@ -30,6 +30,20 @@ def test_a_host_may_have_the_legacy_iptables() -> None:
     assert ",".join(str(host) for host in (legacy, nft)) == text
 
 
+def test_a_host_may_be_bare() -> None:
+    """Without Docker, from a root of its own; it is the same suite."""
+    text = "edge-4=bookworm+bare,edge-5=bookworm+legacy"
+    bare, other = parse_hosts(text)
+    assert (bare.suite, bare.bare, bare.root, bare.backend) == (
+        "bookworm",
+        True,
+        "bookworm+bare",
+        "nft",
+    )
+    assert (other.bare, other.root) == (False, "bookworm")
+    assert ",".join(str(host) for host in (bare, other)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

@@ -58,7 +58,9 @@ def _data(value: object) -> object:
     if isinstance(value, BaseModel):
         value = dict(value)
     elif is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
+        # What few cases have is shown by those alone.
+        named = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
+        value = {name: part for name, (part, default) in named.items() if part is not default}
     if isinstance(value, Mapping):
         return {str(key): _data(part) for key, part in value.items()}
     if isinstance(value, tuple):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from providers.base_fragment import BASE_NAME
 from providers.errors import HostError
 from providers.script import host_script
+from tests.providers.fake_engine import FakeEngine
 
 _KINDS = {
     "ipv4 nat": r"-A WANBOUND-[DS]NAT .* -j [DS]NAT --to-(source|destination) [\d.]+",
@@ -86,6 +87,7 @@ class FakeHost:
         self.failures: Callable[[int], BaseException | None] = lambda number: None
         self.edit: Callable[[str], str] = lambda text: text
         self.renewed: list[tuple[str, str]] = []
+        self.docker: FakeEngine | None = None
         self._one_at_a_time = threading.Lock()
 
     def change(self, put: Mapping[str, str], remove: Collection[str]) -> None:
@@ -103,6 +105,12 @@ class FakeHost:
         """See `providers.host.Host.renew`; notes what was asked for."""
         self._begin(Call())
         self.renewed.append((network, label))
+
+    def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
+        """See `providers.host.Host.engine`; `docker` does it."""
+        self._begin(Call())
+        assert self.docker is not None, "nobody has given this host a Docker"
+        return self.docker.engine(act, files, *words)
 
     def state(self) -> str:
         """See `providers.host.Host.state`."""

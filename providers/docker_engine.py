@@ -1,0 +1,217 @@
+"""DockerEngine: the Docker Engine of a host and the keys of its daemon.json, as one resource."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from providers.applied import recall, remember
+from providers.daemon_json import DaemonJson, NoJsonError, plain
+from providers.engine_plan import EngineChange, EngineWanted, engine_change
+from providers.engine_state import EngineParseError, EngineState, engine_state
+from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
+from providers.host import Combiner, host_at
+from providers.target import target_of
+
+_PROPERTIES = ("host", "docker_host", "daemon", "install", "restart")
+
+_ATTEMPTS = 4
+"""One for an installation, one for what is decided after it, two for others at work meanwhile."""
+
+
+class DockerEngineProvider(ResourceProvider):
+    """Sets, reads and gives back keys of daemon.json. Stateless: it is pickled by reference."""
+
+    # What is secret in its properties is marked there; `__provider` in clear makes no noise.
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Add what the change does to the host's containers: the one thing a preview asks a host.
+
+        Only where something changes; else the property stays what it was. What cannot be done is
+        refused here already, and so in the preview. A host that cannot be reached is no error yet.
+        """
+        if _olds and all(plain(_olds.get(name)) == plain(news.get(name)) for name in _PROPERTIES):
+            return CheckResult({**news, "effect": _olds.get("effect", "")}, [])
+        try:
+            effect = _decide(news, _state(news), _wanted(news)).effect
+        except UnreachableError as error:
+            effect = f"not known before the host answers: {error.what.splitlines()[0]}"
+        except HostError as error:
+            return CheckResult(news, [CheckFailure("", str(error))])
+        return CheckResult({**news, "effect": effect}, [])
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare two sets of properties; contacts nothing. Another host is another resource."""
+        changed = any(plain(_olds.get(name)) != plain(_news.get(name)) for name in _PROPERTIES)
+        other = _olds.get("host", {}).get("name") != _news.get("host", {}).get("name")
+        # None and not True: as in HostNat, so that a preview shows the keys that change alone.
+        return DiffResult(
+            changes=None if changed else False,
+            replaces=["host"] if other else [],
+            delete_before_replace=True,
+        )
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Bring Docker to the properties; what is there already is adopted. Raises HostError."""
+        _bring(props, _wanted(props))
+        return CreateResult(f"{props['host']['name']}/docker", _outputs(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Bring Docker to the new properties. Raises HostError."""
+        _bring(_news, _wanted(_news))
+        return UpdateResult(_outputs(_news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Return our keys as they are in daemon.json, so that a refresh shows drift by key.
+
+        A host without Docker has no such resource: that is what a new one in its place says.
+        Raises HostError where the host cannot be read.
+        """
+        state = _state(props)
+        if state.version is None:
+            return ReadResult("", {})
+        try:
+            file = DaemonJson(state.file or "")
+        except NoJsonError as error:
+            raise HostError(
+                props["host"]["name"],
+                f"/etc/docker/daemon.json is not JSON any more: {error}",
+                "unchanged; it was only read",
+                "correct that line of the file, run again",
+            ) from error
+        applied = props.get("applied", "")
+        _, put = recall(applied)
+        ours = {**(props.get("daemon") or {}), **(put or {})}
+        daemon = {key: plain(file.value(key)) for key in sorted(ours) if key in file}
+        inputs = {**_inputs(props), "daemon": daemon}
+        # What was applied stays what it was, or the next refresh would look for what this found.
+        return ReadResult(id_, {**inputs, "applied": applied}, inputs)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Give daemon.json back as it was, and nothing else: Docker stays. Raises HostError."""
+        restart = bool(_props.get("restart", True))
+        _bring(_props, EngineWanted({}, restart=restart, going=True))
+
+
+def _wanted(props: Mapping[str, Any]) -> EngineWanted:
+    return EngineWanted(
+        keys=plain(props.get("daemon") or {}),
+        install=bool(props.get("install")),
+        restart=bool(props.get("restart", True)),
+    )
+
+
+def _bring(props: Mapping[str, Any], wanted: EngineWanted) -> None:
+    """Bring the host to what is wanted. Raises HostError."""
+    host = _host(props)
+    for left in reversed(range(_ATTEMPTS)):
+        state = _state(props)
+        change = _decide(props, state, wanted)
+        if not change.acts:
+            return
+        if change.install:
+            host.engine("install", {})
+            continue
+        try:
+            host.engine("put", _files(change), state.digest, change.how)
+        except ChangedMeanwhileError:
+            if not left:
+                raise
+            continue
+        return
+    raise HostError(
+        props["host"]["name"],
+        f"it still lacks {', '.join(_state(props).lacks)} after they were installed",
+        "daemon.json is as it was",
+        "see `apt-get install` of these there, run again",
+    )
+
+
+def _files(change: EngineChange) -> dict[str, str]:
+    """Return what the host gets; in base64, for a text may end without a line break."""
+    texts = {
+        "daemon.json": None if change.same else change.text,
+        "interim": change.interim,
+        "was.first": None if change.first is None else change.first.text(),
+        "was": None if change.then is None else change.then.text(),
+    }
+    files = {f"{name}.base64": _encoded(text) for name, text in texts.items() if text is not None}
+    return {**files, "same": "\n"} if change.same else files
+
+
+def _encoded(text: str) -> str:
+    return base64.encodebytes(text.encode()).decode() or "\n"
+
+
+def _decide(props: Mapping[str, Any], state: EngineState, wanted: EngineWanted) -> EngineChange:
+    return engine_change(props["host"]["name"], state, wanted)
+
+
+def _state(props: Mapping[str, Any]) -> EngineState:
+    try:
+        return engine_state(_host(props).engine("state", {}))
+    except EngineParseError as error:
+        raise HostError(
+            props["host"]["name"],
+            f"what it says of Docker cannot be read: {error}",
+            "unchanged; it was only read",
+            "run `sh -s` on the host and see what its shell prints by itself",
+        ) from error
+
+
+def _host(props: Mapping[str, Any]) -> Combiner:
+    return host_at(target_of(props["host"]))
+
+
+def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: props[name] for name in (*_PROPERTIES, "effect") if name in props}
+
+
+def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
+    daemon = plain(props.get("daemon") or {})
+    return {**_inputs(props), "applied": remember("", daemon)}
+
+
+class DockerEngine(Resource, module="wanbound", name="DockerEngine"):
+    """The Docker Engine of a host, with the keys of its daemon.json that are declared."""
+
+    docker_host: pulumi.Output[str]
+    """Where Docker's provider finds the engine: known before it is there, used after."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: Mapping[str, Any],
+        docker_host: str,
+        daemon: Mapping[str, Any],
+        install: bool,
+        restart: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare the keys `daemon` of /etc/docker/daemon.json, each a property of its own.
+
+        `host` says where it is (`providers.target.target_of`). With `install` a Docker that is
+        missing is installed; without `restart` what would stop containers is refused.
+        """
+        props: dict[str, Any] = {
+            "host": dict(host),
+            "docker_host": docker_host,
+            "daemon": dict(daemon),
+            "install": install,
+            "restart": restart,
+            "effect": None,
+        }
+        super().__init__(DockerEngineProvider(), name, props, opts)

@@ -1,0 +1,270 @@
+"""DockerEngine on real engines, Docker 20.10 and 28: what its keys do, cost and leave behind."""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab.api import Host, Lab
+from lab.traffic import PROBE
+from providers import docker_engine
+from providers.docker_engine import DockerEngineProvider
+from providers.errors import HostError
+from providers.host import Combiner
+from tests.lab.stack.evidence import snapshot
+from tests.lab.stack.test_refusals import connected, target, wanted
+
+pytestmark = pytest.mark.lab
+
+FILE = "/etc/docker/daemon.json"
+PROVIDER = DockerEngineProvider()
+STAND_IN = "/usr/local/sbin/{}"
+"""First in the script's PATH."""
+
+
+class Engine:
+    """A real host's Docker, and the provider's calls on it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @property
+    def file(self) -> str:
+        """daemon.json, with its mode."""
+        return self.host.run(f"stat -c '%a %U' {FILE} && cat {FILE}", check=False).stdout
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What Docker says of itself."""
+        found = json.loads(self.host.run("docker info --format '{{json .}}'").stdout)
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def starts(self) -> str:
+        """Another text after each start of dockerd, and of the container that runs."""
+        said = "docker inspect -f '{{.State.StartedAt}}' probe; systemctl show -p MainPID docker"
+        return self.host.run(said).stdout
+
+    @property
+    def litter(self) -> str:
+        """What is left in our folders."""
+        return self.host.run("ls -A /var/lib/wanbound /etc/docker", check=False).stdout
+
+    def props(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
+        """Return properties as the program has them."""
+        where = dataclasses.asdict(target(self.host))
+        base = {"host": where, "docker_host": "ssh://x", "daemon": daemon}
+        return {**base, "install": False, "restart": True, **other}
+
+    def effect(self, daemon: dict[str, Any], olds: dict[str, Any] | None = None) -> str:
+        """What a preview says."""
+        checked = PROVIDER.check(olds or {}, self.props(daemon))
+        assert checked.failures == []
+        return str(checked.inputs["effect"])
+
+    def up(self, daemon: dict[str, Any], olds: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Bring it there; return the outputs."""
+        news = self.props(daemon)
+        result = PROVIDER.update("id", olds, news) if olds else PROVIDER.create(news)
+        assert result.outs is not None
+        return result.outs
+
+    def refused(self, daemon: dict[str, Any]) -> str:
+        """What it fails with; the file is as it was, and Docker answers."""
+        before = self.file
+        with pytest.raises(HostError) as caught:
+            PROVIDER.create(self.props(daemon))
+        print(caught.value)
+        assert self.file == before
+        assert self.info["ServerVersion"]
+        return str(caught.value)
+
+
+@pytest.fixture(params=["test-1", "test-2"])
+def engine(
+    request: pytest.FixtureRequest, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    """A host with one container that comes back; its daemon.json is the one before afterwards."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
+    host = lab.host(request.param)
+    found = Engine(host)
+    before, litter = found.file, found.litter
+    host.run(f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000", timeout=120)
+    with connected(target(host)) as seam:
+        combiner = Combiner(seam)
+        monkeypatch.setattr(docker_engine, "host_at", lambda where: combiner)
+        try:
+            yield found
+        finally:
+            PROVIDER.delete("id", found.props({}))
+            host.run("docker rm -f probe")
+    assert found.file == before
+    assert found.litter == litter
+
+
+def test_the_default_bridge_has_ipv6_and_gives_it_back(engine: Engine) -> None:
+    """Docker is restarted, the container comes back; afterwards the file is there to the byte."""
+    keys = {"ipv6": True, "fixed-cidr-v6": "fd00:d0c::/64"}
+    assert "with it 1 container stops and starts again" in engine.effect(keys)
+    before = engine.file
+    outs = engine.up(keys)
+    assert "fd00:d0c::1/64" in engine.host.run("ip -6 addr show docker0").stdout
+    assert json.loads(engine.file.partition("\n")[2]).keys() >= {"registry-mirrors", "ipv6"}
+    assert engine.host.run("docker inspect -f '{{.State.Running}}' probe").stdout == "true\n"
+    assert engine.effect(keys) == "none: Docker has it so already"
+    PROVIDER.delete("id", outs)
+    assert engine.file == before
+
+
+def test_what_can_be_reloaded_restarts_nothing(engine: Engine) -> None:
+    """Neither on the way there nor on the way back, where the mirrors are the old ones again."""
+    starts, mirrors = engine.starts, engine.info["RegistryConfig"]["Mirrors"]
+    keys = {"debug": True, "registry-mirrors": ["http://198.51.100.2:5001"], "labels": ["a=b"]}
+    assert engine.effect(keys) == "Docker reloads it; no container stops"
+    outs = engine.up(keys)
+    info = engine.info
+    assert (info["Debug"], info["Labels"]) == (True, ["a=b"])
+    assert info["RegistryConfig"]["Mirrors"] == ["http://198.51.100.2:5001/"]
+    PROVIDER.delete("id", outs)
+    info = engine.info
+    assert (info["Debug"], info["Labels"]) == (False, [])
+    assert info["RegistryConfig"]["Mirrors"] == mirrors
+    assert engine.starts == starts
+
+
+def test_live_restore_keeps_containers_through_a_restart(engine: Engine) -> None:
+    """Also through the one that comes with it: it is reloaded first."""
+    started = engine.host.run("docker inspect -f '{{.State.StartedAt}}' probe").stdout
+    keys = {"live-restore": True, "max-concurrent-downloads": 2, "log-opts": {"max-file": "2"}}
+    assert "live-restore keeps 1 container running" in engine.effect(keys)
+    main = engine.starts
+    engine.up(keys)
+    assert engine.starts != main
+    assert engine.host.run("docker inspect -f '{{.State.StartedAt}}' probe").stdout == started
+
+
+def test_a_key_edited_by_hand_is_found_and_mended(engine: Engine) -> None:
+    """By a refresh and the next up; what is not ours is not looked at."""
+    outs = engine.up({"debug": True, "shutdown-timeout": 20})
+    engine.host.run(
+        f"python3 - <<'END'\nimport json\nd = json.load(open('{FILE}'))\nd['debug'] = False\n"
+        f"d['labels'] = ['by=hand']\njson.dump(d, open('{FILE}', 'w'), indent=4)\nEND\n"
+    )
+    found = PROVIDER.read("id", outs)
+    assert found.inputs is not None
+    assert found.inputs["daemon"] == {"debug": False, "shutdown-timeout": 20}
+    engine.up({"debug": True, "shutdown-timeout": 20}, found.inputs)
+    assert engine.info["Debug"] is True
+    # Not to the byte: it is another file now. The fixture compares with the first one.
+    engine.host.run(
+        f"python3 - <<'END'\nimport json\nd = json.load(open('{FILE}'))\ndel d['labels']\n"
+        f"json.dump(d, open('{FILE}', 'w'), indent=2)\nopen('{FILE}', 'a').write('\\n')\nEND\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "keys", [{"no-such-key": True}, {"storage-driver": "nonsense"}, {"bip": "nonsense"}]
+)
+def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any]) -> None:
+    """Docker runs with the old file, the container too, and the error has Docker's own words."""
+    said = engine.refused(keys)
+    assert "as it was" in said
+    assert "To mend it: " in said
+    word = "no-such-key" if "no-such-key" in keys else "nonsense"
+    assert word in said
+    assert engine.host.run("docker inspect -f '{{.State.Running}}' probe").stdout == "true\n"
+
+
+def test_a_file_that_is_no_json_is_kept(engine: Engine) -> None:
+    """The preview says so already, with line and column; nothing is done."""
+    before = engine.host.run(f"cat {FILE}").stdout
+    engine.host.put(FILE, '{\n  "debug": true,\n  "mtu": nope\n}\n')
+    try:
+        said = engine.refused({"debug": True})
+        assert "/etc/docker/daemon.json is not JSON: line 3, column 10" in said
+        [failure] = PROVIDER.check({}, engine.props({"debug": True})).failures
+        assert failure.reason == said
+    finally:
+        engine.host.put(FILE, before)
+
+
+def test_ip6tables_needs_experimental_where_the_engine_is_old(engine: Engine) -> None:
+    """Said before anything is changed; with it, both engines take it."""
+    if engine.host.suite == "bookworm":
+        said = engine.refused({"ip6tables": True})
+        assert "takes ip6tables: true only with experimental: true" in said
+        engine.up({"ip6tables": True, "experimental": True})
+    else:
+        engine.up({"ip6tables": True})
+    assert "DOCKER" in engine.host.run("ip6tables-save -t nat").stdout
+
+
+def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engine) -> None:
+    """Between the new file and the restart: the next run restarts, though the file is right."""
+    stand_in = STAND_IN.format("systemctl")
+    # `restart` is run by timeout(1), which the script runs.
+    engine.host.put(
+        stand_in,
+        '#!/bin/sh\ncase $1 in restart) rm "$0"\n'
+        "kill -9 $(sed -n 's/^PPid:\\t//p' /proc/$PPID/status) $PPID; exit ;; esac\n"
+        'exec /usr/bin/systemctl "$@"\n',
+        mode=0o755,
+    )
+    keys = {"log-opts": {"max-file": "2"}}
+    starts = engine.starts
+    try:
+        with pytest.raises(HostError):
+            engine.up(keys)
+    finally:
+        engine.host.run(f"rm -f {stand_in}")
+    assert engine.starts == starts
+    assert "max-file" in engine.file
+    assert "with it 1 container" in engine.effect(keys)
+    engine.up(keys)
+    assert engine.starts != starts
+    assert engine.effect(keys) == "none: Docker has it so already"
+
+
+@pytest.mark.parametrize(
+    ("edit", "what"),
+    [
+        (
+            's/"ServerVersion":"[^"]*"/"ServerVersion":"19.03.15"/',
+            "Docker 19.03.15 is older than 20.10",
+        ),
+        ('s/^{/{"FirewallBackend":{"Driver":"nftables"},/', "nftables firewall backend"),
+    ],
+)
+def test_rules_go_to_no_engine_that_has_no_place_for_them(
+    engine: Engine, edit: str, what: str
+) -> None:
+    """The error says what to do, nothing changes, and what is there can go all the same."""
+    host = engine.host
+    if host.suite != "bookworm":
+        # Where the engine says it, it says it there.
+        assert engine.info["FirewallBackend"]["Driver"] == "iptables"
+    stand_in = STAND_IN.format("docker")
+    program = (
+        f'#!/bin/sh\ncase $1 in\ninfo) /usr/bin/docker "$@" | sed {shlex.quote(edit)} ;;\n'
+        '*) exec /usr/bin/docker "$@" ;;\nesac\n'
+    )
+    with connected(target(host)) as seam:
+        seam.change({"old": wanted(host, "old", 61)}, ())
+        host.run("rm -f /run/wanbound/engine")
+        host.put(stand_in, program, mode=0o755)
+        try:
+            before = snapshot(host)
+            with pytest.raises(HostError) as caught:
+                seam.change({"new": wanted(host, "new", 63)}, ())
+            after = snapshot(host)
+            assert before == after, before.differences(after)
+            print(caught.value)
+            assert what in str(caught.value)
+            assert "nothing has changed" in str(caught.value)
+        finally:
+            seam.change({}, ("old",))
+            host.run(f"rm -f {stand_in}")

@@ -1,0 +1,364 @@
+"""DockerEngine on a stateful stand-in for a host: what it sets, gives back, and costs."""
+
+import json
+from typing import Any
+
+import pytest
+
+from providers import docker_engine
+from providers.docker_engine import DockerEngineProvider
+from providers.errors import HostError, UnreachableError
+from providers.host import Combiner
+from tests.providers.fake_engine import FakeEngine
+from tests.providers.fake_host import FakeHost
+
+PROVIDER = DockerEngineProvider()
+THEIRS = '{\n  "registry-mirrors": ["http://a"],\n  "mtu": 1400\n}\n'
+
+
+class Site:
+    """One host with a Docker, and the provider's calls on it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.host = FakeHost()
+        combiner = Combiner(self.host)
+        monkeypatch.setattr(docker_engine, "host_at", lambda target: combiner)
+        self.docker = FakeEngine()
+
+    @property
+    def docker(self) -> FakeEngine:
+        """The host's Docker."""
+        assert self.host.docker is not None
+        return self.host.docker
+
+    @docker.setter
+    def docker(self, docker: FakeEngine) -> None:
+        self.host.docker = docker
+
+    def up(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
+        """Create it, as an `up` does; return its outputs."""
+        checked = self.checked({}, props(daemon, **other))
+        outs = PROVIDER.create(checked).outs
+        assert outs is not None
+        return outs
+
+    def again(
+        self, olds: dict[str, Any], daemon: dict[str, Any], **other: object
+    ) -> dict[str, Any]:
+        """Update it."""
+        checked = self.checked(olds, props(daemon, **other))
+        outs = PROVIDER.update("id", olds, checked).outs
+        assert outs is not None
+        return outs
+
+    def checked(self, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+        """Return what `check` makes of it."""
+        result = PROVIDER.check(olds, news)
+        assert result.failures == []
+        return result.inputs
+
+    def effect(self, daemon: dict[str, Any], **other: object) -> str:
+        """Return what a preview says that it does."""
+        return str(self.checked({}, props(daemon, **other))["effect"])
+
+    def refusal(self, daemon: dict[str, Any], **other: object) -> str:
+        """Return why a preview says no; an `up` that was previewed by nobody says the same."""
+        [failure] = PROVIDER.check({}, props(daemon, **other)).failures
+        with pytest.raises(HostError) as caught:
+            PROVIDER.create(props(daemon, **other))
+        assert str(caught.value) == failure.reason
+        return str(caught.value)
+
+
+def props(daemon: dict[str, Any], **other: object) -> dict[str, Any]:
+    """Return properties as the engine hands them over."""
+    host = {"name": "edge-1", "address": "192.0.2.1", "port": 22.0, "user": "root"}
+    base = {"host": host, "docker_host": "ssh://root@192.0.2.1:22", "daemon": daemon}
+    return {**base, "install": False, "restart": True, **other}
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A host with Docker 28 and no daemon.json."""
+    return Site(monkeypatch)
+
+
+def test_keys_are_merged_and_given_back_to_the_byte(site: Site) -> None:
+    """Those of others stay; destroy leaves what was there, and no record of ours."""
+    site.docker = FakeEngine(THEIRS)
+    site.docker.containers = 3
+    outs = site.up({"registry-mirrors": ["http://b"], "mtu": 1500.0, "debug": True})
+    assert site.docker.file == (
+        '{\n  "registry-mirrors": ["http://b"],\n  "mtu": 1500,\n  "debug": true\n}\n'
+    )
+    PROVIDER.delete("id", outs)
+    assert site.docker.file == THEIRS
+    assert site.docker.was is None
+
+
+@pytest.mark.parametrize("text", [None, "", "{}", "{ }\n", "\n"])
+def test_a_file_without_a_key_is_given_back_as_it_was(site: Site, text: str | None) -> None:
+    """Absent again where there was none."""
+    site.docker = FakeEngine(text)
+    outs = site.up({"debug": True})
+    assert site.docker.keys == {"debug": True}
+    PROVIDER.delete("id", outs)
+    assert site.docker.file == text
+
+
+def test_a_key_that_leaves_the_stack_gets_its_old_value_again(site: Site) -> None:
+    """What each key was is known from the first change on, through all later ones."""
+    site.docker = FakeEngine(THEIRS)
+    outs = site.up({"mtu": 1500})
+    outs = site.again(outs, {"mtu": 1600, "debug": True})
+    outs = site.again(outs, {"debug": True})
+    assert site.docker.keys["mtu"] == 1400
+    outs = site.again(outs, {"mtu": 1700})
+    PROVIDER.delete("id", outs)
+    assert site.docker.file == THEIRS
+
+
+def test_others_may_edit_their_keys_meanwhile(site: Site) -> None:
+    """What they add while ours are there is there after ours have gone."""
+    outs = site.up({"debug": True})
+    site.docker.file = '{"debug": true, "mtu": 1400}'
+    PROVIDER.delete("id", outs)
+    assert site.docker.keys == {"mtu": 1400}
+
+
+def test_nothing_changed_is_nothing_done(site: Site) -> None:
+    """Neither a look nor a put for the same properties; adopting writes no file."""
+    site.docker = FakeEngine(THEIRS)
+    outs = site.up({"mtu": 1400})
+    assert site.docker.did == ["none"]
+    assert site.docker.file == THEIRS
+    looks = site.docker.looks
+    checked = site.checked(outs, props({"mtu": 1400.0}))
+    assert checked["effect"] == outs["effect"] == "none: Docker has it so already"
+    assert PROVIDER.diff("id", outs, checked).changes is False
+    assert site.docker.looks == looks
+
+
+def test_a_preview_shows_the_key_that_changes(site: Site) -> None:
+    """Which it is, is the engine's to show; another host is another resource."""
+    outs = site.up({"mtu": 1400})
+    diff = PROVIDER.diff("id", outs, props({"mtu": 1500}))
+    assert (diff.changes, diff.replaces) == (None, [])
+    moved = props({"mtu": 1400})
+    moved["host"] = {**moved["host"], "name": "edge-2"}
+    assert PROVIDER.diff("id", outs, moved).replaces == ["host"]
+
+
+EFFECTS = [
+    ({"debug": True}, {}, "reload", "Docker reloads it; no container stops"),
+    (
+        {"features": {"buildkit": True}},
+        {"containers": 2},
+        "reload",
+        "Docker reloads it; no container stops",
+    ),
+    ({"mtu": 1500}, {}, "restart", "Docker restarts; no container runs"),
+    (
+        {"features": {"containerd-snapshotter": True}},
+        {"containers": 1},
+        "restart",
+        "Docker restarts, and with it 1 container stops and starts again",
+    ),
+    (
+        {"mtu": 1500, "debug": True},
+        {"containers": 7, "ends": ("db",)},
+        "restart",
+        "Docker restarts, and with it 7 containers stop and start again, but db stays stopped: no"
+        " restart policy",
+    ),
+    (
+        {"mtu": 1500},
+        {"containers": 7, "file": '{"live-restore": true}', "live_restore": True},
+        "restart",
+        "Docker restarts; live-restore keeps 7 containers running",
+    ),
+    (
+        {"mtu": 1500, "live-restore": True},
+        {"containers": 7},
+        "reload+restart",
+        "Docker restarts; live-restore keeps 7 containers running",
+    ),
+    (
+        {"mtu": 1500, "live-restore": False},
+        {"containers": 7, "file": '{"live-restore": true}', "live_restore": True},
+        "restart",
+        "Docker restarts, and with it 7 containers stop and start again",
+    ),
+    ({"debug": True}, {"runs": False}, "restart", "Docker is started"),
+    ({}, {"doing": "restart", "containers": 1}, "restart", "Docker restarts, and with it 1"),
+]
+
+
+@pytest.mark.parametrize(("daemon", "engine", "how", "effect"), EFFECTS)
+def test_a_key_demands_a_reload_or_a_restart_and_the_preview_says_what_that_does(
+    site: Site, daemon: dict[str, Any], engine: dict[str, Any], how: str, effect: str
+) -> None:
+    """The same decision in the preview and in the update."""
+    for name, value in engine.items():
+        setattr(site.docker, name, value)
+    assert site.effect(daemon).startswith(effect)
+    assert site.docker.did == []
+    site.up(daemon)
+    assert site.docker.did == [how]
+
+
+def test_a_reload_says_the_default_of_what_goes(site: Site) -> None:
+    """Docker keeps a mirror that has gone from the file until it restarts, or is told."""
+    outs = site.up({"registry-mirrors": ["http://b"], "debug": True})
+    PROVIDER.delete("id", outs)
+    assert site.docker.did == ["reload", "reload"]
+    assert json.loads(site.docker.seen[-1] or "") == {"registry-mirrors": [], "debug": False}
+    assert site.docker.file is None
+
+
+def test_a_restart_that_would_stop_containers_can_be_refused(site: Site) -> None:
+    """With restart: false, in the preview already; where nothing runs, nothing can stop."""
+    assert "Docker restarts" in site.effect({"mtu": 1500}, restart=False)
+    site.docker.containers = 2
+    said = site.refusal({"mtu": 1500}, restart=False)
+    assert "for mtu, and engine.restart is false" in said
+    assert "with it 2 containers stop" in said
+    assert site.docker.did == []
+    site.up({"debug": True}, restart=False)
+
+
+def test_a_destroy_restarts_no_more_than_an_update_may(site: Site) -> None:
+    """restart: false holds for it, too; the file stays as it is then."""
+    outs = site.up({"mtu": 1500}, restart=False)
+    site.docker.containers = 2
+    with pytest.raises(HostError, match=r"for mtu, and engine\.restart is false"):
+        PROVIDER.delete("id", outs)
+    assert site.docker.keys == {"mtu": 1500}
+    PROVIDER.delete("id", {**outs, "restart": True})
+    assert site.docker.file is None
+
+
+REFUSED = [
+    ({"file": '{\n  "mtu": nope\n}\n'}, {"debug": True}, "not JSON: line 2, column 10"),
+    ({"file": "[]"}, {"debug": True}, "not JSON: line 1, column 1"),
+    ({"version": "19.03.15"}, {"debug": True}, "is 19.03.15, and 20.10 is the oldest"),
+    ({"backend": "nftables"}, {"debug": True}, "nftables firewall backend"),
+    ({"file": '{"firewall-backend": "nftables"}'}, {"debug": True}, "nftables firewall backend"),
+    ({"version": "20.10.24"}, {"ip6tables": True}, "only with experimental: true"),
+    ({"config": "/srv/d.json"}, {"debug": True}, "--config-file=/srv/d.json"),
+    ({"version": None, "runs": False}, {"debug": True}, "set engine.install to true"),
+]
+
+
+@pytest.mark.parametrize(("engine", "daemon", "what"), REFUSED)
+def test_what_cannot_be_is_refused_before_anything_changes(
+    site: Site, engine: dict[str, Any], daemon: dict[str, Any], what: str
+) -> None:
+    """One error, in the preview too, that says what to do; the file is kept as it is."""
+    for name, value in engine.items():
+        setattr(site.docker, name, value)
+    before = site.docker.file
+    said = site.refusal(daemon)
+    assert what in said
+    assert "host edge-1: " in said
+    assert "To mend it: " in said
+    assert (site.docker.did, site.docker.file) == ([], before)
+
+
+def test_an_engine_takes_what_its_version_takes(site: Site) -> None:
+    """ip6tables alone from 27 on, with experimental before; the iptables backend on request."""
+    site.up({"ip6tables": True})
+    site.docker = FakeEngine(version="20.10.24")
+    site.up({"ip6tables": True, "experimental": True})
+    site.docker = FakeEngine('{"firewall-backend": "nftables"}', version="29.0.1")
+    site.docker.backend = "nftables"
+    assert "Docker restarts" in site.effect({"firewall-backend": "iptables"})
+
+
+def test_what_docker_does_not_take_leaves_the_old_file(site: Site) -> None:
+    """The error says so; the next run begins where this one did."""
+    site.docker = FakeEngine(THEIRS)
+    site.docker.takes = lambda text: "nonsense" not in (text or "")
+    with pytest.raises(HostError, match=r"the old daemon\.json is back"):
+        site.up({"log-driver": "nonsense"})
+    assert (site.docker.file, site.docker.was) == (THEIRS, None)
+    outs = site.up({"log-driver": "journald"})
+    PROVIDER.delete("id", outs)
+    assert site.docker.file == THEIRS
+
+
+def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
+    """Their key is there and ours too; one who never stops is an error."""
+
+    def edit() -> None:
+        keys = site.docker.keys
+        site.docker.file = json.dumps({**keys, "mtu": keys.get("mtu", 0) + 1})
+
+    site.docker.meanwhile = [edit]
+    site.up({"debug": True})
+    assert site.docker.keys == {"mtu": 1, "debug": True}
+    site.docker.meanwhile = [edit] * 9
+    with pytest.raises(HostError, match="somebody else has changed"):
+        site.up({"shutdown-timeout": 5})
+
+
+def test_a_missing_docker_is_installed_where_that_is_wanted(site: Site) -> None:
+    """The preview says what; afterwards keys are set on what was installed."""
+    site.docker = FakeEngine(version=None)
+    site.docker.lacks = ("docker.io", "nftables")
+    assert site.effect({"debug": True}, install=True) == (
+        "installs docker.io, nftables from the distribution, then sets debug"
+    )
+    site.up({"debug": True}, install=True)
+    assert site.docker.did == ["install docker.io nftables", "reload"]
+    site.docker = FakeEngine(version=None)
+    site.docker.lacks, site.docker.apt = ("docker.io",), False
+    assert "no apt-get" in site.refusal({}, install=True)
+
+
+def test_a_host_that_does_not_answer_is_no_error_in_a_preview(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be made meanwhile; the update itself says it."""
+    gone = UnreachableError("edge-1", "no route\nat all", "as it was", "boot it")
+    site.host.failures = lambda number: gone
+    assert site.effect({"debug": True}) == "not known before the host answers: no route"
+    with pytest.raises(UnreachableError):
+        PROVIDER.create(props({"debug": True}))
+
+
+def test_a_refresh_shows_drift_by_key_and_the_next_up_mends_it(site: Site) -> None:
+    """Edited, gone, and what is not ours: of that nothing is in the state."""
+    outs = site.up({"debug": True, "mtu": 1500, "log-opts": {"max-file": "3"}})
+    unchanged = {name: value for name, value in outs.items() if name != "applied"}
+    assert PROVIDER.read("id", outs).inputs == unchanged
+    site.docker.file = '{"mtu": 1300, "log-opts": {"max-file": "3"}, "secret": "x"}'
+    found = PROVIDER.read("id", outs)
+    assert found.inputs is not None
+    assert found.outs is not None
+    assert found.inputs["daemon"] == {"mtu": 1300, "log-opts": {"max-file": "3"}}
+    # A second refresh does not take the first one's findings for what is wanted.
+    assert PROVIDER.read("id", found.outs).outs == found.outs
+    site.docker.containers = 1
+    checked = site.checked(found.inputs, props(outs["daemon"]))
+    assert "1 container stops" in checked["effect"]
+    PROVIDER.update("id", found.outs, checked)
+    assert site.docker.keys == {**outs["daemon"], "secret": "x"}
+
+
+def test_a_refresh_of_a_new_host_without_docker_finds_nothing(site: Site) -> None:
+    """So that the next up brings it; a file that is no JSON any more is an error."""
+    outs = site.up({"debug": True})
+    site.docker.file = "{"
+    with pytest.raises(HostError, match="line 1, column 2"):
+        PROVIDER.read("id", outs)
+    site.docker = FakeEngine(version=None)
+    assert PROVIDER.read("id", outs).id == ""
+
+
+def test_a_stopped_docker_is_not_started_to_take_ours_back(site: Site) -> None:
+    """The file goes back all the same."""
+    outs = site.up({"mtu": 1500})
+    site.docker.runs = False
+    PROVIDER.delete("id", outs)
+    assert (site.docker.file, site.docker.did[-1], site.docker.runs) == (None, "none", False)
