@@ -19,6 +19,7 @@ Four chains per bridge:
 """
 
 from planner.config import Network
+from planner.config.names import socket_bridge
 
 TABLE = "inet wanbound"
 
@@ -67,7 +68,23 @@ def guard_lines(network: Network) -> dict[str, str]:
             )
     # Behind the accepts ("ingress"): lines are loaded in the order of their roles' names.
     lines["strangers"] = _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop')
+    if network.load_balancer is not None and network.load_balancer.socket_subnet is not None:
+        lines |= _socket_lines(socket_bridge(bridge))
     return lines
+
+
+def _socket_lines(bridge: str) -> dict[str, str]:
+    """Return the lines of the bridge between load balancer and Docker's socket: nothing passes it.
+
+    Docker closes an internal network itself, but in iptables, behind our own accepts for what goes
+    to a public address, and gone with `iptables -F`.
+    """
+    return {
+        "socket from": _element("from", f'"{bridge}"', f"from-{bridge}"),
+        "socket out": _rule(f"from-{bridge}", f'oifname != "{bridge}" counter drop'),
+        "socket to": _element("to", f'"{bridge}"', f"to-{bridge}"),
+        "socket in": _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop'),
+    }
 
 
 def _element(name: str, key: str, chain: str) -> str:

@@ -3,34 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Literal
 
-from planner import addresses
+from planner import addresses, edge
 from planner.base import BasePlan, base_plan
-from planner.config import (
-    Address,
-    Container,
-    Family,
-    Host,
-    LoadBalancer,
-    Network,
-    Restart,
-    SecretRef,
-    Ssh,
-    Stack,
-    Volume,
-    Whoami,
-)
+from planner.config import Address, Container, Family, Host, Network, Ssh, Stack
+from planner.docker import ContainerPlan, DockerNetwork, Ipam, SocketPlan, VolumePlan
 from planner.guard import guard_lines
 from planner.rules import FamilyRules, family_rules
 
 _OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
 """Characters of an interface prefix: Docker puts a number behind it, the kernel stops at 15."""
-
-_TRAEFIK_SOCKET = Volume(
-    source="/var/run/docker.sock", target="/var/run/docker.sock", read_only=True
-)
 
 
 @dataclass(frozen=True)
@@ -47,40 +30,6 @@ class Rules:
     nat_ipv6: Mapping[str, str]
     forward_ipv6: Mapping[str, str]
     guard: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Ipam:
-    """A subnet of a Docker network and the address of its bridge."""
-
-    subnet: str
-    gateway: str
-
-
-@dataclass(frozen=True)
-class DockerNetwork:
-    """The arguments of a Docker network of the bridge driver."""
-
-    name: str
-    ipv6: bool
-    ipam: tuple[Ipam, ...]
-    options: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ContainerPlan:
-    """The arguments of one container; `role` says what it is to the network."""
-
-    role: Literal["load_balancer", "whoami", "container"]
-    name: str
-    image: str
-    command: tuple[str, ...]
-    labels: Mapping[str, str]
-    environment: Mapping[str, str | SecretRef]
-    volumes: tuple[Volume, ...]
-    ipv4: str | None
-    ipv6: str | None
-    restart: Restart
 
 
 @dataclass(frozen=True)
@@ -102,6 +51,8 @@ class NetworkPlan:
     docker: DockerNetwork
     containers: tuple[ContainerPlan, ...]
     check: EgressCheck | None
+    socket: SocketPlan | None = None
+    volumes: tuple[VolumePlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +91,8 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
                 docker=_docker_network(network),
                 containers=_containers(stack, network),
                 check=_check(stack, network) if stack.verify else None,
+                socket=edge.socket(network),
+                volumes=edge.volumes(network),
             )
             for network in host.networks
         ),
@@ -193,9 +146,9 @@ def _docker_network(network: Network) -> DockerNetwork:
 def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
     found = []
     if network.load_balancer is not None:
-        found.append(_load_balancer(network, network.load_balancer))
+        found.append(edge.load_balancer(network, network.load_balancer))
     if network.whoami is not None:
-        found.append(_whoami(stack, network, network.whoami))
+        found.append(edge.whoami(network, network.whoami, _echoes(stack, network)))
     found += [_container(container) for container in network.containers]
     for family in network.families:
         found = _with_addresses(found, family)
@@ -218,42 +171,6 @@ def _with_addresses(plans: list[ContainerPlan], family: Family) -> list[Containe
     return found
 
 
-def _load_balancer(network: Network, load_balancer: LoadBalancer) -> ContainerPlan:
-    return ContainerPlan(
-        role="load_balancer",
-        name=load_balancer.name,
-        image=load_balancer.image,
-        command=_traefik_command(network.name),
-        labels={},
-        environment={},
-        volumes=(_TRAEFIK_SOCKET,),
-        ipv4=_text(network.ipv4.load_balancer if network.ipv4 else None),
-        ipv6=_text(network.ipv6.load_balancer if network.ipv6 else None),
-        restart="unless-stopped",
-    )
-
-
-def _whoami(stack: Stack, network: Network, whoami: Whoami) -> ContainerPlan:
-    name = whoami.name
-    return ContainerPlan(
-        role="whoami",
-        name=name,
-        image=whoami.image,
-        command=(),
-        labels={
-            "lb.net": network.name,
-            f"traefik.http.routers.{name}.rule": f"Host(`{whoami.domain}`)",
-            f"traefik.http.routers.{name}.entrypoints": "web",
-            f"traefik.http.services.{name}.loadbalancer.server.port": "80",
-        },
-        environment=_echoes(stack, network),
-        volumes=(),
-        ipv4=None,
-        ipv6=None,
-        restart="unless-stopped",
-    )
-
-
 def _container(container: Container) -> ContainerPlan:
     return ContainerPlan(
         role="container",
@@ -266,17 +183,6 @@ def _container(container: Container) -> ContainerPlan:
         ipv4=_text(container.ipv4),
         ipv6=_text(container.ipv6),
         restart=container.restart,
-    )
-
-
-def _traefik_command(network: str) -> tuple[str, ...]:
-    return (
-        "--global.checknewversion=false",
-        "--global.sendanonymoususage=false",
-        "--entrypoints.web.address=:80",
-        "--providers.docker=true",
-        f"--providers.docker.constraints=Label(`lb.net`,`{network}`)",
-        f"--providers.docker.network={network}",
     )
 
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6, HostSpec
 from planner.config import Family, Host, Network, Stack, Version
-from planner.plan import ContainerPlan, plan
+from planner.docker import ContainerPlan
+from planner.plan import plan
 
 NOTHING = "no answer"
 """What is expected, and seen, where a request must not get through."""

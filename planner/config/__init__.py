@@ -2,9 +2,11 @@
 
 from planner.config.model import (
     LOAD_BALANCER,
+    Acme,
     Address,
     Baseline,
     Container,
+    Dashboard,
     Echo,
     Family,
     Host,
@@ -30,9 +32,11 @@ from planner.config.stack import Stack
 
 __all__ = [
     "LOAD_BALANCER",
+    "Acme",
     "Address",
     "Baseline",
     "Container",
+    "Dashboard",
     "Echo",
     "Family",
     "Host",
