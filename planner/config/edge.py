@@ -156,13 +156,13 @@ def _host_names(network: NetworkDraft) -> Iterator[tuple[Loc, str, str]]:
     for place, container in enumerate(spec.containers):
         if container.labels.get(ROUTING_LABEL) != spec.name:
             continue
-        for label, name in _ruled(container.labels):
+        for label, name in host_names_of(container.labels):
             loc = (*network.loc, "containers", place, "labels", label)
             yield loc, name, f"container {container.name}"
 
 
-def _ruled(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the host names in the rules of routers, with their labels.
+def host_names_of(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the host names in the rules of Traefik's routers, each behind its label.
 
     A rule that says more than the host (a path, a header) may share its host with another.
     """

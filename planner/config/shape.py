@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from planner.config.model import Address, Family, PortRange, Subnet, Version
+from planner.config.model import Address, Family, Subnet, Version
 from planner.config.refusal import REFUSAL
 from planner.config.report import Loc, Report, show
 from planner.config.scan import Scan
@@ -21,13 +21,13 @@ S = TypeVar("S", bound=Spec)
 _CONFIDENTIAL = frozenset({"environment", "labels", "command", "dashboard"})
 """Keys below which a value may be a password: it is never quoted."""
 VERSIONS: tuple[Version, ...] = (4, 6)
-_HTTP3 = PortRange(first=443, last=443)
+_HTTP3 = 443
 
 
 def _has_http3(entry: IngressSpec) -> bool:
     if entry.protocol != "udp" or entry.ports == "all":
         return False
-    return any(ports.first <= _HTTP3.first <= ports.last for ports in entry.ports)
+    return any(ports.first <= _HTTP3 <= ports.last for ports in entry.ports)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class NetworkDraft:
         if found is None:
             found = () if balancer is None else (IngressSpec(ports="all"),)
         if balancer is not None and balancer.http3 and not any(map(_has_http3, found)):
-            found = (*found, IngressSpec(protocol="udp", ports=(_HTTP3,)))
+            found = (*found, IngressSpec.model_validate({"protocol": "udp", "ports": [_HTTP3]}))
         return found
 
 
