@@ -1,7 +1,7 @@
 """Every whoami page of a stack, as a visitor from the internet sees it: by name, over HTTPS.
 
-The name is looked up in the lab's DNS, the certificate must be one of the lab's authority, which has
-validated the name through the host's own rules; nothing is resolved or trusted by hand.
+The name is looked up in the lab's DNS; the certificate must be one of the lab's authority, which
+validates a name through the host's own rules. Nothing is resolved or trusted by hand.
 """
 
 import json
