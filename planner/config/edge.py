@@ -209,11 +209,7 @@ def _check_sockets(host: HostDraft, report: Report) -> None:
             continue
         networks[socket_network(name)] = name
         proxies[socket_proxy(name)] = name
-        other = bridges.setdefault(socket_bridge(network.bridge), name)
-        if other != name and network.bridge != name:
-            what = f"{network.bridge} gives its socket proxy the bridge that {other}'s has"
-            why = "Two networks on one bridge would not be apart from each other."
-            report.add((*network.loc, "bridge"), what, why, "choose another bridge")
+        bridges[socket_bridge(network.bridge)] = name
     why = "Docker and the kernel know one thing by one name."
     for network in host.networks:
         for key, mine, taken in (
