@@ -86,7 +86,8 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 owner,
                 secrets,
                 # The guard closes its bridge, too.
-                pulumi.ResourceOptions(parent=self, depends_on=[self.host_nat]),
+                [self.host_nat],
+                child,
             )
         self.volumes = [self._volume(f"{host.name}-{each.name}", each) for each in plan.volumes]
         self.containers = [

@@ -1,5 +1,7 @@
 """The way of a load balancer to Docker: a proxy, in a network that only the two are in."""
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_docker as docker
 
@@ -18,18 +20,18 @@ class DockerSocket(pulumi.ComponentResource):
         plan: SocketPlan,
         owner: str,
         secrets: Secrets,
+        after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions,
     ) -> None:
         """Declare what `plan` describes for the isolated network `name`; `owner` as in containers.
 
-        `opts` has the Docker provider, and what has to be there before.
+        `opts` has the Docker provider. The two are there only while what is in `after` is.
         """
         super().__init__("wanbound:index:DockerSocket", name, {}, opts)
         self.network = docker.Network(
             f"{host}-{plan.docker.name}",
             name=plan.docker.name,
             driver="bridge",
-            # The state of an internal network cannot be changed by Docker, so a change replaces it.
             internal=plan.docker.internal,
             ipam_configs=[
                 docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
@@ -38,7 +40,9 @@ class DockerSocket(pulumi.ComponentResource):
             options=dict(plan.docker.options),
             labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
             # Before: two networks cannot have one name, bridge or subnet.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, depends_on=list(after)
+            ),
         )
         self.proxy = container(
             f"{host}-{plan.proxy.name}",

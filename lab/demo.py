@@ -5,6 +5,7 @@ python -m lab.demo
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -86,7 +87,9 @@ def main() -> int:
     out.print(f"[{'green' if good else 'red'}]{totals(results)}[/]")
     answers = pages(lab, parsed(read(stack.file), STACK))
     for page in answers:
-        sign, words = ("[green]✓[/]", page.body) if page.ok else ("[red]✗[/]", page.why)
+        sign, words = (
+            ("[green]✓[/]", json.dumps(page.answer)) if page.ok else ("[red]✗[/]", page.why)
+        )
         out.print(f"{sign} curl -{page.family} {page.url:<35} {escape(words)}")
     return 0 if good and answers and all(page.ok for page in answers) else 1
 

@@ -32,11 +32,20 @@ class Page:
 
     @property
     def ok(self) -> bool:
-        """Whether the page has exactly the recipe's three words, and the right ones."""
+        """Whether the page has the recipe's three words, and the right ones."""
+        return self.status == 0 and self.answer == self.expected
+
+    @property
+    def answer(self) -> dict[str, str]:
+        """What the page says of the recipe's words; {} where it is none of whoami's."""
         try:
-            return bool(self.status == 0 and json.loads(self.body) == self.expected)
+            found = json.loads(self.body)
         except ValueError:
-            return False
+            return {}
+        # Our whoami says more: by whom it was asked.
+        return (
+            {key: str(found.get(key)) for key in self.expected} if isinstance(found, dict) else {}
+        )
 
     @property
     def why(self) -> str:

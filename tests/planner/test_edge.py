@@ -59,7 +59,7 @@ def test_only_the_explicit_key_mounts_the_socket() -> None:
             each.name: [volume.source for volume in each.volumes if "docker.sock" in volume.source]
             for each in network.containers
         }
-        wanted = {each.name: [] for each in network.containers}
+        wanted: dict[str, list[str]] = {each.name: [] for each in network.containers}
         if name == "direct":
             assert network.socket is None
             wanted["direct_lb"] = [SOCKET]

@@ -94,7 +94,7 @@ def test_the_dashboard_is_at_its_name_alone(edge: Edge, number: int) -> None:
     """Nothing of the API at a page's name, nor at another port."""
     name = page(edge, number, "mail")
     said = edge.lab.internet.curl("-4", f"https://{name}/api/rawdata").stdout
-    assert set(json.loads(said)) == {"x-forwarded-for", "ipv4", "ipv6"}
+    assert {"x-forwarded-for", "ipv4", "ipv6"} <= set(json.loads(said))
     for port in (8080, 8082):
         done = edge.lab.internet.curl("-4", "-m", "2", f"http://{name}:{port}/", check=False)
         assert done.status in (7, 28), done.stderr
