@@ -77,6 +77,11 @@ def server_ca() -> str:
     return _pem(_certificate("wanbound lab CA", server=False))
 
 
+def server_certificate() -> x509.Certificate:
+    """Return what pebble shows at its own address."""
+    return _certificate(ACME_NAME, server=True)
+
+
 def start(lab: Settings) -> None:
     """Start pebble in the internet, unless it runs, and wait until it answers."""
     if processes.find(lab, "pebble"):
@@ -86,7 +91,7 @@ def start(lab: Settings) -> None:
     server = _key("certificate of the ACME server")
     pem = server.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     (folder / "server.key").write_text(pem)
-    (folder / "server.pem").write_text(_pem(_certificate(ACME_NAME, server=True)))
+    (folder / "server.pem").write_text(_pem(server_certificate()))
     (folder / "ca.pem").write_text(server_ca())
     root(lab).unlink(missing_ok=True)
     config = folder / "pebble.json"
