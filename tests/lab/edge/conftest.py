@@ -16,7 +16,6 @@ from lab.stacks import Config, LabStack, Run, parsed
 from planner.config import Stack
 from tests.lab.stack.configs import demo, network
 
-HASH = "$2b$05$p42.2F6r5f0F2IRqiC2e0OQZUgNYkEPzegW3AqvMTUerJlFCiTy8a"
 USER, PASSWORD = "testmonitor", "wanbound-demo"
 FOUR = ("four.web.example.com", "four.web.example.net")
 """A name with an A record alone, of each host."""
@@ -52,7 +51,6 @@ class Edge:
 def edge(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """One `up` on both engines; the authority's own packets are seen meanwhile."""
     config = demo(lab)
-    config["secrets"]["dashboard"] = HASH
     records = []
     for number, name in enumerate(FOUR, 1):
         web = network(config, number, "web")
