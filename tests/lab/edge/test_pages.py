@@ -56,7 +56,7 @@ def test_an_own_container_is_routed_to_by_its_labels(edge: Edge, number: int) ->
     said = edge.lab.internet.curl("-4", f"https://{FOUR[number]}/").stdout
     assert json.loads(said)["x-forwarded-for"] == CLIENT_IPV4
     refused = edge.lab.internet.curl("-6", "-m", "5", f"https://{FOUR[number]}/", check=False)
-    assert "Could not resolve host" in refused.stderr
+    assert refused.status != 0
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -93,8 +93,9 @@ def test_the_dashboard_wants_its_password(edge: Edge, number: int, family: int) 
 def test_the_dashboard_is_at_its_name_alone(edge: Edge, number: int) -> None:
     """Nothing of the API at a page's name, nor at another port."""
     name = page(edge, number, "mail")
+    # whoami has one page; Traefik's answer to this path would be its routers.
     said = edge.lab.internet.curl("-4", f"https://{name}/api/rawdata").stdout
-    assert {"x-forwarded-for", "ipv4", "ipv6"} <= set(json.loads(said))
+    assert said == "404 page not found\n"
     for port in (8080, 8082):
         done = edge.lab.internet.curl("-4", "-m", "2", f"http://{name}:{port}/", check=False)
         assert done.status in (7, 28), done.stderr
