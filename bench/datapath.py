@@ -12,7 +12,7 @@ from bench.scenario import MARK
 from bench.site import BenchError, Site
 from lab.images import probe_program
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
-from planner.plan import DockerNetwork
+from planner.docker import DockerNetwork
 from providers.fragment import SECTIONS, fragment
 
 IMAGE = "wanbound/probe:1"

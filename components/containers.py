@@ -1,12 +1,12 @@
 """The containers of one network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_docker as docker
 
 from planner.config import SecretRef, Volume
-from planner.plan import ContainerPlan
+from planner.docker import ContainerPlan, HealthCheck, Upload
 from planner.takeover import LABEL
 
 Secrets = Mapping[str, pulumi.Output[str]]
@@ -15,12 +15,12 @@ Secrets = Mapping[str, pulumi.Output[str]]
 def container(
     name: str,
     plan: ContainerPlan,
-    network: docker.Network,
+    networks: Sequence[docker.ContainerNetworksAdvancedArgs],
     owner: str,
     secrets: Secrets,
     opts: pulumi.ResourceOptions,
 ) -> docker.Container:
-    """Return the container that `plan` describes, in `network` alone and at its fixed addresses.
+    """Return the container that `plan` describes, in `networks` alone.
 
     `owner` is its label `wanbound`: by it the host knows whom a network may be taken from.
     """
@@ -29,26 +29,21 @@ def container(
         name=plan.name,
         image=plan.image,
         command=list(plan.command) or None,
+        user=plan.user,
         labels=[
             docker.ContainerLabelArgs(label=label, value=value)
             for label, value in sorted({**plan.labels, LABEL: owner}.items())
         ],
         envs=[_env(key, value, secrets) for key, value in sorted(plan.environment.items())],
         volumes=[_volume(volume) for volume in plan.volumes],
+        uploads=[_upload(upload, secrets) for upload in plan.uploads] or None,
+        healthcheck=None if plan.health is None else _health(plan.health),
+        capabilities=None if plan.capabilities is None else _capabilities(plan.capabilities),
         # What the provider would write here anyway. It disconnects the container from it before the
         # start; were it the network's own name, Docker would take the container for connected and
         # ignore the fixed addresses below.
         network_mode="bridge",
-        networks_advanced=[
-            docker.ContainerNetworksAdvancedArgs(
-                # Its id and not its name: in a network that was made anew under the same name this
-                # container is not, so it is made anew too. Docker takes either where the provider
-                # sends this (POST /networks/{id or name}/connect), and it is never read back.
-                name=network.id,
-                ipv4_address=plan.ipv4,
-                ipv6_address=plan.ipv6,
-            )
-        ],
+        networks_advanced=list(networks),
         ports=[
             docker.ContainerPortArgs(
                 internal=port.number, external=port.number, ip=port.address, protocol=port.protocol
@@ -62,10 +57,51 @@ def container(
     )
 
 
+def attached(
+    network: docker.Network, ipv4: str | None, ipv6: str | None = None
+) -> docker.ContainerNetworksAdvancedArgs:
+    """Return a container's place in a network, at its fixed addresses."""
+    return docker.ContainerNetworksAdvancedArgs(
+        # Its id and not its name: in a network that was made anew under the same name this
+        # container is not, so it is made anew too. Docker takes either where the provider
+        # sends this (POST /networks/{id or name}/connect), and it is never read back.
+        name=network.id,
+        ipv4_address=ipv4,
+        ipv6_address=ipv6,
+    )
+
+
 def _env(key: str, value: str | SecretRef, secrets: Secrets) -> pulumi.Input[str]:
     if isinstance(value, SecretRef):
         return pulumi.Output.concat(key, "=", secrets[value.secret])
     return f"{key}={value}"
+
+
+def _upload(upload: Upload, secrets: Secrets) -> docker.ContainerUploadArgs:
+    """Return a file; a secret in it makes its content one, in the preview and in the state."""
+    private = any(isinstance(part, SecretRef) for part in upload.content)
+    parts = [
+        secrets[part.secret] if isinstance(part, SecretRef) else part for part in upload.content
+    ]
+    return docker.ContainerUploadArgs(
+        file=upload.path,
+        content=pulumi.Output.concat(*parts),
+        permissions="0400" if private else "0444",
+    )
+
+
+def _health(check: HealthCheck) -> docker.ContainerHealthcheckArgs:
+    return docker.ContainerHealthcheckArgs(
+        tests=list(check.test),
+        interval=check.interval,
+        timeout=check.timeout,
+        retries=check.retries,
+        start_period=check.start_period,
+    )
+
+
+def _capabilities(kept: Sequence[str]) -> docker.ContainerCapabilitiesArgs:
+    return docker.ContainerCapabilitiesArgs(adds=list(kept) or None, drops=["ALL"])
 
 
 def _volume(volume: Volume) -> docker.ContainerVolumeArgs:

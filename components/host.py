@@ -7,6 +7,7 @@ import pulumi_docker as docker
 
 from components.connection import connection
 from components.containers import Secrets
+from components.images import images, names_of
 from components.ipv6nat import ipv6nat
 from components.isolated_network import IsolatedNetwork
 from components.ssh import docker_host, ssh_options
@@ -44,6 +45,8 @@ class Host(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.base = None if plan.base is None else self._base(plan, plan.base, secrets, first)
+        own = first if self.base is None else [*first, self.base]
+        self.images = images(plan, pulumi.ResourceOptions(parent=self, providers=[engine]))
         self.networks = [
             IsolatedNetwork(
                 f"{plan.name}-{network.name}",
@@ -51,7 +54,7 @@ class Host(pulumi.ComponentResource):
                 network,
                 secrets,
                 (taken_over or {}).get(network.docker.name),
-                first if self.base is None else [*first, self.base],
+                [*own, *(self.images[name] for name in sorted(names_of(network)))],
                 pulumi.ResourceOptions(parent=self, providers=[engine]),
             )
             for network in plan.networks

@@ -7,8 +7,10 @@ import pulumi
 import pulumi_docker as docker
 
 from components.connection import connection
-from components.containers import Secrets, container
+from components.containers import Secrets, attached, container
 from components.egress_check import egress_check
+from components.socket import DockerSocket
+from planner.docker import ContainerPlan, VolumePlan
 from planner.plan import HostPlan, NetworkPlan, Rules
 from planner.takeover import LABEL, Same
 from providers.host_nat import HostNat
@@ -78,14 +80,27 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 delete_before_replace=True,
             ),
         )
+        self.socket = None
+        if plan.socket is not None:
+            self.socket = DockerSocket(
+                name,
+                host.name,
+                plan.socket,
+                owner,
+                secrets,
+                # The guard closes its bridge, too.
+                [self.host_nat],
+                child,
+            )
+        self.volumes = [self._volume(f"{host.name}-{each.name}", each) for each in plan.volumes]
         self.containers = [
             container(
                 f"{host.name}-{each.name}",
                 each,
-                self.network,
+                self._places(each),
                 owner,
                 secrets,
-                pulumi.ResourceOptions(parent=self, depends_on=[self.host_nat]),
+                pulumi.ResourceOptions(parent=self, depends_on=self._before(each)),
             )
             for each in plan.containers
         ]
@@ -99,6 +114,29 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 child,
             )
         self.register_outputs({})
+
+    def _volume(self, name: str, plan: VolumePlan) -> docker.Volume:
+        return docker.Volume(
+            name,
+            name=plan.name,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=plan.keep),
+        )
+
+    def _places(self, plan: ContainerPlan) -> list[docker.ContainerNetworksAdvancedArgs]:
+        """Return the networks that a container is in; only the load balancer is in two."""
+        places = [attached(self.network, plan.ipv4, plan.ipv6)]
+        if self.socket is not None and plan.socket_ipv4 is not None:
+            places.append(attached(self.socket.network, plan.socket_ipv4))
+        return places
+
+    def _before(self, plan: ContainerPlan) -> list[pulumi.Resource]:
+        """Return what has to be there while a container is."""
+        before: list[pulumi.Resource] = [self.host_nat]
+        if plan.role == "load_balancer":
+            before += self.volumes
+            if self.socket is not None:
+                before.append(self.socket.proxy)
+        return before
 
 
 def _chosen(plan: NetworkPlan) -> list[str]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lab import hosts, keys, lifecycle, tools
+from lab import acme, hosts, keys, lifecycle, names, tools
 from lab.capture import Capture, Packet, capture
 from lab.errors import LabError
 from lab.namespace import exists, inside
@@ -133,6 +133,19 @@ class Internet:
         """Run a program of this machine in the namespace."""
         what = f"internet: {shlex.join(args)}"
         return _call(inside(self._settings, args), what, check=check, timeout=timeout, text=stdin)
+
+    def curl(self, *words: str, check: bool = True, timeout: float = 60) -> Result:
+        """Run curl as an outside client, which asks the lab's DNS and trusts the lab's authority.
+
+        Choose a family by -4 or -6: the client has one address of each.
+        """
+        script = 'mount --bind "$0" /etc/resolv.conf && exec curl "$@"'
+        client = ["--interface", self.ipv6 if "-6" in words else self.ipv4]
+        trusted = ["--cacert", str(acme.root(self._settings))]
+        # A mount of its own: what this machine asks for names stays as it is.
+        own = ["unshare", "--mount", "sh", "-c", script, str(names.resolver(self._settings))]
+        args = [*own, "-sS", "--noproxy", "*", *client, *trusted, *words]
+        return self.run(args, check=check, timeout=timeout)
 
     def capture(self, expression: str = "", link: str = "wan") -> AbstractContextManager[Capture]:
         """Capture packets at the router; see lab.capture. `wan-edge-1` is one host's own cable."""

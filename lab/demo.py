@@ -5,6 +5,7 @@ python -m lab.demo
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lab.api import Lab
-from lab.checks import matrix, run, table, totals
+from lab.checks import matrix, pages, run, table, totals
 from lab.errors import LabError
 from lab.settings import DEFAULT_HOSTS
 from lab.stacks import LabStack, Run, parsed, read
@@ -84,7 +85,13 @@ def main() -> int:
             out.print(f"[red]✗[/] {escape(str(result))}")
     good = all(result.ok for result in results)
     out.print(f"[{'green' if good else 'red'}]{totals(results)}[/]")
-    return 0 if good else 1
+    answers = pages(lab, parsed(read(stack.file), STACK))
+    for page in answers:
+        sign, words = (
+            ("[green]✓[/]", json.dumps(page.answer)) if page.ok else ("[red]✗[/]", page.why)
+        )
+        out.print(f"{sign} curl -{page.family} {page.url:<35} {escape(words)}")
+    return 0 if good and answers and all(page.ok for page in answers) else 1
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.settings import (
+    NAMES_IPV4,
+    NAMES_IPV6,
     REGISTRY_IPV4,
     REGISTRY_PORT,
     ROUTER_IPV4,
@@ -138,6 +140,8 @@ def host_files(
         "etc/hostname": (f"{host.name}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host.name}\n", 0o644),
         "etc/machine-id": (f"{machine}\n", 0o444),
+        # Docker hands both on to the containers, and asks them from a container's own network.
+        "etc/resolv.conf": (f"nameserver {NAMES_IPV4}\nnameserver {NAMES_IPV6}\n", 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key, 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{public_key}\n", 0o644),
         "etc/ssh/lab_authorized_keys": (f"{client_key}\n", 0o644),

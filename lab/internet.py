@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import processes, registry, settings
+from lab import acme, names, processes, registry, settings
 from lab.ledger import Ledger
 from lab.namespace import answers, exists, has_link, inside
 from lab.settings import Settings
@@ -80,7 +80,10 @@ def up(lab: Settings) -> None:
             log.run([*ip, "link", "set", BRIDGE, "up"])
             sentinel = ["neighbour", "replace", SENTINEL_IPV6, "lladdr", SENTINEL_MAC]
             log.run([*ip, *sentinel, "dev", BRIDGE, "nud", "permanent"])
+    names.add_addresses(lab)
     start_echo(lab)
+    names.start(lab)
+    acme.start(lab)
     registry.up(lab)
 
 

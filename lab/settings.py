@@ -29,12 +29,21 @@ REGISTRY_IPV4 = "198.51.100.2"
 REGISTRY_PORT = 5000
 CLIENT_IPV4 = "198.51.100.10"
 CLIENT_IPV6 = "2001:db8:ffff::10"
+ACME_IPV4 = "198.51.100.14"
+ACME_IPV6 = "2001:db8:ffff::14"
+ACME_NAME = "acme.example.org"
+NAMES_IPV4 = "198.51.100.53"
+NAMES_IPV6 = "2001:db8:ffff::53"
 SERVICE_ADDRESSES = (
     f"{ECHO_IPV4}/32",
     f"{REGISTRY_IPV4}/32",
     f"{CLIENT_IPV4}/32",
+    f"{ACME_IPV4}/32",
+    f"{NAMES_IPV4}/32",
     f"{ECHO_IPV6}/128",
     f"{CLIENT_IPV6}/128",
+    f"{ACME_IPV6}/128",
+    f"{NAMES_IPV6}/128",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -18,9 +19,11 @@ from typing import Any, TypeAlias
 # It comes with pulumi; its stubs are not among the pinned requirements.
 import yaml  # type: ignore[import-untyped]
 
+from lab import names
 from lab.api import Lab
 from lab.errors import LabError
 from planner.config import Stack
+from planner.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "wanbound:"
@@ -77,6 +80,7 @@ class LabStack:
     def __init__(self, lab: Lab, name: str, folder: Path = CHECKOUT) -> None:
         self.name = name
         self.folder = folder
+        self._settings = lab.settings
         self.log = lab.settings.logs / f"pulumi-{name}.log"
         self.pid: int | None = None
         """The pulumi that is running."""
@@ -95,6 +99,9 @@ class LabStack:
                 (folder / part).symlink_to(CHECKOUT / part)
         (folder / "stacks").mkdir()
         stack = cls(lab, name, folder)
+        # Secrets in `config` were encrypted for the demo, with the passphrase of every lab.
+        demo = yaml.safe_load((CHECKOUT / "stacks" / "Pulumi.demo.yaml").read_text())
+        stack.file.write_text(json.dumps({"encryptionsalt": demo["encryptionsalt"]}) + "\n")
         stack.configure(config)
         stack.init()
         return stack
@@ -119,7 +126,11 @@ class LabStack:
             self.run("stack", "init", self.name, "--no-select")
 
     def up(self, *args: str, check: bool = True, on_line: OnLine | None = None) -> Run:
-        """Bring the hosts to the configuration."""
+        """Bring the hosts to the configuration; the internet's DNS knows its names before."""
+        # A configuration that is refused, as some tests want it, has no names.
+        with contextlib.suppress(ConfigError):
+            found = names.records(parsed(read(self.file), self.name))
+            names.publish(self._settings, self.name, found)
         return self._on_stack("up", "--yes", "--skip-preview", *args, check=check, on_line=on_line)
 
     def preview(self, *args: str, check: bool = True) -> Run:
@@ -127,8 +138,10 @@ class LabStack:
         return self._on_stack("preview", *args, check=check)
 
     def destroy(self, *args: str, check: bool = True) -> Run:
-        """Remove everything of the stack from the hosts."""
-        return self._on_stack("destroy", "--yes", "--skip-preview", *args, check=check)
+        """Remove everything of the stack from the hosts, and its names from the DNS."""
+        done = self._on_stack("destroy", "--yes", "--skip-preview", *args, check=check)
+        names.publish(self._settings, self.name, ())
+        return done
 
     def _on_stack(
         self, command: str, *args: str, check: bool, on_line: OnLine | None = None

@@ -15,7 +15,7 @@ LOCAL_ULA = IPv6Network("fd00::/8")
 
 
 class PoolExhaustedError(LookupError):
-    """Every /24 of the IPv4 pool overlaps a subnet that is taken."""
+    """Every subnet of an IPv4 pool overlaps a subnet that is taken."""
 
 
 def ula_subnet(seed: str, host: str, network: str) -> IPv6Network:
@@ -32,26 +32,29 @@ def ula_subnet(seed: str, host: str, network: str) -> IPv6Network:
 
 
 def ipv4_subnet(
-    pool: IPv4Network, host: str, network: str, taken: Iterable[IPv4Network]
+    pool: IPv4Network, host: str, network: str, taken: Iterable[IPv4Network], length: int = 24
 ) -> IPv4Network:
-    """Return a /24 of `pool` (a /24 or larger) that overlaps nothing in `taken`.
+    """Return a /24 (or one of another `length`) of `pool`, which is as large or larger.
+
+    It overlaps nothing in `taken`.
 
     The search begins at a place derived from the names and goes up, round the end of the pool:
     a network keeps its subnet as long as nothing before it in `taken` claims the same place.
     Raises PoolExhaustedError when there is none left.
     """
-    base, count = int(pool.network_address) >> 8, 1 << (24 - pool.prefixlen)
+    bits = 32 - length
+    base, count = int(pool.network_address) >> bits, 1 << (length - pool.prefixlen)
     blocked: set[int] = set()
     for subnet in taken:
-        first = (int(subnet.network_address) >> 8) - base
-        last = (int(subnet.broadcast_address) >> 8) - base
+        first = (int(subnet.network_address) >> bits) - base
+        last = (int(subnet.broadcast_address) >> bits) - base
         blocked.update(range(max(first, 0), min(last + 1, count)))
     start = int.from_bytes(_digest("ipv4", host, network)) % count
     for step in range(count):
         place = (start + step) % count
         if place not in blocked:
-            return IPv4Network(((base + place) << 8, 24))
-    raise PoolExhaustedError(f"no /24 of {pool} is left for network {network} of host {host}")
+            return IPv4Network(((base + place) << bits, length))
+    raise PoolExhaustedError(f"no /{length} of {pool} is left for network {network} of host {host}")
 
 
 def gateway(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:

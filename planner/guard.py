@@ -27,6 +27,7 @@ on, and a false source within the bridge is stopped there, too, by not being the
 """
 
 from planner.config import Address, Family, Network
+from planner.config.names import socket_bridge
 
 TABLE = "inet wanbound"
 
@@ -76,6 +77,8 @@ def guard_lines(network: Network) -> dict[str, str]:
             )
     # Behind the accepts ("ingress"): lines are loaded in the order of their roles' names.
     lines["strangers"] = _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop')
+    if network.load_balancer is not None and network.load_balancer.socket_subnet is not None:
+        lines |= _socket_lines(socket_bridge(bridge))
     return lines
 
 
@@ -124,6 +127,20 @@ def _by_docker(network: Network, public: Address) -> dict[str, str]:
             ),
         }
     return lines
+
+
+def _socket_lines(bridge: str) -> dict[str, str]:
+    """Return the lines of the bridge between load balancer and Docker's socket: nothing passes it.
+
+    Docker closes an internal network itself, but in iptables, behind our own accepts for what goes
+    to a public address, and gone with `iptables -F`.
+    """
+    return {
+        "socket from": _element("from", f'"{bridge}"', f"from-{bridge}"),
+        "socket out": _rule(f"from-{bridge}", f'oifname != "{bridge}" counter drop'),
+        "socket to": _element("to", f'"{bridge}"', f"to-{bridge}"),
+        "socket in": _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop'),
+    }
 
 
 def _element(name: str, key: str, chain: str) -> str:

@@ -3,36 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Literal
 
-from planner import addresses
+from planner import addresses, edge
 from planner.base import BasePlan, base_plan
-from planner.config import (
-    Address,
-    Container,
-    Engine,
-    Family,
-    Host,
-    LoadBalancer,
-    Network,
-    Restart,
-    SecretRef,
-    Ssh,
-    Stack,
-    Volume,
-    Whoami,
-)
+from planner.config import Address, Container, Engine, Family, Host, Network, Ssh, Stack
+from planner.docker import ContainerPlan, DockerNetwork, Ipam, SocketPlan, VolumePlan
 from planner.guard import guard_lines
-from planner.publish import Port, published
+from planner.publish import published
 from planner.rules import FamilyRules, docker_family_rules, family_rules
 
 _OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
 """Characters of an interface prefix: Docker puts a number behind it, the kernel stops at 15."""
-
-_TRAEFIK_SOCKET = Volume(
-    source="/var/run/docker.sock", target="/var/run/docker.sock", read_only=True
-)
 
 
 @dataclass(frozen=True)
@@ -49,45 +31,6 @@ class Rules:
     nat_ipv6: Mapping[str, str]
     forward_ipv6: Mapping[str, str]
     guard: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Ipam:
-    """A subnet of a Docker network and the address of its bridge."""
-
-    subnet: str
-    gateway: str
-
-
-@dataclass(frozen=True)
-class DockerNetwork:
-    """The arguments of a Docker network of the bridge driver.
-
-    `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one.
-    """
-
-    name: str
-    ipv6: bool
-    ipv4_by_docker: bool
-    ipam: tuple[Ipam, ...]
-    options: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ContainerPlan:
-    """The arguments of one container; `role` says what it is to the network."""
-
-    role: Literal["load_balancer", "whoami", "container"]
-    name: str
-    image: str
-    command: tuple[str, ...]
-    labels: Mapping[str, str]
-    environment: Mapping[str, str | SecretRef]
-    volumes: tuple[Volume, ...]
-    ipv4: str | None
-    ipv6: str | None
-    restart: Restart
-    ports: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +52,8 @@ class NetworkPlan:
     docker: DockerNetwork
     containers: tuple[ContainerPlan, ...]
     check: EgressCheck | None
+    socket: SocketPlan | None = None
+    volumes: tuple[VolumePlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +62,8 @@ class HostPlan:
 
     `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
     the host for its confirmation; `adopt` says that what was set up by hand is taken over.
-    `ipv6nat` is the image of docker-ipv6nat where that runs there in a container, `engine` what its Docker Engine is to be, if the configuration says anything about it.
+    `ipv6nat` is the image of docker-ipv6nat where that runs there in a container, `engine`
+    what its Docker Engine is to be, if the configuration says anything about it.
     """
 
     name: str
@@ -151,6 +97,8 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
                 docker=_docker_network(network),
                 containers=_containers(stack, network),
                 check=_check(stack, network) if stack.verify else None,
+                socket=edge.socket(network),
+                volumes=edge.volumes(network),
             )
             for network in host.networks
         ),
@@ -211,16 +159,21 @@ def _docker_network(network: Network) -> DockerNetwork:
     if network.docker_ipv4 is not None:
         # Nobody knows the bridge's address yet, and without the option it would be every address.
         options[f"{_OPTION}.bridge.host_binding_ipv4"] = "127.0.0.1"
-    by_docker = network.docker_ipv4 is not None
-    return DockerNetwork(network.name, network.ipv6 is not None, by_docker, tuple(ipam), options)
+    return DockerNetwork(
+        name=network.name,
+        ipv6=network.ipv6 is not None,
+        ipam=tuple(ipam),
+        options=options,
+        ipv4_by_docker=network.docker_ipv4 is not None,
+    )
 
 
 def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
     found = []
     if network.load_balancer is not None:
-        found.append(_load_balancer(network, network.load_balancer))
+        found.append(edge.load_balancer(network, network.load_balancer))
     if network.whoami is not None:
-        found.append(_whoami(stack, network, network.whoami))
+        found.append(edge.whoami(network, network.whoami, _echoes(stack, network)))
     found += [_container(container) for container in network.containers]
     for family in network.families:
         found = _with_addresses(found, family)
@@ -245,42 +198,6 @@ def _with_addresses(plans: list[ContainerPlan], family: Family) -> list[Containe
     return found
 
 
-def _load_balancer(network: Network, load_balancer: LoadBalancer) -> ContainerPlan:
-    return ContainerPlan(
-        role="load_balancer",
-        name=load_balancer.name,
-        image=load_balancer.image,
-        command=_traefik_command(network.name),
-        labels={},
-        environment={},
-        volumes=(_TRAEFIK_SOCKET,),
-        ipv4=_text(network.ipv4.load_balancer if network.ipv4 else None),
-        ipv6=_text(network.ipv6.load_balancer if network.ipv6 else None),
-        restart="unless-stopped",
-    )
-
-
-def _whoami(stack: Stack, network: Network, whoami: Whoami) -> ContainerPlan:
-    name = whoami.name
-    return ContainerPlan(
-        role="whoami",
-        name=name,
-        image=whoami.image,
-        command=(),
-        labels={
-            "lb.net": network.name,
-            f"traefik.http.routers.{name}.rule": f"Host(`{whoami.domain}`)",
-            f"traefik.http.routers.{name}.entrypoints": "web",
-            f"traefik.http.services.{name}.loadbalancer.server.port": "80",
-        },
-        environment=_echoes(stack, network),
-        volumes=(),
-        ipv4=None,
-        ipv6=None,
-        restart="unless-stopped",
-    )
-
-
 def _container(container: Container) -> ContainerPlan:
     return ContainerPlan(
         role="container",
@@ -293,17 +210,6 @@ def _container(container: Container) -> ContainerPlan:
         ipv4=_text(container.ipv4),
         ipv6=_text(container.ipv6),
         restart=container.restart,
-    )
-
-
-def _traefik_command(network: str) -> tuple[str, ...]:
-    return (
-        "--global.checknewversion=false",
-        "--global.sendanonymoususage=false",
-        "--entrypoints.web.address=:80",
-        "--providers.docker=true",
-        f"--providers.docker.constraints=Label(`lb.net`,`{network}`)",
-        f"--providers.docker.network={network}",
     )
 
 

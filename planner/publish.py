@@ -18,7 +18,8 @@ class Port:
 def published(network: Network, role: str, name: str) -> tuple[Port, ...]:
     """Return what Docker publishes of one container: each port at each of the public addresses.
 
-    Of the load balancer these are `BALANCED`, of the other containers what they name.
+    Of the load balancer these are `BALANCED`, the last of them for HTTP/3 too; of the other
+    containers what they name.
     """
     return tuple(
         Port(number, protocol, str(public))
@@ -30,6 +31,8 @@ def published(network: Network, role: str, name: str) -> tuple[Port, ...]:
 def _ports(network: Network, role: str, name: str) -> Iterator[tuple[Protocol, int]]:
     if role == "load_balancer":
         yield from (("tcp", number) for number in BALANCED)
+        if network.load_balancer is not None and network.load_balancer.http3:
+            yield "udp", BALANCED[-1]
     for container in network.containers:
         if container.name == name:
             for each in container.ports:

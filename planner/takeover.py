@@ -13,8 +13,9 @@ from ipaddress import ip_network
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from planner.config.report import show
+from planner.docker import ContainerPlan
 from planner.errors import Problem
-from planner.plan import ContainerPlan, HostPlan, NetworkPlan
+from planner.plan import HostPlan, NetworkPlan
 
 LABEL = "wanbound"
 """The label by which a Docker network says whose it is."""

@@ -5,11 +5,24 @@
     assert [result for result in results if not result.ok] == []
 
 matrix.py says what has to be true of a stack, as data; ask.py finds out by real requests from
-containers, hosts and the internet; table.py shows it to people.
+containers, hosts and the internet; table.py shows it to people. pages.py looks at each network's
+page as a visitor does, by its name.
 """
 
 from lab.checks.ask import run
 from lab.checks.matrix import Check, Origin, Question, Result, matrix
+from lab.checks.pages import Page, pages
 from lab.checks.table import table, totals
 
-__all__ = ["Check", "Origin", "Question", "Result", "matrix", "run", "table", "totals"]
+__all__ = [
+    "Check",
+    "Origin",
+    "Page",
+    "Question",
+    "Result",
+    "matrix",
+    "pages",
+    "run",
+    "table",
+    "totals",
+]

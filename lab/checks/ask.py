@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from lab.acme import root
 from lab.api import Lab
 from lab.checks.matrix import NOTHING, Check, Origin, Question, Result
 from lab.errors import LabError
@@ -17,8 +18,8 @@ from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 AT_A_TIME = 8
 """Requests that one place makes at a time: each has whoami ask two echoes, within 2 s."""
 
-PATIENCE = 15.0
-"""Seconds in which a load balancer has to have noticed a container that has just started."""
+PATIENCE = 30.0
+"""Seconds in which a load balancer has to have noticed a container, and got its certificate."""
 
 # curl(1), EXIT CODES.
 _COULD_NOT_CONNECT, _TIMED_OUT = 7, 28
@@ -102,7 +103,8 @@ def seen(check: Check, answer: Answer) -> str:
 
 
 def _ask_from(lab: Lab, host: str, questions: Sequence[Question]) -> dict[Question, Answer]:
-    script = shell_script(questions)
+    pem = root(lab.settings).read_text() if any(each.tls for each in questions) else ""
+    script = shell_script(questions, pem)
     if host:
         said = lab.host(host).run("bash -s", stdin=script, timeout=120).stdout
     else:
@@ -120,11 +122,18 @@ def _answers(said: str, questions: Sequence[Question]) -> Iterator[tuple[Questio
         yield questions[int(number)], Answer(int(status), text)
 
 
-def shell_script(questions: Sequence[Question]) -> str:
-    """Return the bash program that asks `questions`; it prints "number status base64" for each."""
+def shell_script(questions: Sequence[Question], root_pem: str = "") -> str:
+    """Return the bash program that asks `questions`; it prints "number status base64" for each.
+
+    Certificates are believed that go back to `root_pem`, and no others.
+    """
     names = sorted({question.origin.container for question in questions} - {""})
     pids = {name: f"pid{number}" for number, name in enumerate(names)}
-    lines = ["set -u", "work=$(mktemp -d)", "trap 'rm -rf \"$work\"' EXIT"]
+    lines = ["set -u", "work=$(mktemp -d)", 'trap \'rm -rf "$work" "$work.pem"\' EXIT']
+    if root_pem:
+        # curl(1), ENVIRONMENT.
+        packed = base64.b64encode(root_pem.encode()).decode()
+        lines.append(f'base64 -d <<<{packed} >"$work.pem" && export CURL_CA_BUNDLE="$work.pem"')
     lines += [
         f"{pids[name]}=$(docker inspect -f '{{{{.State.Pid}}}}' {shlex.quote(name)}) || exit 1"
         for name in names
@@ -160,7 +169,10 @@ def _command(number: int, question: Question, pids: Mapping[str, str]) -> str:
             words.append("-v")
         if question.origin == Origin() or question.origin.stranger:
             words += ["--interface", _client(question)]
-        if question.domain:
+        if question.tls:
+            at = f"[{question.address}]" if question.family == 6 else question.address
+            words += ["--resolve", f"{question.domain}:443:{at}"]
+        elif question.domain:
             words += ["-H", f"Host: {question.domain}"]
         words.append(question.url)
     command = shlex.join(words)

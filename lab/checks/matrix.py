@@ -6,7 +6,9 @@ from typing import Literal
 
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6, HostSpec
 from planner.config import Family, Host, Network, Stack, Version
-from planner.plan import ContainerPlan, plan
+from planner.docker import ContainerPlan
+from planner.edge import SOCKET_PORT
+from planner.plan import plan
 
 NOTHING = "no answer"
 """What is expected, and seen, where a request must not get through."""
@@ -20,6 +22,7 @@ Kind = Literal[
     "own private",
     "private",
     "stranger",
+    "socket",
     "host source",
     "host access",
 ]
@@ -40,7 +43,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Question:
-    """One HTTP request with `domain` as its Host, or one ping, at a literal address."""
+    """One request to `domain`, or one ping, at a literal address; by HTTPS where `tls` is set."""
 
     origin: Origin
     address: str
@@ -48,6 +51,8 @@ class Question:
     ping: bool = False
     refused: bool = False
     """Whether no answer is hoped for: then one second is enough to wait."""
+    tls: bool = False
+    port: int = 80
 
     @property
     def family(self) -> Version:
@@ -57,7 +62,11 @@ class Question:
     @property
     def url(self) -> str:
         """What a browser would be given."""
-        return f"http://[{self.address}]/" if self.family == 6 else f"http://{self.address}/"
+        if self.tls:
+            return f"https://{self.domain}/"
+        port = "" if self.port == 80 else f":{self.port}"
+        host = f"[{self.address}]" if self.family == 6 else self.address
+        return f"http://{host}{port}/"
 
 
 @dataclass(frozen=True)
@@ -106,6 +115,8 @@ class _Member:
     network: Network
     family: Family
     containers: Sequence[ContainerPlan]
+    socket: str | None
+    """Where the proxy before Docker's socket is."""
 
     @property
     def public(self) -> str:
@@ -119,6 +130,12 @@ class _Member:
 
     def address(self, container: ContainerPlan) -> str | None:
         return container.ipv4 if self.family.version == 4 else container.ipv6
+
+    def asked_by(self, origin: Origin, address: str = "") -> Question:
+        """The network's whoami, asked at its public address or at another of its load balancer."""
+        page, balancer = self.network.whoami, self.network.load_balancer
+        tls = balancer is not None and balancer.acme is not None
+        return Question(origin, address or self.public, page.domain if page else "", tls=tls)
 
 
 def matrix(stack: Stack) -> tuple[Check, ...]:
@@ -138,7 +155,14 @@ def _members(stack: Stack) -> Iterator[_Member]:
         for network, network_plan in zip(host.networks, planned.networks, strict=True):
             for family in network.families:
                 if network_plan.containers:
-                    yield _Member(host, network, family, network_plan.containers)
+                    socket = network_plan.socket
+                    yield _Member(
+                        host,
+                        network,
+                        family,
+                        network_plan.containers,
+                        socket.proxy.socket_ipv4 if socket is not None else None,
+                    )
 
 
 def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterator[Check]:
@@ -150,8 +174,7 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
     yield check("egress", "asks the echo", Question(one.origin, _echo(stack, version)), one.public)
     yield from _missing_families(stack, one)
     if one.network.whoami is not None:
-        domain = one.network.whoami.domain
-        outside = Question(Origin(), one.public, domain)
+        outside = one.asked_by(Origin())
         client = CLIENT_IPV4 if version == 4 else CLIENT_IPV6
         yield check("ingress", f"{client} asks {one.public}", outside, client, "x-forwarded-for")
         yield check("whoami egress", "whoami's own word", outside, one.public, f"ipv{version}")
@@ -159,11 +182,11 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
         yield check(
             "host access",
             f"{one.host.name} asks {one.public}",
-            Question(Origin(one.host.name), one.public, domain),
+            one.asked_by(Origin(one.host.name)),
             one.public,
             "x-forwarded-for",
         )
-        yield from _own_private(one, domain)
+        yield from _own_private(one)
     for other in members:
         if other.family.version != version or other.network.whoami is None:
             continue
@@ -171,10 +194,11 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
         yield check(
             "own address" if same else "other networks",
             f"{name} of {one.host.name} asks {other.public}",
-            Question(one.origin, other.public, other.network.whoami.domain),
+            other.asked_by(one.origin),
             one.public,
             "x-forwarded-for",
         )
+    yield from _of_socket(one, members)
     for other in members:
         if other.host is not one.host or other.family.version != version:
             continue
@@ -192,7 +216,18 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
                 yield check("stranger", f"a neighbour asks {address}", question, NOTHING)
 
 
-def _own_private(one: _Member, domain: str) -> Iterator[Check]:
+def _of_socket(one: _Member, members: Sequence[_Member]) -> Iterator[Check]:
+    """Show that nobody but the load balancer gets to the proxy before Docker's socket."""
+    if one.socket is None or one.family.version != 4:
+        return
+    neighbours = [other.origin for other in members if other.host is one.host]
+    for origin in dict.fromkeys([*neighbours, Origin(one.host.name, stranger=True)]):
+        question = Question(origin, one.socket, refused=True, port=SOCKET_PORT)
+        about = f"{origin.container or 'a neighbour'} asks {one.socket}"
+        yield Check("socket", one.host.name, one.network.name, 4, about, question, NOTHING)
+
+
+def _own_private(one: _Member) -> Iterator[Check]:
     """Show that the addresses which the others must not reach do answer where they may."""
     asking = next((each for each in one.containers if each.name == one.origin.container), None)
     private = one.family.load_balancer
@@ -204,7 +239,7 @@ def _own_private(one: _Member, domain: str) -> Iterator[Check]:
         one.network.name,
         one.family.version,
         f"asks {private}",
-        Question(one.origin, str(private), domain),
+        one.asked_by(one.origin, str(private)),
         source,
         "x-forwarded-for",
     )

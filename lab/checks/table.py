@@ -12,7 +12,7 @@ _COLUMNS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
     ("itself", ("own address",)),
     ("others", ("other networks",)),
     ("host", ("host access",)),
-    ("private", ("private", "stranger", "own private")),
+    ("private", ("private", "stranger", "own private", "socket")),
 )
 """What each column is made of: with which address the network leaves; whom it sees when the
 outside client comes; whether it reaches its own public address, those of all others, and the host

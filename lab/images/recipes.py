@@ -14,6 +14,7 @@ from typing import Protocol
 from lab.errors import LabError
 from lab.golang import go
 from lab.images.archive import File, Folder, Image, Link
+from lab.images.debian import RELEASE, loader, unpacked, with_libraries
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
@@ -123,6 +124,39 @@ class TraefikRecipe:
 
 
 @dataclass(frozen=True)
+class HaproxyRecipe:
+    """Debian's haproxy with its libraries, where the official image has its own.
+
+    The tag is the one that stacks ask for. The version is Debian's, which may be an older one: what
+    is run on it here is shown to need no newer.
+    """
+
+    name: str = "haproxy:3.2"
+
+    def sources(self) -> Iterator[bytes]:
+        """The machine's release of Debian, which has one version of it."""
+        yield RELEASE.read_bytes()
+
+    def build(self, work: Path) -> Image:
+        """Take the program out of its package: installing that would start a service."""
+        try:
+            root = unpacked("haproxy", work)
+            files = with_libraries(root / "usr/sbin/haproxy", root)
+        except LabError as error:
+            raise ImageError(f"{self.name}: {error}") from error
+        program, *libraries = files
+        return Image(
+            entries=(
+                File("/usr/local/sbin/haproxy", program, 0o755),
+                *(File(f"/lib/{path.name}", path, 0o755) for path in libraries),
+                *(File(where, path, 0o755) for where, path in loader(libraries)),
+                Folder("/tmp", 0o1777),  # noqa: S108  (a path inside the image)
+            ),
+            command=("haproxy", "-f", "/usr/local/etc/haproxy/haproxy.cfg"),
+        )
+
+
+@dataclass(frozen=True)
 class BusyboxRecipe:
     """A small userland, for containers in tests that need a shell."""
 
@@ -170,6 +204,7 @@ def all_recipes() -> tuple[Recipe, ...]:
         ),
         BusyboxRecipe(),
         TraefikRecipe(),
+        HaproxyRecipe(),
     )
 
 

@@ -5,8 +5,13 @@ from typing import TypeAlias
 
 from planner.addresses import overlaps
 from planner.config.model import IPV6NAT, Address, Subnet, Version
+from planner.config.names import (
+    load_balancer_name,
+    socket_network,
+    socket_proxy,
+    whoami_name,
+)
 from planner.config.report import Loc, Report
-from planner.config.resolve import load_balancer_name, whoami_name
 from planner.config.shape import VERSIONS, HostDraft, NetworkDraft, StackDraft
 
 Door: TypeAlias = tuple[str, int, tuple[str, int] | None]
@@ -98,6 +103,8 @@ def _check_resource_names(draft: StackDraft, report: Report) -> None:
         own = host.spec.name
         names: list[tuple[str, Loc, str]] = [("network", ("name",), network.spec.name)]
         names += [("container", loc, name) for loc, name in _container_names(network)]
+        if _has_proxy(network):
+            names.append(("network", ("name",), socket_network(network.spec.name)))
         for kind, inner, name in names:
             full = f"{own}-{name}"
             other_host, other = owners.setdefault((kind, full), (own, name))
@@ -112,10 +119,17 @@ def _container_names(network: NetworkDraft) -> Iterator[tuple[Loc, str]]:
     spec = network.spec
     if spec.load_balancer is not None:
         yield ("name",), load_balancer_name(spec.name)
+    if _has_proxy(network):
+        yield ("name",), socket_proxy(spec.name)
     if spec.whoami is not None:
         yield ("name",), whoami_name(spec.name)
     for place, container in enumerate(spec.containers):
         yield ("containers", place, "name"), container.name
+
+
+def _has_proxy(network: NetworkDraft) -> bool:
+    balancer = network.spec.load_balancer
+    return balancer is not None and balancer.docker_socket == "proxy"
 
 
 def _check_overlaps(host: HostDraft, version: Version, report: Report) -> None:

@@ -132,7 +132,7 @@ def _gateway(version: Version) -> Callable[[object, ValidationInfo], Address]:
     return validate
 
 
-def _sources(value: object) -> Subnet:
+def source_range(value: object) -> Subnet:
     """Return a range of source addresses; an address alone is a range of one."""
     remedy = 'write ranges of addresses like ["198.51.100.0/24", "2001:db8:77::/48"]'
     if not isinstance(value, str):
@@ -214,5 +214,5 @@ SubnetV4 = Annotated[IPv4Network, PlainValidator(subnet_of(4, 30))]
 SubnetV6 = Annotated[IPv6Network, PlainValidator(subnet_of(6, 126))]
 GatewayV4 = Annotated[IPv4Address, PlainValidator(_gateway(4))]
 GatewayV6 = Annotated[IPv6Address, PlainValidator(_gateway(6))]
-SourceRange = Annotated[Subnet, PlainValidator(_sources)]
+SourceRange = Annotated[Subnet, PlainValidator(source_range)]
 PoolV4 = Annotated[IPv4Network, PlainValidator(subnet_of(4, 24))]

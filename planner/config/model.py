@@ -19,6 +19,8 @@ Ipv6Nat: TypeAlias = Literal["container"]
 Mode: TypeAlias = Literal["nat", "snat", "masquerade"]
 """How a network's traffic is translated: both ways by wanbound; only what goes out; what goes out,
 while Docker publishes the containers' ports on the public addresses."""
+Challenge: TypeAlias = Literal["tls-alpn", "http"]
+DockerSocket: TypeAlias = Literal["proxy", "direct"]
 
 LOAD_BALANCER = "load_balancer"
 """The word that stands for the network's load balancer in `Ingress.to`."""
@@ -141,11 +143,46 @@ class Container(Model):
         return self.ipv4 if version == 4 else self.ipv6
 
 
+class Acme(Model):
+    """Where certificates come from (RFC 8555) and where they are kept.
+
+    `ca_certificates` is PEM text by which `ca_server` is known, None for those of the image.
+    `volume` is a Docker volume; with `keep_volume` it stays when everything else goes.
+    """
+
+    email: str
+    ca_server: str
+    ca_certificates: SecretRef | None
+    challenge: Challenge
+    volume: str
+    keep_volume: bool
+
+
+class Dashboard(Model):
+    """The load balancer's own pages, at `domain`, behind a user and the hash of a password."""
+
+    domain: str
+    user: str
+    password_hash: SecretRef
+
+
 class LoadBalancer(Model):
-    """The network's Traefik; its addresses are in each `Family`."""
+    """The network's Traefik; its addresses are in each `Family`.
+
+    Without `acme` it speaks plain HTTP. Who is in `trusted_ips` may say for whom it asks
+    (X-Forwarded-For). `socket_image` is the proxy's between it and Docker's socket, which is in
+    the subnet `socket_subnet` with it; both are None where the socket itself is mounted.
+    """
 
     name: str
     image: str
+    acme: Acme | None = None
+    dashboard: Dashboard | None = None
+    http3: bool = False
+    trusted_ips: tuple[Subnet, ...] = ()
+    socket_name: str = ""
+    socket_image: str | None = None
+    socket_subnet: IPv4Network | None = None
 
 
 class Whoami(Model):
@@ -302,3 +339,4 @@ class Images(Model):
     traefik: str = "traefik:v3.7"
     whoami: str = "wanbound/whoami:1"
     ipv6nat: str = "robbertkl/ipv6nat:0.4.4"
+    socket_proxy: str = "haproxy:3.2"

@@ -13,11 +13,14 @@ from planner.addresses import (
     overlaps,
     ula_subnet,
 )
+from planner.config.edge_spec import AcmeSpec, LoadBalancerSpec
 from planner.config.engine import engine
 from planner.config.model import (
+    Acme,
     Address,
     Baseline,
     Container,
+    Dashboard,
     Family,
     Host,
     Images,
@@ -33,12 +36,22 @@ from planner.config.model import (
     Wan,
     Whoami,
 )
+from planner.config.names import load_balancer_name, socket_proxy, volume_name, whoami_name
 from planner.config.report import Report
 from planner.config.shape import HostDraft, NetworkDraft, StackDraft
 from planner.config.spec import BaselineSpec, ContainerSpec, HostSpec, SshSpec
 
 POOL = IPv4Network("10.200.0.0/14")
 """Where IPv4 subnets come from unless `ipv4_pool` says otherwise."""
+
+SOCKET_POOL = IPv4Network("10.204.0.0/20")
+"""Where the subnets between load balancers and Docker's socket come from: 512 of them.
+
+A pool of their own, so that no network's subnet depends on whether another has a load balancer.
+"""
+
+_SOCKET_LENGTH = 29
+"""Gateway, proxy and load balancer."""
 
 
 def families(draft: StackDraft, report: Report) -> None:
@@ -78,6 +91,7 @@ def families(draft: StackDraft, report: Report) -> None:
                     seedless.append(network)
             if network.versions == (6,):
                 network.inner_ipv4 = _from_pool(host, network, pool, taken, report)
+        _give_sockets(draft, host, taken, report)
     if seedless and draft.spec is not None and draft.spec.seed is None:
         first = seedless[0].spec.name
         what = f"is missing, and network {first} has public_ipv6 but no subnet_ipv6"
@@ -177,6 +191,40 @@ def _from_pool(
     return subnet
 
 
+def _give_sockets(
+    draft: StackDraft, host: HostDraft, taken: list[IPv4Network], report: Report
+) -> None:
+    """Give each load balancer a subnet that it has with its proxy before Docker's socket."""
+    pool = draft.spec.socket_pool if draft.spec is not None else None
+    if pool is not None and not _is_private(pool):
+        remedy = f"write a part of 10.0.0.0/8, like {SOCKET_POOL}, or remove the key"
+        report.add(("socket_pool",), f"{pool} is not private space", _NOT_YOURS, remedy)
+        return
+    for network in host.networks:
+        balancer = network.spec.load_balancer
+        if host.spec is None or balancer is None or balancer.docker_socket == "direct":
+            continue
+        try:
+            network.socket_subnet = ipv4_subnet(
+                pool or SOCKET_POOL,
+                host.spec.name,
+                f"{network.spec.name}/socket",
+                taken,
+                _SOCKET_LENGTH,
+            )
+        except PoolExhaustedError:
+            what = f"({pool or SOCKET_POOL}) has no free /{_SOCKET_LENGTH} for this network"
+            why = (
+                "A load balancer and the proxy before Docker's socket have a network of their own."
+            )
+            remedy = (
+                "write a larger socket_pool that no network's subnet covers, like 10.204.0.0/20"
+            )
+            report.add(("socket_pool",), what, why, remedy)
+            return
+        taken.append(network.socket_subnet)
+
+
 def _give(network: NetworkDraft, version: Version, subnet: Subnet) -> None:
     """Give the network the family that it has a public address for, in `subnet`."""
     public, balancer = network.public(version), network.spec.load_balancer
@@ -193,16 +241,6 @@ def _give(network: NetworkDraft, version: Version, subnet: Subnet) -> None:
         load_balancer=address,
         derived=network.subnet(version) is None,
     )
-
-
-def load_balancer_name(network: str) -> str:
-    """Return the name of the container that is the network's load balancer."""
-    return f"{network}_lb"
-
-
-def whoami_name(network: str) -> str:
-    """Return the name of the network's whoami container."""
-    return f"whoami-{network}"
 
 
 def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
@@ -242,8 +280,7 @@ def _network(draft: NetworkDraft, images: Images) -> Network:
     spec = draft.spec
     balancer = whoami = None
     if spec.load_balancer is not None:
-        image = spec.load_balancer.image or images.traefik
-        balancer = LoadBalancer(name=load_balancer_name(spec.name), image=image)
+        balancer = _load_balancer(draft, spec.load_balancer, images)
     if spec.whoami is not None:
         name = whoami_name(spec.name)
         whoami = Whoami(name=name, domain=spec.whoami.domain, image=images.whoami)
@@ -270,6 +307,34 @@ def _network(draft: NetworkDraft, images: Images) -> Network:
         ),
         containers=tuple(_container(container) for container in spec.containers),
     )
+
+
+def _load_balancer(draft: NetworkDraft, spec: LoadBalancerSpec, images: Images) -> LoadBalancer:
+    name = draft.spec.name
+    trusted = spec.trusted_ips
+    if trusted is None:
+        # The recipe's: proxies in the network itself. Plain HTTP stays as it always was.
+        subnets = tuple(family.subnet for family in draft.families.values())
+        trusted = subnets if spec.acme is not None else ()
+    proxied = spec.docker_socket == "proxy"
+    dashboard = None
+    if spec.dashboard is not None and spec.host_name is not None:
+        dashboard = Dashboard(**{**dict(spec.dashboard), "domain": spec.host_name})
+    return LoadBalancer(
+        name=load_balancer_name(name),
+        image=spec.image or images.traefik,
+        acme=_acme(name, spec.acme) if spec.acme is not None else None,
+        dashboard=dashboard,
+        http3=spec.http3,
+        trusted_ips=trusted,
+        socket_name=socket_proxy(name) if proxied else "",
+        socket_image=images.socket_proxy if proxied else None,
+        socket_subnet=draft.socket_subnet,
+    )
+
+
+def _acme(network: str, spec: AcmeSpec) -> Acme:
+    return Acme(**{**dict(spec), "volume": spec.volume or volume_name(network)})
 
 
 def _container(spec: ContainerSpec) -> Container:

@@ -17,7 +17,9 @@ from planner.config.refusal import matching, one_of, refusal
 from planner.config.report import show
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_DNS = rf"(?:{_LABEL}\.)*{_LABEL}"
+DNS = rf"(?:{_LABEL}\.)*{_LABEL}"
+"""A DNS name, of one label or more, in a regular expression."""
+
 _LINK_LENGTH = 15  # IFNAMSIZ is 16 bytes with the terminating null (linux/if.h).
 _RESERVED_LINKS = ("lo", "docker0", "docker_gwbridge", "all", "bonding_masters")
 _RESERVED_NETWORKS = (*_RESERVED_LINKS, "bridge", "host", "none", "default", "ingress")
@@ -140,7 +142,7 @@ def _ssh_address(value: object) -> str:
         address = ip_address(value)
     except ValueError:
         # A last label of digits alone makes it an address (RFC 1123 2.1), and a malformed one.
-        if not re.fullmatch(_DNS, value) or value.rpartition(".")[2].isdigit():
+        if not re.fullmatch(DNS, value) or value.rpartition(".")[2].isdigit():
             why = "No SSH connection can be made to it."
             raise refusal(f"{show(value)} is neither address nor DNS name", why, remedy) from None
         return value.lower()
@@ -202,17 +204,21 @@ def _environment(value: object) -> str | SecretRef:
     return SecretRef(secret=_secret_name(value["secret"]))
 
 
-def _secret(value: object) -> SecretRef:
-    # The value is never quoted: somebody may have written the key itself.
+def secret_reference(value: object, why: str, remedy: str) -> SecretRef:
+    """Return what `{secret: NAME}` refers to; never quotes what stands there instead."""
     if not isinstance(value, Mapping) or set(value) != {"secret"}:
-        what = "is not {secret: NAME}"
-        why = "What opens a host is no text for a file that others read."
-        remedy = (
-            "write {secret: NAME} and put the value into wanbound:secrets; a key file needs no key"
-            " here: name it in your ssh config, or give it to your agent"
-        )
-        raise refusal(what, why, remedy)
+        raise refusal("is not {secret: NAME}", why, remedy)
     return SecretRef(secret=_secret_name(value["secret"]))
+
+
+def _secret(value: object) -> SecretRef:
+    # Somebody may have written the key itself.
+    return secret_reference(
+        value,
+        "What opens a host is no text for a file that others read.",
+        "write {secret: NAME} and put the value into wanbound:secrets; a key file needs no key"
+        " here: name it in your ssh config, or give it to your agent",
+    )
 
 
 def _persist(value: object) -> Persist:
@@ -234,7 +240,7 @@ def _restart(value: object) -> str:
 
 def _echo(version: Literal[4, 6]) -> PlainValidator:
     url = re.compile(
-        rf"(https?)://({_DNS}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?((?:/[A-Za-z0-9._~=%-]*)*)"
+        rf"(https?)://({DNS}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?((?:/[A-Za-z0-9._~=%-]*)*)"
     )
     example = '"http://198.51.100.1/"' if version == 4 else '"http://[2001:db8:ffff::1]/"'
     remedy = f"write an address like {example} that answers the caller's own address as text"
@@ -327,7 +333,7 @@ ImageRef = Annotated[
     str,
     PlainValidator(
         matching(
-            rf"(?:{_DNS}(?::[0-9]{{1,5}})?/)?{_component}(?:/{_component})*"
+            rf"(?:{DNS}(?::[0-9]{{1,5}})?/)?{_component}(?:/{_component})*"
             r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
             "an image reference (repository in lower case, then :tag or @sha256:digest)",
             "Docker could not pull it.",

@@ -15,12 +15,20 @@ from planner.config.publish import BY_DOCKER
 from planner.config.refusal import REFUSAL
 from planner.config.report import Loc, Report, show
 from planner.config.scan import Scan
-from planner.config.spec import HostSpec, IngressSpec, NetworkSpec, Spec, StackSpec
+from planner.config.spec import HostSpec, IngressSpec, NetworkSpec, StackSpec
+from planner.config.spec_base import Spec
 
 S = TypeVar("S", bound=Spec)
-_CONFIDENTIAL = frozenset({"environment", "labels", "command"})
+_CONFIDENTIAL = frozenset({"environment", "labels", "command", "dashboard"})
 """Keys below which a value may be a password: it is never quoted."""
 VERSIONS: tuple[Version, ...] = (4, 6)
+_HTTP3 = 443
+
+
+def _has_http3(entry: IngressSpec) -> bool:
+    if entry.protocol != "udp" or entry.ports == "all":
+        return False
+    return any(ports.first <= _HTTP3 <= ports.last for ports in entry.ports)
 
 
 @dataclass
@@ -31,6 +39,7 @@ class NetworkDraft:
     spec: NetworkSpec
     families: dict[Version, Family] = field(default_factory=dict)
     inner_ipv4: IPv4Network | None = None
+    socket_subnet: IPv4Network | None = None
 
     def public(self, version: Version) -> Address | None:
         """Return the public address of that family, None where the network lacks it."""
@@ -68,14 +77,19 @@ class NetworkDraft:
     def ingress(self) -> tuple[IngressSpec, ...]:
         """What is forwarded: where nothing is said, all TCP to the load balancer.
 
-        In a mode other than nat nothing is: there Docker does it, or nobody.
+        In a mode other than nat nothing is: there Docker does it, or nobody. HTTP/3 adds its UDP
+        port, unless that is listed.
         """
         if self.spec.mode != "nat":
             return ()
+        balancer = self.spec.load_balancer
         found = self.spec.ingress
         if found is None:
-            found = () if self.spec.load_balancer is None else (IngressSpec(ports="all"),)
-        return (*found, *(entry for _, entry in self.published()))
+            found = () if balancer is None else (IngressSpec(ports="all"),)
+        found = (*found, *(entry for _, entry in self.published()))
+        if balancer is not None and balancer.http3 and not any(map(_has_http3, found)):
+            found = (*found, IngressSpec.model_validate({"protocol": "udp", "ports": [_HTTP3]}))
+        return found
 
     def published(self) -> Iterator[tuple[Loc, IngressSpec]]:
         """Yield the ports of each container as entries of the ingress, with its place."""
@@ -105,12 +119,14 @@ class HostDraft:
 class StackDraft:
     """A stack; `spec` is None where a key beside the hosts is not valid.
 
-    `secrets` are the names that may be referred to, None where they could not be read.
+    `secrets` are the names that may be referred to, None where they could not be read. Their
+    values are for checks that no error quotes.
     """
 
     spec: StackSpec | None
     hosts: list[HostDraft]
     secrets: frozenset[str] | None
+    secret_values: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     def networks(self) -> Iterator[tuple[HostDraft, NetworkDraft]]:
         """Yield every network with its host, in the order of the configuration."""
@@ -125,18 +141,19 @@ def draft(raw: Mapping[str, object], report: Report) -> StackDraft:
         report.add((), f"is {show(raw)}, not a mapping", "", "give the stack's configuration")
         return StackDraft(None, [], None)
     secrets: object = raw.get("secrets", {})
-    names = None
+    names, values = None, {}
     if isinstance(secrets, Mapping):
+        values = dict(secrets)
         names = frozenset(name for name in secrets if isinstance(name, str))
     else:
         remedy = "set each by pulumi config set --secret --path wanbound:secrets.NAME"
         report.add(("secrets",), "is not a mapping of names to secrets", "", remedy)
-    # The values of secrets are not for this place: not even their shape is looked at.
+    # The values of secrets are not for this place: a key has many lines, and no error quotes it.
     scan = Scan({key: value for key, value in raw.items() if key != "secrets"}, report)
     shape = _Shape(report, scan.refused)
     spec = shape.piece(StackSpec, scan.cleaned, ())
     hosts = [shape.host(item, ("hosts", i)) for i, item in _items(scan.cleaned, "hosts")]
-    return StackDraft(spec, hosts, names)
+    return StackDraft(spec, hosts, names, values)
 
 
 def _items(value: object, key: str) -> Iterator[tuple[int, object]]:

@@ -4,11 +4,12 @@ Reason and example stand in the errors, too. Networks are validated one by one (
 that a mistake in one does not hide the mistakes in another: hence the lists of plain objects.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator
 
 from planner.config.daemonjson import DaemonSettings, Mirrors
+from planner.config.edge_spec import LoadBalancerSpec, on_off
 from planner.config.ip import (
     AddressV4,
     AddressV6,
@@ -29,7 +30,6 @@ from planner.config.publish import (
     SubnetV4OrDocker,
 )
 from planner.config.refusal import refusal
-from planner.config.report import show
 from planner.config.scalars import (
     BridgeName,
     ContainerName,
@@ -60,17 +60,8 @@ from planner.config.scalars import (
     UserName,
     VolumeText,
 )
-
-
-class Spec(BaseModel):
-    """Base of all mappings in the configuration; `example` is one in YAML."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    example: ClassVar[str]
-
-
-def _key(example: str, why: str, default: object = ...) -> Any:  # noqa: ANN401 - as Field() does
-    return Field(default, description=why, examples=[example])
+from planner.config.spec_base import Spec
+from planner.config.spec_base import key as _key
 
 
 def _some(value: object) -> object:
@@ -84,18 +75,6 @@ def _some_sources(value: object) -> object:
         why = "SSH would be closed to everybody, and nobody could log in to the host any more."
         remedy = "list the ranges that you log in from, or remove baseline"
         raise refusal("is an empty list", why, remedy)
-    return value
-
-
-def _on_off(value: object) -> object:
-    """Turn false into None (off) and true into the defaults."""
-    if isinstance(value, bool):
-        return {} if value else None
-    if not isinstance(value, dict):
-        what = f"is {show(value)}, neither false nor a mapping"
-        why = "The load balancer is on unless it is turned off."
-        remedy = "write false to have none, or {ipv4: …, ipv6: …, image: …}, or remove the key"
-        raise refusal(what, why, remedy)
     return value
 
 
@@ -136,20 +115,6 @@ class WanSpec(Spec):
     def gateway(self, version: Version) -> Address | None:
         """Return the gateway of that family."""
         return self.gateway_ipv4 if version == 4 else self.gateway_ipv6
-
-
-class LoadBalancerSpec(Spec):
-    """`load_balancer` of a network."""
-
-    example = "{ipv4: 172.20.0.254}"
-
-    ipv4: AddressV4 | None = _key("172.20.0.254", "Ingress goes to this address.", None)
-    ipv6: AddressV6 | None = _key('"fd5c:1b2a:77f0:1::fffe"', "Ingress goes to this address.", None)
-    image: ImageRef | None = _key("traefik:v3.7", "It is run as the load balancer.", None)
-
-    def of(self, version: Version) -> Address | None:
-        """Return the address of that family."""
-        return self.ipv4 if version == 4 else self.ipv6
 
 
 class WhoamiSpec(Spec):
@@ -220,7 +185,7 @@ class NetworkSpec(Spec):
     )
     allow_public_subnet: Flag = _key("true", "It allows subnets outside private space.", False)
     manage_addresses: Flag = _key("false", "false leaves the public addresses alone.", True)
-    load_balancer: Annotated[LoadBalancerSpec | None, BeforeValidator(_on_off)] = _key(
+    load_balancer: Annotated[LoadBalancerSpec | None, BeforeValidator(on_off)] = _key(
         "false", "The load balancer is on unless turned off.", LoadBalancerSpec()
     )
     whoami: WhoamiSpec | None = _key(WhoamiSpec.example, "Whoami needs a domain.", None)
@@ -324,6 +289,9 @@ class ImagesSpec(Spec):
     traefik: ImageRef = _key("traefik:v3.7", "It is the load balancers' image.", Images().traefik)
     whoami: ImageRef = _key("wanbound/whoami:1", "It is whoami's image.", Images().whoami)
     ipv6nat: ImageRef = _key(Images().ipv6nat, "It is docker-ipv6nat's image.", Images().ipv6nat)
+    socket_proxy: ImageRef = _key(
+        "haproxy:3.2", "It stands before Docker's socket.", Images().socket_proxy
+    )
 
 
 class StackSpec(Spec):
@@ -333,6 +301,9 @@ class StackSpec(Spec):
 
     seed: Seed | None = _key("3f1c…", "IPv6 subnets are derived from it.", None)
     ipv4_pool: PoolV4 | None = _key("10.200.0.0/14", "IPv4 subnets are taken from it.", None)
+    socket_pool: PoolV4 | None = _key(
+        "10.204.0.0/20", "The subnets between load balancer and Docker are taken from it.", None
+    )
     verify: Flag = _key("true", "It asks each network for its address after an update.", False)
     echo: EchoSpec | None = _key(EchoSpec.example, "It is asked for the caller's address.", None)
     images: ImagesSpec = _key(ImagesSpec.example, "They are run on the hosts.", ImagesSpec())

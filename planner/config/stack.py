@@ -5,6 +5,7 @@ from ipaddress import IPv4Network
 
 from planner.config import engine, resolve
 from planner.config.across import check_stack
+from planner.config.edge import check_edges
 from planner.config.host import check_host
 from planner.config.model import Echo, Host, Images, Model
 from planner.config.report import Report
@@ -28,7 +29,8 @@ class Stack(Model):
     def parse(cls, raw: Mapping[str, object], stack: str) -> "Stack":
         """Return the stack that `raw` describes; its keys are the names after `wanbound:`.
 
-        Of `secrets` only the names are looked at: every `{secret: NAME}` must be one of them.
+        Every `{secret: NAME}` must be one of the names in `secrets`; of the values only those are
+        looked at that have a form of their own, and none is ever quoted.
         Raises ConfigError, with every problem that was found, when `raw` cannot be used.
         """
         report = Report(raw)
@@ -39,6 +41,7 @@ class Stack(Model):
             engine.check_engine(host, report)
         for host, network in pieces.networks():
             check_network(host, network, pieces.secrets, report)
+        check_edges(pieces, report)
         check_stack(pieces, report)
         if report.problems or pieces.spec is None:
             raise ConfigError(report.problems, stack)

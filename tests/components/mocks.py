@@ -32,6 +32,8 @@ class Registered:
     """Of what is there already and is taken over; empty for what is to be made."""
     ignored: tuple[str, ...]
     deleted_first: bool
+    kept: bool
+    """Whether what is made of it stays when the resource goes."""
 
     @property
     def key(self) -> str:
@@ -64,6 +66,7 @@ class _Monitor(mocks.MockMonitor):
                     import_id=request.importId,
                     ignored=tuple(request.ignoreChanges),
                     deleted_first=request.deleteBeforeReplace,
+                    kept=request.retainOnDelete,
                 )
             )
         return response

@@ -19,6 +19,11 @@ from tests.components.mocks import Registered, registered, without_secrets
 from tests.planner import golden
 
 NETWORK, NAT, CHECK = "Network edge-1-web", "HostNat edge-1-web", "Command edge-1-web"
+SOCKET, PROXY = "Network edge-1-web-socket", "Container edge-1-web_socket"
+IMAGES = [
+    f"RemoteImage edge-1-{name}"
+    for name in ("example.com/app:3", "example.com/whoami:1", "haproxy:3.2", "traefik:v3.8")
+]
 CONTAINERS = [f"Container edge-1-{name}" for name in ("web_lb", "whoami-web", "app", "worker")]
 
 
@@ -58,6 +63,9 @@ def test_everything_has_its_place(found: dict[str, Registered]) -> None:
     assert {key: each.parent for key, each in found.items() if key != "Host edge-1"} == {
         "docker edge-1": "Host edge-1",
         "IsolatedNetwork edge-1-web": "Host edge-1",
+        **dict.fromkeys(IMAGES, "Host edge-1"),
+        "DockerSocket edge-1-web": "IsolatedNetwork edge-1-web",
+        **dict.fromkeys([SOCKET, PROXY], "DockerSocket edge-1-web"),
         **dict.fromkeys([NAT, NETWORK, CHECK, *CONTAINERS], "IsolatedNetwork edge-1-web"),
     }
 
@@ -67,7 +75,7 @@ def test_rules_come_first_and_go_last(found: dict[str, Registered]) -> None:
     order = list(found)
     assert order.index(NAT) < order.index(NETWORK) < min(map(order.index, CONTAINERS))
     assert order[-1] == CHECK
-    assert found[NAT].after == frozenset()
+    assert found[NAT].after == frozenset(IMAGES)
     assert NAT in found[NETWORK].after
     for container in CONTAINERS:
         assert {NAT, NETWORK} <= found[container].after
@@ -196,18 +204,19 @@ def test_what_cannot_be_there_twice_goes_before_it_comes_anew(found: dict[str, R
         assert found[key].deleted_first, key
 
 
-def test_containers_are_in_their_network_alone(
+def test_containers_are_in_their_network_alone_but_for_the_load_balancer(
     raw: dict[str, Any], found: dict[str, Registered]
 ) -> None:
-    """At their fixed addresses; the mode is the one with which Docker keeps to those."""
+    """At fixed addresses; the mode is the one with which Docker keeps to those."""
     (host,) = _plans(raw)
     for planned in host.networks[0].containers:
         inputs = found[f"Container edge-1-{planned.name}"].inputs
         assert inputs["networkMode"] == "bridge"
-        assert inputs["networksAdvanced"] == [
-            # The id: a network made anew is another one.
-            {"name": "edge-1-web-id", "ipv4Address": planned.ipv4, "ipv6Address": planned.ipv6}
-        ]
+        # The id: a network made anew is another one.
+        own = {"name": "edge-1-web-id", "ipv4Address": planned.ipv4, "ipv6Address": planned.ipv6}
+        to_docker = {"name": "edge-1-web-socket-id", "ipv4Address": planned.socket_ipv4}
+        second = [to_docker] if planned.role == "load_balancer" else []
+        assert inputs["networksAdvanced"] == [own, *second]
         assert inputs["name"] == planned.name
         assert inputs["image"] == planned.image
         assert inputs["restart"] == planned.restart

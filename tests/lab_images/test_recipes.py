@@ -45,6 +45,7 @@ def test_registry_has_the_names_that_stacks_use() -> None:
         "wanbound/probe:1",
         "busybox:1",
         "traefik:v3.7",
+        "haproxy:3.2",
     ]
 
 

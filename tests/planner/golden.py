@@ -88,11 +88,13 @@ def _entries(mapping: Mapping[str, object]) -> Iterator[str]:
 
 def _items(values: list[object]) -> Iterator[str]:
     for part in values:
-        if not isinstance(part, dict):
+        if isinstance(part, str) and "\n" in part:
+            yield from _block("-", part)
+        elif not isinstance(part, dict):
             yield f"- {_word(part)}"
         elif any(isinstance(inner, dict | list) for inner in part.values()):
             yield ""
-            yield from _block(f"- {part['name']}", part)
+            yield from _block(f"- {part.get('name', part.get('path'))}", part)
         else:
             yield "- " + ", ".join(f"{key} {_word(inner)}" for key, inner in part.items())
 

@@ -74,9 +74,9 @@ def edited(*edits: tuple[str, object]) -> dict[str, Any]:
             here.pop(int(last) if isinstance(here, list) else last)
         elif isinstance(here, list):
             place = int(last)
-            here[place : place + 1] = [value]
+            here[place : place + 1] = [copy.deepcopy(value)]
         else:
-            here[last] = value
+            here[last] = copy.deepcopy(value)
     return raw
 
 

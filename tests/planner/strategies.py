@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from planner.config import spec
+from planner.config import edge_spec, spec
 
 Raw = dict[str, Any]
 
@@ -224,7 +224,9 @@ _SPECS = (
     spec.HostSpec,
     spec.IngressSpec,
     spec.JumpSpec,
-    spec.LoadBalancerSpec,
+    edge_spec.AcmeSpec,
+    edge_spec.DashboardSpec,
+    edge_spec.LoadBalancerSpec,
     spec.NetworkSpec,
     spec.OpenSpec,
     spec.SshSpec,

@@ -49,7 +49,13 @@ def test_defaults() -> None:
     network = host.networks[0]
     assert (network.name, network.bridge) == ("web", "web")
     assert (network.allow_public_subnet, network.manage_addresses) == (False, True)
-    assert network.load_balancer == LoadBalancer(name="web_lb", image="traefik:v3.7")
+    assert network.load_balancer == LoadBalancer(
+        name="web_lb",
+        image="traefik:v3.7",
+        socket_name="web_socket",
+        socket_image="haproxy:3.2",
+        socket_subnet=IPv4Network("10.204.7.104/29"),
+    )
     assert network.ingress == (Ingress(protocol="tcp", ports="all", to="load_balancer"),)
     assert (network.whoami, network.containers, network.ipv6) == (None, (), None)
     assert network.ipv4 is not None
@@ -120,7 +126,8 @@ def test_pool_subnets_keep_away_from_what_is_in_use() -> None:
 def test_load_balancer_on(value: object, image: str, ipv4: str) -> None:
     """On by default, at fixed addresses, of which each can be written."""
     network = parsed((f"{WEB}.load_balancer", value)).hosts[0].networks[0]
-    assert network.load_balancer == LoadBalancer(name="web_lb", image=image)
+    assert network.load_balancer is not None
+    assert (network.load_balancer.name, network.load_balancer.image) == ("web_lb", image)
     assert network.address_of("load_balancer", 4) == ip_address(ipv4)
     assert network.address_of("load_balancer", 6) == ip_address("fd5c:1b2a:77f0:1::fffe")
 

@@ -289,6 +289,7 @@ def test_a_routing_rule_names_one_host_and_one_network(raw: Raw) -> None:
             if container.role == "load_balancer":
                 for word in container.command:
                     assert re.fullmatch(rf"--[a-z.]+=(?:true|false|:[0-9]+|{_NAME}"
+                                        rf"|tcp://[0-9.]+:2375"
                                         rf"|Label\(`lb\.net`,`{_NAME}`\))", word), word  # fmt: skip
             assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", container.name)
             for volume in container.volumes:

@@ -45,7 +45,7 @@ def test_every_threat_has_a_test_that_exists(text: str) -> None:
 def test_every_part_of_the_list_is_there(text: str) -> None:
     """Who attacks, and what is left open."""
     parts = re.findall(r"^## (.*)$", text, re.MULTILINE)
-    assert len(parts) == 7
+    assert len(parts) == 8
     assert parts[-1] == "What is not defended"
     assert len(re.findall(r"^- \*\*", text.partition(f"## {parts[-1]}")[2], re.MULTILINE)) > 5
 

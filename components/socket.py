@@ -1,0 +1,55 @@
+"""The way of a load balancer to Docker: a proxy, in a network that only the two are in."""
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_docker as docker
+
+from components.containers import Secrets, attached, container
+from planner.docker import SocketPlan
+from planner.takeover import LABEL
+
+
+class DockerSocket(pulumi.ComponentResource):
+    """A socket proxy and its network, both there before the load balancer and gone after it."""
+
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        plan: SocketPlan,
+        owner: str,
+        secrets: Secrets,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        """Declare what `plan` describes for the isolated network `name`; `owner` as in containers.
+
+        `opts` has the Docker provider. The two are there only while what is in `after` is.
+        """
+        super().__init__("wanbound:index:DockerSocket", name, {}, opts)
+        self.network = docker.Network(
+            f"{host}-{plan.docker.name}",
+            name=plan.docker.name,
+            driver="bridge",
+            internal=plan.docker.internal,
+            ipam_configs=[
+                docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
+                for ipam in plan.docker.ipam
+            ],
+            options=dict(plan.docker.options),
+            labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
+            # Before: two networks cannot have one name, bridge or subnet.
+            opts=pulumi.ResourceOptions(
+                parent=self, delete_before_replace=True, depends_on=list(after)
+            ),
+        )
+        self.proxy = container(
+            f"{host}-{plan.proxy.name}",
+            plan.proxy,
+            [attached(self.network, plan.proxy.socket_ipv4)],
+            owner,
+            secrets,
+            pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})

@@ -1,0 +1,93 @@
+"""The arguments of what Docker is to make: networks and containers, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from planner.config import Restart, SecretRef, Volume
+from planner.publish import Port
+
+
+@dataclass(frozen=True)
+class Ipam:
+    """A subnet of a Docker network and the address of its bridge."""
+
+    subnet: str
+    gateway: str
+
+
+@dataclass(frozen=True)
+class DockerNetwork:
+    """The arguments of a Docker network of the bridge driver; an `internal` one has no way out.
+
+    `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one.
+    """
+
+    name: str
+    ipv6: bool
+    ipam: tuple[Ipam, ...]
+    options: Mapping[str, str]
+    internal: bool = False
+    ipv4_by_docker: bool = False
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file put into a container before it starts; `content` is its parts, joined."""
+
+    path: str
+    content: tuple[str | SecretRef, ...]
+
+
+@dataclass(frozen=True)
+class HealthCheck:
+    """How Docker asks a container whether it is well; times as Go writes them (`30s`)."""
+
+    test: tuple[str, ...]
+    interval: str
+    timeout: str
+    retries: int
+    start_period: str
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """The arguments of one container; `role` says what it is to the network.
+
+    `socket_ipv4` is its address in the network that a load balancer and its socket proxy have to
+    themselves. `capabilities` are those it keeps, None for Docker's own choice; `user` is None for
+    the image's.
+    """
+
+    role: Literal["load_balancer", "whoami", "container", "socket_proxy"]
+    name: str
+    image: str
+    command: tuple[str, ...]
+    labels: Mapping[str, str]
+    environment: Mapping[str, str | SecretRef]
+    volumes: tuple[Volume, ...]
+    ipv4: str | None
+    ipv6: str | None
+    restart: Restart
+    socket_ipv4: str | None = None
+    uploads: tuple[Upload, ...] = ()
+    health: HealthCheck | None = None
+    capabilities: tuple[str, ...] | None = None
+    user: str | None = None
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True)
+class SocketPlan:
+    """The way of a load balancer to Docker: a proxy, and a network that only the two are in."""
+
+    docker: DockerNetwork
+    proxy: ContainerPlan
+
+
+@dataclass(frozen=True)
+class VolumePlan:
+    """A named Docker volume; with `keep` it stays on the host when everything else goes."""
+
+    name: str
+    keep: bool

@@ -1,0 +1,99 @@
+"""The demo's three networks with what an operator adds to them, for all tests of this folder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from lab import names
+from lab.api import Lab, Packet
+from lab.checks import pages
+from lab.settings import ROUTER_IPV4, ROUTER_IPV6
+from lab.stacks import Config, LabStack, Run, parsed
+from planner.config import Stack
+from tests.lab.stack.configs import demo, network
+
+USER, PASSWORD = "testmonitor", "wanbound-demo"
+FOUR = ("four.web.example.com", "four.web.example.net")
+"""A name with an A record alone, of each host."""
+
+
+@dataclass
+class Edge:
+    """The stack that is up, what its `up` said, and how its names were validated."""
+
+    lab: Lab
+    stack: LabStack
+    config: Config
+    up: Run
+    validations: Sequence[Packet]
+    """What the authority sent to the hosts' port 443 during the `up`."""
+
+    @property
+    def plan(self) -> Stack:
+        """The configuration as the program sees it."""
+        return parsed(self.config, self.stack.name)
+
+    def changed(self) -> Config:
+        """A copy of the configuration to change; `back` undoes what comes of it."""
+        return copy.deepcopy(self.config)
+
+    def back(self) -> None:
+        """Bring the hosts back to the configuration that all tests start from."""
+        self.stack.configure(self.config)
+        self.stack.up("--refresh")
+
+
+@pytest.fixture(scope="package")
+def edge(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """One `up` on both engines; the authority's own packets are seen meanwhile."""
+    config = demo(lab)
+    records = []
+    for number, name in enumerate(FOUR, 1):
+        web = network(config, number, "web")
+        web["containers"] = [_own_container(config, name)]
+        records.append((name, web["public_ipv4"]))
+    stack = LabStack.copy(lab, "edge", config, tmp_path_factory.mktemp("edge"))
+    names.publish(lab.settings, "four", records)
+    asks = f"dst port 443 and (src host {ROUTER_IPV4} or src host {ROUTER_IPV6})"
+    try:
+        with lab.internet.capture(asks) as capture:
+            done = stack.up()
+            # They wait for the certificates of all names.
+            assert [
+                page.why for page in pages(lab, parsed(config, stack.name)) if not page.ok
+            ] == []
+            _wait_for_certificate(lab, FOUR)
+        yield Edge(lab, stack, config, done, capture.packets)
+    finally:
+        stack.destroy()
+        names.publish(lab.settings, "four", ())
+
+
+def _own_container(config: Config, name: str) -> dict[str, object]:
+    """What an operator adds to a network, as docs/edge.md has it."""
+    return {
+        "name": "app",
+        "image": "wanbound/whoami:1",
+        "environment": {
+            "ECHO_IPV4": config["echo"]["ipv4"],
+            "ECHO_IPV6": config["echo"]["ipv6"],
+        },
+        "labels": {
+            "lb.net": "web",
+            # A rule that says more than the host: its name is not published for both families.
+            "traefik.http.routers.app.rule": f"Host(`{name}`) && PathPrefix(`/`)",
+            "traefik.http.routers.app.entrypoints": "websecure",
+            "traefik.http.routers.app.tls.certresolver": "lec",
+            "traefik.http.services.app.loadbalancer.server.port": "80",
+        },
+    }
+
+
+def _wait_for_certificate(lab: Lab, of: Sequence[str]) -> None:
+    for name in of:
+        words = ["--retry", "60", "--retry-all-errors", "--retry-delay", "1", "-o", "/dev/null"]
+        lab.internet.curl("-4", "-m", "5", *words, f"https://{name}/", timeout=120)

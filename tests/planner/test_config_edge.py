@@ -1,0 +1,391 @@
+"""The load balancer's keys: defaults, and one clear error for each thing that cannot be."""
+
+from ipaddress import IPv4Network, ip_network
+from typing import Any
+
+import pytest
+
+from planner.config import Acme, SecretRef, Stack
+from planner.config.edge_values import why_no_hash
+from planner.config.names import socket_bridge
+from planner.errors import ConfigError
+from tests.planner.samples import ABSENT, MAIL, WEB, edited, only_problem, parsed, problems
+
+LB = f"{MAIL}.load_balancer"
+_LB = "wanbound:hosts[0].networks[1].load_balancer"
+ACME: tuple[str, object] = (f"{LB}.acme", {"email": "bob@example.com"})
+BCRYPT = "$2y$10$abcdefghijklmnopqrstuuN5CwKsMeBXe0ssFD5CJsW0WgUpGSJSe"
+DASHBOARD: tuple[str, object] = (
+    f"{LB}.dashboard",
+    {"domain": "lb.mail.example.com", "user": "bob", "password_hash": {"secret": "hash"}},
+)
+SECRETS: tuple[str, object] = ("secrets", {"hash": BCRYPT, "ca": "-----BEGIN CERTIFICATE-----\n"})
+_ECHO = ("echo", {"ipv4": "http://198.51.100.1/", "ipv6": "http://[2001:db8::1]/"})
+
+
+def _balancer(*edits: tuple[str, object]) -> Any:  # noqa: ANN401 - for its fields alone
+    balancer = parsed(*edits).hosts[0].networks[1].load_balancer
+    assert balancer is not None
+    return balancer
+
+
+def test_without_acme_it_speaks_plain_http() -> None:
+    """As it always did: no certificate, no dashboard, nobody trusted."""
+    balancer = _balancer()
+    assert (balancer.acme, balancer.dashboard, balancer.http3) == (None, None, False)
+    assert balancer.trusted_ips == ()
+
+
+def test_acme_has_the_recipes_defaults() -> None:
+    """Let's Encrypt, TLS-ALPN, a volume of the network's name, and the network's own proxies."""
+    balancer = _balancer(ACME)
+    assert balancer.acme == Acme(
+        email="bob@example.com",
+        ca_server="https://acme-v02.api.letsencrypt.org/directory",
+        ca_certificates=None,
+        challenge="tls-alpn",
+        volume="mail_letsencrypt",
+        keep_volume=False,
+    )
+    subnets = [ip_network(text) for text in ("172.20.2.0/24", "fd5c:1b2a:77f0:2::/64")]
+    assert list(balancer.trusted_ips) == subnets
+
+
+def test_what_is_written_is_taken() -> None:
+    """Every key of acme, and who is trusted instead."""
+    acme = {
+        "email": "bob@example.com",
+        "ca_server": "https://ca.example.com:14000/dir",
+        "ca_certificates": {"secret": "ca"},
+        "challenge": "http",
+        "volume": "certs",
+        "keep_volume": True,
+    }
+    balancer = _balancer((f"{LB}.acme", acme), (f"{LB}.trusted_ips", ["10.0.0.0/8"]), SECRETS)
+    assert balancer.acme.ca_certificates == SecretRef(secret="ca")  # noqa: S106 - its name
+    assert (balancer.acme.challenge, balancer.acme.volume) == ("http", "certs")
+    assert balancer.acme.keep_volume
+    assert balancer.trusted_ips == (ip_network("10.0.0.0/8"),)
+    assert _balancer(ACME, (f"{LB}.trusted_ips", [])).trusted_ips == ()
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_the_dashboards_name_stands_at_either_place(inner: bool) -> None:
+    """In the dashboard, or as the load balancer's own."""
+    dashboard = {"user": "bob", "password_hash": {"secret": "hash"}}
+    own: list[tuple[str, object]] = [(f"{LB}.domain", "LB.mail.example.com")]
+    if inner:
+        own = [(f"{LB}.dashboard.domain", "lb.mail.example.com")]
+    balancer = _balancer(ACME, SECRETS, (f"{LB}.dashboard", dashboard), *own)
+    assert balancer.dashboard.domain == "lb.mail.example.com"
+
+
+def test_http3_brings_its_udp_port_once() -> None:
+    """Beside all TCP, beside what is listed, and not where it is listed already."""
+    http3 = (f"{LB}.http3", True)
+    listed: list[dict[str, object]] = [{"ports": [80, 443]}]
+    udp = {"protocol": "udp", "ports": ["440-450"]}
+    for ingress, wanted in (
+        (ABSENT, ["tcp all", "udp 443"]),
+        (listed, ["tcp 80,443", "udp 443"]),
+        ([*listed, udp], ["tcp 80,443", "udp 440-450"]),
+    ):
+        edits = [ACME, http3] if ingress is ABSENT else [ACME, http3, (f"{MAIL}.ingress", ingress)]
+        network = parsed(*edits).hosts[0].networks[1]
+        assert [
+            f"{each.protocol} "
+            + (each.ports if each.ports == "all" else ",".join(map(str, each.ports)))
+            for each in network.ingress
+        ] == wanted
+
+
+def test_socket_subnets_are_stable_and_meet_nothing() -> None:
+    """A /29 of their own pool for each; none with the socket itself or without load balancer."""
+    subnets = []
+    for network in parsed().hosts[0].networks:
+        assert network.load_balancer is not None
+        assert network.load_balancer.socket_subnet is not None
+        subnets.append(network.load_balancer.socket_subnet)
+    assert all(subnet.subnet_of(IPv4Network("10.204.0.0/20")) for subnet in subnets)
+    assert all(subnet.prefixlen == 29 for subnet in subnets)
+    assert len(set(subnets)) == 2
+    direct = _balancer((f"{LB}.docker_socket", "direct"))
+    assert (direct.socket_subnet, direct.socket_image) == (None, None)
+    # One network less: the other keeps its own.
+    (one,) = parsed(("hosts.0.networks.0", ABSENT)).hosts[0].networks
+    assert one.load_balancer is not None
+    assert one.load_balancer.socket_subnet == subnets[1]
+
+
+def test_socket_subnets_keep_off_written_ones() -> None:
+    """Where the operator's own subnets cover the pool, another place is found, or it is said."""
+    balancer = _balancer(("socket_pool", "172.20.2.0/23"))
+    assert balancer.socket_subnet.subnet_of(IPv4Network("172.20.3.0/24"))
+    problem = only_problem(("socket_pool", "172.20.2.0/24"))
+    assert problem.key == "wanbound:socket_pool"
+    assert "no free /29" in problem.what
+
+
+@pytest.mark.parametrize("bridge", ["web", "abcdefghij", "abcdefghijk", "abcdefghijklmno"])
+def test_the_sockets_bridge_is_a_link_of_the_kernel(bridge: str) -> None:
+    """At most 15 characters, and another one for each bridge."""
+    assert len(socket_bridge(bridge)) <= 15
+    assert socket_bridge(bridge) != socket_bridge(bridge[:-1] + "z")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        BCRYPT,
+        BCRYPT.replace("$2y$", "$2a$"),
+        BCRYPT.replace("$2y$", "$2b$"),
+        "$apr1$ab12cd34$" + "a" * 22,
+        "{SHA}" + "a" * 27 + "=",
+    ],
+)
+def test_hashes_that_traefik_knows(value: str) -> None:
+    """Bcrypt in its three spellings, Apache's MD5 and SHA-1."""
+    assert why_no_hash(value) is None
+    assert parsed(ACME, DASHBOARD, ("secrets", {"hash": value}))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("hunter2", "is none of the hashes"),
+        ("", "is none of the hashes"),
+        (f"bob:{BCRYPT}", "begins with a user's name"),
+        (f"{BCRYPT}\n", "a line break at its end"),
+        (BCRYPT.replace("$", "$$"), "each $ doubled"),
+        (BCRYPT[:-1], "is none of the hashes"),
+        ("$2y$40$" + "a" * 53, "is none of the hashes"),
+        ("$1$abcdefgh$" + "a" * 22, "is none of the hashes"),
+        ("{SHA}short=", "is none of the hashes"),
+    ],
+)
+def test_a_hash_that_is_none_is_refused_and_never_shown(value: str, said: str) -> None:
+    """Before anything is contacted; the name of the secret is enough to find it."""
+    with pytest.raises(ConfigError) as caught:
+        Stack.parse(edited(ACME, DASHBOARD, ("secrets", {"hash": value})), "test")
+    (problem,) = caught.value.problems
+    assert problem.key == f"{_LB}.dashboard.password_hash"
+    assert problem.what.startswith("is the secret hash, whose value ")
+    assert said in problem.what
+    assert "htpasswd" in problem.remedy
+    if value:
+        assert value not in str(caught.value)
+
+
+def test_a_secret_that_is_still_encrypted_is_not_judged() -> None:
+    """A stack's file is read without Pulumi too: by the lab, and by tests."""
+    assert parsed(ACME, DASHBOARD, ("secrets", {"hash": {"secure": "v1:abc"}}))
+
+
+def test_a_hash_in_the_file_is_refused_and_not_shown() -> None:
+    """Only {secret: NAME} is taken, for the whole dashboard as well."""
+    for path in (f"{LB}.dashboard.password_hash", f"{LB}.dashboard"):
+        with pytest.raises(ConfigError) as caught:
+            Stack.parse(edited(ACME, DASHBOARD, SECRETS, (path, BCRYPT)), "test")
+        assert BCRYPT not in str(caught.value)
+
+
+WRONG = {
+    "no e-mail": ([(f"{LB}.acme", {})], f"{_LB}.acme.email", "is missing", "bob@example.com"),
+    "bad e-mail": (
+        [(f"{LB}.acme", {"email": "bob at example.com"})],
+        f"{_LB}.acme.email",
+        "is not a mail address",
+        "bob@example.com",
+    ),
+    "bad CA server": (
+        [(f"{LB}.acme", {"email": "a@b.example", "ca_server": "http://ca.example.com/dir"})],
+        f"{_LB}.acme.ca_server",
+        "no https:// address",
+        "letsencrypt",
+    ),
+    "bad challenge": (
+        [(f"{LB}.acme", {"email": "a@b.example", "challenge": "dns"})],
+        f"{_LB}.acme.challenge",
+        "none of tls-alpn or http",
+        "write tls-alpn",
+    ),
+    "bad volume": (
+        [(f"{LB}.acme", {"email": "a@b.example", "volume": "-x/y"})],
+        f"{_LB}.acme.volume",
+        "is not a volume's name",
+        "mail_letsencrypt",
+    ),
+    "one volume twice": (
+        [
+            ACME,
+            (f"{WEB}.load_balancer.acme", {"email": "a@b.example", "volume": "x1"}),
+            (f"{LB}.acme", {"email": "a@b.example", "volume": "x1"}),
+        ],
+        f"{_LB}.acme.volume",
+        "where network web keeps its certificates",
+        "a volume of its own",
+    ),
+    "no CA certificate": (
+        [(f"{LB}.acme", {"email": "a@b.example", "ca_certificates": {"secret": "hash"}}), SECRETS],
+        f"{_LB}.acme.ca_certificates",
+        "holds no certificate",
+        "PEM",
+    ),
+    "secret missing": (
+        [ACME, DASHBOARD, ("secrets", {"hsh": BCRYPT})],
+        f"{_LB}.dashboard.password_hash",
+        "refers to the secret hash",
+        "did you mean hsh?",
+    ),
+    "domain that is none": (
+        [ACME, DASHBOARD, SECRETS, (f"{LB}.dashboard.domain", "lb_mail")],
+        f"{_LB}.dashboard.domain",
+        "is not a DNS name",
+        "example.com",
+    ),
+    "dashboard without a name": (
+        [ACME, SECRETS, (f"{LB}.dashboard", {"user": "bob", "password_hash": {"secret": "hash"}})],
+        f"{_LB}.domain",
+        "is missing, and there is a dashboard",
+        "add domain",
+    ),
+    "two names": (
+        [ACME, DASHBOARD, SECRETS, (f"{LB}.domain", "other.example.com")],
+        f"{_LB}.dashboard.domain",
+        "the load balancer's own is other.example.com",
+        "remove one",
+    ),
+    "name without dashboard": (
+        [ACME, (f"{LB}.domain", "lb.mail.example.com")],
+        f"{_LB}.domain",
+        "there is no dashboard",
+        "add dashboard",
+    ),
+    "dashboard without acme": (
+        [DASHBOARD, SECRETS],
+        f"{_LB}.dashboard",
+        "is there without acme",
+        "add acme",
+    ),
+    "bad user": (
+        [ACME, DASHBOARD, SECRETS, (f"{LB}.dashboard.user", "bob:x")],
+        f"{_LB}.dashboard.user",
+        "is not a user name",
+        "bob",
+    ),
+    "http3 without acme": ([(f"{LB}.http3", True)], f"{_LB}.http3", "without acme", "add acme"),
+    "http3 taken": (
+        [
+            ACME,
+            (f"{LB}.http3", True),
+            (
+                f"{MAIL}.ingress",
+                [{"ports": "all"}, {"protocol": "udp", "ports": [443], "to": "turn"}],
+            ),
+        ],
+        f"{_LB}.http3",
+        "UDP port 443 is forwarded to turn",
+        "remove http3",
+    ),
+    "443 not forwarded": (
+        [ACME, (f"{MAIL}.ingress", [{"ports": [25, 80]}])],
+        f"{_LB}.acme",
+        "TCP port 443 is not forwarded",
+        "80, 443",
+    ),
+    "80 not forwarded": (
+        [
+            (f"{LB}.acme", {"email": "a@b.example", "challenge": "http"}),
+            (f"{MAIL}.ingress", [{"ports": [443]}]),
+        ],
+        f"{_LB}.acme",
+        "TCP port 80 is not forwarded",
+        "80, 443",
+    ),
+    "trusted nonsense": (
+        [(f"{LB}.trusted_ips", ["172.20.0.1/24"])],
+        f"{_LB}.trusted_ips",
+        "has host bits set",
+        "172.20.0.0/24",
+    ),
+    "bad socket": (
+        [(f"{LB}.docker_socket", True)],
+        f"{_LB}.docker_socket",
+        "none of proxy or direct",
+        "write proxy",
+    ),
+    "public pool": (
+        [("socket_pool", "8.8.0.0/16")],
+        "wanbound:socket_pool",
+        "is not private space",
+        "10.204.0.0/20",
+    ),
+    "network named as a socket": (
+        [(f"{WEB}.name", "mail-socket")],
+        "wanbound:hosts[0].networks[0].name",
+        "is the network between mail's load balancer and Docker",
+        "choose another name",
+    ),
+    "bridge named as a socket's": (
+        [(f"{WEB}.bridge", "mail-sock")],
+        "wanbound:hosts[0].networks[0].bridge",
+        "is the network between mail's load balancer and Docker",
+        "choose another name",
+    ),
+    "container named as a proxy": (
+        [(f"{MAIL}.containers.1.name", "web_socket")],
+        "wanbound:hosts[0].networks[1].containers[1].name",
+        "is the socket proxy of network web",
+        "choose another name",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edits", "key", "what", "remedy"), WRONG.values(), ids=WRONG.keys())
+def test_one_error_names_key_and_remedy(
+    edits: list[tuple[str, object]], key: str, what: str, remedy: str
+) -> None:
+    """Nothing else is reported beside it."""
+    problem = only_problem(*edits)
+    assert problem.key == key
+    assert what in problem.what
+    assert remedy in problem.remedy
+
+
+def _labelled(name: str, rule: str, network: str = "mail") -> dict[str, object]:
+    labels = {"lb.net": network, "traefik.http.routers.r.rule": rule}
+    return {"name": name, "image": "example/app", "labels": labels}
+
+
+NAME = "whoami.mail.example.com"
+
+
+@pytest.mark.parametrize(
+    ("edits", "twice"),
+    [
+        ([(f"{MAIL}.containers", [_labelled("c1", f"Host(`{NAME}`)")])], True),
+        (
+            [(f"{MAIL}.containers", [_labelled("c1", f'Host("other.example", "{NAME.upper()}")')])],
+            True,
+        ),
+        ([(f"{WEB}.whoami", {"domain": NAME})], True),
+        ([ACME, DASHBOARD, SECRETS, (f"{LB}.dashboard.domain", NAME)], True),
+        (
+            [
+                (
+                    f"{MAIL}.containers",
+                    [_labelled("c1", "Host(`a.example`)"), _labelled("c2", "Host(`a.example`)")],
+                )
+            ],
+            True,
+        ),
+        # A rule that says more, a container that is not routed to, a router of another kind.
+        ([(f"{MAIL}.containers", [_labelled("c1", f"Host(`{NAME}`) && Path(`/x`)")])], False),
+        ([(f"{MAIL}.containers", [_labelled("c1", f"Host(`{NAME}`)", "elsewhere")])], False),
+        ([("hosts.1.networks.0.whoami", {"domain": NAME})], False),
+    ],
+)
+def test_a_host_name_is_one_services_own(edits: list[tuple[str, object]], twice: bool) -> None:
+    """On one host; two hosts may well serve one name."""
+    found = problems((f"{MAIL}.whoami", {"domain": NAME}), _ECHO, *edits)
+    assert [("is the host name of" in problem.what) for problem in found] == [True] * twice
