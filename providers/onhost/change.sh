@@ -80,7 +80,7 @@ apply() { # apply whole|'': all of it anew, or only what differs
     work=$(mktemp -d "$run/apply.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$work"' EXIT
     # systemd stops the watcher, and a mend within it. What that leaves undone, the next one does.
-    trap 'exit 143' HUP INT TERM
+    trap exit HUP INT TERM
     # A change of this boot that still waits to be confirmed is what holds for now.
     awaits_confirmation || unfinished
     how=$1
