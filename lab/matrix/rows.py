@@ -21,6 +21,7 @@ KINDS: Mapping[Kind, str] = {
     "own private": "private addresses answer inside",
     "private": "and not to other networks",
     "stranger": "nor to a neighbour on the link",
+    "socket": "only the load balancer gets to Docker's socket",
 }
 """Every kind of check, in the words of the table."""
 
