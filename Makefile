@@ -36,6 +36,7 @@ lab-test: setup
 	@$(PYTHON_IN) -m lab prepare
 	@echo '· lab tests: real hosts, real Docker, real packets'
 	@$(PYTHON_IN) -m pytest -m lab
+	@echo '· left to make matrix: every check on Docker 26 and legacy iptables, and beside the recipe'
 
 test: check lab-test
 

@@ -127,7 +127,9 @@ def _forward(network: Network, family: Family, wan: str, *, guard: bool) -> dict
         # Docker has this line itself for IPv4, and for IPv6 from 27 on.
         lines["inside"] = f"{chain} -i {bridge} -o {bridge} -j ACCEPT"
     if not guard:
-        lines["strangers"] = f"{chain} ! -i {bridge} -o {bridge} -j DROP"
+        # What Docker publishes it lets in itself, behind this line.
+        but = " -m conntrack ! --ctstate DNAT" if network.mode == "masquerade" else ""
+        lines["strangers"] = f"{chain} ! -i {bridge} -o {bridge}{but} -j DROP"
     return lines
 
 

@@ -98,9 +98,10 @@ def totals(columns: Sequence[Column]) -> str:
 
 
 def failures(columns: Sequence[Column], *, ours: bool) -> list[str]:
-    """Return every check that failed with us, or with the recipe, in words."""
+    """Return every check that failed with us, or with the recipe, a line each."""
     return [
-        f"{column.families}: {result}"
+        # An answer that should not have been there is shown with all that was said.
+        f"{column.families}: {result}".partition("\n")[0]
         for column in columns
         if column.ours == ours
         for result in column.results

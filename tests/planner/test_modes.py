@@ -10,6 +10,7 @@ from planner.guard import guard_lines
 from planner.plan import HostPlan, plan
 from planner.takeover import Found, differences
 from tests.planner import golden
+from tests.planner.matching import parse
 from tests.planner.nft import Guard, Packet
 
 SERVER, CLIENT = ip_address("198.51.100.7"), ip_address("198.51.100.9")
@@ -68,6 +69,21 @@ def test_docker_may_translate_where_it_publishes() -> None:
         new = Packet("wan0", "mail", client, client, public, dnat=True)
         assert guard.verdict("forward", new) == "accept"
         assert guard.verdict("forward", replace(new, dnat=False)) == "drop"
+
+
+@pytest.mark.parametrize("mode", ["nat", "snat", "masquerade"])
+def test_without_the_guard_docker_may_let_in_what_it_publishes(mode: str) -> None:
+    """The line that stands in for the guard drops strangers, but not Docker's translations."""
+    raw = golden.config("snat")
+    raw["hosts"][0]["guard"] = False
+    raw["hosts"][0]["networks"][0]["mode"] = mode
+    (network,) = plan(Stack.parse(raw, mode))[0].networks
+    for lines in (network.rules.forward_ipv4, network.rules.forward_ipv6):
+        strangers = parse(lines["strangers"])
+        dnat = ("NEW", frozenset(["DNAT"]))
+        assert (dnat in strangers.states) == (mode != "masquerade")
+        assert ("NEW", frozenset[str]()) in strangers.states
+        assert sorted(lines)[-1] == "strangers"
 
 
 @pytest.mark.parametrize("extra", ["203.0.113.21", "203.0.113.22", "2001:db8::21"])

@@ -94,7 +94,7 @@ _IPTABLES = re.compile(
     rf"|FORWARD -s {_ANY} -i {_NAME} -o {_NAME} -j ACCEPT"
     rf"|FORWARD -i {_NAME} -o {_NAME} -j ACCEPT"
     rf"|FORWARD -i (?P<inside>{_NAME}) -o (?P=inside) -j ACCEPT"
-    rf"|FORWARD ! -i {_NAME} -o {_NAME} -j DROP)",
+    rf"|FORWARD ! -i {_NAME} -o {_NAME}(?: -m conntrack ! --ctstate DNAT)? -j DROP)",
     re.ASCII,
 )
 _IP = r"ip6? (?:saddr|daddr)"
