@@ -155,8 +155,9 @@ class SshHost:
             text = readable(line.removeprefix(_NOTE))
             print(f"host {self.session.target.name}: {text}", file=sys.stderr, flush=True)
 
-    def _run(self, words: str, files: Mapping[str, str], seconds: float = COMMAND_SECONDS) -> str:
-        done = self.session.run(shell_program(words, files), seconds, self._tell)
+    def _run(self, words: str, files: Mapping[str, str], seconds: float | None = None) -> str:
+        limit = COMMAND_SECONDS if seconds is None else seconds
+        done = self.session.run(shell_program(words, files), limit, self._tell)
         answer = _answer(done)
         # A forced command, or a shell that is none, may end well without having run anything.
         if done.exit_code != 0 or answer is None:
