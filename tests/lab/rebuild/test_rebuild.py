@@ -158,7 +158,8 @@ def _destroyed(site: Lab, stack: LabStack) -> str:
         site.host(NAME)
         .run(
             "ls -d /etc/docker/daemon.json /etc/wanbound /var/lib/wanbound 2>/dev/null;"
-            " iptables-save | grep WANBOUND; docker ps -aq; docker network ls -q --filter type=custom;"
+            " iptables-save | grep WANBOUND; docker ps -aq;"
+            " docker network ls -q --filter type=custom;"
             f" docker volume ls -q | grep {KEPT}; command -v dockerd",
             check=False,
         )
