@@ -237,6 +237,20 @@ def test_a_run_that_was_killed_is_finished_by_the_next(box: Box) -> None:
     assert box.state().doing == ""
 
 
+def test_a_second_run_waits_for_the_first(box: Box) -> None:
+    """Through the first one's restart, too; it says so, and then finds the file another one."""
+    box.engine.mkdir(parents=True)
+    before = box.digest
+    first = f"exec 8>{box.engine}/lock; flock 8; echo held; sleep 2; echo {{}} >{box.file}"
+    with subprocess.Popen(["sh", "-c", first], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        code, said = box.status("restart", '{"mtu": 1}', digest=before)
+    assert code == 19
+    assert "note another run is changing Docker's settings here" in said
+    assert box.file.read_text() == "{}\n"
+
+
 def test_the_state_is_what_the_provider_reads(box: Box) -> None:
     """Every part of it, with a file without line break and a container without restart policy."""
     (box.folder / "ps").write_text("1 2\n")

@@ -80,17 +80,19 @@ class Life:
     rules: str
     addresses: dict[str, str]
     kept: str
-    unchanged: Run
-    left: str
+    left: str = ""
     """What is there after `destroy`."""
 
 
 @dataclass
 class Story:
-    """Both lives, and the `up` in between that had the old key."""
+    """Two lives, the `up` in between with the old key, and what came of a lost host."""
 
     lives: list[Life] = field(default_factory=list)
     refused: Run | None = None
+    lost_rules: str = ""
+    lost_addresses: dict[str, str] = field(default_factory=dict)
+    lost_failed: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
     stack = LabStack.copy(site, "rebuild", first, tmp_path_factory.mktemp("rebuild"))
     try:
         told.lives.append(_live(site, stack, first, "written by the first host\n"))
+        told.lives[0].left = _destroyed(site, stack)
         volume = _saved(site.host(NAME))
         lifecycle.replace_host(lab.settings, NAME)
         site = Lab.attach(lab.settings)
@@ -110,44 +113,57 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
         stack.configure(second)
         _restore(site.host(NAME), volume)
         told.lives.append(_live(site, stack, second, ""))
+        # Gone without `destroy`: the state still has all that was there.
+        lifecycle.replace_host(lab.settings, NAME)
+        site = Lab.attach(lab.settings)
+        third = config(site.host(NAME))
+        stack.configure(third)
+        stack.up(check=False)
+        stack.up("--refresh")
+        told.lost_rules = own_rules(site.host(NAME))
+        told.lost_addresses = container_addresses(site.host(NAME))
+        told.lost_failed = _failed(site, third)
+        told.lives[1].left = _destroyed(site, stack)
         yield told
     finally:
         lifecycle.remove_host(lab.settings, NAME)
 
 
 def _live(site: Lab, stack: LabStack, wanted: Config, write: str) -> Life:
-    """Bring a bare host up, look at it, and take it down again."""
+    """Bring a bare host up and look at it."""
     host = site.host(NAME)
     tools = host.run("command -v dockerd docker iptables nft conntrack", check=False).stdout
     preview = stack.preview("--diff", "--show-full-output")
     with _Watch(site) as watch:
         up = stack.up()
         watch.wait()
-    failed = [str(each) for each in run(site, matrix(parsed(wanted, "rebuild"))) if not each.ok]
+    failed = _failed(site, wanted)
     if write:
         host.run(f"cat >{VOLUMES}/{KEPT}/_data/note", stdin=write)
     kept = host.run("docker cp keeper:/data/note - | tar -xO").stdout
     rules, addresses = own_rules(host), container_addresses(host)
-    unchanged = stack.preview("--refresh", "--expect-no-changes")
+    stack.preview("--refresh", "--expect-no-changes")
+    return Life(host.host_key, tools, preview, up, watch.seconds, failed, rules, addresses, kept)
+
+
+def _failed(site: Lab, wanted: Config) -> list[str]:
+    results = run(site, matrix(parsed(wanted, "rebuild")))
+    return [str(result) for result in results if not result.ok]
+
+
+def _destroyed(site: Lab, stack: LabStack) -> str:
+    """Destroy the stack; return what is left of it on the host."""
     stack.destroy()
-    left = host.run(
-        "ls -d /etc/docker/daemon.json /etc/wanbound /var/lib/wanbound 2>/dev/null;"
-        " iptables-save | grep WANBOUND; docker ps -aq; docker network ls -q --filter type=custom;"
-        f" docker volume ls -q | grep {KEPT}; command -v dockerd",
-        check=False,
-    ).stdout
-    return Life(
-        host.host_key,
-        tools,
-        preview,
-        up,
-        watch.seconds,
-        failed,
-        rules,
-        addresses,
-        kept,
-        unchanged,
-        left,
+    return (
+        site.host(NAME)
+        .run(
+            "ls -d /etc/docker/daemon.json /etc/wanbound /var/lib/wanbound 2>/dev/null;"
+            " iptables-save | grep WANBOUND; docker ps -aq;"
+            " docker network ls -q --filter type=custom;"
+            f" docker volume ls -q | grep {KEPT}; command -v dockerd",
+            check=False,
+        )
+        .stdout
     )
 
 
@@ -243,6 +259,13 @@ def test_a_restored_volume_is_the_containers_own(story: Story) -> None:
     """What the first host's container had is there for the second's."""
     first, second = story.lives
     assert first.kept == second.kept == "written by the first host\n"
+
+
+def test_a_host_that_was_lost_comes_back_on_another(story: Story) -> None:
+    """Without a destroy: one `up` for Docker and rules, one with a refresh for what was in it."""
+    assert story.lost_failed == []
+    assert story.lost_rules == story.lives[1].rules
+    assert story.lost_addresses == story.lives[1].addresses
 
 
 @pytest.mark.parametrize("life", [0, 1])
