@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from lab.checks import pages
 from tests.lab.edge.conftest import USER, Edge
 from tests.lab.edge.names import dashboard, page
 from tests.lab.stack.configs import network
@@ -31,20 +32,30 @@ def _container(edge: Edge, number: int, name: str) -> str:
 
 
 def test_a_new_load_balancer_has_the_old_certificate(edge: Edge) -> None:
-    """The container is another one; its certificates and its account are in the volume."""
+    """The container is another one; its certificates and its account are in the volume.
+
+    One of those that are made anew reads Docker's socket itself, which takes the explicit key.
+    """
     names = [page(edge, number, "web") for number in HOSTS]
     before = [_serial(edge, name) for name in names]
     containers = [_container(edge, number, "web_lb") for number in HOSTS]
     changed = edge.changed()
     for number in HOSTS:
         network(changed, number + 1, "web")["load_balancer"]["trusted_ips"] = []
+        network(changed, number + 1, "special")["load_balancer"]["docker_socket"] = "direct"
     edge.stack.configure(changed)
     try:
         done = edge.stack.up()
-        assert done.counts["replaced"] == 2
+        assert done.counts["replaced"] == 4
         assert [_serial(edge, name) for name in names] == before
         after = [_container(edge, number, "web_lb") for number in HOSTS]
         assert set(after).isdisjoint(containers)
+        assert [one.why for one in pages(edge.lab, edge.plan) if not one.ok] == []
+        for number in HOSTS:
+            host = edge.lab.host(edge.plan.hosts[number].name)
+            mounts = host.run("docker inspect -f '{{.HostConfig.Binds}}' special_lb").stdout
+            assert "/var/run/docker.sock:/var/run/docker.sock:ro" in mounts
+            assert "special" not in host.run("docker network ls | grep socket").stdout
     finally:
         edge.back()
     assert [_serial(edge, name) for name in names] == before
