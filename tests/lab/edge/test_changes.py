@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import time
 
 import pytest
 
@@ -115,3 +117,35 @@ def test_nothing_is_left_to_do(edge: Edge) -> None:
     refreshed = edge.stack.preview("--refresh", "--expect-no-changes")
     assert set(refreshed.counts) == {"unchanged"}
     assert edge.lab.internet.curl("-4", "-m", "5", f"http://{dashboard(edge, 0)}/").status == 0
+
+
+@pytest.mark.parametrize("number", HOSTS)
+def test_a_container_that_is_started_by_hand_is_routed_to_at_once(edge: Edge, number: int) -> None:
+    """Its events come through the proxy, too; when it has gone, so has its route."""
+    host, name = edge.lab.host(edge.plan.hosts[number].name), page(edge, number, "web")
+    router = "traefik.http.routers.byhand"
+    labels = {
+        "lb.net": "web",
+        f"{router}.rule": f"Host(`{name}`) && PathPrefix(`/by-hand`)",
+        f"{router}.entrypoints": "websecure",
+        f"{router}.tls.certresolver": "lec",
+        "traefik.http.services.byhand.loadbalancer.server.port": "80",
+    }
+    serve = "mkdir -p /w/by-hand; echo hello >/w/by-hand/index.html; exec httpd -f -p 80 -h /w"
+    words = ["docker", "run", "-d", "--rm", "--name", "byhand", "--network", "web"]
+    words += [word for label in labels.items() for word in ("--label", "=".join(label))]
+    host.run(shlex.join([*words, "busybox:1", "sh", "-c", serve]))
+    try:
+        assert _becomes(edge, f"https://{name}/by-hand/", "hello\n")
+    finally:
+        host.run("docker rm -f byhand")
+    assert _becomes(edge, f"https://{name}/by-hand/", "404 page not found\n")
+
+
+def _becomes(edge: Edge, url: str, wanted: str) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if edge.lab.internet.curl("-6", "-m", "5", url, check=False).stdout == wanted:
+            return True
+        time.sleep(0.3)
+    return False
