@@ -90,7 +90,8 @@ def main() -> int:
         sign, words = (
             ("[green]✓[/]", json.dumps(page.answer)) if page.ok else ("[red]✗[/]", page.why)
         )
-        out.print(f"{sign} curl -{page.family} {page.url:<35} {escape(words)}")
+        asked = f"curl -{page.family} {page.url}"
+        out.print(f"{sign} {asked:<43} {escape(words)}", soft_wrap=True)
     return 0 if good and answers and all(page.ok for page in answers) else 1
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from lab.checks.ask import Answer, seen, shell_script
 from lab.checks.matrix import NOTHING, Check, Origin, Question, Result, matrix
+from lab.checks.pages import Page
 from lab.checks.table import table, totals
 from lab.stacks import CHECKOUT, parsed, read
 from planner.config import Stack
@@ -96,3 +97,49 @@ def test_a_failed_check_is_shown_and_counted() -> None:
     assert totals([good, bad]) == "1 of 2 checks FAILED"
     assert str(bad) == "edge-1 web, IPv4, egress (about): expected a, seen b"
     assert "[red]b[/]" in list(table([bad]).columns[4].cells)
+
+
+def test_a_request_by_https_is_by_name_and_believes_one_authority() -> None:
+    """At the address that is asked about; the certificate goes along and is gone afterwards."""
+    question = Question(Origin("edge-1"), "2001:db8::10", "whoami.example.com", tls=True)
+    assert question.url == "https://whoami.example.com/"
+    script = shell_script([question], "PEM\n")
+    assert "--resolve 'whoami.example.com:443:[2001:db8::10]'" in script
+    assert "base64 -d <<<UEVNCg== " in script
+    assert 'export CURL_CA_BUNDLE="$work.pem"' in script
+    assert "Host:" not in script
+    assert "CURL_CA_BUNDLE" not in shell_script([Question(Origin("edge-1"), "127.0.0.1")])
+
+
+def test_the_demos_pages_are_asked_by_https(stack: Stack) -> None:
+    """All of them; what is asked privately or of the proxies is not."""
+    tls = {check.kind for check in matrix(stack) if check.question.tls}
+    assert {"ingress", "own address", "other networks", "host access", "own private"} <= tls
+    assert tls.isdisjoint({"private", "stranger", "socket", "egress", "host source"})
+
+
+def test_every_proxy_is_tried_from_all_sides(stack: Stack) -> None:
+    """From each network of its host, its own included, and from the link."""
+    checks = [check for check in matrix(stack) if check.kind == "socket"]
+    assert len(checks) == 6 * 4
+    assert all(check.question.url.endswith(":2375/") for check in checks)
+    assert all(check.expected == NOTHING for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "ok"),
+    [
+        (0, '{"x-forwarded-for": "a", "ipv4": "b", "remote": "c"}', True),
+        (0, '{"x-forwarded-for": "a", "ipv4": "x"}', False),
+        (0, '{"x-forwarded-for": "a"}', False),
+        (0, "404 page not found", False),
+        (0, "[]", False),
+        (60, '{"x-forwarded-for": "a", "ipv4": "b"}', False),
+    ],
+)
+def test_a_page_is_right_by_its_words(status: int, body: str, ok: bool) -> None:
+    """All that are expected, whatever else it says; and only with a good certificate."""
+    expected = {"x-forwarded-for": "a", "ipv4": "b"}
+    page = Page("edge-1", "web", 4, "https://x.test/", status, body, expected)
+    assert page.ok == ok
+    assert body in page.why

@@ -109,6 +109,7 @@ def test_socket_subnets_are_stable_and_meet_nothing() -> None:
     assert all(subnet.subnet_of(IPv4Network("10.204.0.0/20")) for subnet in subnets)
     assert all(subnet.prefixlen == 29 for subnet in subnets)
     assert len(set(subnets)) == 2
+    assert _balancer(("images", {"socket_proxy": "example/p:1"})).socket_image == "example/p:1"
     direct = _balancer((f"{LB}.docker_socket", "direct"))
     assert (direct.socket_subnet, direct.socket_image) == (None, None)
     # One network less: the other keeps its own.

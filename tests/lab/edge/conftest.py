@@ -20,6 +20,9 @@ USER, PASSWORD = "testmonitor", "wanbound-demo"
 FOUR = ("four.web.example.com", "four.web.example.net")
 """A name with an A record alone, of each host."""
 
+HTTP_CHALLENGE = (2, "special")
+"""The network that is validated on port 80, with its host, counted from 1."""
+
 
 @dataclass
 class Edge:
@@ -30,7 +33,7 @@ class Edge:
     config: Config
     up: Run
     validations: Sequence[Packet]
-    """What the authority sent to the hosts' port 443 during the `up`."""
+    """What the authority sent to the hosts' ports 80 and 443 during the `up`."""
 
     @property
     def plan(self) -> Stack:
@@ -56,9 +59,10 @@ def edge(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
         web = network(config, number, "web")
         web["containers"] = [_own_container(config, name)]
         records.append((name, web["public_ipv4"]))
+    network(config, *HTTP_CHALLENGE)["load_balancer"]["acme"]["challenge"] = "http"
     stack = LabStack.copy(lab, "edge", config, tmp_path_factory.mktemp("edge"))
     names.publish(lab.settings, "four", records)
-    asks = f"dst port 443 and (src host {ROUTER_IPV4} or src host {ROUTER_IPV6})"
+    asks = f"(dst port 443 or dst port 80) and (src host {ROUTER_IPV4} or src host {ROUTER_IPV6})"
     try:
         with lab.internet.capture(asks) as capture:
             done = stack.up()

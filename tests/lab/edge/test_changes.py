@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import time
 
 import pytest
 
+from lab.checks import pages
 from tests.lab.edge.conftest import USER, Edge
 from tests.lab.edge.names import dashboard, page
 from tests.lab.stack.configs import network
@@ -31,20 +34,30 @@ def _container(edge: Edge, number: int, name: str) -> str:
 
 
 def test_a_new_load_balancer_has_the_old_certificate(edge: Edge) -> None:
-    """The container is another one; its certificates and its account are in the volume."""
+    """The container is another one; its certificates and its account are in the volume.
+
+    One of those that are made anew reads Docker's socket itself, which takes the explicit key.
+    """
     names = [page(edge, number, "web") for number in HOSTS]
     before = [_serial(edge, name) for name in names]
     containers = [_container(edge, number, "web_lb") for number in HOSTS]
     changed = edge.changed()
     for number in HOSTS:
         network(changed, number + 1, "web")["load_balancer"]["trusted_ips"] = []
+        network(changed, number + 1, "special")["load_balancer"]["docker_socket"] = "direct"
     edge.stack.configure(changed)
     try:
         done = edge.stack.up()
-        assert done.counts["replaced"] == 2
+        assert done.counts["replaced"] == 4
         assert [_serial(edge, name) for name in names] == before
         after = [_container(edge, number, "web_lb") for number in HOSTS]
         assert set(after).isdisjoint(containers)
+        assert [one.why for one in pages(edge.lab, edge.plan) if not one.ok] == []
+        for number in HOSTS:
+            host = edge.lab.host(edge.plan.hosts[number].name)
+            mounts = host.run("docker inspect -f '{{.HostConfig.Binds}}' special_lb").stdout
+            assert "/var/run/docker.sock:/var/run/docker.sock:ro" in mounts
+            assert "special" not in host.run("docker network ls | grep socket").stdout
     finally:
         edge.back()
     assert [_serial(edge, name) for name in names] == before
@@ -104,3 +117,35 @@ def test_nothing_is_left_to_do(edge: Edge) -> None:
     refreshed = edge.stack.preview("--refresh", "--expect-no-changes")
     assert set(refreshed.counts) == {"unchanged"}
     assert edge.lab.internet.curl("-4", "-m", "5", f"http://{dashboard(edge, 0)}/").status == 0
+
+
+@pytest.mark.parametrize("number", HOSTS)
+def test_a_container_that_is_started_by_hand_is_routed_to_at_once(edge: Edge, number: int) -> None:
+    """Its events come through the proxy, too; when it has gone, so has its route."""
+    host, name = edge.lab.host(edge.plan.hosts[number].name), page(edge, number, "web")
+    router = "traefik.http.routers.byhand"
+    labels = {
+        "lb.net": "web",
+        f"{router}.rule": f"Host(`{name}`) && PathPrefix(`/by-hand`)",
+        f"{router}.entrypoints": "websecure",
+        f"{router}.tls.certresolver": "lec",
+        "traefik.http.services.byhand.loadbalancer.server.port": "80",
+    }
+    serve = "mkdir -p /w/by-hand; echo hello >/w/by-hand/index.html; exec httpd -f -p 80 -h /w"
+    words = ["docker", "run", "-d", "--rm", "--name", "byhand", "--network", "web"]
+    words += [word for label in labels.items() for word in ("--label", "=".join(label))]
+    host.run(shlex.join([*words, "busybox:1", "sh", "-c", serve]))
+    try:
+        assert _becomes(edge, f"https://{name}/by-hand/", "hello\n")
+    finally:
+        host.run("docker rm -f byhand")
+    assert _becomes(edge, f"https://{name}/by-hand/", "404 page not found\n")
+
+
+def _becomes(edge: Edge, url: str, wanted: str) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if edge.lab.internet.curl("-6", "-m", "5", url, check=False).stdout == wanted:
+            return True
+        time.sleep(0.3)
+    return False

@@ -38,16 +38,23 @@ def test_a_page_says_the_recipes_three_words(
 
 
 def test_names_are_validated_through_the_rules_in_both_families(edge: Edge) -> None:
-    """The authority came to port 443 of all: by IPv6, and by IPv4 where there is no AAAA."""
-    asked = {packet.dst for packet in edge.validations if packet.dport == 443}
+    """The authority came to the challenge's port: by IPv6, and by IPv4 where there is no AAAA."""
+    asked = {(packet.dst, packet.dport) for packet in edge.validations}
+    ports = {"tls-alpn": 443, "http": 80}
+    seen = set()
     for host in edge.plan.hosts:
         for network in host.networks:
             assert network.ipv6 is not None
-            assert str(network.ipv6.public) in asked, (host.name, network.name)
+            assert network.load_balancer is not None
+            assert network.load_balancer.acme is not None
+            port = ports[network.load_balancer.acme.challenge]
+            assert (str(network.ipv6.public), port) in asked, (host.name, network.name)
+            seen.add(port)
+    assert seen == {80, 443}
     for number in HOSTS:
         ipv4 = web_of(edge, number).ipv4
         assert ipv4 is not None
-        assert str(ipv4.public) in asked
+        assert (str(ipv4.public), 443) in asked
 
 
 @pytest.mark.parametrize("number", HOSTS)
