@@ -46,9 +46,14 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every module leaves the hosts bare; where one did not, the next one gets new ones."""
+    """Every module leaves the hosts bare; where one did not, the next one gets new ones.
+
+    Those of stack/up share one stack from module to module.
+    """
     yield
     if request.node.get_closest_marker("lab") is None or not lifecycle.specs(SETTINGS):
+        return
+    if request.path.parent.parts[-2:] == ("stack", "up"):
         return
     if left := _left(SETTINGS):
         _down(SETTINGS)
