@@ -44,11 +44,12 @@ def lab() -> Iterator[Lab]:
             _down(SETTINGS)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _leaves_nothing(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every module leaves the hosts bare; where one did not, the next one gets new ones."""
-    yield
-    if request.node.get_closest_marker("lab") is None or not lifecycle.specs(SETTINGS):
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Each folder's tests leave the hosts bare; where they did not, the next ones get new hosts."""
+    if nextitem is not None and nextitem.path.parent == item.path.parent:
+        return
+    if item.get_closest_marker("lab") is None or not lifecycle.specs(SETTINGS):
         return
     if left := _left(SETTINGS):
         _down(SETTINGS)
