@@ -14,11 +14,11 @@ read_live() { # read_live FOLDER: what iptables and ip have now, all of it, for 
         iptables_of "$family"
         true >"$1/$family.saved" || return 1
         command -v "$tool-save" >/dev/null 2>&1 || continue
-        # On a full disk they print a part, and say nothing: no room for the mark behind it says it.
-        { "$tool-save" 2>/dev/null && echo '# all of it'; } >"$1/$family.saved" &
+        # By way of the shell: where not all of it can be written that says so, and they do not.
+        { live=$("$tool-save" 2>/dev/null) && printf '%s\n' "$live" >"$1/$family.saved"; } &
         reading="$reading $!"
     done
-    { ip -o addr show && echo; } >"$1/addresses" || return 1
+    live=$(ip -o addr show) && printf '%s\n' "$live" >"$1/addresses" || return 1
     for job in $reading; do
         wait "$job" || return 1
     done
