@@ -87,6 +87,8 @@ def status() -> None:
     for name, where in (
         ("ssh-agent", str(lab.state / "agent.sock")),
         ("echo", lab.namespace),
+        ("names", lab.namespace),
+        ("pebble", lab.namespace),
         ("registry", lab.namespace),
     ):
         process = processes.find(lab, name)
