@@ -57,8 +57,10 @@ class Calls:
 
     def refresh(self, old: Props, _new: Props) -> None:
         """Look at the host, where nothing has drifted."""
-        if self.read(old) != old:
-            raise RuntimeError(f"{_id(old)}: drift is reported where there is none")
+        found = self.read(old)
+        if found != old:
+            wrong = {key: value for key, value in found.items() if value != old.get(key)}
+            raise RuntimeError(f"{_id(old)}: drift is reported where there is none: {wrong}")
 
     def read(self, old: Props) -> Props:
         """Return the properties as they are on the host."""
