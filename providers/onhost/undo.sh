@@ -123,7 +123,10 @@ forget_undone() {
 
 confirm() { # confirm TOKEN: over a connection made after the change, so the operator can get in
     take_lock
-    if read_armed && [ "$armed_token" = "$1" ]; then
+    if read_armed && [ "$armed_boot" != "$(boot)" ]; then
+        # What was loaded is not in force after a reboot: to get in shows nothing.
+        unfinished
+    elif read_armed && [ "$armed_token" = "$1" ]; then
         disarm "$1" || fail 15 "cannot write to $etc"
         return 0
     fi
