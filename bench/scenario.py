@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from planner.config import Stack
 from planner.plan import HostPlan, plan
+from providers.fragment import subnets
+from providers.installed import installed
 
 MARK = "bench-"
 """What begins the name of every network, container and unit of ours."""
@@ -98,6 +100,8 @@ def props(settings: Config) -> list[Props]:
             "host": dict(connection),
             "network": network.name,
             "bridge": network.bridge,
+            "subnets": subnets(asdict(network.rules)),
+            "installed": installed(),
             **{section: dict(lines) for section, lines in asdict(network.rules).items()},
         }
         for network in host.networks

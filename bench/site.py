@@ -111,7 +111,11 @@ class Site:
         return self.host.run(f"{floor.tool(family, 'save')} -t {table}").stdout
 
     def damage(self, networks: Sequence[Props]) -> None:
-        """Take a rule from each network, as a hand or a program that knows nothing of us might."""
+        """Take a rule from each network, as a hand or a program that knows nothing of us might.
+
+        The watcher, which would mend them before anybody looks, is stopped; a change starts it.
+        """
+        self.host.run("systemctl stop wanbound-watch.service")
         for family in floor.FAMILIES:
             call = f"{floor.tool(family, 'restore')} --noflush -w 10"
             self.host.run(call, stdin=floor.damage(networks, family))

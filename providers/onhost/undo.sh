@@ -64,8 +64,14 @@ undo() { # undo TOKEN: what the timer runs, and whoever finds a change that nobo
     lock_seconds=600
     take_lock
     read_armed && [ "$armed_token" = "$1" ] || return 0
-    undo_armed "was not confirmed in time over a new SSH connection"
+    if [ "$armed_boot" = "$(boot)" ]; then
+        undo_armed "was not confirmed in time over a new SSH connection"
+    else
+        undo_rebooted
+    fi
 }
+
+undo_rebooted() { undo_armed "was not confirmed before the host was rebooted"; }
 
 undo_armed() { # undo_armed WHY: the lock is held
     say "the last change $1; going back to what was before it"
@@ -94,7 +100,7 @@ unfinished() { # after a run that nobody will end: killed half way, or before a 
             fail 14 "a change that nobody ended is undone first"
     fi
     if [ "$armed_boot" != "$(boot)" ]; then
-        undo_armed "was not confirmed before the host was rebooted"
+        undo_rebooted
     elif [ "$phase" = loading ]; then
         undo_armed "was cut short"
     else
@@ -123,7 +129,10 @@ forget_undone() {
 
 confirm() { # confirm TOKEN: over a connection made after the change, so the operator can get in
     take_lock
-    if read_armed && [ "$armed_token" = "$1" ]; then
+    if read_armed && [ "$armed_boot" != "$(boot)" ]; then
+        # What was loaded is not in force after a reboot: to get in shows nothing.
+        unfinished
+    elif read_armed && [ "$armed_token" = "$1" ]; then
         disarm "$1" || fail 15 "cannot write to $etc"
         return 0
     fi
