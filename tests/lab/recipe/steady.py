@@ -45,16 +45,23 @@ class Told:
 
 def keep(address: str, port: int) -> int:
     """Return 0 if every number came back once and in its order, over the one connection."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Not an Event: its set() in a handler waits for ever for the lock that wait() below it holds.
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
     told, began = Told(), time.monotonic()
     with socket.create_connection((address, port), timeout=PATIENCE_SECONDS) as peer:
         reader = threading.Thread(target=_read, args=(peer, told))
         reader.start()
         try:
-            while not stop.wait(EVERY_SECONDS) and reader.is_alive():
+            while not stopped and reader.is_alive():
                 peer.sendall(NUMBER.pack(told.sent))
                 told.sent += 1
+                time.sleep(EVERY_SECONDS)
             peer.shutdown(socket.SHUT_WR)
         except OSError as error:
             told.error = f"sending: {error}"
