@@ -119,7 +119,7 @@ def test_stopped_it_leaves_nothing_behind(host: Host) -> None:
             "for delay in 0.02 0.05 0.1 0.2 0.3; do systemctl restart wanbound-watch;"
             " sleep $delay; systemctl stop wanbound-watch; done"
         )
-        left = "pgrep -fa ' [m]onitor'; ls /run/wanbound | grep -v -e guard -e lock; true"
+        left = "pgrep -fa ' [m]onitor'; ls /run/wanbound | grep -v -e guard -e lock -e engine; true"
         assert host.run(f"systemctl --failed --no-legend; {left}").stdout == ""
     finally:
         host.run("systemctl start wanbound-watch")
