@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from lab.api import Host, Lab
 from lab.stacks import LabStack
+from lab.steps import wait_until
 from lab.traffic import PROBE
 from tests.lab.modes.networks import (
     EXTRA,
@@ -53,6 +55,10 @@ def moded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moded]
 
 def _public(place: Place, last: int, family: int) -> str:
     return place.ipv4(last) if family == 4 else place.ipv6(last)
+
+
+def _answers(lab: Lab, public: str) -> bool:
+    return asked(lab, "tcp", public, 80) != ""
 
 
 def _native(host: Host) -> bool:
@@ -211,6 +217,12 @@ def test_published_ports_are_there_after_a_reboot(moded: Moded) -> None:
         host.reboot()
         for family in (4, 6):
             public = _public(place, POSTED, family)
-            assert asked(moded.lab, "tcp", public, 80), (host.name, public)
+            # Docker's own bridge and containers have a second of duplicate address detection.
+            wait_until(
+                f"{host.name} answers at {public}",
+                partial(_answers, moded.lab, public),
+                timeout=15,
+                every=0.2,
+            )
             assert seen(host, "posted-web", family) == public
         assert seen(host, "coi", 4) == place.ipv4(OUT)
