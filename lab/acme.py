@@ -113,6 +113,11 @@ def start(lab: Settings) -> None:
         # It would otherwise wait up to 15 s before each validation, and leave out half of those
         # for names that it has validated before (its README).
         environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
+        # Two new orders at once can wait for each other for ever: one looks through all
+        # authorizations while it holds the store, the other the reverse. On one processor an
+        # order is not interrupted there. (2.4.0 stood still after 405 orders of 12 clients, and
+        # with this took 8748 in the same 20 s.)
+        environment["GOMAXPROCS"] = "1"
         processes.spawn(lab, "pebble", inside(lab, words), log=log, env=environment)
         wait_until("the certificate authority", lambda: _root(lab), timeout=60, every=0.1)
 
