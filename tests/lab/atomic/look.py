@@ -26,7 +26,8 @@ ls -d etc/wanbound etc/systemd/system/docker.service.wants 2>/dev/null
 echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
     etc/systemd/system/wanbound*.next 2>/dev/null |
-    grep -e '[.]next' -e /wanbound/[.] -e ^run/wanbound/ -e ^var | grep -v -x -e run/wanbound/lock -e run/wanbound/engine
+    grep -e '[.]next' -e /wanbound/[.] -e ^run/wanbound/ -e ^var |
+    grep -v -x -e run/wanbound/lock -e run/wanbound/engine
 echo '== timers'; ls run/systemd/transient | grep wanbound-undo
 echo '== armed'
 cat etc/wanbound/.old/armed 2>/dev/null
