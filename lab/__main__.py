@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from lab import hosts, lifecycle, processes, removal, tools
 from lab.errors import LabError
 from lab.namespace import exists, inside
 from lab.settings import HostSpec, Settings
-from lab.steps import console
+from lab.steps import command_line, console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 PASS_ON = {
@@ -59,10 +57,8 @@ def prepare() -> None:
 @app.command()
 def down() -> None:
     """Remove all that the lab made: processes, namespaces, links, disks, state."""
-    lab = Settings()
-    with lifecycle.lock(lab):
-        if not removal.down(lab):
-            console.print("there is no lab")
+    if not lifecycle.down(Settings()):
+        console.print("there is no lab")
 
 
 @app.command()
@@ -145,14 +141,7 @@ def exec_internet(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line; an error of the lab is one message and status 1."""
-    try:
-        app()
-    except LabError as error:
-        console.print(f"[red]error:[/] {escape(str(error))}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        console.print("interrupted; `python -m lab down` removes what is half made")
-        sys.exit(130)
+    command_line(app, "interrupted; `python -m lab down` removes what is half made")
 
 
 if __name__ == "__main__":

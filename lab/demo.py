@@ -14,9 +14,9 @@ from rich.markup import escape
 
 from lab.api import Lab
 from lab.checks import matrix, pages, run, table, totals
-from lab.errors import LabError
 from lab.settings import DEFAULT_HOSTS
 from lab.stacks import LabStack, Run, parsed, read
+from lab.steps import command_line
 from lab.steps import console as progress
 
 STACK = "demo"
@@ -96,11 +96,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as error:
-        progress.print(f"[red]error:[/] {escape(str(error))}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        progress.print("interrupted; `make demo` again goes on from here")
-        sys.exit(130)
+    command_line(lambda: sys.exit(main()), "interrupted; `make demo` again goes on from here")

@@ -89,6 +89,12 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
     return chosen
 
 
+def down(lab: Settings) -> bool:
+    """Remove the whole lab; False when there was nothing to remove."""
+    with lock(lab):
+        return removal.down(lab)
+
+
 def remove_host(lab: Settings, name: str) -> None:
     """Remove one host and its disk; the others stay as they are."""
     with lock(lab):

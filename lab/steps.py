@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from lab.errors import LabError
 
@@ -112,6 +113,18 @@ def output(
     if done.returncode != 0:
         raise LabError(f"`{' '.join(words)}` ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def command_line(run: Callable[[], object], interrupted: str) -> None:
+    """Run a program of the lab: its error is one message and status 1, an interrupt is told."""
+    try:
+        run()
+    except LabError as error:
+        console.print(f"[red]error:[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print(interrupted)
+        sys.exit(130)
 
 
 def wait_until(

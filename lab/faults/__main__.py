@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping
 from ipaddress import IPv4Network
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lab import lifecycle, removal
+from lab import lifecycle
 from lab.api import Host, Lab
 from lab.errors import LabError
 from lab.faults import report
@@ -22,8 +21,8 @@ from lab.faults.rows import ROWS
 from lab.faults.run import Runner
 from lab.faults.site import site
 from lab.settings import Settings
+from lab.steps import command_line, step
 from lab.steps import console as progress
-from lab.steps import step
 
 HOSTS = "fault-1=bookworm,fault-2=trixie,fault-3=forky,fault-4=bookworm+legacy"
 """Docker 20.10, 26.1 and 28.5, and 20.10 again with the legacy iptables."""
@@ -43,9 +42,7 @@ def settings() -> Settings:
 
 def remove() -> None:
     """Remove that lab, whatever of it there is."""
-    lab = settings()
-    with lifecycle.lock(lab):
-        removal.down(lab)
+    lifecycle.down(settings())
 
 
 def faults(lab: Lab, names: list[str], only: str, outcomes: list[Outcome]) -> None:
@@ -115,11 +112,4 @@ def _show(outcomes: list[Outcome], hosts: Mapping[str, Host]) -> bool:
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LabError as error:
-        progress.print(f"[red]error:[/] {escape(str(error))}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        progress.print("interrupted; `make faults` again begins anew")
-        sys.exit(130)
+    command_line(app, "interrupted; `make faults` again begins anew")

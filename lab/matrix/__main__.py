@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lab import lifecycle, removal
+from lab import lifecycle
 from lab.api import Lab
 from lab.checks import Result, matrix, run
 from lab.errors import LabError
@@ -24,8 +23,8 @@ from lab.matrix.rows import Column
 from lab.matrix.sites import FAMILIES, ByHand, Families
 from lab.settings import Settings
 from lab.stacks import Config, LabStack, parsed
+from lab.steps import command_line, step
 from lab.steps import console as progress
-from lab.steps import step
 
 HOSTS = (
     "matrix-1=bookworm,matrix-2=bookworm+legacy,matrix-3=trixie,matrix-4=trixie+legacy,"
@@ -50,9 +49,7 @@ def settings() -> Settings:
 
 def remove() -> None:
     """Remove that lab, whatever of it there is."""
-    lab = settings()
-    with lifecycle.lock(lab):
-        removal.down(lab)
+    lifecycle.down(settings())
 
 
 def asked(lab: Lab, wanted: Config, *, mine: bool) -> tuple[Result, ...]:
@@ -140,11 +137,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except LabError as error:
-        progress.print(f"[red]error:[/] {escape(str(error))}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        progress.print("interrupted; `make matrix` again begins anew")
-        sys.exit(130)
+    command_line(app, "interrupted; `make matrix` again begins anew")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import hosts, lifecycle, removal
+from lab import hosts, lifecycle
 from lab.api import Lab
 from lab.settings import Settings, parse_hosts
 
@@ -39,10 +39,10 @@ def lab() -> Iterator[Lab]:
         was_up = bool(lifecycle.specs(SETTINGS))
         if was_up and (not _are_the_hosts(SETTINGS) or _left(SETTINGS)):
             # Left by tests that were killed. Nobody else uses this lab.
-            _down(SETTINGS)
+            lifecycle.down(SETTINGS)
         yield Lab.up(HOSTS, SETTINGS)
         if not was_up:
-            _down(SETTINGS)
+            lifecycle.down(SETTINGS)
 
 
 @pytest.hookimpl(trylast=True)
@@ -56,14 +56,9 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if item.get_closest_marker("lab") is None or not lifecycle.specs(SETTINGS):
         return
     if left := _left(SETTINGS):
-        _down(SETTINGS)
+        lifecycle.down(SETTINGS)
         Lab.up(HOSTS, SETTINGS)
         warnings.warn(f"left on the hosts, which were made anew:\n{left}", stacklevel=1)
-
-
-def _down(settings: Settings) -> None:
-    with lifecycle.lock(settings):
-        removal.down(settings)
 
 
 @contextmanager

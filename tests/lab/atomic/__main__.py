@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from lab import lifecycle, removal
+from lab import lifecycle
 from lab.api import Host, Lab
 from lab.errors import LabError
 from lab.settings import Settings
@@ -58,8 +58,7 @@ def main(
         report(on_all(plans, {name: lab.host(name) for name in names}, _told))
     finally:
         if not keep:
-            with lifecycle.lock(settings()):
-                removal.down(settings())
+            lifecycle.down(settings())
 
 
 if __name__ == "__main__":
