@@ -43,7 +43,7 @@
 # A run that was killed between 2 and 5 is undone by the timer, by the next run or at the next boot,
 # whichever comes first.
 #
-# Exit codes (providers/host.py tells the operator what each means for the host):
+# Exit codes (providers/host tells the operator what each means for the host):
 #   0 done · 10 something is missing on this host · 11 refused when tested · 12 refused when loaded,
 #   old state restored · 13 refused when loaded, old state NOT restored · 14 lock not had in time
 #   15 cannot write · 16 claimed by another network · 17 was undone: no confirmation came in time
