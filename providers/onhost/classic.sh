@@ -27,6 +27,7 @@ put_saved() { # put_saved NEW FILE: NEW.was has the SHA-256 of what NEW was made
         mkdir "$classic" || { rm -f "$etc/_saved"; return 1; }
     fi
     file=$(readlink -f "$2") || file=$2 # FILE may be a symlink, which stays
+    if [ -e "$1" ]; then cmp -s "$1" "$file" && return; else [ -e "$file" ] || return 0; fi
     digest=none next=$file.wanbound-next
     [ ! -e "$file" ] || digest=$(sha256sum <"$file") || return 1
     [ "${digest%% *}" = "$(cat "$1.was")" ] || { note "$2 has just changed: left alone"; return; }

@@ -120,6 +120,16 @@ def test_a_file_that_was_removed_meanwhile_stays_away(boot: Boot) -> None:
     assert list(boot.classic.iterdir()) == []
 
 
+def test_what_is_done_already_is_no_change(boot: Boot) -> None:
+    """A run that was killed behind it comes again."""
+    boot.put(v4="four\n")
+    begun = boot.v4.stat()
+    assert boot.put(v4="four\n") == ""
+    assert boot.v4.stat() == begun
+    boot.put("four\n", v4=None)
+    assert boot.put("four\n", v4=None) == ""
+
+
 def test_mode_stays(boot: Boot) -> None:
     """What a run that was killed left beside the file does not matter."""
     boot.theirs("theirs\n", 0o604)
