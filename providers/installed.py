@@ -2,7 +2,7 @@
 
 import hashlib
 
-from providers.script import host_script
+from providers.ssh.remote import host_script
 
 SCRIPT = "/usr/local/sbin/wanbound"
 
