@@ -21,8 +21,8 @@ from providers.daemon_json import DaemonJson, NoJsonError, plain
 from providers.engine_plan import EngineChange, EngineWanted, engine_change
 from providers.engine_state import EngineParseError, EngineState, engine_state
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
-from providers.host import Combiner, host_at
-from providers.target import target_of
+from providers.ssh.remote import Remote, remote_at
+from providers.ssh.target import target_of
 
 _PROPERTIES = ("host", "docker_host", "daemon", "install", "restart")
 
@@ -171,8 +171,8 @@ def _state(props: Mapping[str, Any]) -> EngineState:
         ) from error
 
 
-def _host(props: Mapping[str, Any]) -> Combiner:
-    return host_at(target_of(props["host"]))
+def _host(props: Mapping[str, Any]) -> Remote:
+    return remote_at(target_of(props["host"]))
 
 
 def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class DockerEngine(Resource, module="wanbound", name="DockerEngine"):
     ) -> None:
         """Declare the keys `daemon` of /etc/docker/daemon.json, each a property of its own.
 
-        `host` says where it is (`providers.target.target_of`). With `install` a Docker that is
+        `host` says where it is (`providers.ssh.target.target_of`). With `install` a Docker that is
         missing is installed; without `restart` what would stop containers is refused.
         """
         props: dict[str, Any] = {

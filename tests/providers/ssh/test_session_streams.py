@@ -1,16 +1,18 @@
 """What goes in and out of a command on a host, against a real sshd: all of it at once."""
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
-from providers import exchange
 from providers.errors import UnreachableError
-from providers.session import Session
+from providers.ssh import session as session_module
+from providers.ssh.session import Session
 from tests.providers.sshd import Sshd, bare_home, running
 
 LIMIT = 20.0
@@ -53,7 +55,7 @@ def test_a_line_of_stderr_is_told_while_the_command_runs(session: Session, tmp_p
     """The command ends only because its first line was heard."""
     mark, lines = tmp_path / "heard", list[str]()
     program = f"echo waiting >&2; until [ -e {mark} ]; do sleep 0.02; done; echo go >&2; echo out"
-    done = session.run(program, LIMIT, _while_waiting(mark, lines))
+    done = session.run(program, LIMIT, on_stderr=_while_waiting(mark, lines))
     assert lines == ["waiting", "go"]
     assert (done.stdout, done.stderr) == ("out\n", "waiting\ngo\n")
 
@@ -64,7 +66,7 @@ def test_a_line_is_told_when_it_is_whole(session: Session) -> None:
     program = (
         "printf 'one ' >&2; sleep 0.1; printf 'line\\n\\ntwo\\nthr' >&2; sleep 0.1; printf ee >&2"
     )
-    session.run(program, LIMIT, lines.append)
+    session.run(program, LIMIT, on_stderr=lines.append)
     assert lines == ["one line", "", "two", "three"]
 
 
@@ -74,8 +76,8 @@ def test_what_is_told_cannot_write_over_the_screen(session: Session) -> None:
     program = (
         "printf '\\033[2Jgone\\377\\n' >&2\nhead -c 1000000 /dev/zero | tr '\\0' x >&2; echo >&2\n"
     )
-    done = session.run(program, LIMIT, lines.append)
-    assert lines == ["\\x1b[2Jgone\ufffd", "x" * exchange.LINE_LIMIT]
+    done = session.run(program, LIMIT, on_stderr=lines.append)
+    assert lines == ["\\x1b[2Jgone\ufffd", "x" * session_module.LINE_LIMIT]
     assert len(done.stderr) > 1_000_000
 
 
@@ -86,7 +88,10 @@ def test_nobody_has_to_hear_it(session: Session, error: OSError) -> None:
     def on_line(line: str) -> None:
         raise error
 
-    assert session.run("echo a >&2; echo b >&2; echo done", LIMIT, on_line).stdout == "done\n"
+    assert (
+        session.run("echo a >&2; echo b >&2; echo done", LIMIT, on_stderr=on_line).stdout
+        == "done\n"
+    )
     assert (session.handshakes, session.commands) == (1, 1)
 
 
@@ -117,21 +122,13 @@ def test_output_without_end_is_given_up(
     session: Session, monkeypatch: pytest.MonkeyPatch, stream: str, what: str
 ) -> None:
     """Lines, no lines, no text, on either stream: told at once, for it would come again."""
-    monkeypatch.setattr(exchange, "OUTPUT_LIMIT", 300_000)
+    monkeypatch.setattr(session_module, "OUTPUT_LIMIT", 300_000)
     heard: list[str] = []
     with pytest.raises(UnreachableError, match="it printed more than 300000 bytes"):
-        session.run(f"{what} >&{stream}", LIMIT, heard.append)
+        session.run(f"{what} >&{stream}", LIMIT, on_stderr=heard.append)
     assert sum(map(len, heard)) < 1_000_000
     assert session.commands == 1
     assert session.run("echo fine", LIMIT).stdout == "fine\n"
-
-
-def test_a_host_that_trickles_is_given_up_in_time(session: Session) -> None:
-    """Always something, never the end: the limit is for the whole, not for each piece."""
-    began = time.monotonic()
-    with pytest.raises(UnreachableError, match=r"no end after 0\.6 s"):
-        session.run("while :; do echo x; sleep 0.4; done", 0.6)
-    assert time.monotonic() - began < 1.5
 
 
 def test_a_new_connection_is_new(session: Session, sshd: Sshd) -> None:
@@ -216,3 +213,80 @@ def test_a_new_connection_has_its_own_limit(session: Session, sshd: Sshd) -> Non
     finally:
         sshd.process.send_signal(signal.SIGCONT)
     assert session.run("echo back", LIMIT).stdout == "back\n"
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["sleep 30", "exec >/dev/null 2>&1; sleep 30", "exec >&- 2>&-; sleep 30", "echo x; sleep 30"],
+)
+def test_a_silent_command_is_given_up(session: Session, program: str) -> None:
+    """Told so, and not run again: it may still be at work there."""
+    began = time.monotonic()
+    with pytest.raises(UnreachableError) as caught:
+        session.run(program, 0.5)
+    assert time.monotonic() - began < 2.5
+    assert "wanbound gave up on a command: it printed nothing for 0.5 s" in str(caught.value)
+    assert "The host now: not known" in str(caught.value)
+    assert session.commands == 1
+    assert session.run("echo fine", LIMIT).stdout == "fine\n"
+
+
+@pytest.mark.parametrize("streams", ["1", "2", "1 2"])
+def test_a_command_may_take_long_while_it_prints(session: Session, streams: str) -> None:
+    """On either stream, or on both in turn: the limit is one of silence."""
+    said = "; ".join(f"echo x >&{stream}; sleep 0.3" for stream in streams.split() * 6)
+    done = session.run(said, 1)
+    assert done.stdout + done.stderr == "x\n" * 6 * len(streams.split())
+
+
+def test_a_command_that_prints_for_ever_is_given_up(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is a limit for the whole, far above anything that a host waits for."""
+    monkeypatch.setattr(session_module, "LONGEST_SECONDS", 0.6)
+    began = time.monotonic()
+    with pytest.raises(UnreachableError, match=r"it did not end within 0\.6 s"):
+        session.run("while :; do echo x; sleep 0.1; done", LIMIT)
+    assert time.monotonic() - began < 2
+
+
+class _Mute(paramiko.ServerInterface):
+    """A server that lets a client in and never answers when it is to run something."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def check_auth_none(self, username: str) -> int:
+        """Let in."""
+        return paramiko.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        """Open any channel."""
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        """Say nothing."""
+        return not self.ended.wait(LIMIT)
+
+
+def test_a_host_that_does_not_answer_to_a_command_is_given_up() -> None:
+    """paramiko itself would wait for ever."""
+    ours, theirs = socket.socketpair()
+    server, mute = paramiko.Transport(theirs), _Mute()
+    server.add_server_key(paramiko.RSAKey.generate(2048))
+    server.start_server(event=threading.Event(), server=mute)
+    client = paramiko.Transport(ours)
+    try:
+        client.start_client(timeout=LIMIT)
+        client.auth_none("root")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"printed nothing for 0\.5 s"):
+            session_module.exchange(client, "sh -s", "true", 0.5)
+        assert time.monotonic() - began < 2
+    finally:
+        mute.ended.set()
+        client.close()
+        server.close()

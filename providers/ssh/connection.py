@@ -1,6 +1,6 @@
-"""One SSH connection to a host, made anew: over its jump hosts, with every host key known before.
+"""One SSH connection to a host, over its jump hosts; every host key must be known beforehand.
 
-What can go wrong on the way is told here, and at which of the hosts.
+Errors say what failed and at which of the hosts.
 """
 
 import base64
@@ -16,28 +16,27 @@ from typing import IO
 import paramiko
 
 from providers.errors import UnreachableError
-from providers.login import Login
-from providers.privatekey import KeyUnusableError, private_key
-from providers.route import CONFIG, Hop, RouteError, route
-from providers.target import Target
+from providers.ssh.keys import KeyUnusableError, Login, private_key
+from providers.ssh.route import CONFIG, Hop, RouteError, route
+from providers.ssh.target import Target
 
 UNCHANGED = "unchanged; nothing was sent to it"
 
 KEEPALIVE_SECONDS = 15
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 _END_SECONDS = 2.0
-"""For how long a ProxyCommand may still run after its connection was closed."""
+"""How long a ProxyCommand may go on running after its connection was closed."""
 
-# What paramiko has to say comes as an error, in words. By itself it would print tracebacks of its
-# threads into the operator's output, where nobody has set up logging.
+# paramiko's failures are reported as errors. Without a handler its threads would also print their
+# tracebacks to the operator's terminal.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Connection:
-    """A connection that stands, with those to the jump hosts that carry it."""
+    """An open connection to a host, and the connections to the jump hosts that carry it."""
 
     def __init__(self, target: Target, seconds: float) -> None:
-        """Connect and log in; `seconds` limits each step of it. Raises UnreachableError."""
+        """Connect and log in; `seconds` limits each step. Raises UnreachableError."""
         self._clients: list[paramiko.SSHClient] = []
         self._command: _Command | None = None
         self._target = target
@@ -46,33 +45,32 @@ class Connection:
             self._check_key()
             self.transport = self._opened(self._route())
         except BaseException:
-            # sshd would keep the half-open connection for two minutes, and count it as hostile.
+            # sshd would keep the half-open connection for two minutes and count it as an attack.
             self.close()
             raise
 
     @property
     def is_active(self) -> bool:
-        """Whether commands can be run on it."""
+        """Whether it can run commands."""
         return self.transport.is_active()
 
     def close(self) -> None:
-        """End it and what carries it."""
+        """Close it and what carries it."""
         for client in reversed(self._clients):
             client.close()
         if self._command is not None:
             self._command.close()
 
     def _check_key(self) -> None:
-        """Look at the stack's key before anything is sent: no server can be blamed for it."""
+        """Check the stack's key before connecting: an unusable key is not the server's fault."""
         if self._target.key is None:
             return
         try:
             private_key(self._target.key, self._target.key_passphrase)
         except KeyUnusableError as error:
-            remedy = {
-                True: "put the whole file, from its BEGIN line to its END line, into the secret",
-                False: "set ssh.key_passphrase to the secret that has the key's passphrase",
-            }["passphrase" not in str(error)]
+            remedy = "store the whole file, from its BEGIN line to its END line, in the secret"
+            if "passphrase" in str(error):
+                remedy = "set ssh.key_passphrase to the secret that holds the key's passphrase"
             raise self._error(f"ssh.key {error}", remedy) from None
 
     def _route(self) -> Hop:
@@ -80,8 +78,8 @@ class Connection:
             return route(self._target)
         except RouteError as error:
             raise self._error(
-                f"{CONFIG} cannot be followed ({error})",
-                "mend it there; what the stack's ssh.jump and ssh.key say needs no such file",
+                f"{CONFIG} cannot be used ({error})",
+                f"correct {CONFIG}; ssh.jump and ssh.key in the stack work without that file",
             ) from error
 
     def _opened(self, hop: Hop) -> paramiko.Transport:
@@ -107,13 +105,13 @@ class Connection:
             raise self._error(
                 f"{words.its} SSH host key is {error.key.get_name()} {error.key.get_base64()},"
                 " not the one that is pinned",
-                "find out why: another machine may be answering. If the host was rebuilt, put its"
-                f" new key into {words.host_key}known_hosts{words.end}",
+                "find out why the key changed: another machine may be answering. If the host was"
+                f" reinstalled, put its new key into {words.host_key}known_hosts{words.end}",
             ) from error
         except paramiko.AuthenticationException as error:
             raise self._error(
-                f"{words.it} refuses the log-in of {hop.user} ({error})",
-                f"{words.key_remedy}; see that {words.user} is right ({hop.user})",
+                f"{words.it} rejects the login of {hop.user} ({error})",
+                f"{words.key_remedy}; check that {words.user} is correct ({hop.user})",
             ) from error
         except (paramiko.SSHException, EOFError) as error:
             raise self._error(*self._ssh_problem(error, hop, words)) from error
@@ -128,7 +126,7 @@ class Connection:
     def _dialled(
         self, hop: Hop, before: paramiko.Transport | None, words: "_Words"
     ) -> socket.socket | paramiko.Channel:
-        """Return what leads to the hop's SSH server, of whatever kind."""
+        """Return the byte stream to the hop's SSH server: a socket or a jump host's channel."""
         place = (hop.hostname, hop.port)
         try:
             if before is not None:
@@ -141,24 +139,24 @@ class Connection:
             raise self._unreached(hop, words, error.text) from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._unreached(hop, words, _reason(error, self._seconds)) from error
-        # Small packets go at once: waiting for the other side's delayed acknowledgement would
-        # cost 40 ms twice a command.
+        # Nagle's algorithm would wait for the other side's delayed acknowledgement: 40 ms, twice a
+        # command.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def _unreached(self, hop: Hop, words: "_Words", why: str) -> UnreachableError:
         what = f"{words.subject}cannot be reached at {hop.hostname} port {hop.port}"
         if hop.via is None:
-            see = f"see that the host is up and {words.place} are right, then run again"
+            see = f"check that the host is up and {words.place} are correct, then run again"
             return self._error(f"{what} ({why})", see)
         return self._error(
             f"{what} from the jump host {hop.via.hostname} ({why})",
-            f"see that the host is up, that {words.place} are right, and that sshd of"
-            f" {hop.via.hostname} may forward there (AllowTcpForwarding, PermitOpen)",
+            f"check that the host is up, that {words.place} are correct, and that sshd on"
+            f" {hop.via.hostname} allows forwarding to it (AllowTcpForwarding, PermitOpen)",
         )
 
     def _trust(self, client: paramiko.SSHClient, hop: Hop, words: "_Words") -> None:
-        """Tell the client which host key to expect; an unknown key is refused, never learned."""
+        """Tell the client which host key to accept; an unknown key is refused, never learned."""
         if hop.host_key is None:
             for file in KNOWN_HOSTS:
                 path = Path(file).expanduser()
@@ -169,10 +167,10 @@ class Connection:
         try:
             key = paramiko.PKey.from_type_string(kind, base64.b64decode(text))
         except (ValueError, paramiko.SSHException) as error:
-            # Its shape was seen to in the configuration, not whether its numbers are a key's.
+            # The configuration checks the shape of the key, not that its numbers are a key's.
             raise self._error(
-                f"{hop.key}.host_key is no {kind} key ({error})",
-                "take it again from /etc/ssh on the host's console",
+                f"{hop.key}.host_key is not a valid {kind} key ({error})",
+                "copy it again from /etc/ssh/ssh_host_*_key.pub on the host's console",
             ) from error
         name = hop.hostname if hop.port == 22 else f"[{hop.hostname}]:{hop.port}"
         client.get_host_keys().add(name, kind, key)
@@ -183,16 +181,15 @@ class Connection:
             return (
                 f"{words.its} SSH host key is not known: {unset}known_hosts of"
                 f" {getpass.getuser()} has no key for {hop.hostname}",
-                f"set {hop.key or 'ssh.jump'}.host_key to the line that `ssh-keyscan` prints, once"
-                " you have compared it with /etc/ssh/ssh_host_ed25519_key.pub on the host's"
-                " console",
+                f"compare what `ssh-keyscan` prints with /etc/ssh/ssh_host_ed25519_key.pub on the"
+                f" host's console, then set {hop.key or 'ssh.jump'}.host_key to it",
             )
         why = str(error) or "the connection was closed"
         if self._command is not None and (said := self._command.said()):
             why = f"{why}; the ProxyCommand says: {said}"
         return (
             f"{words.subject}SSH fails ({why})",
-            "see that sshd runs there and that `ssh` gets in from this machine",
+            "check that sshd runs there and that `ssh` can log in from this machine",
         )
 
     def _error(self, what: str, remedy: str) -> UnreachableError:
@@ -200,7 +197,7 @@ class Connection:
 
 
 class _Words:
-    """How a hop is spoken of: the target is "it", a jump host has its address."""
+    """How messages name a hop: the target is "it", a jump host has its address."""
 
     def __init__(self, hop: Hop, target: Target) -> None:
         jump = f"its jump host {hop.hostname}"
@@ -216,21 +213,21 @@ class _Words:
         self.host_key = f"{key}.host_key (or " if key else ""
         self.end = ")" if key else ""
         self.key_remedy = (
-            "put a key that the host accepts into your SSH agent, or name it as IdentityFile in"
+            "add a key that the host accepts to your SSH agent, or name it as IdentityFile in"
             f" {CONFIG}"
             if target.key is None
-            else f"put the public half of ssh.key into authorized_keys of {hop.user} there"
+            else f"add the public half of ssh.key to authorized_keys of {hop.user} there"
         )
 
 
 class _Command:
-    """A ProxyCommand; unlike paramiko's own, its end is noticed at once."""
+    """A running ProxyCommand; unlike with paramiko's own class, its exit is noticed at once."""
 
     def __init__(self, command: str) -> None:
         self.end, theirs = socket.socketpair()
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the rest
         with theirs:
-            # As ssh does it (ssh_config(5)): by the shell, which is then replaced by the command.
+            # As ssh_config(5) says: the shell runs it with exec.
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {command}"],
                 stdin=theirs.fileno(),
@@ -247,7 +244,7 @@ class _Command:
         return self._stderr.read()[-500:].decode(errors="replace").strip()
 
     def close(self) -> None:
-        """End it."""
+        """Stop it."""
         self.end.close()
         self._process.terminate()
         try:

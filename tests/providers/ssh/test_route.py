@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from providers.route import Hop, RouteError, route
-from providers.target import Jump, Target
+from providers.ssh.route import Hop, RouteError, route
+from providers.ssh.target import Jump, Target
 from tests.providers.sshd import bare_home
 
 
@@ -160,8 +160,8 @@ def test_a_block_is_not_left_by_what_it_includes(dot_ssh: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("Include config\n", "is included by itself"),
-        ("ProxyJump a:b:c\n", r"ProxyJump a:b:c is no \[user@\]host\[:port\]"),
+        ("Include config\n", "includes itself"),
+        ("ProxyJump a:b:c\n", r"ProxyJump a:b:c is not \[user@\]host\[:port\]"),
         ("Host gate\n  Port many\nHost 10.*\n  ProxyJump gate\n", "many"),
         ('Host "a\n', "Unparsable"),
     ],

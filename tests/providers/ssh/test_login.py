@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed448
 
 from providers.errors import UnreachableError
-from providers.session import Session, Target
+from providers.ssh.session import Session
+from providers.ssh.target import Target
 from tests.providers.sshd import Sshd, agent, bare_home, make_key, running
 
 LIMIT = 20.0
@@ -34,7 +35,7 @@ def keys(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind, form in itertools.product(KINDS, FORMS):
         sshd.accept(public(make_key(folder / f"{kind}-{form}", kind, "", form)))
         sshd.accept(public(make_key(folder / f"{kind}-{form}-locked", kind, PASSPHRASE, form)))
-    make_key(folder / "stranger")
+    make_key(folder / "unknown")
     return folder
 
 
@@ -91,7 +92,7 @@ def test_a_key_of_the_agent(
     sshd: Sshd, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """No key is readable here at all."""
-    with agent(tmp_path, keys / "stranger", keys / f"{kind}-RFC4716") as path:
+    with agent(tmp_path, keys / "unknown", keys / f"{kind}-RFC4716") as path:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         assert gets_in(sshd.target())
     assert "does not answer" in refusal(sshd.target())
@@ -106,19 +107,19 @@ def test_an_agent_that_the_config_names(
         assert gets_in(sshd.target())
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         (dot_ssh / "config").write_text("IdentityAgent none\n")
-        assert "there is no key to try" in refusal(sshd.target())
+        assert "no key to try" in refusal(sshd.target())
 
 
 def test_one_key_of_an_agent_with_many(
     sshd: Sshd, keys: Path, tmp_path: Path, dot_ssh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An sshd ends the connection after six keys (MaxAuthTries): IdentitiesOnly picks one."""
-    strangers = [make_key(tmp_path / f"stranger-{number}") for number in range(7)]
-    with agent(tmp_path, *strangers, keys / "ecdsa-PEM") as path:
+    unknowns = [make_key(tmp_path / f"unknown-{number}") for number in range(7)]
+    with agent(tmp_path, *unknowns, keys / "ecdsa-PEM") as path:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         said = refusal(sshd.target())
         assert "the agent's test was refused" in said
-        assert "then it ended the connection" in said
+        assert "then the server closed the connection" in said
         (dot_ssh / "config").write_text(
             f"IdentitiesOnly yes\nIdentityFile {public(keys / 'ecdsa-PEM')}\n"
         )
@@ -129,7 +130,7 @@ def test_an_agent_that_is_none(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.M
     """A socket of the session before: said, and by itself no reason to fail."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
     said = refusal(sshd.target())
-    assert f"it refuses the log-in of {getpass.getuser()} (the SSH agent at" in said
+    assert f"it rejects the login of {getpass.getuser()} (the SSH agent at" in said
     assert "gone does not answer" in said
 
 
@@ -148,17 +149,17 @@ def test_a_key_file_with_a_passphrase(sshd: Sshd, keys: Path, dot_ssh: Path, nam
 
 
 def test_several_key_files(sshd: Sshd, keys: Path, dot_ssh: Path) -> None:
-    """One is not there, one is none, one a stranger's: each is passed over, and told if need be."""
+    """One is not there, one is none, one a unknown's: each is passed over, and told if need be."""
     (dot_ssh / "none").write_text("nothing\n")
     text = (
-        f"IdentityFile {dot_ssh}/gone\nIdentityFile {dot_ssh}/none\nIdentityFile {keys}/stranger\n"
+        f"IdentityFile {dot_ssh}/gone\nIdentityFile {dot_ssh}/none\nIdentityFile {keys}/unknown\n"
     )
     config = dot_ssh / "config"
     config.write_text(text)
     said = refusal(sshd.target())
     assert "gone cannot be used (No such file or directory)" in said
-    assert "none is no private key" in said
-    assert "stranger was refused" in said
+    assert "none is not a private key" in said
+    assert "unknown was refused" in said
     config.write_text(f"{text}IdentityFile {keys}/rsa-PKCS8\n")
     assert gets_in(sshd.target())
 
@@ -231,8 +232,8 @@ def test_a_key_of_the_stack_that_is_none(sshd: Sshd, keys: Path, damage: str) ->
         "not ASCII": whole.replace(whole.splitlines()[2], "Schlüssel"),
     }[damage]
     said = refusal(with_key(sshd, text))
-    assert "host edge-1: ssh.key is no private key" in said
-    assert "put the whole file, from its BEGIN line to its END line, into the secret" in said
+    assert "host edge-1: ssh.key is not a private key" in said
+    assert "store the whole file, from its BEGIN line to its END line, in the secret" in said
     assert not any(line in said for line in text.splitlines() if len(line) > 8)
 
 
@@ -242,9 +243,9 @@ def test_a_key_of_the_stack_that_is_refused(
     """The agent is not asked then: the `ssh` program, which Docker's provider runs, would not."""
     with agent(tmp_path, keys / "rsa-PEM") as path:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-        said = refusal(with_key(sshd, (keys / "stranger").read_text()))
+        said = refusal(with_key(sshd, (keys / "unknown").read_text()))
     assert "(ssh.key was refused)" in said
-    assert f"put the public half of ssh.key into authorized_keys of {getpass.getuser()}" in said
+    assert f"add the public half of ssh.key to authorized_keys of {getpass.getuser()}" in said
 
 
 def test_a_key_of_the_stack_of_another_kind(sshd: Sshd) -> None:
@@ -255,9 +256,7 @@ def test_a_key_of_the_stack_of_another_kind(sshd: Sshd) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     ).decode()
-    assert "ssh.key is a key of a kind that SSH servers do not take" in refusal(
-        with_key(sshd, text)
-    )
+    assert "ssh.key is of a type that SSH servers do not accept" in refusal(with_key(sshd, text))
 
 
 def test_a_key_of_the_stack_is_nowhere_else(sshd: Sshd, keys: Path, tmp_path: Path) -> None:
@@ -280,4 +279,4 @@ def test_a_host_that_takes_no_keys(tmp_path: Path, keys: Path) -> None:
     options = "PubkeyAuthentication no\nPasswordAuthentication yes"
     with running(_folder(tmp_path), options) as sshd:
         said = refusal(with_key(sshd, (keys / "rsa-PEM").read_text()))
-    assert "it lets nobody in with a key, only by password" in said
+    assert "the server accepts no keys, only password" in said

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from providers.errors import UnreachableError
-from providers.session import Jump, Session, Target
+from providers.ssh.session import Session
+from providers.ssh.target import Jump, Target
 from tests.providers.sshd import Sshd, bare_home, free_port, make_key, running
 
 LIMIT = 20.0
@@ -135,15 +136,15 @@ def test_a_jump_host_that_refuses(host: Sshd, bastion: Sshd, config: Path) -> No
     """Which of the two it was, and whom."""
     config.write_text(f"IdentityFile {host.client_key}\n")
     said = refusal(over(host, bastion, user="nobody"))
-    assert "its jump host 127.0.0.1 refuses the log-in of nobody (" in said
-    assert "see that ssh.jump.user is right (nobody)" in said
+    assert "its jump host 127.0.0.1 rejects the login of nobody (" in said
+    assert "check that ssh.jump.user is correct (nobody)" in said
 
 
 def test_a_host_that_refuses_behind_the_jump(host: Sshd, bastion: Sshd, config: Path) -> None:
     """The jump host let them through, which is said by not naming it."""
     config.write_text(f"IdentityFile {bastion.client_key}\n")
     said = refusal(over(host, bastion))
-    assert f"host edge-1: it refuses the log-in of {getpass.getuser()} (" in said
+    assert f"host edge-1: it rejects the login of {getpass.getuser()} (" in said
     assert "jump" not in said
 
 
@@ -152,7 +153,7 @@ def test_a_jump_host_that_is_not_there(host: Sshd, bastion: Sshd) -> None:
     port = free_port()
     said = refusal(over(host, bastion, port=port))
     assert f"its jump host 127.0.0.1: cannot be reached at 127.0.0.1 port {port} (" in said
-    assert "ssh.jump.address and ssh.jump.port are right" in said
+    assert "ssh.jump.address and ssh.jump.port are correct" in said
 
 
 def test_a_host_that_is_not_there_behind_the_jump(host: Sshd, bastion: Sshd) -> None:
@@ -242,8 +243,8 @@ def test_a_jump_of_the_config_that_refuses(host: Sshd, bastion: Sshd, config: Pa
     jump = f"nobody@127.0.0.1:{bastion.port}"
     config.write_text(f"IdentityFile {host.client_key}\nHost *\n  ProxyJump {jump}\n")
     said = refusal(host.target())
-    assert "its jump host 127.0.0.1 refuses the log-in of nobody (" in said
-    assert "see that its User in ~/.ssh/config is right (nobody)" in said
+    assert "its jump host 127.0.0.1 rejects the login of nobody (" in said
+    assert "check that its User in ~/.ssh/config is correct (nobody)" in said
 
 
 def test_proxy_command(host: Sshd, config: Path) -> None:
@@ -284,4 +285,4 @@ def test_a_config_that_cannot_be_followed(host: Sshd, config: Path) -> None:
     """Told as an error of the host that it was read for."""
     config.write_text("Host *\n  ProxyJump a b c:d\n")
     said = refusal(host.target())
-    assert "~/.ssh/config cannot be followed (ProxyJump a b c:d is no [user@]host[:port])" in said
+    assert "~/.ssh/config cannot be used (ProxyJump a b c:d is not [user@]host[:port])" in said

@@ -1,7 +1,7 @@
-"""How to get to a host: what the stack says, and the user's ~/.ssh/config for the rest.
+"""The route to a host: what the stack says, completed from the user's ~/.ssh/config.
 
-The file is read as ssh_config(5) has it: paramiko does that, without `Include`, and without the
-port and the user that the stack gives; both are seen to here.
+The file is read as ssh_config(5) describes. paramiko does that, except for `Include` and for the
+stack's own port and user; this module adds both.
 """
 
 import getpass
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import paramiko
 
-from providers.target import Target
+from providers.ssh.target import Target
 
 CONFIG = "~/.ssh/config"
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _DEEPEST = 16
-"""Files that may include each other in a row: as deep as ssh itself goes."""
+"""Depth of nested Includes; ssh has the same limit."""
 
 _HEADER = re.compile(r"\s*(host|match)[\s=]", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*include(?:\s*=\s*|\s+)(.+)", re.IGNORECASE)
@@ -26,16 +26,17 @@ _JUMP = re.compile(r"(?:ssh://)?(?:([^@]+)@)?(\[[^]]+\]|[^:\[\]]+)(?::(\d+))?/?"
 
 
 class RouteError(ValueError):
-    """The user's ssh config cannot be followed; says why."""
+    """The user's ssh config cannot be used; says why."""
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One SSH server on the way, and how to get to it and in.
+    """One SSH server on the route, with how to reach it and how to log in.
 
-    `key` is the stack's key for its `host_key`, "" for a hop that ~/.ssh/config names; `files` are
-    private keys, `agent` is a socket, "" for none. `via` is the hop before it; `command` is a
-    program whose standard streams are the connection.
+    `key` is the configuration key that describes it ("ssh", "ssh.jump"), "" for a hop that only
+    ~/.ssh/config names. `files` are private keys. `agent` is a socket, "" for none. `only_files` is
+    IdentitiesOnly. `via` is the hop before it. `command` is a ProxyCommand: a program whose
+    standard streams are the connection.
     """
 
     hostname: str
@@ -52,7 +53,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What is known of a hop before ~/.ssh/config is asked."""
+    """What is known of a hop before ~/.ssh/config is read."""
 
     address: str
     port: int | None
@@ -62,16 +63,16 @@ class _Wanted:
 
 
 class _Config(paramiko.SSHConfig):
-    """As paramiko has it, but a ProxyCommand stays as it is: its tokens are expanded here."""
+    """paramiko's reader, except that it leaves the tokens of a ProxyCommand alone."""
 
-    TOKENS_BY_CONFIG_KEY = {  # noqa: RUF012 - the base class's own way
+    TOKENS_BY_CONFIG_KEY = {  # noqa: RUF012 - as the base class does
         **paramiko.SSHConfig.TOKENS_BY_CONFIG_KEY,
         "proxycommand": [],
     }
 
 
 def route(target: Target) -> Hop:
-    """Return the last hop, which is the target; the others hang on it. Raises RouteError."""
+    """Return the hop of the target itself; `via` leads to the others. Raises RouteError."""
     text = "".join(_lines(Path(CONFIG).expanduser(), 0))
     jumps: tuple[_Wanted, ...] = ()
     if target.jump is not None:
@@ -90,7 +91,7 @@ def _hop(
     command = None
     if not jumps:
         jumps, command = _proxy(config, wanted, here)
-        # "ProxyJump bastion" under "Host *" is meant for all but the bastion.
+        # "ProxyJump bastion" under "Host *" applies to every host but the bastion.
         if jumps and _place(_lookup(text, jumps[-1]), jumps[-1]) in seen:
             jumps = ()
     return Hop(
@@ -108,7 +109,7 @@ def _hop(
 
 
 def _lookup(text: str, wanted: _Wanted) -> paramiko.SSHConfigDict:
-    # The first value of a key counts, so these are the ones that others see in tokens and matches.
+    # The first value of a key counts, so tokens and Match blocks see the stack's values.
     first = "Host *\n"
     first += f"Port {wanted.port}\n" if wanted.port is not None else ""
     first += f"User {wanted.user}\n" if wanted.user is not None else ""
@@ -117,13 +118,13 @@ def _lookup(text: str, wanted: _Wanted) -> paramiko.SSHConfigDict:
     except (paramiko.ConfigParseError, paramiko.CouldNotCanonicalize, ValueError) as error:
         raise RouteError(str(error) or type(error).__name__) from error
     except ImportError as error:
-        raise RouteError("Match exec is not followed") from error
+        raise RouteError("Match exec is not supported") from error
 
 
 def _place(config: paramiko.SSHConfigDict, wanted: _Wanted) -> tuple[str, int]:
     port = config.get("port", "22") if wanted.port is None else str(wanted.port)
     if not port.isdecimal():
-        raise RouteError(f"Port {port} of {wanted.address} is no number")
+        raise RouteError(f"Port {port} of {wanted.address} is not a number")
     return str(config.get("hostname", wanted.address)), int(port)
 
 
@@ -141,10 +142,10 @@ def _path(text: str) -> Path:
 def _proxy(
     config: paramiko.SSHConfigDict, wanted: _Wanted, here: tuple[str, int]
 ) -> tuple[tuple[_Wanted, ...], str | None]:
-    """Return the jump hosts or the command of the config: whichever it names first counts."""
+    """Return the jump hosts or the ProxyCommand of the config, whichever comes first in it."""
     name = next((key for key in config if key in ("proxyjump", "proxycommand")), "")
     value: str | None = config.get(name)
-    # The reader turns the command "none" into None.
+    # paramiko turns the command "none" into None.
     if value is None or value.lower() == "none":
         return (), None
     if name == "proxyjump":
@@ -162,13 +163,13 @@ def _proxy(
 def _jump(text: str) -> _Wanted:
     found = _JUMP.fullmatch(text.strip())
     if found is None:
-        raise RouteError(f"ProxyJump {text.strip()} is no [user@]host[:port]")
+        raise RouteError(f"ProxyJump {text.strip()} is not [user@]host[:port]")
     user, host, port = found.groups()
     return _Wanted(host.strip("[]"), int(port) if port else None, user)
 
 
 def _agent(text: str) -> str:
-    """Return the socket that an IdentityAgent stands for (ssh_config(5))."""
+    """Return the socket that an IdentityAgent means (ssh_config(5)), "" for none."""
     if text == "SSH_AUTH_SOCK":
         return os.environ.get("SSH_AUTH_SOCK", "")
     if text.lower() == "none":
@@ -177,9 +178,9 @@ def _agent(text: str) -> str:
 
 
 def _lines(path: Path, depth: int) -> Iterator[str]:
-    """Yield the file's lines, with those of the files that it includes in their place."""
+    """Yield the file's lines, with each Include replaced by the lines of its files."""
     if depth > _DEEPEST:
-        raise RouteError(f"{path} is included by itself")
+        raise RouteError(f"{path} includes itself")
     try:
         lines = path.read_text().splitlines() if path.is_file() else []
     except (OSError, UnicodeDecodeError) as error:
@@ -197,7 +198,7 @@ def _lines(path: Path, depth: int) -> Iterator[str]:
 
 
 def _matching(pattern: str) -> list[Path]:
-    # What is not absolute is beside the user's own file.
+    # A relative path is relative to ~/.ssh.
     place = Path(CONFIG).expanduser().parent / Path(pattern).expanduser()
     return sorted(Path(place.anchor).glob(str(place.relative_to(place.anchor))))
 
@@ -206,7 +207,7 @@ def _included(path: Path, header: str, depth: int) -> Iterator[str]:
     everywhere = header.split()[1:] in (["*"], ["all"])
     for line in _lines(path, depth + 1):
         if _HEADER.match(line) and not everywhere:
-            # Blocks inside of a block would count for both; only what is for the outer one is kept.
+            # A block within a block would need both conditions; only the lines before it count.
             return
         yield line
     yield f"{header}\n"
