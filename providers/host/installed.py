@@ -4,7 +4,7 @@ import hashlib
 
 
 from providers.host.facts import Facts
-from providers.script import host_script
+from providers.ssh.remote import host_script
 
 SCRIPT = "/usr/local/sbin/wanbound"
 

@@ -8,6 +8,7 @@ import hashlib
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pulumi
@@ -25,7 +26,7 @@ from providers.host import byhand, classic
 from providers.host.checks import label, refusals, renewed
 from providers.host.drift import found, renewable
 from providers.host.facts import Facts, ParseError, parse
-from providers.host.generation import Generation, compose
+from providers.host.generation import Family, Generation, compose
 from providers.host.installed import installed, live_installed
 from providers.host.leaving import leaving
 from providers.host.plan import NOTHING, Plan, plan_of, properties
@@ -36,6 +37,8 @@ _PROPERTIES = (
     "host", "stack", "wan", "networks", "own", "persist", "taken_over", "installed", "drift",
 )  # fmt: skip
 """What a diff compares; "drift" is there only where a refresh has found some."""
+
+_FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
 
 _TRIES = 3
 """So often a change is decided again because the host has changed since it was asked."""
@@ -103,10 +106,11 @@ class HostNetworkingProvider(ResourceProvider):
                 return
             plan = facts.plan or plan_of(_props)
             _refuse_bridges(name, plan, facts)
-            generation = compose(NOTHING, plan, absent=plan.bridges)
+            nothing = replace(NOTHING, stack=plan.stack)
+            generation = compose(nothing, plan, absent=plan.bridges)
             files = {f"new/{file}": text for file, text in generation.files.items()}
             try:
-                remote.change(files, facts.current, _saved(NOTHING, generation, facts))
+                remote.change(files, facts.current, _saved(nothing, generation, facts))
             except ChangedMeanwhileError:
                 if attempt == _TRIES - 1:
                     raise
@@ -212,15 +216,16 @@ def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
 def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
     """Return the files for /etc/iptables that are to change, for the host's put_classic."""
     found: dict[str, str] = {}
-    for family, path in (("ipv4", "/etc/iptables/rules.v4"), ("ipv6", "/etc/iptables/rules.v6")):
-        file = path.rpartition("/")[2]
+    for family in _FAMILIES:
+        file = f"rules.v{family[-1]}"
+        path = f"/etc/iptables/{file}"
         text = facts.files.get(path)
-        rules = generation.rules("ipv4" if family == "ipv4" else "ipv6") if plan.persist else {}
+        rules = generation.rules(family) if plan.persist else {}
         wanted = classic.with_rules(text, rules)
         if wanted == text:
             continue
         found[f"{file}.was"] = (
-            "none" if text is None else hashlib.sha256(classic.encoded(text)).hexdigest()
+            "none" if text is None else hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
         ) + "\n"
         found[file if wanted is not None else f"{file}.gone"] = wanted or ""
     return found
@@ -228,8 +233,8 @@ def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
 
 def _tell(name: str, plan: Plan, facts: Facts) -> None:
     """Say what the operator should know of the host, now that the change is in force."""
-    needles = byhand.Needles.of(plan.networks.values())
-    for family in byhand.FAMILIES:
+    needles = _needles(plan)
+    for family in _FAMILIES:
         lines = byhand.found(family, needles, "\n".join(facts.others[family]), facts.files)
         for line in lines:
             what = (
@@ -246,6 +251,15 @@ def _tell(name: str, plan: Plan, facts: Facts) -> None:
             f"network {each.name}: its lines stay until Docker has removed its bridge"
             f" ({', '.join(sorted(each.bridges.values()))}); the host then drops them by itself",
         )
+
+
+def _needles(plan: Plan) -> byhand.Needles:
+    networks = plan.networks.values()
+    return byhand.Needles(
+        frozenset(ip_address(text) for each in networks for text in each.addresses.values()),
+        frozenset(ip_network(text) for each in networks for text in each.subnets.values()),
+        frozenset(bridge for each in networks for bridge in each.bridges.values()),
+    )
 
 
 def _note(name: str, text: str) -> None:

@@ -38,6 +38,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
         clear_disk
         fail 15 "cannot write to $etc, or systemd takes no timer: the undo is not armed"
     fi
+    read_armed
     if point current "$2" && put_script && load "$new" "$new/moved" && give_back "$new/back"; then
         # Both clocks of the confirmation start now.
         if record_phase loaded "$2" $(($(uptime) + $3)); then
@@ -47,6 +48,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
             return 0
         fi
     fi
+    read_armed
     # What is full may be the memory that this run itself has taken.
     rm -rf "${1:?}"/*/
     if go_back "$2"; then
@@ -65,7 +67,7 @@ check_owner() { # check_owner NEW: a host belongs to one stack
 
 keep() { # keep FOLDER NEW OLD: the generation, and what there was before it, on disk
     mkdir -p "$etc/.nothing" && : >"$etc/.nothing/was" && : >"$etc/.nothing/addresses" || return 1
-    rm -rf "$2" "$2.then"
+    rm -rf "$2" "$2-then"
     cp -R "$1/new" "$2" && cp "$0" "$2/wanbound" && chmod 0755 "$2/wanbound" || return 1
     record_host "$2" "$3" || return 1
     # What is on the host already was not added by us, and stays when we are undone.
@@ -73,8 +75,8 @@ keep() { # keep FOLDER NEW OLD: the generation, and what there was before it, on
     sed 's/^\([^ ]*\) [^ ]* \([^ ]*\).*/\1 \2|/' "$2/addresses" | grep -vxF -f "$work/live.keys" >"$2/added"
     digest_of "$2" >"$2/digest" || return 1
     if [ -d "$1/then" ]; then
-        cp -R "$1/then" "$2.then" && cp "$2/wanbound" "$2/was" "$2.then/" &&
-            digest_of "$2.then" >"$2.then/digest" || return 1
+        cp -R "$1/then" "$2-then" && cp "$2/wanbound" "$2/was" "$2-then/" &&
+            digest_of "$2-then" >"$2-then/digest" || return 1
     fi
     # Data before names: a power cut after the rename must not find empty files.
     sync "$2"/* "$2" "$etc" 2>/dev/null
@@ -95,7 +97,7 @@ follow_leaving() { # networks that have left go with their last bridge: on to th
     while read -r bridge; do
         [ ! -e "/sys/class/net/$bridge" ] || return 1
     done <"$etc/current/leaving"
-    id=$(generation current).then
+    id=$(generation current)-then
     say "the bridges of networks that were removed are gone; dropping their rules and addresses"
     point current "$id" || fail 15 "cannot write to $etc"
     [ -e "$etc/armed" ] || point confirmed "$id" || fail 15 "cannot write to $etc"

@@ -70,7 +70,8 @@ print_guard() { # the table of the guard; the elements of a map have no order: e
 
 print_host() { # print_host GENERATION: its addresses wherever they are, its links and routes
     sed -n 's/^[^ ]* [^ ]* \([^/]*\)\/.*/ \1\//p' "$1/addresses" >"$work/ours" || return 1
-    ip -o addr show | grep -F -f "$work/ours" |
+    ip -o addr show >"$work/all" || return 1
+    grep -F -f "$work/ours" "$work/all" |
         sed 's/^[0-9]*: //; s/\\.*//; s/ \(tentative\|optimistic\|noprefixroute\|nodad\|dynamic\)\b//g; s/ brd [^ ]*//; s/  */ /g; s/ $//' |
         sort
     while read -r device _; do
@@ -97,5 +98,5 @@ print_live() { # print_live GENERATION FOLDER: a file for each of $parts
     done
     print_guard >"$2/guard" && print_host "$1" >"$2/host" || return 1
     # shellcheck disable=SC2154 # set by the eval above
-    wait "$ipv4_job" && wait "$ipv6_job"
+    wait "$ipv4_job" && wait "$ipv6_job" && subnets "$1" >>"$2/ipv4"
 }

@@ -64,7 +64,7 @@ subnet_of() { # subnet_of LINK: its IPv4 subnet; one that no packet has while th
 
 subnets() { # subnets GENERATION: LINK SUBNET for each that a rule asks for
     sed -n 's/.* -s @\([^ ]*\) .*/\1/p' "$1/ipv4.rules" | sort -u | while read -r link; do
-        echo "$link $(subnet_of "$link")"
+        echo "subnet $link $(subnet_of "$link")"
     done
 }
 
@@ -77,7 +77,7 @@ compose() { # compose GENERATION FAMILY: $work/FAMILY.restore, or nothing where 
     for table in nat filter; do
         jumps "$table" "$1/$2.rules" "$work/$2.saved" >"$work/$2.$table" || return 1
     done
-    subnets "$1" | while read -r link subnet; do
+    subnets "$1" | while read -r _ link subnet; do
         echo "s| -s @$link | -s $subnet |"
     done >"$work/$2.subnets"
     sed -e "/^# jumps nat\$/r $work/$2.nat" -e "/^# jumps filter\$/r $work/$2.filter" \
@@ -122,7 +122,8 @@ rename_bridges() { # rename_bridges GENERATION: back to the name under which we 
 know_bridges() { # know_bridges GENERATION: NAME INDEX of each bridge that is there
     while read -r bridge; do
         index=
-        read -r index 2>/dev/null <"/sys/class/net/$bridge/ifindex" && echo "$bridge $index"
+        read -r index 2>/dev/null <"/sys/class/net/$bridge/ifindex" || continue
+        echo "$bridge $index"
     done <"$1/bridges" >"$run/bridges"
 }
 
@@ -142,7 +143,8 @@ addresses() { # addresses GENERATION: adds them, or moves them to their place
     grep -vxF -f "$work/live.keys" "$work/keys" >"$work/missing"
     grep -F -f "$work/missing" "$work/wanted" | sed 's/.*|//' >>"$work/batch"
     # preferred_lft 0 keeps the source of the host itself (RFC 6724, rule 3).
-    sed -n '/:.*|/{ / deprecated/!s/|.*/|/p; }' "$work/live" | grep -xF -f "$work/keys" >"$work/preferred"
+    sed -n '/:.*|/{ / deprecated/!s/|.*/|/p; }' "$work/live" >"$work/undeprecated"
+    grep -xF -f "$work/keys" "$work/undeprecated" >"$work/preferred"
     grep -F -f "$work/preferred" "$work/wanted" | sed 's/.*|addr add/addr change/' >>"$work/batch"
     [ ! -s "$work/batch" ] || ip -batch "$work/batch"
 }
@@ -151,7 +153,7 @@ unwanted_addresses() { # unwanted_addresses GENERATION: DEV ADDR/LEN| of other g
     for other in "$etc"/*/addresses; do
         case $other in
         "$1/addresses" | "$etc/current/addresses" | "$etc/confirmed/addresses") ;;
-        "$etc/${undoing:-none}/addresses" | "$etc/${undoing:-none}.then/addresses") cat "$etc/$undoing/added" ;;
+        "$etc/${undoing:-none}/addresses" | "$etc/${undoing:-none}-then/addresses") cat "$etc/$undoing/added" ;;
         *) sed 's/^\([^ ]*\) [^ ]* \([^ ]*\).*/\1 \2|/' "$other" ;;
         esac
     done | sort -u | grep -vxF -f "$work/keys" | grep -xF -f "$work/live.keys"

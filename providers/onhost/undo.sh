@@ -161,12 +161,13 @@ clear_disk() { # removes generations that nobody needs, and everything where not
     for folder in "$etc"/*/ "$etc"/.nothing/; do
         folder=${folder%/}
         case ${folder##*/} in
-        current | confirmed | "$now" | "$now.then" | '*') ;;
+        current | confirmed | "$now" | "$now-then" | '*') ;;
         *) rm -rf "$folder" ;;
         esac
     done
     rm -f "$etc"/*.next
-    [ "$now" = none ] || [ ! -s "$etc/current/owner" ] || return 0
+    # A generation without networks is that of a destroy.
+    [ "$now" = none ] || [ ! -s "$etc/current/bridges" ] || return 0
     rm -rf "$etc" "$self" "$run/loaded" "$run/bridges" "$run/engine" "$run/docker"
     remove_units
 }

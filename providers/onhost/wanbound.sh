@@ -24,7 +24,7 @@
 #   ID/links, ID/sysctls       DEV up; KEY = VALUE, as sysctl(8) has it
 #   ID/bridges                 the bridges of its networks
 #   ID/moved                   public addresses that belong to another network than before it
-#   ID/leaving, ID.then        bridges of networks that have left the configuration, and the
+#   ID/leaving, ID-then        bridges of networks that have left the configuration, and the
 #                              generation without them, for when Docker has removed these bridges
 #   ID/absent                  bridges that may not exist when it is loaded (destroy)
 #   ID/owner, ID/plan.json     the stack it belongs to, and what it was composed from
