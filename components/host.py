@@ -15,7 +15,7 @@ from planner.base import BasePlan
 from planner.config import Engine
 from planner.plan import HostPlan
 from planner.takeover import Same
-from providers.docker_engine import DockerEngine
+from providers.engine.resource import DockerEngine
 from providers.host_base import HostBase
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Collection, Mapping
 
-from providers.engine_codes import CHANGED_MEANWHILE, ENGINE_MEANING
+from providers.engine.codes import CHANGED_MEANWHILE, ENGINE_MEANING
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
 from providers.script import shell_program
 from providers.session import UNCHANGED, Completed, Session, Target

@@ -5,7 +5,6 @@ change() { # change FOLDER TOKEN SECONDS
     case $2$3 in *[!0-9a-f]*) fail 64 "not a token or not a time: $2 $3" ;; esac
     need ip iproute2
     need awk mawk
-    usable_engine "$1/bundle"
     take_turn "$2"
     if awaits_confirmation; then
         # Our own: the connection was lost, and the same change came again over the next one.

@@ -12,7 +12,8 @@
 #   wanbound renew NETWORK LABEL
 #                            remove a Docker network that was made by hand in place of ours
 #   wanbound engine state    print what Docker is and what its daemon.json says
-#   wanbound engine install  install Docker, and what rules need, from the distribution
+#   wanbound engine install PACKAGE…
+#                            install Docker, and what rules need, from the distribution
 #   wanbound engine put FOLDER DIGEST HOW
 #                            daemon.json becomes FOLDER's, if it still has that digest
 #
@@ -49,9 +50,8 @@
 #   15 cannot write · 16 claimed by another network · 17 was undone: no confirmation came in time
 #   18 a Docker network that was made by hand is in use · 19 daemon.json was changed meanwhile
 #   20 Docker did not take daemon.json, the old one is back · 21 and does not run with that either
-#   22 Docker refuses daemon.json when asked · 23 apt-get failed · 24 Docker is too old
-#   25 Docker has the nftables firewall backend
-#   On 10, 11, 14, 15, 16, 18, 19, 22, 24 and 25 nothing has changed.
+#   22 Docker refuses daemon.json when asked · 23 apt-get failed
+#   On 10, 11, 14, 15, 16, 18, 19 and 22 nothing has changed.
 
 set -u
 umask 022
@@ -118,11 +118,9 @@ confirm) confirm "$2" ;;
 undo) undo "$2" ;;
 renew) renew "$2" "$3" ;;
 engine)
-    case $2 in
-    state) engine_state ;;
-    install) engine_install ;;
-    put) engine_put "$3" "$4" "$5" ;;
-    esac
+    act=$2
+    shift 2
+    "engine_$act" "$@"
     ;;
 apply) apply whole ;;
 mend) apply '' ;;
