@@ -108,11 +108,9 @@ confirm) confirm "$2" "$3" ;;
 undo) undo "$2" ;;
 renew) renew "$2" "$3" ;;
 engine)
-    case $2 in
-    state) engine_state ;;
-    install) engine_install ;;
-    put) engine_put "$3" "$4" "$5" ;;
-    esac
+    act=$2
+    shift 2
+    "engine_$act" "$@"
     ;;
 apply) apply ;;
 mend) mend ;;

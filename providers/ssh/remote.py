@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Protocol
 
-from providers.engine_codes import CHANGED_MEANWHILE, ENGINE_MEANING
+from providers.engine.codes import CHANGED_MEANWHILE, ENGINE_MEANING
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
 from providers.ssh.connection import UNCHANGED
 from providers.ssh.session import Completed, OnLine, Session

@@ -10,8 +10,8 @@ import pytest
 
 from lab.api import Host, Lab
 from lab.traffic import PROBE
-from providers import docker_engine
-from providers.docker_engine import DockerEngineProvider
+from providers.engine import resource
+from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
 from providers.host import Combiner
 from tests.lab.stack.evidence import snapshot
@@ -96,7 +96,7 @@ def engine(
     host.run(f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000", timeout=120)
     with connected(target(host)) as seam:
         combiner = Combiner(seam)
-        monkeypatch.setattr(docker_engine, "host_at", lambda where: combiner)
+        monkeypatch.setattr(resource, "remote_at", lambda where: combiner)
         try:
             yield found
         finally:

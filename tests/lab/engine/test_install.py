@@ -8,8 +8,8 @@ import pytest
 from lab import lifecycle
 from lab.api import Host, Lab
 from lab.registry import ADDRESS
-from providers import docker_engine
-from providers.docker_engine import DockerEngineProvider
+from providers.engine import resource
+from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
 from providers.host import Combiner
 from tests.lab.engine.test_engine import FILE, Engine
@@ -46,7 +46,7 @@ def test_docker_is_installed_where_that_is_wanted(
     engine = Engine(bare)
     with connected(target(bare)) as seam:
         combiner = Combiner(seam)
-        monkeypatch.setattr(docker_engine, "host_at", lambda where: combiner)
+        monkeypatch.setattr(resource, "remote_at", lambda where: combiner)
         with pytest.raises(HostError, match=r"there is no Docker Engine[^$]*engine\.install"):
             PROVIDER.create(engine.props(KEYS))
         props: dict[str, Any] = engine.props(KEYS, install=True)
