@@ -55,10 +55,8 @@ class Host(pulumi.ComponentResource):
             plan.name,
             host=connection(plan, secrets),
             plan=_plan(plan, taken_over or {}),
-            # An image that cannot be pulled ends the update before anything of a network is touched.
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[*first, *self.images.values()]
-            ),
+            # An image that cannot be pulled ends the update before anything is touched.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*first, *self.images.values()]),
         )
         self.networks = [
             IsolatedNetwork(

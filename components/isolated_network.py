@@ -1,6 +1,7 @@
 """One isolated network with everything that belongs to it."""
 
 from collections.abc import Sequence
+
 import pulumi
 import pulumi_docker as docker
 

@@ -35,7 +35,6 @@ is no IPv6 at all, without packet-too-big connections hang, without listener rep
 snoops on them stops delivering neighbour solicitations."""
 
 
-
 def base(host: Host) -> list[Wanted]:
     """Return what `host` wants for itself, nothing where its configuration asks for nothing."""
     wan, baseline = host.wan.interface, host.baseline

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 
 from providers.engine.usable import refusal
 from providers.host.facts import DockerNetwork, Facts
-from providers.host.plan import Network, Plan
+from providers.host.plan import Network, Plan, overlap
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ def refusals(host: str, plan: Plan, old: Plan, facts: Facts) -> list[Refusal]:
         why = refusal(facts.docker.version, facts.docker.backend)
         if why is not None:
             return [Refusal("", why, "docs/engine.md says which engines work and what to set")]
-    found = []
+    found: list[Refusal] = []
     for network in plan.networks.values():
         found += _by_hand(host, network, plan, facts)
         found += _links(host, network, plan, old, facts)
@@ -95,42 +94,30 @@ def _links(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> 
 
 def _subnets(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> Iterator[Refusal]:
     """Refuse a subnet that a foreign link or a foreign Docker network uses."""
-    ours = {*old.bridges, *plan.bridges}
-    for subnet in map(ip_network, network.subnets.values()):
-        for each in facts.docker.networks if facts.docker else ():
-            taken = _first_overlap(subnet, each.subnets)
-            if taken and each.name not in plan.networks and not _ours(host, each, plan):
-                yield _taken(network, subnet, f"the Docker network {each.name} ({taken})")
-                break
-        else:
-            for device, line in facts.addresses:
-                address = ip_interface(line.split()[1]).ip
-                if device not in ours and address.version == subnet.version and address in subnet:
-                    yield _taken(network, subnet, f"the interface {device} ({line.split()[1]})")
-                    break
-
-
-def _taken(network: Network, subnet: IPv4Network | IPv6Network, who: str) -> Refusal:
-    return Refusal(
-        network.name,
-        f"its subnet {subnet} is in use: {who}",
-        f"set subnet_ipv{subnet.version} of the network to a free one, or remove the other",
-    )
-
-
-def _first_overlap(subnet: IPv4Network | IPv6Network, others: tuple[str, ...]) -> str | None:
-    for text in others:
-        try:
-            other = ip_network(text, strict=False)
-        except ValueError:
-            continue
-        if isinstance(subnet, IPv4Network) and isinstance(other, IPv4Network):
-            if subnet.overlaps(other):
-                return text
-        elif isinstance(subnet, IPv6Network) and isinstance(other, IPv6Network):
-            if subnet.overlaps(other):
-                return text
-    return None
+    bridges = {*old.bridges, *plan.bridges}
+    foreign = [
+        each
+        for each in (facts.docker.networks if facts.docker else ())
+        if each.name not in plan.networks and not _ours(host, each, plan)
+    ]
+    for role, subnet in network.subnets.items():
+        users = [
+            f"the Docker network {each.name} ({taken})"
+            for each in foreign
+            for taken in each.subnets
+            if overlap(subnet, taken)
+        ] or [
+            f"the interface {device} ({line.split()[1]})"
+            for device, line in facts.addresses
+            if device not in bridges and overlap(subnet, line.split()[1].partition("/")[0])
+        ]
+        if users:
+            key = "load_balancer.socket or socket_pool" if role == "socket" else f"subnet_{role}"
+            yield Refusal(
+                network.name,
+                f"its subnet {subnet} is in use: {', '.join(users)}",
+                f"set {key} to a free subnet, or remove the other one",
+            )
 
 
 def _addresses(network: Network, plan: Plan, old: Plan, facts: Facts) -> Iterator[Refusal]:

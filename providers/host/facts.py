@@ -232,7 +232,9 @@ def _docker_network(found: Mapping[str, object]) -> DockerNetwork:
     name, id_ = str(found["Name"]), str(found["Id"])
     label = labels.get("wanbound")
     configs = ipam.get("Config")
-    subnets = [_mapping(each).get("Subnet") for each in configs] if isinstance(configs, list) else []
+    subnets = (
+        [_mapping(each).get("Subnet") for each in configs] if isinstance(configs, list) else []
+    )
     containers = [_mapping(each).get("Name") for each in _mapping(found.get("Containers")).values()]
     return DockerNetwork(
         name,

@@ -128,9 +128,7 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
         for section, lines in sections.items()
         if section.startswith("chain ")
     }
-    elements = {
-        name: lines for name in MAPS if (lines := sections.get(f"map {name}"))
-    }
+    elements = {name: lines for name in MAPS if (lines := sections.get(f"map {name}"))}
     settings = {
         name: sections.get(name, ()) for name in ("addresses", "links", "routes", "sysctls")
     }
@@ -187,9 +185,7 @@ def _iptables(
     families: tuple[Family, Family] = ("ipv4", "ipv6")
     for family in families:
         for table, names in CHAINS.items():
-            chains = {
-                chain: sections.get(f"{name}_{family}", ()) for name, chain in names.items()
-            }
+            chains = {chain: sections.get(f"{name}_{family}", ()) for name, chain in names.items()}
             for chain, rules in chains.items():
                 # Both of nat are there as soon as one of them has a rule.
                 if rules or (table == "nat" and any(chains.values())):

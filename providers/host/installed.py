@@ -2,7 +2,6 @@
 
 import hashlib
 
-
 from providers.host.facts import Facts
 from providers.ssh.remote import host_script
 

@@ -8,7 +8,7 @@ of it; then nothing passes its bridge any more.
 from collections.abc import Collection, Mapping
 from ipaddress import ip_network
 
-from providers.host.plan import Lines, Network, Plan
+from providers.host.plan import Lines, Network, Plan, overlap
 
 
 def leaving(old: Plan, new: Plan, links: Collection[str]) -> tuple[Network, ...]:
@@ -39,21 +39,12 @@ def _contested(network: Network, new: Plan) -> bool:
 
 
 def _free_subnets(network: Network, new: Plan) -> dict[str, str]:
-    taken = [
-        ip_network(subnet)
-        for each in new.networks.values()
-        for subnet in each.subnets.values()
-    ]
+    taken = [subnet for each in new.networks.values() for subnet in each.subnets.values()]
     return {
         role: subnet
         for role, subnet in network.subnets.items()
-        if not any(_overlap(subnet, other) for other in taken)
+        if not any(overlap(subnet, other) for other in taken)
     }
-
-
-def _overlap(subnet: str, other: object) -> bool:
-    one = ip_network(subnet)
-    return one.version == getattr(other, "version", 0) and one.overlaps(other)  # type: ignore[arg-type]
 
 
 def _closed(network: Network, bridges: Mapping[str, str], new: Plan) -> Network:

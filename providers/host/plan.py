@@ -8,6 +8,7 @@ role. No text of a rule is ever read back.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import Any, TypeAlias
 
 Lines: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -161,3 +162,16 @@ def owners(networks: Iterable[Network]) -> dict[str, str]:
         for each in networks
         for address in each.addresses.values()
     }
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two subnets share an address; what is no subnet shares none."""
+    try:
+        first, second = ip_network(one, strict=False), ip_network(other, strict=False)
+    except ValueError:
+        return False
+    return (
+        first.version == second.version
+        and int(first.network_address) <= int(second.broadcast_address)
+        and int(second.network_address) <= int(first.broadcast_address)
+    )

@@ -81,8 +81,8 @@ class HostNetworkingProvider(ResourceProvider):
             return ReadResult("", {})
         wanted = plan_of(props)
         plan = wanted if facts.plan is None else facts.plan
-        inputs = {
-            **{key: props[key] for key in ("host", "taken_over") if key in props},
+        inputs: dict[str, Any] = {
+            "host": props["host"],
             **found(props["host"]["name"], plan, _generation(plan), facts),
             "installed": live_installed(facts),
         }
@@ -124,7 +124,9 @@ def _change(props: Mapping[str, Any], by_hand: Collection[str]) -> None:
     for attempt in range(_TRIES):
         facts = _facts(remote, props)
         wanted, old = plan_of(props), facts.plan or NOTHING
-        kept = {network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks}
+        kept = {
+            network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks
+        }
         wanted = replace(wanted, taken_over={**kept, **wanted.taken_over})
         if again := sorted(set(renewed(name, wanted, facts)) & set(by_hand)):
             for network in again:
@@ -225,10 +227,18 @@ def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
         if wanted == text:
             continue
         found[f"{file}.was"] = (
-            "none" if text is None else hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+            "none"
+            if text is None
+            else hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
         ) + "\n"
         found[file if wanted is not None else f"{file}.gone"] = wanted or ""
     return found
+
+
+def _digest(text: str | None) -> str:
+    if text is None:
+        return "none"
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def _tell(name: str, plan: Plan, facts: Facts) -> None:
