@@ -46,7 +46,7 @@ class FakeEngine:
         return found
 
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
-        """See `providers.host.Host.engine`."""
+        """See `providers.ssh.remote.Remote.engine`."""
         if act == "state":
             self.looks += 1
             return self._state()

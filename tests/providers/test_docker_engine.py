@@ -8,7 +8,6 @@ import pytest
 from providers import docker_engine
 from providers.docker_engine import DockerEngineProvider
 from providers.errors import HostError, UnreachableError
-from providers.host import Combiner
 from tests.providers.fake_engine import FakeEngine
 from tests.providers.fake_host import FakeHost
 
@@ -21,8 +20,7 @@ class Site:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = FakeHost()
-        combiner = Combiner(self.host)
-        monkeypatch.setattr(docker_engine, "host_at", lambda target: combiner)
+        monkeypatch.setattr(docker_engine, "remote_at", lambda target: self.host)
         self.docker = FakeEngine()
 
     @property
@@ -261,7 +259,7 @@ def test_what_cannot_be_is_refused_before_anything_changes(
     said = site.refusal(daemon)
     assert what in said
     assert "host edge-1: " in said
-    assert "To mend it: " in said
+    assert "Fix: " in said
     assert (site.docker.did, site.docker.file) == ([], before)
 
 

@@ -11,8 +11,9 @@ from planner.config import Stack
 from planner.plan import plan
 from providers.errors import HostError
 from providers.fragment import fragment
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
+from providers.ssh.remote import SshRemote
+from providers.ssh.session import Session
+from providers.ssh.target import Target
 from tests.lab.stack.evidence import snapshot
 
 pytestmark = pytest.mark.lab
@@ -33,11 +34,11 @@ def target(host: Host) -> Target:
 
 
 @contextmanager
-def connected(where: Target) -> Iterator[SshHost]:
+def connected(where: Target) -> Iterator[SshRemote]:
     """The host as providers have it."""
     session = Session(where)
     try:
-        yield SshHost(session)
+        yield SshRemote(session)
     finally:
         session.close()
 
@@ -93,7 +94,7 @@ def refused(host: Host, where: Target, put: dict[str, str] | None = None) -> str
     print(said)
     assert said.startswith(f"host {host.name}: ")
     assert "\n  The host now: " in said
-    assert "\n  To mend it: " in said
+    assert "\n  Fix: " in said
     return said
 
 
@@ -126,14 +127,14 @@ def test_unknown_host_key_is_never_learned(host: Host) -> None:
     """Without a pinned key known_hosts decides."""
     said = refused(host, dataclasses.replace(target(host), host_key=None))
     assert "its SSH host key is not known" in said
-    assert "set ssh.host_key" in said
+    assert "then set ssh.host_key" in said
 
 
 @ENGINES
 def test_refused_login(host: Host) -> None:
     """No such user, no accepted key: sshd does not say which."""
     said = refused(host, dataclasses.replace(target(host), user="mallory"))
-    assert "it refuses the log-in of mallory" in said
+    assert "it rejects the login of mallory" in said
     assert "unchanged" in said
 
 

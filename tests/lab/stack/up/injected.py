@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 
 from planner.plan import HostPlan, NetworkPlan
-from providers.script import host_script
+from providers.ssh.remote import host_script
 
 WATCHER = ("~", "wanbound-watch.service", "enabled, inactive")
 """Every network's: the watcher is stopped first, or it would mend the rest before it is seen."""
