@@ -26,7 +26,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 
 from lab.plugins.values import ASSET, PluginError
 
-# What the engine itself allows: sdk/go/common/util/rpcutil of pulumi 3.250.0.
+# What the engine itself allows: sdk/go/common/util/rpcutil of pulumi 3.260.0.
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _CHANNEL_OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)]
 # The CLI runs at most some dozens of calls at a time; nearly all of them only wait for a host.
@@ -36,7 +36,7 @@ _LOG_SECONDS = 5.0
 # Where requests and answers of any kind have properties.
 _PROPERTIES = ("news", "olds", "inputs", "old_inputs", "properties")
 # Assets and archives come through as maps with this key in the place of their signature: the SDK
-# (3.250.0) drops their hashes, refuses those that have nothing else, and takes every archive for
+# (3.260.0) drops their hashes, refuses those that have nothing else, and takes every archive for
 # an empty one, because the engine sends `assets: {}` with all of them.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _ASSETS = ("c44067f5952c0a294b673a41bacd8c17", "0def7320c3a5731c473e5ecbe6d01bc7")
@@ -85,10 +85,14 @@ class _Guarded:
                     if getattr(answer, part, None) is not None:
                         _rename(getattr(answer, part).fields, ASSET, _SIGNATURE)
                 return answer
-            except PluginError as error:
-                await context.abort(grpc.StatusCode.UNKNOWN, str(error))
             except NotImplementedError:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no {name} in this stand-in")
+            except Exception as error:
+                # The SDK raises an Exception with a traceback in its text in the place of ours.
+                ours = error if isinstance(error, PluginError) else error.__context__
+                if not isinstance(ours, PluginError):
+                    raise
+                await context.abort(grpc.StatusCode.UNKNOWN, str(ours))
 
         return call
 

@@ -1,23 +1,107 @@
-# --- Docker networks made by hand ------------------------------------------------------------------
+# --- what Docker says ----------------------------------------------------------------------------
 
-renew() { # renew NETWORK LABEL: make room where somebody made a network of this name by hand
+docker_pid=/run/docker.pid
+
+docker_main() { # the process of dockerd, nothing where it does not run
+    main=
+    if [ -d /run/systemd/system ]; then
+        main=$(systemctl show --value -p MainPID docker.service 2>/dev/null)
+    fi
+    case $main in '' | 0) main=$(cat "$docker_pid" 2>/dev/null) ;; esac
+    # After a crash the file names a process that may be another program by now.
+    case $(cat "/proc/${main:-none}/comm" 2>/dev/null) in *dockerd*) echo "$main" ;; esac
+}
+
+docker_ask() { # docker_ask WORD...: prints Docker's answer; status 1: it has no such network
+    # Its warnings go to stderr, and must not get into the answer.
+    {
+        said=$(timeout 60 docker "$@" 2>&1 >&3 3>&-) && return 0
+    } 3>&1
+    case $said in
+    # Up to 20.10, and from 23.0 on.
+    *'No such network'* | *'network '*' not found'*) return 1 ;;
+    '') said='no answer within 60 s' ;;
+    esac
+    fail 10 "Docker does not answer: $(printf '%s\n' "$said" | tail -n 2 | cut -c 1-300)"
+}
+
+docker_facts() { # prints one of these, and nothing else:
+    #   docker absent              neither dockerd nor docker is installed
+    #   docker stopped             no dockerd runs; asking its socket would start it
+    #   docker VERSION BACKEND     BACKEND is iptables or nftables; and in a second line a JSON list
+    #                              with what `docker network inspect` says of every bridge network
+    main=$(docker_main)
+    if [ -z "$main" ]; then
+        fact='docker stopped'
+        command -v dockerd >/dev/null || command -v docker >/dev/null || fact='docker absent'
+        echo "$fact"
+        return 0
+    fi
+    need docker docker.io
+    if [ -e "$docker_pid" ] && [ "$run/engine" -nt "$docker_pid" ]; then
+        cat "$run/engine" || fail 15 "cannot read $run/engine"
+    else
+        docker_version
+    fi
+    docker_networks
+}
+
+docker_version() { # asked once for each start of Docker
+    info=$(docker_ask info --format '{{json .}}') || exit
+    version=$(printf '%s\n' "$info" | sed -n 's/.*"ServerVersion":"\([^" ]*\)".*/\1/p')
+    # Up to 20.10 the client ends well when the engine does not answer.
+    said=$(printf '%s\n' "$info" | sed 's/.*"ServerErrors"://' | cut -c 1-300)
+    [ -n "$version" ] || fail 10 "Docker does not answer: $said"
+    backend=iptables
+    case $info in *'"FirewallBackend":{"Driver":"nftables'*) backend=nftables ;; esac
+    echo "docker $version $backend"
+    # Another one may have started while this one was asked.
+    if [ "$(docker_main)" = "$main" ] && [ -d "$run" ]; then
+        echo "docker $version $backend" >"$run/engine.new" && mv "$run/engine.new" "$run/engine"
+    fi || fail 15 "cannot write to $run"
+}
+
+docker_networks() {
+    for attempt in 1 2 3; do
+        ids=$(docker_ask network ls -q --no-trunc --filter driver=bridge) || exit
+        [ -n "$ids" ] || { echo '[]' && return 0; }
+        # shellcheck disable=SC2086 # one word for each
+        networks=$(docker_ask network inspect $ids) && break
+        # One of them was removed in between.
+        [ $? = 1 ] || exit 10
+        [ "$attempt" != 3 ] || fail 10 "Docker does not answer: its networks keep changing"
+    done
+    printf '%s\n' "$networks" | tr -d '\n'
+    echo
+}
+
+# --- Docker networks made by hand ----------------------------------------------------------------
+
+renew() { # renew NETWORK LABEL: removes the network of this name unless it has our label
     # Only for a network that Pulumi had made and that a refresh has found to be another one now.
     need docker docker.io
     take_lock
-    found=$(docker network inspect -f '{{index .Labels "wanbound"}}' "$1" 2>/dev/null) || return 0
-    [ "$found" != "$2" ] || return 0
+    [ -n "$(docker_main)" ] || fail 10 "Docker does not run, so its networks are not known"
+    label=$(docker_ask network inspect -f '{{index .Labels "wanbound"}}' "$1")
+    case $? in
+    0) [ "$label" != "$2" ] || return 0 ;;
+    1) return 0 ;;
+    *) exit 10 ;;
+    esac
+    # shellcheck disable=SC2016 # Docker's own variables
+    each='{{range $id, $_ := .Containers}}{{println $id}}{{end}}'
+    attached=$(docker_ask network inspect -f "$each" "$1") || exit
     strangers=
-    attached=$(docker network inspect -f '{{range $id, $_ := .Containers}}{{$id}} {{end}}' "$1") || attached=
     for id in $attached; do
-        label=$(docker inspect -f '{{index .Config.Labels "wanbound"}}' "$id")
-        # Ours are made anew with their network; nobody else's is cut off.
-        [ "$label" = "$2" ] || strangers="$strangers $(docker inspect -f '{{.Name}}' "$id" | tr -d /)"
+        found=$(docker_ask inspect -f '{{.Name}} {{index .Config.Labels "wanbound"}}' "$id") || exit
+        # Our own containers are recreated with their network; others must keep theirs.
+        [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
     done
     [ -z "$strangers" ] ||
-        fail 18 "the Docker network $1 was made by hand, and containers of others are in it:$strangers"
+        fail 18 "the Docker network $1 was made by hand and has containers of others:$strangers"
     for id in $attached; do
-        docker network disconnect -f "$1" "$id" >/dev/null || fail 18 "Docker does not let go of $id"
+        docker_ask network disconnect -f "$1" "$id" >/dev/null || exit
     done
-    docker network rm "$1" >/dev/null || fail 18 "Docker does not remove the network $1"
+    docker_ask network rm "$1" >/dev/null || exit
     say "removed the Docker network $1, which was made by hand"
 }

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Protocol
 
-from providers.engine_codes import CHANGED_MEANWHILE, ENGINE_MEANING
+from providers.engine.codes import CHANGED_MEANWHILE, ENGINE_MEANING
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
 from providers.ssh.connection import UNCHANGED
 from providers.ssh.session import Completed, OnLine, Session
@@ -291,7 +291,10 @@ def shell_program(words: str, files: Mapping[str, str]) -> str:
         if text and not text.endswith("\n"):
             raise ValueError(f"the last line of {name} has no end")
     contents = {"wanbound": host_script(), **files}
-    end = "END-" + hashlib.sha256("".join(contents.values()).encode()).hexdigest()
+    end = (
+        "END-"
+        + hashlib.sha256("".join(contents.values()).encode(errors="surrogateescape")).hexdigest()
+    )
     folders = sorted({name.partition("/")[0] for name in files if "/" in name})
     copies = "".join(
         f"cat >$stage/{name} <<'{end}' || exit 15\n{text}{end}\n" for name, text in contents.items()

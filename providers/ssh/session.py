@@ -205,7 +205,8 @@ def exchange(
     waits for room in another. Raises TimeoutError, FloodError, and DroppedError, EOFError, OSError
     or SSHException when the connection does not last as long.
     """
-    text = program.encode()
+    # A file of the host that is no UTF-8 goes back as it was read (PEP 383).
+    text = program.encode(errors="surrogateescape")
     channel = transport.open_session(timeout=OPEN_SECONDS)
     watch = _Watch(channel, silence)
     stdout = _Stream(channel, channel.recv, watch, on_stdout)

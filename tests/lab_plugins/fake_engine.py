@@ -23,9 +23,15 @@ class FakeEngine:
         self.images: dict[str, Json] = {}
         self.registry = {"web:1"}
         self.calls: list[str] = []
+        self.reached = False
         self.broken = False
         self.refuse: dict[str, str] = {}
         """Parts of a call ("POST /containers/x/start") and the Engine's reason to refuse it."""
+
+    def reach(self) -> None:
+        """Fail where the first connection does."""
+        if not self.reached:
+            self._called("GET", "/version")
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
         """Inspect something."""
@@ -85,6 +91,7 @@ class FakeEngine:
         self.calls.append(call)
         if self.broken:
             raise PluginError("docker provider: cannot reach the Docker Engine at ssh://fake")
+        self.reached = True
         for part, reason in self.refuse.items():
             if part in call:
                 raise EngineError(500, reason)

@@ -253,7 +253,6 @@ def test_the_defaults_are_those_of_the_plugin() -> None:
     """Root, port 22, ten attempts of 15 seconds."""
     inputs = plain_all(Cli(REMOTE).check({"connection": {"host": "h"}}))
     assert inputs == {
-        "addPreviousOutputInEnv": True,
         "connection": {
             "dialErrorLimit": 10,
             "host": "h",

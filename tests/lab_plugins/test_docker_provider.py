@@ -127,6 +127,14 @@ def test_nothing_changes_after_a_create(engine: FakeEngine, kind: str, inputs: P
     created = dict(cli.state)
     assert not cli.diff(inputs).changes
     assert cli.refresh()
+    if kind == "Network":
+        # The first refresh adds empty maps, the next one nothing.
+        assert cli.state.pop("ipamOptions") == {}
+        assert all(config.pop("auxAddress") == {} for config in objects(cli.state, "ipamConfigs"))
+        assert cli.state == created
+        assert cli.refresh()
+        created = dict(cli.state)
+        assert cli.refresh()
     assert cli.state == created
     assert not cli.diff(inputs).changes
     cli.delete()
@@ -146,14 +154,43 @@ def test_previews_ask_no_engine(engine: FakeEngine) -> None:
     assert engine.calls == []
 
 
-def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine) -> None:
-    """Only the Engine's own answer says that something is gone."""
-    cli = Cli(engine, "Network")
-    cli.create(NETWORK)
-    engine.broken = True
+@pytest.mark.parametrize("kind", ["Network", "Container"])
+def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine, kind: str) -> None:
+    """As found by the first call of a run."""
+    cli = Cli(engine, kind)
+    cli.create(NETWORK if kind == "Network" else CONTAINER)
+    engine.broken, engine.reached = True, False
     with pytest.raises(PluginError, match="cannot reach"):
         cli.refresh()
     with pytest.raises(PluginError, match="cannot reach"):
+        cli.delete()
+
+
+@pytest.mark.parametrize("failure", ["broken", "refused"])
+def test_an_engine_that_fails_in_between_makes_a_network_look_gone(
+    engine: FakeEngine, failure: str
+) -> None:
+    """To a refresh and to a removal, which leaves it; a container is never taken for gone."""
+    network, container = Cli(engine, "Network"), Cli(engine, "Container")
+    network.create(NETWORK)
+    container.create(CONTAINER)
+    engine.broken = failure == "broken"
+    engine.refuse = {"GET /": "the daemon is shutting down", "POST /": "the same"}
+    assert not network.refresh()
+    network.delete()
+    assert list(engine.networks) == [network.identity]
+    with pytest.raises(PluginError):
+        container.refresh()
+    with pytest.raises(PluginError):
+        container.delete()
+
+
+def test_a_network_that_the_engine_keeps_is_no_success(engine: FakeEngine) -> None:
+    """What the removal itself answers is not taken for anything else."""
+    cli = Cli(engine, "Network")
+    cli.create(NETWORK)
+    engine.refuse["DELETE"] = "no such luck"
+    with pytest.raises(PluginError, match=r"unable to remove network web on .*no such luck"):
         cli.delete()
 
 
@@ -313,6 +350,15 @@ def test_a_host_that_is_not_known_yet_is_no_error_before_something_is_to_be_done
     create.preview = False
     with pytest.raises(PluginError, match="not known yet"):
         now(provider.create(create))
+
+
+def test_options_for_ssh_are_one_text_in_the_state() -> None:
+    """However an SDK writes the list."""
+    for options in ('["-o", "A=b c"]', ["-o", "A=b c"]):
+        settings: Properties = {"host": "ssh://x", "sshOpts": options}
+        request = sdk.CheckRequest("urn", {}, boxed_all(settings), b"")
+        inputs = now(DockerProvider(EngineLog("")).check_config(request)).inputs or {}
+        assert plain_all(inputs) == {"host": "ssh://x", "sshOpts": '["-o","A=b c"]'}
 
 
 def test_configuration_that_would_be_ignored_is_refused() -> None:

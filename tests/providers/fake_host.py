@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from providers.base_fragment import BASE_NAME
 from providers.errors import HostError
 from providers.ssh.remote import host_script
-from tests.providers.fake_engine import FakeEngine
+from tests.providers.engine.fake_engine import FakeEngine
 
 _KINDS = {
     "ipv4 nat": r"-A WANBOUND-[DS]NAT .* -j [DS]NAT --to-(source|destination) [\d.]+",

@@ -24,7 +24,8 @@ _CONNECTION = Field(
     Kind.OBJECT, required=True, fields={**_ENDPOINT, "proxy": f.object_of(_ENDPOINT)}
 )
 _COMMAND = {
-    "addPreviousOutputInEnv": f.flag(default=True),
+    # True where it is not given, which 1.2 no longer writes down: a state of 1.1 has it.
+    "addPreviousOutputInEnv": f.flag(),
     "create": f.text(),
     "delete": f.text(),
     "environment": f.strings(),

@@ -39,6 +39,9 @@ class Engine(Protocol):
 
     name: str
 
+    def reach(self) -> None:
+        """Connect, unless that has been done; a plain PluginError when it cannot be."""
+
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
         """The JSON that GET answers.
 
@@ -84,6 +87,10 @@ class DockerEngine:
                 f"docker provider: host {host!r} is not implemented by the lab's stand-in, "
                 "which knows ssh:// and unix://"
             )
+
+    def reach(self) -> None:
+        """As `Engine.reach`."""
+        self._connected()
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
         """As `Engine.get`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.plugins.docker.engine import EngineError, Json, NotFoundError, segment
+from lab.plugins.docker.engine import EngineError, Json, segment
 from lab.plugins.docker.resource import Resource, Work, label_map, label_pairs
 from lab.plugins.docker.simple_schemas import NETWORK
 from lab.plugins.values import (
@@ -46,9 +46,8 @@ class Network(Resource):
 
     def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
         """The network as the Engine has it."""
-        try:
-            seen: Json = work.engine.get(f"/networks/{segment(identity)}")
-        except NotFoundError:
+        seen = _inspected(work, identity)
+        if seen is None:
             return None
         ipam = seen.get("IPAM") or {}
         return seen["Id"], {
@@ -66,16 +65,23 @@ class Network(Resource):
             "scope": seen["Scope"],
         }
 
+    def refreshed(self, state: Properties) -> Properties:
+        """Empty maps come with the first refresh for what was not given, and then stay."""
+        configs: list[Plain] = [
+            {"auxAddress": {}, **config} for config in objects(state, "ipamConfigs")
+        ]
+        return {"ipamOptions": {}, **state, "ipamConfigs": configs}
+
     def delete(self, work: Work, identity: str, state: Properties) -> None:
         """Remove the network, waiting for containers that are on their way out."""
         name = text(state, "name")
         refusal: list[str] = []
 
         def gone() -> bool:
+            if _inspected(work, identity) is None:
+                return True
             try:
                 work.engine.delete(f"/networks/{segment(identity)}")
-            except NotFoundError:
-                return True
             except EngineError as error:
                 if "has active endpoints" not in str(error):
                     raise PluginError(
@@ -93,6 +99,17 @@ class Network(Resource):
                     f"network {name} on {work.engine.name} is still there: {refusal[0]}"
                 ) from error
             raise
+
+
+def _inspected(work: Work, identity: str) -> Json | None:
+    # None for any failure once the Engine has been reached, as the real plugin: one that stops
+    # between two calls makes a network look gone.
+    work.engine.reach()
+    try:
+        seen: Json = work.engine.get(f"/networks/{segment(identity)}")
+    except PluginError:
+        return None
+    return seen
 
 
 def _body(inputs: Properties) -> Json:

@@ -30,8 +30,10 @@ from lab.plugins.values import (
     Plain,
     PluginError,
     Properties,
+    boxed,
     boxed_all,
     has_unknown,
+    plain,
     plain_all,
     text,
 )
@@ -60,20 +62,26 @@ class DockerProvider(sdk.Provider):
         self._cancelled = threading.Event()
 
     async def check_config(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
-        """Refuse what this stand-in does not implement."""
+        """Refuse what this stand-in does not implement; write lists as the real plugin does."""
         failures = [
             sdk.CheckFailure(key, "is not implemented by the lab's stand-in, which knows host "
                              "and sshOpts; credentials come from ssh's own configuration")
             for key in sorted(request.new_inputs.keys() - {"host", "sshOpts"} - _OF_THE_CLI)
         ]  # fmt: skip
-        return sdk.CheckResponse(inputs=request.new_inputs, failures=failures)
+        inputs = dict(request.new_inputs)
+        if "sshOpts" in inputs and not has_unknown(plain(inputs["sshOpts"])):
+            # SDKs send a list as JSON text too, but with spaces in it.
+            options = _ssh_options(plain(inputs["sshOpts"]))
+            written = json.dumps(options, separators=(",", ":"), ensure_ascii=False)
+            inputs["sshOpts"] = boxed(written, secret=inputs["sshOpts"].is_secret)
+        return sdk.CheckResponse(inputs=inputs, failures=failures)
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
         """Note where the host is. No ping: a plain preview shall need no host."""
         settings = plain_all(request.args)
         if not any(has_unknown(value) for value in settings.values()) and self._engine is None:
             host = text(settings, "host", _DEFAULT_HOST) or _DEFAULT_HOST
-            self._engine = DockerEngine(host, _ssh_options(settings))
+            self._engine = DockerEngine(host, _ssh_options(settings.get("sshOpts")))
         # Without accept_secrets the CLI unwraps secrets and wraps what comes back of them.
         return sdk.ConfigureResponse(accept_secrets=False, supports_preview=True)
 
@@ -137,7 +145,7 @@ class DockerProvider(sdk.Provider):
         identity, live = found
         state = after_read(resource.schema, prior, live)
         given = inputs_after_read(inputs, state) if inputs else _importable(resource, state)
-        return sdk.ReadResponse(identity, boxed_all(state), boxed_all(given))
+        return sdk.ReadResponse(identity, boxed_all(resource.refreshed(state)), boxed_all(given))
 
     async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
         """Update in place, or say what an update would give."""
@@ -191,9 +199,8 @@ def _importable(resource: Resource, state: Properties) -> Properties:
     return {key: value for key, value in state.items() if key in fields} | {DEFAULTS_KEY: []}
 
 
-def _ssh_options(settings: Mapping[str, Plain]) -> list[str]:
+def _ssh_options(value: Plain) -> list[str]:
     """The options for ssh; SDKs send lists in a provider's configuration as JSON text."""
-    value = settings.get("sshOpts")
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -44,7 +44,11 @@ class Resource(ABC):
 
     @abstractmethod
     def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
-        """Its id and what is live; None only if the Engine says that there is no such thing."""
+        """Its id and what is live; None if it is gone."""
+
+    def refreshed(self, state: Properties) -> Properties:
+        """What a refresh writes down, where that differs from what a create does."""
+        return state
 
     def update(self, work: Work, identity: str, olds: Properties, news: Properties) -> Properties:
         """Change what can be changed in place; returns what is live."""

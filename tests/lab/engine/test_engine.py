@@ -10,8 +10,8 @@ import pytest
 
 from lab.api import Host, Lab
 from lab.traffic import PROBE
-from providers import docker_engine
-from providers.docker_engine import DockerEngineProvider
+from providers.engine import resource
+from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
 from tests.lab.stack.evidence import snapshot
 from tests.lab.stack.test_refusals import connected, target, wanted
@@ -94,7 +94,7 @@ def engine(
     before, litter = found.file, found.litter
     host.run(f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000", timeout=120)
     with connected(target(host)) as seam:
-        monkeypatch.setattr(docker_engine, "remote_at", lambda where: seam)
+        monkeypatch.setattr(resource, "remote_at", lambda where: seam)
         try:
             yield found
         finally:

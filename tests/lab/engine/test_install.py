@@ -8,8 +8,8 @@ import pytest
 from lab import lifecycle
 from lab.api import Host, Lab
 from lab.registry import ADDRESS
-from providers import docker_engine
-from providers.docker_engine import DockerEngineProvider
+from providers.engine import resource
+from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
 from tests.lab.engine.test_engine import FILE, Engine
 from tests.lab.stack.test_refusals import connected, target
@@ -44,7 +44,7 @@ def test_docker_is_installed_where_that_is_wanted(
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
     engine = Engine(bare)
     with connected(target(bare)) as seam:
-        monkeypatch.setattr(docker_engine, "remote_at", lambda where: seam)
+        monkeypatch.setattr(resource, "remote_at", lambda where: seam)
         with pytest.raises(HostError, match=r"there is no Docker Engine[^$]*engine\.install"):
             PROVIDER.create(engine.props(KEYS))
         props: dict[str, Any] = engine.props(KEYS, install=True)

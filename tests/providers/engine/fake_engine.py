@@ -5,13 +5,23 @@ asked of dockerd.
 """
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from providers.engine_codes import ENGINE_MEANING
+from providers.engine.codes import ENGINE_MEANING
+from providers.engine.state import digest as digest_of
 from providers.errors import ChangedMeanwhileError, HostError
+
+PROGRAMS = {
+    "docker.io": "dockerd",
+    "docker-cli": "docker",
+    "iproute2": "ip",
+    "iptables": "iptables",
+    "nftables": "nft",
+    "conntrack": "conntrack",
+}
+"""Debian package → the program that it brings, as on Debian 13."""
 
 
 class FakeEngine:
@@ -25,15 +35,22 @@ class FakeEngine:
         self.containers = 0
         self.live_restore = False
         self.ends: tuple[str, ...] = ()
+        """The names of running containers without a restart policy."""
+        self.unknown = False
+        """Whether it does not say which containers run."""
         self.backend = ""
         self.config = ""
         self.doing = ""
-        self.lacks: tuple[str, ...] = ()
-        self.apt = True
+        self.programs = {"apt-get", *PROGRAMS.values()}
+        if version is None:
+            self.programs -= {"dockerd", "docker"}
+        self.apparmor = False
+        self.failure: HostError | None = None
+        """What every call raises."""
         self.did: list[str] = []
         self.looks = 0
         self.seen: list[str | None] = []
-        """Every daemon.json that dockerd has read, the interim ones too."""
+        """Every daemon.json that dockerd has read."""
         self.takes: Callable[[str | None], bool] = lambda text: True
         self.meanwhile: list[Callable[[], None]] = []
         """What others do, one before each put."""
@@ -47,12 +64,15 @@ class FakeEngine:
 
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
         """See `providers.ssh.remote.Remote.engine`."""
+        if self.failure is not None:
+            raise self.failure
         if act == "state":
             self.looks += 1
             return self._state()
         if act == "install":
-            self.did.append("install " + " ".join(self.lacks))
-            self.lacks, self.version, self.runs = (), self.version or "20.10.24+dfsg1", True
+            self.did.append(" ".join(["install", *words]))
+            self.programs |= {PROGRAMS[word] for word in words if word in PROGRAMS}
+            self.version, self.runs = self.version or "26.1.5+dfsg1", True
             return ""
         assert act == "put", act
         return self._put(dict(files), *words)
@@ -60,7 +80,7 @@ class FakeEngine:
     @property
     def digest(self) -> str:
         """What stands for the file."""
-        return "none" if self.file is None else hashlib.sha256(self.file.encode()).hexdigest()
+        return digest_of(self.file)
 
     def _state(self) -> str:
         dockerd = "" if self.version is None else f"Docker version {self.version}, build 1234567"
@@ -73,11 +93,15 @@ class FakeEngine:
             }
             if self.backend:
                 info["FirewallBackend"] = {"Driver": self.backend}
+        flags = ["/usr/sbin/dockerd", *(["--config-file", self.config] if self.config else [])]
+        names = [*self.ends, *(f"web-{n}" for n in range(self.containers - len(self.ends)))]
+        running = [f"{'no' if name in self.ends else 'always'} /{name}" for name in names]
         lines = ["== engine", f"dockerd {dockerd}", f"runs {'yes' if self.runs else ''}"]
-        lines += [f"config {self.config}", f"apt {'/usr/bin/apt-get' if self.apt else ''}"]
-        lines += [f"doing {self.doing}", f"digest {self.digest}", "== lacks", *self.lacks]
-        lines += ["== info", *([json.dumps(info)] if info else []), "== ends", *self.ends]
-        lines += ["== file", *_lines(self.file), "== was", *_lines(self.was), "== end", ""]
+        lines += [f"apparmor {'Y' if self.apparmor else ''}", f"doing {self.doing}"]
+        lines += ["== programs", *sorted(self.programs), "== flags", *(flags if self.runs else [])]
+        lines += ["== info", *([json.dumps(info)] if info else [])]
+        lines += ["== containers", *([] if self.unknown else running)]
+        lines += ["== daemon.json", *_lines(self.file), "== was", *_lines(self.was), "== end", ""]
         return "\n".join(lines)
 
     def _put(self, files: dict[str, str], digest: str, how: str) -> str:
@@ -85,31 +109,21 @@ class FakeEngine:
             self.meanwhile.pop(0)()
         if digest != self.digest:
             raise ChangedMeanwhileError("edge-1", *ENGINE_MEANING[19])
-        texts = {name.removesuffix(".base64"): _text(files[name]) for name in files}
+        assert files.keys() <= {"daemon.json.base64", "was"}
         old, old_was = self.file, self.was
-        self.was = texts.get("was.first")
-        if "interim" in texts:
-            assert how == "reload"
-            self.seen.append(texts["interim"])
-        if "same" not in texts:
-            self.file = texts.get("daemon.json")
+        self.was = files.get("was")
+        encoded = files.get("daemon.json.base64")
+        self.file = None if encoded is None else base64.b64decode(encoded).decode()
         self.did.append(how)
         if how != "none":
-            if "interim" not in texts:
-                self.seen.append(self.file)
+            self.seen.append(self.file)
             if not self.takes(self.file):
                 self.file, self.was = old, old_was
                 raise HostError("edge-1", *ENGINE_MEANING[20])
             self.runs = True
-        self.was = texts.get("was")
         self.doing = ""
         return ""
 
 
 def _lines(text: str | None) -> list[str]:
-    # An empty file has no line, and neither has one that is not there: the digest tells.
-    return [] if text is None else base64.encodebytes(text.encode()).decode().splitlines()
-
-
-def _text(encoded: str) -> str:
-    return base64.b64decode(encoded).decode() if encoded != "\n" else ""
+    return ["-"] if text is None else base64.encodebytes(text.encode()).decode().splitlines()

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from providers import docker_engine
-from providers.docker_engine import DockerEngineProvider
+from providers.engine import resource
+from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError, UnreachableError
-from tests.providers.fake_engine import FakeEngine
-from tests.providers.fake_host import FakeHost
+from tests.providers.engine.fake_engine import FakeEngine
 
 PROVIDER = DockerEngineProvider()
 THEIRS = '{\n  "registry-mirrors": ["http://a"],\n  "mtu": 1400\n}\n'
@@ -19,19 +18,8 @@ class Site:
     """One host with a Docker, and the provider's calls on it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.host = FakeHost()
-        monkeypatch.setattr(docker_engine, "remote_at", lambda target: self.host)
+        monkeypatch.setattr(resource, "remote_at", lambda target: self.docker)
         self.docker = FakeEngine()
-
-    @property
-    def docker(self) -> FakeEngine:
-        """The host's Docker."""
-        assert self.host.docker is not None
-        return self.host.docker
-
-    @docker.setter
-    def docker(self, docker: FakeEngine) -> None:
-        self.host.docker = docker
 
     def up(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
         """Create it, as an `up` does; return its outputs."""
@@ -187,6 +175,13 @@ EFFECTS = [
         "restart",
         "Docker restarts, and with it 7 containers stop and start again",
     ),
+    (
+        {"mtu": 1500},
+        {"containers": 2, "unknown": True},
+        "restart",
+        "Docker restarts, and with it 2 containers stop and start again; which of them have no"
+        " restart policy and stay stopped is not known",
+    ),
     ({"debug": True}, {"runs": False}, "restart", "Docker is started"),
     ({}, {"doing": "restart", "containers": 1}, "restart", "Docker restarts, and with it 1"),
 ]
@@ -209,9 +204,38 @@ def test_a_reload_says_the_default_of_what_goes(site: Site) -> None:
     """Docker keeps a mirror that has gone from the file until it restarts, or is told."""
     outs = site.up({"registry-mirrors": ["http://b"], "debug": True})
     PROVIDER.delete("id", outs)
-    assert site.docker.did == ["reload", "reload"]
+    assert site.docker.did == ["reload", "reload", "none"]
     assert json.loads(site.docker.seen[-1] or "") == {"registry-mirrors": [], "debug": False}
     assert site.docker.file is None
+
+
+def test_a_run_that_was_killed_between_two_steps_is_finished_by_the_next(site: Site) -> None:
+    """The defaults were reloaded and are in the file; what the keys were is still on record."""
+    site.docker = FakeEngine('{"debug": true}')
+    outs = site.up({"debug": False, "labels": ["a=b"]})
+    before = site.docker.was
+
+    def kill() -> None:
+        raise KeyboardInterrupt
+
+    site.docker.meanwhile = [lambda: None, kill]
+    with pytest.raises(KeyboardInterrupt):
+        PROVIDER.delete("id", outs)
+    assert site.docker.keys == {"debug": True, "labels": []}
+    assert site.docker.was == before
+    PROVIDER.delete("id", outs)
+    assert (site.docker.file, site.docker.was) == ('{"debug": true}', None)
+
+
+def test_what_a_killed_run_has_left_is_cleared_where_nothing_changes(site: Site) -> None:
+    """Or a later refusal would go back to what that one found; a stopped Docker stays so."""
+    outs = site.up({"mtu": 1400})
+    site.docker.doing = "none"
+    site.up({"mtu": 1400})
+    assert (site.docker.did, site.docker.doing) == (["restart", "none"], "")
+    site.docker.doing, site.docker.runs = "none", False
+    PROVIDER.delete("id", outs)
+    assert (site.docker.doing, site.docker.runs, site.docker.file) == ("", False, None)
 
 
 def test_a_restart_that_would_stop_containers_can_be_refused(site: Site) -> None:
@@ -239,12 +263,14 @@ def test_a_destroy_restarts_no_more_than_an_update_may(site: Site) -> None:
 REFUSED = [
     ({"file": '{\n  "mtu": nope\n}\n'}, {"debug": True}, "not JSON: line 2, column 10"),
     ({"file": "[]"}, {"debug": True}, "not JSON: line 1, column 1"),
-    ({"version": "19.03.15"}, {"debug": True}, "is 19.03.15, and 20.10 is the oldest"),
+    ({"version": "19.03.15"}, {"debug": True}, "19.03.15 is older than 20.10"),
     ({"backend": "nftables"}, {"debug": True}, "nftables firewall backend"),
     ({"file": '{"firewall-backend": "nftables"}'}, {"debug": True}, "nftables firewall backend"),
     ({"version": "20.10.24"}, {"ip6tables": True}, "only with experimental: true"),
     ({"config": "/srv/d.json"}, {"debug": True}, "--config-file=/srv/d.json"),
-    ({"version": None, "runs": False}, {"debug": True}, "set engine.install to true"),
+    ({"version": None, "runs": False, "programs": set()}, {}, "no dockerd"),
+    ({"programs": {"dockerd"}}, {"debug": True}, "no docker)"),
+    ({"file": '{"mtu": 1' + "0" * 5000 + "}"}, {"debug": True}, "the value of 'mtu': a number of"),
 ]
 
 
@@ -296,30 +322,32 @@ def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
     site.up({"debug": True})
     assert site.docker.keys == {"mtu": 1, "debug": True}
     site.docker.meanwhile = [edit] * 9
-    with pytest.raises(HostError, match="somebody else has changed"):
+    with pytest.raises(HostError, match="was changed by somebody else"):
         site.up({"shutdown-timeout": 5})
 
 
 def test_a_missing_docker_is_installed_where_that_is_wanted(site: Site) -> None:
     """The preview says what; afterwards keys are set on what was installed."""
     site.docker = FakeEngine(version=None)
-    site.docker.lacks = ("docker.io", "nftables")
+    site.docker.apparmor = True
+    site.docker.programs -= {"nft"}
     assert site.effect({"debug": True}, install=True) == (
         "installs docker.io, nftables from the distribution, then sets debug"
     )
     site.up({"debug": True}, install=True)
-    assert site.docker.did == ["install docker.io nftables", "reload"]
+    assert site.docker.did == [
+        "install docker.io nftables ca-certificates apparmor",
+        "install docker-cli",
+        "reload",
+    ]
     site.docker = FakeEngine(version=None)
-    site.docker.lacks, site.docker.apt = ("docker.io",), False
+    site.docker.programs = set()
     assert "no apt-get" in site.refusal({}, install=True)
 
 
-def test_a_host_that_does_not_answer_is_no_error_in_a_preview(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_that_does_not_answer_is_no_error_in_a_preview(site: Site) -> None:
     """It may be made meanwhile; the update itself says it."""
-    gone = UnreachableError("edge-1", "no route\nat all", "as it was", "boot it")
-    site.host.failures = lambda number: gone
+    site.docker.failure = UnreachableError("edge-1", "no route\nat all", "as it was", "boot it")
     assert site.effect({"debug": True}) == "not known before the host answers: no route"
     with pytest.raises(UnreachableError):
         PROVIDER.create(props({"debug": True}))
@@ -352,6 +380,13 @@ def test_a_refresh_of_a_new_host_without_docker_finds_nothing(site: Site) -> Non
         PROVIDER.read("id", outs)
     site.docker = FakeEngine(version=None)
     assert PROVIDER.read("id", outs).id == ""
+
+
+def test_a_dockerd_that_does_not_say_its_version_is_no_missing_one(site: Site) -> None:
+    """A refresh would take the resource for gone."""
+    outs = site.up({"debug": True})
+    site.docker.version = None
+    assert PROVIDER.read("id", outs).id == "id"
 
 
 def test_a_stopped_docker_is_not_started_to_take_ours_back(site: Site) -> None:

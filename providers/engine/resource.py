@@ -1,7 +1,8 @@
 """DockerEngine: the Docker Engine of a host and the keys of its daemon.json, as one resource."""
 
 import base64
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -16,18 +17,17 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from providers.applied import recall, remember
-from providers.daemon_json import DaemonJson, NoJsonError, plain
-from providers.engine_plan import EngineChange, EngineWanted, engine_change
-from providers.engine_state import EngineParseError, EngineState, engine_state
+from providers.engine.daemon_json import DaemonJson, DaemonJsonError, plain
+from providers.engine.plan import EngineChange, EngineStep, EngineWanted, engine_change, lacks
+from providers.engine.state import EngineParseError, EngineState, digest, engine_state
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
-from providers.ssh.remote import Remote, remote_at
+from providers.ssh.remote import remote_at
 from providers.ssh.target import target_of
 
 _PROPERTIES = ("host", "docker_host", "daemon", "install", "restart")
 
-_ATTEMPTS = 4
-"""One for an installation, one for what is decided after it, two for others at work meanwhile."""
+_ATTEMPTS = 5
+"""Two for installations, one for what is decided after them, two for others at work meanwhile."""
 
 
 class DockerEngineProvider(ResourceProvider):
@@ -84,16 +84,15 @@ class DockerEngineProvider(ResourceProvider):
             return ReadResult("", {})
         try:
             file = DaemonJson(state.file or "")
-        except NoJsonError as error:
+        except DaemonJsonError as error:
             raise HostError(
                 props["host"]["name"],
-                f"/etc/docker/daemon.json is not JSON any more: {error}",
+                f"/etc/docker/daemon.json {error}",
                 "unchanged; it was only read",
                 "correct that line of the file, run again",
             ) from error
         applied = props.get("applied", "")
-        _, put = recall(applied)
-        ours = {**(props.get("daemon") or {}), **(put or {})}
+        ours = {*(props.get("daemon") or {}), *_keys_applied(applied)}
         daemon = {key: plain(file.value(key)) for key in sorted(ours) if key in file}
         inputs = {**_inputs(props), "daemon": daemon}
         # What was applied stays what it was, or the next refresh would look for what this found.
@@ -115,17 +114,14 @@ def _wanted(props: Mapping[str, Any]) -> EngineWanted:
 
 def _bring(props: Mapping[str, Any], wanted: EngineWanted) -> None:
     """Bring the host to what is wanted. Raises HostError."""
-    host = _host(props)
     for left in reversed(range(_ATTEMPTS)):
         state = _state(props)
         change = _decide(props, state, wanted)
-        if not change.acts:
-            return
         if change.install:
-            host.engine("install", {})
+            _engine(props, "install", {}, *change.install)
             continue
         try:
-            host.engine("put", _files(change), state.digest, change.how)
+            _put(props, state.file, change.steps)
         except ChangedMeanwhileError:
             if not left:
                 raise
@@ -133,26 +129,24 @@ def _bring(props: Mapping[str, Any], wanted: EngineWanted) -> None:
         return
     raise HostError(
         props["host"]["name"],
-        f"it still lacks {', '.join(_state(props).lacks)} after they were installed",
+        f"it still lacks {', '.join(lacks(_state(props)))} after they were installed",
         "daemon.json is as it was",
         "see `apt-get install` of these there, run again",
     )
 
 
-def _files(change: EngineChange) -> dict[str, str]:
-    """Return what the host gets; in base64, for a text may end without a line break."""
-    texts = {
-        "daemon.json": None if change.same else change.text,
-        "interim": change.interim,
-        "was.first": None if change.first is None else change.first.text(),
-        "was": None if change.then is None else change.then.text(),
-    }
-    files = {f"{name}.base64": _encoded(text) for name, text in texts.items() if text is not None}
-    return {**files, "same": "\n"} if change.same else files
-
-
-def _encoded(text: str) -> str:
-    return base64.encodebytes(text.encode()).decode() or "\n"
+def _put(props: Mapping[str, Any], found: str | None, steps: Sequence[EngineStep]) -> None:
+    """Take the steps, from the text of daemon.json that was found. Raises HostError."""
+    for step in steps:
+        files = {}
+        if step.text is not None:
+            # A text may end without a line break; what travels to the host does not.
+            encoded = base64.encodebytes(step.text.encode()).decode()
+            files["daemon.json.base64"] = encoded or "\n"
+        if step.record is not None:
+            files["was"] = step.record.text()
+        _engine(props, "put", files, digest(found), step.how)
+        found = step.text
 
 
 def _decide(props: Mapping[str, Any], state: EngineState, wanted: EngineWanted) -> EngineChange:
@@ -161,7 +155,7 @@ def _decide(props: Mapping[str, Any], state: EngineState, wanted: EngineWanted) 
 
 def _state(props: Mapping[str, Any]) -> EngineState:
     try:
-        return engine_state(_host(props).engine("state", {}))
+        return engine_state(_engine(props, "state", {}))
     except EngineParseError as error:
         raise HostError(
             props["host"]["name"],
@@ -171,8 +165,9 @@ def _state(props: Mapping[str, Any]) -> EngineState:
         ) from error
 
 
-def _host(props: Mapping[str, Any]) -> Remote:
-    return remote_at(target_of(props["host"]))
+def _engine(props: Mapping[str, Any], act: str, files: Mapping[str, str], *words: str) -> str:
+    """Have the host do something about Docker (providers/onhost/engine.sh). Raises HostError."""
+    return remote_at(target_of(props["host"])).engine(act, files, *words)
 
 
 def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,8 +175,16 @@ def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    daemon = plain(props.get("daemon") or {})
-    return {**_inputs(props), "applied": remember("", daemon)}
+    return {**_inputs(props), "applied": json.dumps(sorted(props.get("daemon") or {}))}
+
+
+def _keys_applied(applied: str) -> tuple[str, ...]:
+    """Return the keys that the last `up` has set; a refresh may have found fewer of them since."""
+    try:
+        return tuple(json.loads(applied))
+    except ValueError:
+        # Earlier versions kept something else there.
+        return ()
 
 
 class DockerEngine(Resource, module="wanbound", name="DockerEngine"):

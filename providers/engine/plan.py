@@ -6,14 +6,25 @@ Which keys a running dockerd takes over when it is told to reload is said in its
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from providers.daemon_json import DaemonJson, NoJsonError, json_source, plain
-from providers.engine_state import EngineState, Record
+from providers.engine.daemon_json import DaemonJson, DaemonJsonError, json_source, plain
+from providers.engine.state import EngineState, Record
+from providers.engine.usable import fault, older_than
 from providers.errors import HostError
 
 _UNCHANGED = "as it was; nothing has changed"
+
+_PACKAGES: Mapping[str, str] = {
+    "dockerd": "docker.io",
+    "docker": "docker-cli",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "conntrack": "conntrack",
+}
+"""Program → the Debian package that has it. Up to Debian 12 docker.io brings the client along."""
 
 _RELOADS = frozenset(
     [
@@ -52,23 +63,28 @@ _RANK = ("none", "reload", "restart", "reload+restart")
 
 
 @dataclass(frozen=True)
-class EngineChange:
-    """What has to be done. `install` has Debian packages; with it, the rest is decided anew after.
+class EngineStep:
+    """One change of daemon.json: its text, None where it goes, and what Docker has to do for it.
 
-    `text` is what daemon.json becomes, None where it goes; `same` says that it is that already.
-    `interim` is what Docker reloads before `text` is put there. `first` is the record from before
-    the change on, `then` the one from behind it on, None for none. `effect` tells the operator.
+    `record` is the record from before that change on, None for none.
+    """
+
+    text: str | None
+    how: str
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class EngineChange:
+    """What has to be done; nothing where both are empty. `effect` tells it to the operator.
+
+    `install` has Debian packages; the rest is decided anew after their installation. `steps` come
+    one after the other; a run that ends between two leaves what the next run goes on from.
     """
 
     effect: str
     install: tuple[str, ...] = ()
-    text: str | None = None
-    same: bool = True
-    interim: str | None = None
-    how: str = "none"
-    first: Record | None = None
-    then: Record | None = None
-    acts: bool = False
+    steps: tuple[EngineStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,9 +104,8 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
     """Return what has to be done on `host`. Raises HostError where it cannot or must not be."""
     if not wanted.going and (missing := _missing(host, state, wanted)):
         keys = f", then sets {', '.join(wanted.keys)}" if wanted.keys else ""
-        return EngineChange(
-            f"installs {', '.join(missing)} from the distribution{keys}", install=missing, acts=True
-        )
+        effect = f"installs {', '.join(missing)} from the distribution{keys}"
+        return EngineChange(effect, install=(*missing, *_companions(state, missing)))
     now = _document(host, state)
     before = state.record or _first_record(state, now)
     after, record = _merged(now, before, wanted.keys)
@@ -109,41 +124,62 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
             _UNCHANGED,
             "set engine.restart to true for the moment in which that may be, or set live_restore",
         )
-    same = text == state.file
+    # What a key was stays on record until Docker runs without it.
     kept = Record({**before.keys, **record.keys}, before.bare, before.absent)
-    recorded = (state.record or Record()) == record
-    return EngineChange(
-        effect=effect,
-        text=text,
-        same=same,
-        interim=_interim(now, after, changed) if how == "reload" else None,
-        how=how,
-        first=kept if kept.keys else None,
-        then=record if record.keys else None,
-        acts=how != "none" or not same or not recorded,
-    )
+    interim = _interim(now, after, changed) if how == "reload" else None
+    first = EngineStep(text if interim is None else interim, how, kept if kept.keys else None)
+    last = EngineStep(text, "none", record if record.keys else None)
+    steps = []
+    found = EngineStep(state.file, "none", state.record)
+    if (first.text, how) != (found.text, "none"):
+        steps.append(first)
+        found = replace(first, how="none")
+    # What a run that was killed has left is cleared by a step, be it one that changes nothing.
+    if last != found or (state.doing and not steps):
+        steps.append(last)
+    return EngineChange(effect, steps=tuple(steps))
+
+
+def lacks(state: EngineState) -> tuple[str, ...]:
+    """Return the Debian packages whose programs are missing on a host."""
+    missing = [program for program in _PACKAGES if program not in state.programs]
+    # Whether the client is a package of its own shows when dockerd has come.
+    if "dockerd" in missing and "docker" in missing:
+        missing.remove("docker")
+    return tuple(_PACKAGES[program] for program in missing)
+
+
+def _companions(state: EngineState, missing: Sequence[str]) -> tuple[str, ...]:
+    """Return what docker.io only recommends, and does not work without."""
+    if "docker.io" not in missing:
+        return ()
+    # Where the kernel uses AppArmor, no container starts without its parser.
+    return ("ca-certificates", "apparmor") if state.apparmor else ("ca-certificates",)
 
 
 def _missing(host: str, state: EngineState, wanted: EngineWanted) -> tuple[str, ...]:
     """Return the packages to install. Raises HostError where none may or can be."""
     if not wanted.install:
-        if state.version is None:
+        if not {"dockerd", "docker"} <= state.programs:
             raise HostError(
                 host,
-                "there is no Docker Engine (no dockerd)",
+                "there is no Docker Engine (no dockerd)"
+                if state.version is None
+                else "there is no Docker client (no docker)",
                 _UNCHANGED,
                 "set engine.install to true, and the distribution's is installed; or install the"
                 " one that you want",
             )
         return ()
-    if state.lacks and not state.apt:
+    missing = lacks(state)
+    if missing and "apt-get" not in state.programs:
         raise HostError(
             host,
-            f"it lacks {', '.join(state.lacks)}, and there is no apt-get to install from",
+            f"it lacks {', '.join(missing)}, and there is no apt-get to install from",
             _UNCHANGED,
             "install them there yourself, and remove engine.install",
         )
-    return state.lacks
+    return missing
 
 
 def _document(host: str, state: EngineState) -> DaemonJson:
@@ -156,11 +192,11 @@ def _document(host: str, state: EngineState) -> DaemonJson:
         )
     try:
         return DaemonJson(state.file or "")
-    except NoJsonError as error:
+    except DaemonJsonError as error:
         raise HostError(
             host,
-            f"/etc/docker/daemon.json is not JSON: {error}",
-            "as it was: the file is kept as it is; Docker itself would not start with it",
+            f"/etc/docker/daemon.json {error}",
+            "as it was: the file is kept; Docker itself would not start with it",
             "correct that line of the file (`dockerd --validate` there shows the same), run again",
         ) from error
 
@@ -199,30 +235,18 @@ def _equal(one: DaemonJson, other: DaemonJson, key: str) -> bool:
 
 
 def _refuse_engine(host: str, state: EngineState, after: DaemonJson) -> None:
-    if state.older_than(20, 10):
-        raise HostError(
-            host,
-            f"its Docker Engine is {state.version}, and 20.10 is the oldest that wanbound works"
-            " with",
-            _UNCHANGED,
-            "install Docker 20.10 or newer there (Debian 12 has 20.10, 13 has 26.1), run again",
-        )
+    version = state.version or ""
     # Said in the file, it holds from the next start on.
     backend = after.value("firewall-backend") or state.backend
-    if str(backend).startswith("nftables"):
-        raise HostError(
-            host,
-            f"its Docker Engine {state.version} uses the nftables firewall backend, which has no"
-            " chain into which wanbound's rules can go",
-            _UNCHANGED,
-            "set engine.settings to {firewall-backend: iptables}",
-        )
+    if (found := fault(version, str(backend))) is not None:
+        what, fix = found
+        raise HostError(host, what, _UNCHANGED, f"{fix}; then run again")
     if after.value("ip6tables") is True and after.value("experimental") is not True:
-        if not state.older_than(27, 0):
+        if not older_than(version, 27, 0):
             return
         raise HostError(
             host,
-            f"Docker {state.version} takes ip6tables: true only with experimental: true (27 was the"
+            f"Docker {version} takes ip6tables: true only with experimental: true (27 was the"
             " first to take it alone), and would not start",
             _UNCHANGED,
             "add experimental: true to engine.settings, or remove ip6tables: wanbound's own rules"
@@ -241,7 +265,8 @@ def _how(
         how = max(how, state.doing, key=_RANK.index)
     if not state.runs:
         # One that was stopped is not started to take ours back, unless by a run that was killed.
-        return "none" if state.version is None or (going and not state.doing) else "restart"
+        stopped = going and state.doing in ("", "none")
+        return "none" if state.version is None or stopped else "restart"
     if how == "restart" and after.value("live-restore") is True and not state.live_restore:
         # Told first, it leaves the containers alone when it then restarts.
         return "reload+restart"
@@ -280,14 +305,16 @@ def _effect(state: EngineState, after: DaemonJson, how: str) -> str:
     if not state.runs:
         return "Docker is started"
     if not state.answers:
-        return "Docker restarts; it does not answer, so nobody knows how many containers stop"
+        return "Docker restarts; it does not answer, so it is not known how many containers stop"
     if not state.running:
         return "Docker restarts; no container runs"
     count = f"{state.running} container{'s' if state.running != 1 else ''}"
     if not _stops(state, after):
         return f"Docker restarts; live-restore keeps {count} running"
     ends = ""
-    if state.ends:
+    if state.ends is None:
+        ends = "; which of them have no restart policy and stay stopped is not known"
+    elif state.ends:
         stay = "stays" if len(state.ends) == 1 else "stay"
         ends = f", but {', '.join(state.ends)} {stay} stopped: no restart policy"
     again = "stops and starts again" if state.running == 1 else "stop and start again"

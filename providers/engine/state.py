@@ -2,14 +2,16 @@
 
 import base64
 import binascii
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_SECTIONS = ("engine", "lacks", "info", "ends", "file", "was", "end")
-_FACTS = ("dockerd", "runs", "apt", "doing", "digest")
+_SECTIONS = ("engine", "programs", "flags", "info", "containers", "daemon.json", "was", "end")
+_FACTS = ("dockerd", "runs", "apparmor", "doing")
+_CONFIG = "--config-file"
 
 
 class EngineParseError(ValueError):
@@ -37,22 +39,22 @@ class Record:
 class EngineState:
     """A host's Docker Engine.
 
-    `version` is that of the installed dockerd, None without one. `config` is the file that it was
-    told to read, "" for the usual one. `lacks` are Debian packages, `doing` what a run that was
-    killed had still to do ("reload", "restart", …), `ends` the running containers that stay stopped
-    when Docker restarts. `file` is daemon.json's text, None without one; `info` what `docker info`
-    says, empty where it does not answer.
+    `version` is that of the installed dockerd, "" where it does not say, None without one.
+    `programs` are those that are installed, of all that rules need. `apparmor` says that the kernel
+    uses it. `config` is the file that the running dockerd was told to read, "" for the usual one.
+    `doing` is what a run that was killed had still to do ("reload", "restart", …). `containers` are
+    the policies and names of running ones, `info` is what `docker info` says, empty where it does
+    not answer. `file` is daemon.json's text, None without one.
     """
 
     version: str | None
+    programs: frozenset[str]
+    apparmor: bool
     runs: bool
     config: str
-    apt: bool
     doing: str
-    digest: str
-    lacks: tuple[str, ...]
     info: Mapping[str, Any]
-    ends: tuple[str, ...]
+    containers: tuple[tuple[str, str], ...]
     file: str | None
     record: Record | None
 
@@ -67,6 +69,13 @@ class EngineState:
         return int(self.info.get("ContainersRunning") or 0)
 
     @property
+    def ends(self) -> tuple[str, ...] | None:
+        """The running containers that stay stopped when Docker restarts; None where not known."""
+        if len(self.containers) < self.running:
+            return None
+        return tuple(name for policy, name in self.containers if policy in ("", "no"))
+
+    @property
     def live_restore(self) -> bool:
         """Whether containers go on while Docker is away, as it runs now."""
         return bool(self.info.get("LiveRestoreEnabled"))
@@ -77,10 +86,10 @@ class EngineState:
         found = self.info.get("FirewallBackend")
         return str(found.get("Driver", "")) if isinstance(found, dict) else ""
 
-    def older_than(self, major: int, minor: int) -> bool:
-        """Whether it is older than that; one without a number is not."""
-        found = re.match(r"(\d+)\.(\d+)", self.version or "")
-        return found is not None and (int(found[1]), int(found[2])) < (major, minor)
+
+def digest(text: str | None) -> str:
+    """Return what stands for a daemon.json with that text, "none" for no file."""
+    return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def engine_state(text: str) -> EngineState:
@@ -89,20 +98,18 @@ def engine_state(text: str) -> EngineState:
     facts = dict(line.partition(" ")[::2] for line in parts["engine"])
     if missing := [name for name in _FACTS if name not in facts]:
         raise EngineParseError(f"it does not say: {', '.join(missing)}")
-    if not re.fullmatch("none|[0-9a-f]{64}", facts["digest"]):
-        raise EngineParseError(f"this is no digest: {facts['digest'][:80]!a}")
+    programs = frozenset(parts["programs"])
     version = re.search(r"version ([^\s,]+)", facts["dockerd"])
     return EngineState(
-        version=None if version is None else version[1],
+        version=None if "dockerd" not in programs else "" if version is None else version[1],
+        programs=programs,
+        apparmor=facts["apparmor"] == "Y",
         runs=facts["runs"] == "yes",
-        config=facts.get("config", ""),
-        apt=bool(facts["apt"]),
+        config=_config(parts["flags"]),
         doing=facts["doing"],
-        digest=facts["digest"],
-        lacks=tuple(parts["lacks"]),
         info=_info("\n".join(parts["info"])),
-        ends=tuple(parts["ends"]),
-        file=None if facts["digest"] == "none" else _decoded(parts["file"]),
+        containers=tuple(_container(line) for line in parts["containers"]),
+        file=_content("/etc/docker/daemon.json", parts["daemon.json"]),
         record=_record(parts["was"]),
     )
 
@@ -110,7 +117,7 @@ def engine_state(text: str) -> EngineState:
 def _parts(text: str) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = {}
     lines: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("== "):
             lines = parts[line.removeprefix("== ")] = []
         else:
@@ -120,11 +127,20 @@ def _parts(text: str) -> dict[str, list[str]]:
     return parts
 
 
-def _decoded(lines: list[str]) -> str:
-    try:
-        return base64.b64decode("".join(lines), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
-        raise EngineParseError(f"daemon.json is no text: {error}") from error
+def _config(flags: list[str]) -> str:
+    """Return the file that these words of a command line name; the last one counts."""
+    found = ""
+    for flag, following in zip(flags, [*flags[1:], ""], strict=False):
+        if flag == _CONFIG:
+            found = following
+        elif flag.startswith(f"{_CONFIG}="):
+            found = flag.removeprefix(f"{_CONFIG}=")
+    return found
+
+
+def _container(line: str) -> tuple[str, str]:
+    policy, _, name = line.partition(" ")
+    return policy, name.removeprefix("/")
 
 
 def _info(text: str) -> Mapping[str, Any]:
@@ -135,11 +151,22 @@ def _info(text: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _record(lines: list[str]) -> Record | None:
-    if not lines:
+def _content(file: str, lines: list[str]) -> str | None:
+    if lines == ["-"]:
         return None
     try:
-        found = json.loads(_decoded(lines))
+        return base64.b64decode("".join(lines), validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise EngineParseError(f"{file} is no text: {error}") from error
+
+
+def _record(lines: list[str]) -> Record | None:
+    file = "/var/lib/wanbound/engine/was"
+    text = _content(file, lines)
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
         return Record(dict(found["keys"]), found["bare"], bool(found["absent"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise EngineParseError(f"/var/lib/wanbound/engine/was cannot be read: {error}") from error
+        raise EngineParseError(f"{file} cannot be read: {error}") from error

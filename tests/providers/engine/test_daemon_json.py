@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.daemon_json import DaemonJson, NoJsonError, json_source
+from providers.engine.daemon_json import DaemonJson, DaemonJsonError, json_source
 
 FILE = """\
 {
@@ -52,10 +52,13 @@ BAD = [
     ("[1]", 1, 1, "not an object"),
     ('{\n "a": nope\n}', 2, 7, "Expecting value"),
     ('{"a": 1 "b": 2}', 1, 9, "delimiter"),
-    ('{"a": 1} x', 1, 10, "behind its end"),
+    ('{"a": 1} x', 1, 10, "after its end"),
     ('{\n"a": 1,\n"a": 2}', 3, 1, "twice"),
     ('// mine\n{"a": 1}', 1, 1, "Expecting value"),
-    ('{"a": NaN}', 1, 7, "NaN"),
+    ('{"a": NaN}', 1, 7, "the value of 'a': NaN"),
+    ('{"NaN": 1,\n"a": [1' + "0" * 4999 + "]}", 2, 6, "'a': a number of 5000 digits"),
+    ('{"a": -1' + "0" * 4999 + "}", 1, 7, "'a': a number of 5000 digits"),
+    ('{"a": 1e999}', 1, 7, "'a': the number 1e999"),
     ('{"a": ' + "[" * 100_000, 1, 1, "nests"),
 ]
 
@@ -65,7 +68,7 @@ def test_what_is_no_json_is_named_by_its_place(
     text: str, line: int, column: int, what: str
 ) -> None:
     """As an editor counts."""
-    with pytest.raises(NoJsonError, match=f"line {line}, column {column}: ") as caught:
+    with pytest.raises(DaemonJsonError, match=f"line {line}, column {column}: ") as caught:
         DaemonJson(text)
     assert what in str(caught.value)
 

@@ -5,6 +5,7 @@ So what is set and removed again leaves the file as it was.
 """
 
 import json
+import math
 import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -13,22 +14,41 @@ from typing import Any
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is no JSON")
-
-
-# Python would take NaN and Infinity, which Docker does not.
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
-class NoJsonError(ValueError):
-    """The text is not one JSON object; `line` and `column` count from 1."""
+class DaemonJsonError(ValueError):
+    """The text is not one JSON object that Docker reads; `line` and `column` count from 1."""
 
     def __init__(self, what: str, text: str, at: int) -> None:
         self.what = what
         self.line = text.count("\n", 0, at) + 1
         self.column = at - (text.rfind("\n", 0, at) + 1) + 1
-        super().__init__(f"line {self.line}, column {self.column}: {what}")
+        super().__init__(f"is not JSON: line {self.line}, column {self.column}: {what}")
+
+
+class _WordError(ValueError):
+    """A word that is no value of a daemon.json, though Python's decoder may take it."""
+
+
+def _integer(word: str) -> int:
+    # Go's largest has 19 digits. Python refuses to convert one of more than 4300.
+    if len(word) > 300:
+        raise _WordError(f"a number of {len(word.lstrip('-'))} digits is too large")
+    return int(word)
+
+
+def _float(word: str) -> float:
+    value = float(word)
+    if math.isinf(value):
+        raise _WordError(f"the number {word[:40]} is too large")
+    return value
+
+
+def _constant(word: str) -> object:
+    raise _WordError(f"{word} is no JSON")
+
+
+# The one finds what is an object and where its members are, the other what their values are.
+_SHAPE = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+_VALUE = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,7 @@ class _Member:
 
 
 class DaemonJson:
-    """The text of a daemon.json; "" for none. Raises NoJsonError for what is not one object.
+    """The text of a daemon.json; "" for none. Raises DaemonJsonError for what is not one.
 
     Every method that changes something returns another one.
     """
@@ -54,7 +74,7 @@ class DaemonJson:
         seen: set[str] = set()
         for member in self._members:
             if member.key in seen:
-                raise NoJsonError(f"the key {member.key!r} is there twice", text, member.start)
+                raise DaemonJsonError(f"the key {member.key!r} is there twice", text, member.start)
             seen.add(member.key)
 
     @property
@@ -68,7 +88,7 @@ class DaemonJson:
     def value(self, key: str) -> Any:  # noqa: ANN401 - JSON is anything
         """Return a key's value, None where the key is not there."""
         source = self.source(key)
-        return None if source is None else json.loads(source)
+        return None if source is None else _VALUE.decode(source)
 
     def source(self, key: str) -> str | None:
         """Return the text of a key's value as it stands there, None where the key is not there."""
@@ -143,19 +163,17 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON is anything
 
 def _members(text: str) -> Iterator[_Member]:
     try:
-        found, _ = _DECODER.raw_decode(text, _space(text, 0))
+        found, _ = _SHAPE.raw_decode(text, _space(text, 0))
     except json.JSONDecodeError as error:
-        raise NoJsonError(error.msg, text, error.pos) from None
-    except ValueError as error:
-        raise NoJsonError(str(error), text, text.index(str(error).split(" ")[0])) from None
+        raise DaemonJsonError(error.msg, text, error.pos) from None
     except RecursionError:
-        raise NoJsonError("it nests too deep", text, 0) from None
+        raise DaemonJsonError("it nests too deep", text, 0) from None
     at = _space(text, 0)
     if not isinstance(found, dict):
-        raise NoJsonError("it is not an object ({…})", text, at)
+        raise DaemonJsonError("it is not an object ({…})", text, at)
     end = yield from _walk(text, at + 1)
     if (rest := _space(text, end)) != len(text):
-        raise NoJsonError("something stands behind its end", text, rest)
+        raise DaemonJsonError("something follows after its end", text, rest)
 
 
 def _walk(text: str, at: int) -> Generator[_Member, None, int]:
@@ -163,9 +181,14 @@ def _walk(text: str, at: int) -> Generator[_Member, None, int]:
     at = _space(text, at)
     while text[at] != "}":
         start = at
-        key, at = _DECODER.raw_decode(text, at)
+        key, at = _SHAPE.raw_decode(text, at)
         value = _space(text, _space(text, at) + 1)
-        _, at = _DECODER.raw_decode(text, value)
+        try:
+            _, at = _VALUE.raw_decode(text, value)
+        except _WordError as error:
+            raise DaemonJsonError(f"the value of {key!r}: {error}", text, value) from None
+        except RecursionError:
+            raise DaemonJsonError("it nests too deep", text, value) from None
         yield _Member(key, start, value, at)
         at = _space(text, at)
         if text[at] == ",":
