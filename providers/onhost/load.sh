@@ -194,9 +194,11 @@ load() { # load GENERATION MOVED [PART]…: brings the kernel to it, or those pa
     done
     rename_bridges "$loading"
     tries=0
-    until load_once && remember; do
+    load_once || return 1
+    # Somebody may have flushed some of it in this moment: that must not pass for what is right.
+    until remember; do
         tries=$((tries + 1))
-        [ "$tries" -lt 3 ] || return 1
+        [ "$tries" -lt 3 ] && load_once || return 1
     done
     know_bridges "$loading"
 }
@@ -222,7 +224,6 @@ load_once() {
 remember() { # keeps what is in force as what was loaded, if all of it is there
     print_live "$loading" "$work/next" || return 1
     for part in $chosen; do
-        # Somebody may have flushed it in this moment: that must not pass for what is right.
         [ "$(count_wanted "$part")" -le "$(count_live "$part" "$work/next/$part")" ] || return 1
     done
     mkdir -p "$run/loaded" || return 1
