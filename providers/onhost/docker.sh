@@ -95,6 +95,7 @@ renew() { # renew NETWORK LABEL: removes the network of this name unless it has 
     for id in $attached; do
         found=$(docker_ask inspect -f '{{.Name}} {{index .Config.Labels "wanbound"}}' "$id") || exit
         # Our own containers are recreated with their network; others must keep theirs.
+        found=${found#/}
         [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
     done
     [ -z "$strangers" ] ||

@@ -40,7 +40,7 @@ engine_state() { # all that a decision needs, in sections that providers/engine/
 engine_note() { # engine_note TEXT COMMAND...: notes TEXT, and again while the command runs
     note "$1"
     # The operator's side takes silence for a dead connection. A `sleep` that is left holds no lock.
-    (while sleep 15 2>/dev/null && kill -0 $$; do note "$1"; done) >/dev/null 8>&- 9>&- &
+    (while sleep 15 2>/dev/null && [ -e "/proc/$$/exe" ]; do note "$1"; done) >/dev/null 8>&- 9>&- &
     teller=$!
     shift
     "$@"
@@ -127,7 +127,7 @@ engine_copy() { # engine_copy FROM TO: TO becomes FROM, or goes; its link, mode 
 engine_done() { # nothing stays where nothing of ours is in daemon.json any more
     rm -f "$engine/doing" && rm -rf "$engine/before"
     [ -e "$engine/was" ] || rm -rf "$engine"
-    rmdir "$var" 2>/dev/null
+    rmdir "$var" 2>/dev/null || true
 }
 
 engine_act() { # what the change demands of Docker; fails when Docker is not seen to do it
