@@ -38,7 +38,7 @@ docker_facts() { # prints one of these, and nothing else:
         return 0
     fi
     need docker docker.io
-    if [ -e "$docker_pid" ] && [ "$run/engine" -nt "$docker_pid" ]; then
+    if [ -n "$(find "$run/engine" -newer "$docker_pid" 2>/dev/null)" ]; then
         cat "$run/engine" || fail 15 "cannot read $run/engine"
     else
         docker_version
