@@ -55,9 +55,10 @@ docker_version() { # asked once for each start of Docker
     backend=iptables
     case $info in *'"FirewallBackend":{"Driver":"nftables'*) backend=nftables ;; esac
     echo "docker $version $backend"
-    # Another one may have started while this one was asked.
+    # Another one may have started while this one was asked. The name is one that `sweep` removes.
     if [ "$(docker_main)" = "$main" ] && [ -d "$run" ]; then
-        echo "docker $version $backend" >"$run/engine.new" && mv "$run/engine.new" "$run/engine"
+        known=$run/run.$$.engine
+        echo "docker $version $backend" >"$known" && mv "$known" "$run/engine"
     fi || fail 15 "cannot write to $run"
 }
 
