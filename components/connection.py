@@ -6,11 +6,11 @@ import pulumi
 
 from components.containers import Secrets
 from planner.plan import HostPlan
-from providers.target import Jump, Target
+from providers.ssh.target import Jump, Target
 
 
 def connection(plan: HostPlan, secrets: Secrets) -> dict[str, pulumi.Input[Any]]:
-    """Return the property; `providers.target.target_of` reads it. Keys in it stay secret."""
+    """Return the property; `providers.ssh.target.target_of` reads it. Keys in it stay secret."""
     ssh = plan.ssh
     found: dict[str, pulumi.Input[Any]] = {
         "name": plan.name,

@@ -7,20 +7,26 @@ import pulumi_docker as docker
 
 from components.connection import connection
 from components.containers import Secrets
-from components.images import images, names_of
+from components.images import images
 from components.ipv6nat import ipv6nat
 from components.isolated_network import IsolatedNetwork
 from components.ssh import docker_host, ssh_options
-from planner.base import BasePlan
 from planner.config import Engine
 from planner.plan import HostPlan
+from planner.rule import Wanted, order, sections
 from planner.takeover import Same
 from providers.engine.resource import DockerEngine
-from providers.host_base import HostBase
+from providers.host.plan import Network, Plan
+from providers.host.resource import HostNetworking
 
 
 class Host(pulumi.ComponentResource):
-    """A host with its Docker provider, what it wants for itself, and its isolated networks."""
+    """A host with its Docker provider, its networking, and its isolated networks.
+
+    The rules and the guard are there before any network exists, and the host drops those of a
+    network only once its bridge is gone: whatever runs in it, started here or by hand, at no moment
+    sends past them.
+    """
 
     def __init__(
         self,
@@ -44,9 +50,14 @@ class Host(pulumi.ComponentResource):
             ssh_opts=ssh_options(plan.ssh),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.base = None if plan.base is None else self._base(plan, plan.base, secrets, first)
-        own = first if self.base is None else [*first, self.base]
         self.images = images(plan, pulumi.ResourceOptions(parent=self, providers=[engine]))
+        self.networking = HostNetworking(
+            plan.name,
+            host=connection(plan, secrets),
+            plan=_plan(plan, taken_over or {}),
+            # An image that cannot be pulled ends the update before anything is touched.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*first, *self.images.values()]),
+        )
         self.networks = [
             IsolatedNetwork(
                 f"{plan.name}-{network.name}",
@@ -54,7 +65,7 @@ class Host(pulumi.ComponentResource):
                 network,
                 secrets,
                 (taken_over or {}).get(network.docker.name),
-                [*own, *(self.images[name] for name in sorted(names_of(network)))],
+                [self.networking],
                 pulumi.ResourceOptions(parent=self, providers=[engine]),
             )
             for network in plan.networks
@@ -63,7 +74,7 @@ class Host(pulumi.ComponentResource):
             self.ipv6nat = ipv6nat(
                 plan,
                 plan.ipv6nat,
-                [network.host_nat for network in self.networks],
+                [self.networking],
                 pulumi.ResourceOptions(parent=self, providers=[engine]),
             )
         self.register_outputs({})
@@ -80,22 +91,34 @@ class Host(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _base(
-        self, plan: HostPlan, base: BasePlan, secrets: Secrets, after: Sequence[pulumi.Resource]
-    ) -> HostBase:
-        """Return what the host wants for itself: there before its networks, gone after them."""
-        return HostBase(
-            plan.name,
-            host=connection(plan, secrets),
-            rules={
-                "link": base.link,
-                "routes": base.routes,
-                "sysctls": base.sysctls,
-                "input_ipv4": base.input_ipv4,
-                "forward_ipv4": base.forward_ipv4,
-                "input_ipv6": base.input_ipv6,
-                "forward_ipv6": base.forward_ipv6,
-            },
-            persist=base.persist,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
-        )
+
+def _plan(host: HostPlan, taken_over: Mapping[str, Same]) -> Plan:
+    """Return all of the host's lines as its resource wants them."""
+    return Plan(
+        stack=f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}",
+        wan=host.wan,
+        networks={
+            network.name: Network(
+                network.name,
+                network.owns.bridges,
+                network.owns.subnets,
+                network.owns.addresses,
+                *_lines(network.wanted),
+            )
+            for network in host.networks
+        },
+        lines=_lines(host.wanted)[0],
+        order=_lines(host.wanted)[1],
+        persist=host.persist,
+        taken_over={
+            network.name: same.id
+            for network in host.networks
+            if (same := taken_over.get(network.docker.name)) is not None and same.by_hand
+        },
+    )
+
+
+def _lines(
+    wanted: Sequence[Wanted],
+) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, int]]]:
+    return sections(wanted), order(wanted)

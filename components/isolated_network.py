@@ -1,29 +1,20 @@
 """One isolated network with everything that belongs to it."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 
-from components.connection import connection
 from components.containers import Secrets, attached, container
 from components.egress_check import egress_check
 from components.socket import DockerSocket
 from planner.docker import ContainerPlan, VolumePlan
-from planner.plan import HostPlan, NetworkPlan, Rules
+from planner.plan import HostPlan, NetworkPlan
 from planner.takeover import LABEL, Same
-from providers.host_nat import HostNat
-
-_BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 class IsolatedNetwork(pulumi.ComponentResource):
-    """A Docker network that comes from and goes to its own public addresses only.
-
-    The rules and the guard are there before the network exists, and go after Docker has confirmed
-    that it is gone: whatever runs in it, started here or by hand, at no moment sends past them.
-    """
+    """A Docker network that comes from and goes to its own public addresses only."""
 
     def __init__(
         self,
@@ -43,15 +34,6 @@ class IsolatedNetwork(pulumi.ComponentResource):
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         owner = f"{host.name}/{plan.name}"
-        self.host_nat = HostNat(
-            name,
-            host=connection(host, secrets),
-            network=plan.name,
-            bridge=plan.bridge,
-            rules=_sections(plan.rules),
-            taken_over=taken_over.id if taken_over and taken_over.by_hand else None,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
-        )
         self.network = docker.Network(
             name,
             name=plan.docker.name,
@@ -64,9 +46,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 for ipam in plan.docker.ipam
             ]
             or None,
-            # From HostNat and not from the plan: with this one property the network, and through
-            # it every container, is gone before a HostNat that has to be replaced.
-            options={**plan.docker.options, _BRIDGE_NAME: self.host_nat.bridge},
+            options=dict(plan.docker.options),
             labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -78,6 +58,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 ignore_changes=["labels", "attachable", *_chosen(plan)],
                 # Before: two networks cannot have one name, bridge or subnet.
                 delete_before_replace=True,
+                depends_on=list(after),
             ),
         )
         self.socket = None
@@ -89,7 +70,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 owner,
                 secrets,
                 # The guard closes its bridge, too.
-                [self.host_nat],
+                after,
                 child,
             )
         self.volumes = [self._volume(f"{host.name}-{each.name}", each) for each in plan.volumes]
@@ -100,7 +81,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 self._places(each),
                 owner,
                 secrets,
-                pulumi.ResourceOptions(parent=self, depends_on=self._before(each)),
+                pulumi.ResourceOptions(parent=self, depends_on=[*after, *self._before(each)]),
             )
             for each in plan.containers
         ]
@@ -110,7 +91,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 plan.check,
                 host.ssh,
                 self.network.name,
-                [self.host_nat, *self.containers],
+                [*after, *self.containers],
                 child,
             )
         self.register_outputs({})
@@ -131,7 +112,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
 
     def _before(self, plan: ContainerPlan) -> list[pulumi.Resource]:
         """Return what has to be there while a container is."""
-        before: list[pulumi.Resource] = [self.host_nat]
+        before: list[pulumi.Resource] = []
         if plan.role == "load_balancer":
             before += self.volumes
             if self.socket is not None:
@@ -141,14 +122,3 @@ class IsolatedNetwork(pulumi.ComponentResource):
 
 def _chosen(plan: NetworkPlan) -> list[str]:
     return ["ipamConfigs"] if plan.docker.ipv4_by_docker else []
-
-
-def _sections(rules: Rules) -> dict[str, Any]:
-    return {
-        "addresses": rules.addresses,
-        "nat_ipv4": rules.nat_ipv4,
-        "forward_ipv4": rules.forward_ipv4,
-        "nat_ipv6": rules.nat_ipv6,
-        "forward_ipv6": rules.forward_ipv6,
-        "guard": rules.guard,
-    }

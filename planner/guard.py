@@ -3,10 +3,10 @@
 iptables cannot filter after SNAT, so a flushed SNAT rule lets packets out with a private source.
 An nftables chain that hooks postrouting after srcnat sees the source that will be on the wire,
 and ``iptables -F`` does not touch it: with it a packet of the network with another source is not
-unlikely but impossible. The table, its base chains and the four maps that dispatch by interface
-and address (a cost that does not grow with the number of networks) are framed by the host script;
-the lines here are one network's own, in the text of ``nft list table inet wanbound`` behind the
-``add`` command that would add each.
+unlikely but impossible. The table, its base chains and the maps that dispatch by interface and
+address (a cost that does not grow with the number of networks) are framed by
+providers/host/generation.py; the rules and elements here are one network's own, in the text of
+``nft list table inet wanbound``.
 
 Four chains per bridge:
 
@@ -26,126 +26,104 @@ is found by the bridge a packet came from (``by-bridge``), which postrouting kno
 on, and a false source within the bridge is stopped there, too, by not being the public one.
 """
 
+from collections.abc import Iterator
+
 from planner.config import Address, Family, Network
 from planner.config.names import socket_bridge
+from planner.rule import LAST, Element, Rule
 
-TABLE = "inet wanbound"
 
-
-def guard_lines(network: Network) -> dict[str, str]:
-    """Return the guard's lines for `network`, a map from role to nft command."""
+def guard(network: Network) -> list[Rule | Element]:
+    """Return the guard's rules for `network`, and its elements of the guard's maps."""
     bridge = network.bridge
-    families = [family for family in (network.ipv4, network.ipv6) if family is not None]
-    lines = {
-        "from bridge": _element("from", f'"{bridge}"', f"from-{bridge}"),
-        "to bridge": _element("to", f'"{bridge}"', f"to-{bridge}"),
-    }
-    for family in families:
-        name, ip = f"ipv{family.version}", "ip" if family.version == 4 else "ip6"
-        subnet, public = family.subnet, family.public
-        lines |= {
-            f"subnet {name}": _element(f"subnet-{name}", str(subnet), f"egress-{bridge}"),
-            f"source {name}": _rule(
-                f"from-{bridge}", f'oifname != "{bridge}" {ip} saddr != {subnet} counter drop'
-            ),
-        }
-        lines |= _ingress(network, family)
-        lines[f"egress {name}"] = _rule(
-            f"egress-{bridge}", f'oifname != "{bridge}" {ip} saddr != {public} counter drop'
-        )
-        if network.manage_addresses:
-            # The host's own connections may use the address: only what is forwarded for somebody
-            # else is stopped (the table asks for connections that begin with it, not for answers).
-            # An address that is the host's own is also what Docker's plain networks are
-            # masqueraded with: there it would stop those.
-            lines |= {
-                f"public {name}": _element(f"public-{name}", str(public), f"public-{bridge}"),
-                f"by host {name}": _rule(
-                    f"public-{bridge}", f"ct original {ip} saddr {public} accept"
-                ),
-                f"by others {name}": _rule(
-                    f"public-{bridge}", f"ct original {ip} saddr != {subnet} counter drop"
-                ),
-            }
-            lines |= _extras(network, family, ip)
+    found: list[Rule | Element] = [
+        _jump("from", "bridge", f'"{bridge}"', f"from-{bridge}"),
+        _jump("to", "bridge", f'"{bridge}"', f"to-{bridge}"),
+    ]
+    for family in network.families:
+        found += _family(network, family)
     if network.docker_ipv4 is not None:
-        lines |= _by_docker(network, network.docker_ipv4)
+        found += _by_docker(network, network.docker_ipv4)
     for version in (4, 6):
         if version not in dict(network.publics):
-            lines[f"no ipv{version}"] = _rule(
-                f"from-{bridge}", f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
-            )
-    # Behind the accepts ("ingress"): lines are loaded in the order of their roles' names.
-    lines["strangers"] = _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop')
+            drop = f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
+            found.append(_rule(f"from-{bridge}", f"no ipv{version}", drop))
+    # Behind the accepts of what came to a public address.
+    found.append(
+        _rule(f"to-{bridge}", "strangers", f'iifname != "{bridge}" counter drop', order=LAST)
+    )
     if network.load_balancer is not None and network.load_balancer.socket_subnet is not None:
-        lines |= _socket_lines(socket_bridge(bridge))
-    return lines
+        found += closed(socket_bridge(bridge))
+    return found
 
 
-def _ingress(network: Network, family: Family) -> dict[str, str]:
-    """Return what lets in what came to a public address and was translated, by us or by Docker."""
-    if network.mode == "snat":
-        return {}
-    ip = "ip" if family.version == 4 else "ip6"
-    return {
-        f"ingress ipv{family.version}{role}": _rule(
-            f"to-{network.bridge}", f"ct status dnat ct original {ip} daddr {public} accept"
-        )
-        for role, public in (
-            ("", family.public),
-            *((f" at {extra}", extra) for extra in network.extras(family.version)),
-        )
-    }
+def closed(bridge: str) -> list[Rule | Element]:
+    """Return what lets nothing pass a bridge, in either direction.
 
-
-def _extras(network: Network, family: Family, ip: str) -> dict[str, str]:
-    """Return what keeps others from sending with the further public addresses."""
-    name, chain = f"ipv{family.version}", f"public-{network.bridge}"
-    lines = {}
-    for extra in network.extras(family.version):
-        lines[f"public {name} at {extra}"] = _element(f"public-{name}", str(extra), chain)
-        by_host = f"ct original {ip} saddr {extra} accept"
-        lines[f"by host {name} at {extra}"] = _rule(chain, by_host)
-    return lines
-
-
-def _by_docker(network: Network, public: Address) -> dict[str, str]:
-    """Return the lines of IPv4 where nobody knows the subnet: what counts is the bridge."""
-    bridge = network.bridge
-    lines = {
-        "bridge ipv4": _element("by-bridge", f'"{bridge}"', f"egress-{bridge}"),
-        "egress ipv4": _rule(
-            f"egress-{bridge}", f'oifname != "{bridge}" ip saddr != {public} counter drop'
-        ),
-    }
-    if network.manage_addresses:
-        lines |= {
-            "public ipv4": _element("public-ipv4", str(public), f"public-{bridge}"),
-            "by host ipv4": _rule(f"public-{bridge}", f"ct original ip saddr {public} accept"),
-            "by others ipv4": _rule(
-                f"public-{bridge}", f'meta nfproto ipv4 iifname != "{bridge}" counter drop'
-            ),
-        }
-    return lines
-
-
-def _socket_lines(bridge: str) -> dict[str, str]:
-    """Return the lines of the bridge between load balancer and Docker's socket: nothing passes it.
-
-    Docker closes an internal network itself, but in iptables, behind our own accepts for what goes
-    to a public address, and gone with `iptables -F`.
+    Docker closes the internal network between load balancer and socket proxy itself, but in
+    iptables, behind our own accepts for what goes to a public address, and gone with `iptables -F`.
     """
-    return {
-        "socket from": _element("from", f'"{bridge}"', f"from-{bridge}"),
-        "socket out": _rule(f"from-{bridge}", f'oifname != "{bridge}" counter drop'),
-        "socket to": _element("to", f'"{bridge}"', f"to-{bridge}"),
-        "socket in": _rule(f"to-{bridge}", f'iifname != "{bridge}" counter drop'),
-    }
+    return [
+        _jump("from", f"bridge {bridge}", f'"{bridge}"', f"from-{bridge}"),
+        _rule(f"from-{bridge}", "out", f'oifname != "{bridge}" counter drop'),
+        _jump("to", f"bridge {bridge}", f'"{bridge}"', f"to-{bridge}"),
+        _rule(f"to-{bridge}", "in", f'iifname != "{bridge}" counter drop'),
+    ]
 
 
-def _element(name: str, key: str, chain: str) -> str:
-    return f"add element {TABLE} {name} {{ {key} : jump {chain} }}"
+def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
+    bridge, name = network.bridge, f"ipv{family.version}"
+    ip = "ip" if family.version == 4 else "ip6"
+    subnet, public = family.subnet, family.public
+    yield _jump(f"subnet-{name}", "own", str(subnet), f"egress-{bridge}")
+    source = f'oifname != "{bridge}" {ip} saddr != {subnet} counter drop'
+    yield _rule(f"from-{bridge}", f"source {name}", source)
+    yield from _ingress(network, family)
+    egress = f'oifname != "{bridge}" {ip} saddr != {public} counter drop'
+    yield _rule(f"egress-{bridge}", name, egress)
+    if network.manage_addresses:
+        # The host's own connections may use the address: only what is forwarded for somebody else
+        # is stopped (the table asks for connections that begin with it, not for answers). An
+        # address that is the host's own is also what Docker's plain networks are masqueraded
+        # with: there it would stop those.
+        chain = f"public-{bridge}"
+        for address in (public, *network.extras(family.version)):
+            at = "" if address == public else f" at {address}"
+            yield _jump(f"public-{name}", f"own{at}", str(address), chain)
+            by_host = f"ct original {ip} saddr {address} accept"
+            yield _rule(chain, f"by host {name}{at}", by_host)
+        by_others = f"ct original {ip} saddr != {subnet} counter drop"
+        yield _rule(chain, f"by others {name}", by_others, order=LAST)
 
 
-def _rule(chain: str, rule: str) -> str:
-    return f"add rule {TABLE} {chain} {rule}"
+def _ingress(network: Network, family: Family) -> Iterator[Rule]:
+    """Yield what lets in what came to a public address and was translated, by us or by Docker."""
+    if network.mode == "snat":
+        return
+    ip = "ip" if family.version == 4 else "ip6"
+    for address in (family.public, *network.extras(family.version)):
+        at = "" if address == family.public else f" at {address}"
+        accept = f"ct status dnat ct original {ip} daddr {address} accept"
+        yield _rule(f"to-{network.bridge}", f"ingress ipv{family.version}{at}", accept)
+
+
+def _by_docker(network: Network, public: Address) -> Iterator[Rule | Element]:
+    """Yield the rules of IPv4 where nobody knows the subnet: what counts is the bridge."""
+    bridge = network.bridge
+    yield _jump("by-bridge", "own", f'"{bridge}"', f"egress-{bridge}")
+    egress = f'oifname != "{bridge}" ip saddr != {public} counter drop'
+    yield _rule(f"egress-{bridge}", "ipv4", egress)
+    if network.manage_addresses:
+        chain = f"public-{bridge}"
+        yield _jump("public-ipv4", "own", str(public), chain)
+        yield _rule(chain, "by host ipv4", f"ct original ip saddr {public} accept")
+        by_others = f'meta nfproto ipv4 iifname != "{bridge}" counter drop'
+        yield _rule(chain, "by others ipv4", by_others, order=LAST)
+
+
+def _jump(name: str, role: str, key: str, chain: str) -> Element:
+    return Element(name, role, f"{key} : jump {chain}")
+
+
+def _rule(chain: str, role: str, text: str, order: int = 0) -> Rule:
+    return Rule("inet", chain, role, text, order)

@@ -1,36 +1,22 @@
 """What a stack's configuration means, as plain data: `plan(stack)` is all that components wire."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from planner import addresses, edge
-from planner.base import BasePlan, base_plan
-from planner.config import Address, Container, Engine, Family, Host, Network, Ssh, Stack
+from planner.base import base
+from planner.config import Address, Container, Engine, Family, Host, Network, Persist, Ssh, Stack
+from planner.config.names import socket_bridge
 from planner.docker import ContainerPlan, DockerNetwork, Ipam, SocketPlan, VolumePlan
-from planner.guard import guard_lines
+from planner.guard import guard
 from planner.publish import published
-from planner.rules import FamilyRules, docker_family_rules, family_rules
+from planner.rule import Owns, Setting, Wanted
+from planner.rules import docker_family_rules, family_rules
 
 _OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
 """Characters of an interface prefix: Docker puts a number behind it, the kernel stops at 15."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """Everything that one network wants on its host, each a map from role to line.
-
-    `addresses` as ``ip addr show`` prints them, `nat_*` and `forward_*` as ``iptables-save`` and
-    ``ip6tables-save`` do, `guard` as nft commands. A family the network lacks has empty maps.
-    """
-
-    addresses: Mapping[str, str]
-    nat_ipv4: Mapping[str, str]
-    forward_ipv4: Mapping[str, str]
-    nat_ipv6: Mapping[str, str]
-    forward_ipv6: Mapping[str, str]
-    guard: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,11 +30,12 @@ class EgressCheck:
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """One isolated network, complete."""
+    """One isolated network: what it `owns`, and every line that is `wanted` for it on the host."""
 
     name: str
     bridge: str
-    rules: Rules
+    owns: Owns
+    wanted: tuple[Wanted, ...]
     docker: DockerNetwork
     containers: tuple[ContainerPlan, ...]
     check: EgressCheck | None
@@ -60,15 +47,19 @@ class NetworkPlan:
 class HostPlan:
     """One host and its networks.
 
-    `base` is what the host wants for itself, if anything. For `confirm_seconds` a change waits on
-    the host for its confirmation; `adopt` says that what was set up by hand is taken over.
+    `wan` is the interface of the public addresses, `wanted` every line that the host has besides
+    its networks'; `persist` says whether all rules are written to /etc/iptables as well. For
+    `confirm_seconds` a change waits on the host for its confirmation; `adopt` says that what was
+    set up by hand is taken over.
     `ipv6nat` is the image of docker-ipv6nat where that runs there in a container, `engine`
     what its Docker Engine is to be, if the configuration says anything about it.
     """
 
     name: str
     ssh: Ssh
-    base: BasePlan | None
+    wan: str
+    wanted: tuple[Wanted, ...]
+    persist: Persist | None
     confirm_seconds: int
     adopt: bool
     ipv6nat: str | None
@@ -85,7 +76,9 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
     return HostPlan(
         name=host.name,
         ssh=host.ssh,
-        base=base_plan(host),
+        wan=host.wan.interface,
+        wanted=tuple(base(host)),
+        persist=host.persist,
         confirm_seconds=host.confirm_seconds,
         adopt=host.adopt,
         ipv6nat=None if host.ipv6nat is None else stack.images.ipv6nat,
@@ -93,7 +86,8 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
             NetworkPlan(
                 name=network.name,
                 bridge=network.bridge,
-                rules=_rules(network, host),
+                owns=_owns(network),
+                wanted=tuple(_wanted(network, host)),
                 docker=_docker_network(network),
                 containers=_containers(stack, network),
                 check=_check(stack, network) if stack.verify else None,
@@ -106,39 +100,46 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
     )
 
 
-def _rules(network: Network, host: Host) -> Rules:
+def _owns(network: Network) -> Owns:
+    bridges = {"own": network.bridge}
+    subnets = {f"ipv{family.version}": str(family.subnet) for family in network.families}
+    if network.inner_ipv4 is not None:
+        subnets["ipv4"] = str(network.inner_ipv4)
+    if network.load_balancer is not None and network.load_balancer.socket_subnet is not None:
+        bridges["socket"] = socket_bridge(network.bridge)
+        subnets["socket"] = str(network.load_balancer.socket_subnet)
+    own = {}
+    for version, public in network.publics:
+        own[f"ipv{version}"] = str(public)
+        own |= {f"ipv{version} {extra}": str(extra) for extra in network.extras(version)}
+    return Owns(bridges, subnets, own)
+
+
+def _wanted(network: Network, host: Host) -> Iterator[Wanted]:
     wan = host.wan.interface
-    none = FamilyRules(nat={}, forward={})
-    v4, v6 = (
-        family_rules(network, family, wan, guard=host.guard) if family is not None else none
-        for family in (network.ipv4, network.ipv6)
-    )
+    if network.manage_addresses:
+        yield from _addresses(network, wan)
     if network.docker_ipv4 is not None:
-        v4 = docker_family_rules(network, wan, guard=host.guard)
-    return Rules(
-        addresses=_addresses(network, wan) if network.manage_addresses else {},
-        nat_ipv4=v4.nat,
-        forward_ipv4=v4.forward,
-        nat_ipv6=v6.nat,
-        forward_ipv6=v6.forward,
-        guard=guard_lines(network) if host.guard else {},
-    )
+        yield from docker_family_rules(network, wan, guard=host.guard)
+    for family in network.families:
+        yield from family_rules(network, family, wan, guard=host.guard)
+    if host.guard:
+        yield from guard(network)
 
 
-def _addresses(network: Network, wan: str) -> dict[str, str]:
-    lines = {}
+def _addresses(network: Network, wan: str) -> Iterator[Setting]:
     for version, own in network.publics:
         for address in (own, *network.extras(version)):
-            role = f"{wan} ipv{version}" if address == own else f"{wan} ipv{version} {address}"
+            role = f"ipv{version}" if address == own else f"ipv{version} {address}"
             if version == 4:
-                lines[role] = f"inet {address}/32 scope global {wan}"
+                yield Setting("addresses", role, f"inet {address}/32 scope global {wan}")
                 continue
             # Deprecated (preferred_lft 0): never a source of the host's own connections. While it
             # is being looked for on the link (for a second) nothing can bind to an address, and a
             # container whose port Docker cannot bind does not start at boot: no look then.
             nodad = " nodad" if network.mode == "masquerade" else ""
-            lines[role] = f"inet6 {address}/128 scope global deprecated{nodad}"
-    return lines
+            line = f"inet6 {address}/128 scope global deprecated{nodad}"
+            yield Setting("addresses", role, line)
 
 
 def _docker_network(network: Network) -> DockerNetwork:

@@ -1,14 +1,14 @@
-"""What a provider says when a host could not be brought to, or read in, the wanted state."""
+"""The errors of a host that could not be read or changed."""
 
 SHOWN = 4000
-"""Characters of a host's own words that are shown: the last lines of a log are far fewer."""
+"""Characters of a host's own output that are shown; the last lines of a log have fewer."""
 
 
 def readable(text: str) -> str:
-    """Return what a host said as it may be shown on a terminal: every character stands for itself.
+    """Return a host's output with its control characters escaped, for a terminal.
 
-    Escape sequences could rewrite what the operator has read before, or type for them; marks of
-    direction could turn a line around. They are shown by their codes. Line breaks stay.
+    Escape sequences could overwrite what the operator has read, or type for them; direction marks
+    could reverse a line. Line breaks stay. The text is cut at SHOWN characters.
     """
     shown = "".join(
         character
@@ -22,8 +22,8 @@ def readable(text: str) -> str:
 class HostError(RuntimeError):
     """A host could not be reached, or refused what was asked.
 
-    Says what was wrong, in which state the host is now, and what to do. What was wrong may be in
-    the words of the host, or of whoever answers in its place.
+    Says what was wrong, in which state the host is now, and what to do. `what` may quote the host,
+    or whatever answers in its place.
     """
 
     def __init__(self, host: str, what: str, state: str, remedy: str) -> None:
@@ -35,7 +35,7 @@ class HostError(RuntimeError):
         super().__init__(host, what, state, remedy)
 
     def __str__(self) -> str:
-        lines = (self.what, f"The host now: {self.state}", f"To mend it: {self.remedy}")
+        lines = (self.what, f"The host now: {self.state}", f"Fix: {self.remedy}")
         return f"host {self.host}: " + "\n  ".join(lines)
 
     def about(self, network: str) -> "HostError":
@@ -44,12 +44,11 @@ class HostError(RuntimeError):
 
 
 class ChangedMeanwhileError(HostError):
-    """What a decision was made from is not there any more; nothing has changed, decide again."""
+    """The state that a decision was made from has changed. Nothing was applied; decide again."""
 
 
 class UnreachableError(HostError):
     """No command came through to the host, or its answer did not come back.
 
-    That is the answer for everybody who asked together: asking again one by one would only be
-    more connections, of which sshd takes few before it shuts an address out.
+    Asking again at once would only open more connections, of which sshd accepts few.
     """

@@ -21,8 +21,8 @@ from providers.engine.daemon_json import DaemonJson, DaemonJsonError, plain
 from providers.engine.plan import EngineChange, EngineStep, EngineWanted, engine_change, lacks
 from providers.engine.state import EngineParseError, EngineState, digest, engine_state
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
-from providers.host import host_at as remote_at
-from providers.target import target_of
+from providers.ssh.remote import remote_at
+from providers.ssh.target import target_of
 
 _PROPERTIES = ("host", "docker_host", "daemon", "install", "restart")
 
@@ -206,7 +206,7 @@ class DockerEngine(Resource, module="wanbound", name="DockerEngine"):
     ) -> None:
         """Declare the keys `daemon` of /etc/docker/daemon.json, each a property of its own.
 
-        `host` says where it is (`providers.target.target_of`). With `install` a Docker that is
+        `host` says where it is (`providers.ssh.target.target_of`). With `install` a Docker that is
         missing is installed; without `restart` what would stop containers is refused.
         """
         props: dict[str, Any] = {

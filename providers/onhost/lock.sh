@@ -1,5 +1,7 @@
 # --- one at a time -------------------------------------------------------------------------------
 
+lock_seconds=60
+
 take_lock() {
     # For root alone: whoever can open the lock, be it to read, can hold it and keep us out.
     [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
@@ -8,15 +10,23 @@ take_lock() {
     exec 9>"$run/lock"
     need flock util-linux
     # The watcher looks around for a moment after each change; that is nothing to be told.
-    flock -w 1 9 || {
-        note "another run is changing this host; waiting for it up to $lock_seconds s"
-        flock -w "$lock_seconds" 9 || fail 14 "another run held the lock for $lock_seconds s"
-    }
+    flock -w 1 9 || wait_for_lock
     sweep
 }
 
-sweep() { # the lock is held: what runs that were killed have left in memory goes
-    for left in "$run"/run.* "$run"/apply.* "$run"/undo.*; do
+wait_for_lock() { # tells the operator every 15 s that it waits; gives up after $lock_seconds
+    waited=1
+    until
+        note "another run is changing this host; waiting for it up to $lock_seconds s"
+        flock -w 15 9
+    do
+        waited=$((waited + 15))
+        [ "$waited" -lt "$lock_seconds" ] || fail 14 "another run held the lock for $waited s"
+    done
+}
+
+sweep() { # the lock is held: remove what killed runs have left in memory
+    for left in "$run"/run.*; do
         [ -e "$left" ] || continue
         # A run makes its folder run.PROCESS.… before it waits for the lock: it may be waiting.
         process=${left#"$run"/run.}
@@ -26,13 +36,19 @@ sweep() { # the lock is held: what runs that were killed have left in memory goe
 
 take_turn() { # take_turn TOKEN: the lock, when no change of another run waits to be confirmed
     take_lock
-    told=
+    ticks=0
     while awaits_confirmation && [ "$armed_token" != "$1" ]; do
-        [ -n "$told" ] || note "a change by another run waits for its confirmation;" \
+        [ $((ticks % 60)) != 0 ] || note "a change by another run waits for its confirmation;" \
             "waiting until that comes, or its undo, up to $((deadline + 3 - now)) s"
-        told=yes
+        ticks=$((ticks + 1))
         flock -u 9
         sleep 0.2
-        flock -w "$lock_seconds" 9 || fail 14 "another run held the lock for $lock_seconds s"
+        flock -w 1 9 || wait_for_lock
     done
+}
+
+work_folder() { # sets $work to a folder in memory that goes with this process
+    [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
+    work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
+    trap 'rm -rf "$work"' EXIT
 }

@@ -1,4 +1,4 @@
-# --- units ---------------------------------------------------------------------------------------
+# --- the script in its place, and its units ----------------------------------------------------------
 
 boot_unit() { # before Docker starts its containers: no packet of theirs is earlier than the guard
     cat <<'UNIT'
@@ -12,43 +12,58 @@ docker_unit() { # after each start of Docker, which puts its own chains first in
 UNIT
 }
 
-watch_unit() { # mends a flush or a lost address when it happens
+watch_unit() { # repairs a flush or a lost address when it happens
     cat <<'UNIT'
 @wanbound-watch.service@
 UNIT
 }
 
-write_units() { # write_units SUFFIX: the text of each beside its place
-    boot_unit >"$units/wanbound.service$1" &&
-        docker_unit >"$units/wanbound-docker.service$1" &&
-        watch_unit >"$units/wanbound-watch.service$1"
-}
-
 enabled="multi-user.target.wants/wanbound.service docker.service.wants/wanbound-docker.service \
 multi-user.target.wants/wanbound-watch.service"
 
-enable_units() { # the links that `systemctl enable` would make, also where no systemd runs now
-    mkdir -p "$units/multi-user.target.wants" "$units/docker.service.wants" || return 1
-    for link in $enabled; do
-        ln -sf "$units/${link#*/}" "$units/$link" || return 1
-    done
+put_script() { # the script is that of the current generation, so an undo brings the old one back
+    mkdir -p "${self%/*}" && ln -sfn "$etc/current/wanbound" "$self.next" && mv -T "$self.next" "$self" &&
+        put_units
 }
 
-units_stand() { # whether the units are here, as they should be and enabled
-    for link in $enabled; do
-        [ -e "$units/$link" ] || return 1
-    done
-    [ "$(boot_unit; docker_unit; watch_unit)" = \
-        "$(cat "$units/wanbound.service" "$units/wanbound-docker.service" "$units/wanbound-watch.service" 2>/dev/null)" ]
+unit_text() {
+    case $1 in
+    wanbound.service) boot_unit ;;
+    wanbound-docker.service) docker_unit ;;
+    *) watch_unit ;;
+    esac
 }
 
-reload_units() { # reload_units start|stop: tells systemd, and has the watcher run or not
+put_units() { # writes and enables them, as `systemctl enable` would, also where no systemd runs now
+    [ -d "$units" ] || return 0
+    changed=
+    for link in $enabled; do
+        unit=${link#*/}
+        if [ "$(unit_text "$unit")" != "$(cat "$units/$unit" 2>/dev/null)" ]; then
+            unit_text "$unit" >"$units/$unit.next" && mv "$units/$unit.next" "$units/$unit" || return 1
+            changed=yes
+        fi
+        [ ! -e "$units/$link" ] || continue
+        mkdir -p "$units/${link%/*}" && ln -sf "$units/$unit" "$units/$link" || return 1
+        changed=yes
+    done
     [ -d /run/systemd/system ] || return 0
-    systemctl daemon-reload
-    if [ "$1" = start ]; then
+    [ -z "$changed" ] || systemctl daemon-reload
+    if [ -n "$changed" ]; then
         systemctl --no-block restart wanbound-watch.service
-    else
-        # Not --no-block: what is stopped has to be told before its file is gone.
+    elif [ ! -e /sys/fs/cgroup/system.slice/wanbound-watch.service ]; then
+        # Somebody may have stopped it.
+        systemctl --no-block start wanbound-watch.service
+    fi
+    return 0
+}
+
+remove_units() {
+    [ -e "$units/wanbound.service" ] || return 0
+    rm -f "$units"/*.wants/wanbound*.service
+    if [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+        # What is stopped has to be told before its file is gone.
         systemctl stop wanbound-watch.service 2>/dev/null
         systemctl reset-failed wanbound-watch.service 2>/dev/null
         # These have done their work; but none of them can stop itself and go on.
@@ -56,11 +71,7 @@ reload_units() { # reload_units start|stop: tells systemd, and has the watcher r
             grep -q "/$unit\$" /proc/self/cgroup || systemctl stop "$unit" 2>/dev/null
         done
     fi
-    return 0
-}
-
-watcher_runs() { # has it run, where there is a systemd: somebody may have stopped it
-    [ -d /run/systemd/system ] || return 0
-    [ -e /sys/fs/cgroup/system.slice/wanbound-watch.service ] ||
-        systemctl --no-block start wanbound-watch.service
+    rm -f "$units"/wanbound*.service
+    rmdir "$units/docker.service.wants" 2>/dev/null
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }

@@ -1,56 +1,48 @@
 #!/bin/sh
 # wanbound: gives each Docker network of this host its own public addresses.
 #
-#   wanbound apply           load what /etc/wanbound says (idempotent; mends whatever was flushed)
-#   wanbound mend            the same, but touch only what differs
-#   wanbound watch           mend as soon as anything is flushed or lost (wanbound-watch.service)
-#   wanbound state           print what is in force, for `pulumi refresh`
-#   wanbound change FOLDER TOKEN SECONDS
-#                            put and remove networks as FOLDER/bundle says, and undo it all unless
-#   wanbound confirm TOKEN   comes within SECONDS, over a new SSH connection
-#   wanbound undo TOKEN      what the timer runs: everything as it was before that change
+#   wanbound apply           load the current generation, all of it (boot, after Docker's start)
+#   wanbound mend            compare what is in force with what was loaded; load what differs
+#   wanbound watch           mend whenever the kernel reports a change (wanbound-watch.service)
+#   wanbound facts           print what is on this host, for `pulumi up` and `pulumi refresh`
+#   wanbound change FOLDER TOKEN SECONDS EXPECTED
+#                            load FOLDER/new if EXPECTED is the current generation, and undo it
+#                            unless, over a new SSH connection and within SECONDS, comes
+#   wanbound confirm TOKEN FOLDER
+#   wanbound undo TOKEN      what the timer runs: back to the confirmed generation
 #   wanbound renew NETWORK LABEL
 #                            remove a Docker network that was made by hand in place of ours
-#   wanbound engine state    print what Docker is and what its daemon.json says
-#   wanbound engine install PACKAGE…
-#                            install Docker, and what rules need, from the distribution
-#   wanbound engine put FOLDER DIGEST HOW
-#                            daemon.json becomes FOLDER's, if it still has that digest
+#   wanbound engine …        see engine.sh
 #
-# /etc/wanbound/NETWORK.rules holds all that one network wants, a line each, in both families:
+# /etc/wanbound holds generations, each a folder named by the change that brought it:
 #
-#   claim KIND VALUE         what no second network may have (bridge, address, subnet)
-#   address DEV ADDR/LEN     a public address and the interface it stands on; with `nodad` behind it
-#                            it is not looked for on the link first
-#   ipv4 nat LINE            a line of iptables-restore; likewise ipv4 filter, ipv6 nat, ipv6 filter.
-#                            `-s @LINK` stands for the subnet that the link has
-#   guard LINE               a command of nft
+#   ID/ipv4.rules ipv6.rules   for iptables-restore --noflush; "# jumps TABLE" is where the jumps
+#                              from the built-in chains go; `-s @LINK` is the subnet of that link
+#   ID/guard.nft               for nft -f, the whole table
+#   ID/addresses               DEV and then the line of `ip addr show`, or a line with `nodad` behind
+#   ID/routes                  ipv4|ipv6 and then a default route as `ip route` prints it
+#   ID/links, ID/sysctls       DEV up; KEY = VALUE, as sysctl(8) has it
+#   ID/bridges                 the bridges of its networks
+#   ID/moved                   public addresses that belong to another network than before it
+#   ID/leaving, ID-then        bridges of networks that have left the configuration, and the
+#                              generation without them, for when Docker has removed these bridges
+#   ID/absent                  bridges that may not exist when it is loaded (destroy)
+#   ID/owner, ID/plan.json     the stack it belongs to, and what it was composed from
+#   ID/was, ID/before, ID/added   what the host had before us, before this change, and not yet
+#   current → ID               what is loaded
+#   confirmed → ID             what an undo returns to
+#   armed                      there from before `current` moves until the confirmation
 #
-# /etc/wanbound/_host.rules holds what the host itself wants, lines as above and:
+# The order of a load: the guard first, then links, addresses, sysctls and routes, then IPv4 and
+# IPv6 rules; what is no longer wanted goes last. At no moment may a packet leave with another
+# source. A kill at any point leaves a state that the timer, the next run or the next boot finishes.
 #
-#   link DEV up              a link that is to be up
-#   route ipv4 LINE          a default route as `ip route` prints it; likewise route ipv6
-#   sysctl KEY VALUE         a kernel parameter, by its name in sysctl(8)
-#   option persist iptables-files   keep a copy of our lines in /etc/iptables/rules.v4 and rules.v6
-#
-# The order of a change, under one lock:
-#   1. Compose what the kernel needs to hear; test both families. Nothing is touched yet.
-#   2. Write the new files beside their places, keep the old ones in .old, and arm the undo: a timer
-#      that puts the old ones back. What cuts the operator off cuts off the confirmation, too.
-#   3. Rename the new files into their places.
-#   4. Load: the guard first, then link, addresses and routes, then IPv4 and IPv6; what goes, goes
-#      in the reverse order, so that at no moment a packet may leave with another source.
-#   5. If the kernel refuses any of it: put the old files back and load them.
-# A run that was killed between 2 and 5 is undone by the timer, by the next run or at the next boot,
-# whichever comes first.
-#
-# Exit codes (providers/host.py tells the operator what each means for the host):
+# Exit codes (providers/ssh/remote.py tells the operator what each means for the host):
 #   0 done · 10 something is missing on this host · 11 refused when tested · 12 refused when loaded,
 #   old state restored · 13 refused when loaded, old state NOT restored · 14 lock not had in time
-#   15 cannot write · 16 claimed by another network · 17 was undone: no confirmation came in time
-#   18 a Docker network that was made by hand is in use · 19 daemon.json was changed meanwhile
-#   20 Docker did not take daemon.json, the old one is back · 21 and does not run with that either
-#   22 Docker refuses daemon.json when asked · 23 apt-get failed
+#   15 cannot write · 16 belongs to another stack · 17 was undone: no confirmation came in time
+#   18 a Docker network that was made by hand, or a bridge of ours, is in use · 19 changed meanwhile
+#   20 to 23: see engine.sh
 #   On 10, 11, 14, 15, 16, 18, 19 and 22 nothing has changed.
 
 set -u
@@ -64,7 +56,9 @@ run=/run/wanbound
 var=/var/lib/wanbound
 self=/usr/local/sbin/wanbound
 units=/etc/systemd/system
-lock_seconds=60
+newline='
+'
+tab=$(printf '\t')
 
 say() { printf 'wanbound: %s\n' "$*" >&2; }
 note() { printf 'note %s\n' "$*" >&2; } # for the operator, at once and whatever becomes of the run
@@ -86,7 +80,7 @@ iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's com
 
 @lock.sh@
 
-@compose.sh@
+@live.sh@
 
 @load.sh@
 
@@ -94,27 +88,23 @@ iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's com
 
 @units.sh@
 
-@disk.sh@
+@change.sh@
 
 @undo.sh@
 
-@saved.sh@
-
-@byhand.sh@
+@classic.sh@
 
 @docker.sh@
 
 @engine.sh@
 
-@change.sh@
-
 @watch.sh@
 
-@state.sh@
+@facts.sh@
 
 case ${1-} in
-change) change "$2" "$3" "$4" ;;
-confirm) confirm "$2" ;;
+change) change "$2" "$3" "$4" "$5" ;;
+confirm) confirm "$2" "$3" ;;
 undo) undo "$2" ;;
 renew) renew "$2" "$3" ;;
 engine)
@@ -122,12 +112,13 @@ engine)
     shift 2
     "engine_$act" "$@"
     ;;
-apply) apply whole ;;
-mend) apply '' ;;
+apply) apply ;;
+mend) mend ;;
 watch) watch ;;
-state) state ;;
+units) put_units ;;
+facts) facts ;;
 *)
-    echo 'usage: wanbound apply | mend | state' >&2
+    echo 'usage: wanbound apply | mend | facts' >&2
     exit 64
     ;;
 esac

@@ -28,7 +28,7 @@ watch() {
         matters "$event" || continue
         settle
         # A change has brought another script: systemd starts that.
-        [ /proc/self/fd/4 -ef "$0" ] || exit 0
+        cmp -s /proc/self/fd/4 "$0" || exit 0
         check_all
     done <&3
 }
@@ -106,23 +106,21 @@ settle() { # waits until a burst is over, and takes all that was told by then fo
     sed "/settled-$now/q" <&3 >/dev/null
 }
 
-check_all() { # mends what differs, and tells a failure once
-    set -- "$etc"/*.rules
-    if [ -e "$1" ]; then
-        # Whoever holds the lock makes the events of this moment; there is nothing to tell then.
-        flock -w "$lock_seconds" "$run/lock" true
-        said=$("$0" mend 2>&1 </dev/null 3<&- 4<&-)
-        code=$?
-        if [ "$code" = 0 ]; then
-            [ -z "$failed" ] || say "all is in force again"
-            [ -z "$said" ] || printf '%s\n' "$said" >&2
-            failed='' failures=0
-        else
-            [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
-            failed=${said:-$code}
-            credit=$((credit - 2))
-            try_again
-        fi
+check_all() { # repairs what differs, and tells a failure once
+    [ -e "$etc/current" ] || return 0
+    # Whoever holds the lock makes the events of this moment; there is nothing to tell then.
+    flock -w "$lock_seconds" "$run/lock" true
+    said=$("$0" mend 2>&1 </dev/null 3<&- 4<&-)
+    code=$?
+    if [ "$code" = 0 ]; then
+        [ -z "$failed" ] || say "all is in force again"
+        [ -z "$said" ] || printf '%s\n' "$said" >&2
+        failed='' failures=0
+    else
+        [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
+        failed=${said:-$code}
+        credit=$((credit - 2))
+        try_again
     fi
 }
 
@@ -131,30 +129,4 @@ try_again() { # without an event: after 1 s, then 2, and so on up to 10
     failures=$((failures + (failures < 10)))
     again=$((now + failures))
     { sleep "$failures" && echo again >&3; } &
-}
-
-name_repairs() { # name_repairs FOLDER: for the journal, what differs and is about to be mended
-    repairs=
-    for part in ipv4.restore:"IPv4 rules" ipv6.restore:"IPv6 rules" addresses.batch:addresses \
-        gone:"addresses of networks that are gone" guard.full:"the guard"; do
-        [ ! -s "$1/${part%%:*}" ] || repairs="$repairs${repairs:+, }${part#*:}"
-    done
-    if [ -s "$1/host.want" ]; then
-        # As host_load takes it: of several default routes the first counts, and may say more.
-        repairs=$repairs$(awk -v sep="${repairs:+, }" '
-            FILENAME == ARGV[1] && $1 == "route" && ($2 in best) { next }
-            FILENAME == ARGV[1] && $1 == "route" { best[$2] = $0 " "; next }
-            FILENAME == ARGV[1] { have[$0]; next }
-            $1 == "route" ? index(best[$2], $0 " ") != 1 : !($0 in have) { differs[$1] }
-            END {
-                words["link"] = "links"
-                words["route"] = "default routes"
-                words["sysctl"] = "kernel parameters"
-                for (kind in differs) {
-                    printf "%s%s", sep, words[kind]
-                    sep = ", "
-                }
-            }' "$1/host.now" "$1/host.want")
-    fi
-    [ -z "$repairs" ] || say "mending $repairs"
 }

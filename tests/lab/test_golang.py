@@ -24,8 +24,10 @@ def test_a_named_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("says", "taken"),
     [
-        ("go version go1.26.3 linux/amd64", True),
+        ("go version go1.26.6 linux/amd64", True),
+        ("go version go1.27rc1 linux/amd64", True),
         ("go version go2.0 linux/amd64", True),
+        ("go version go1.26.5 linux/amd64", False),
         ("go version go1.19.8 linux/amd64", False),
         ("no version at all", False),
     ],

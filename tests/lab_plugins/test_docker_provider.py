@@ -13,6 +13,7 @@ from lab.plugins.docker.provider import DockerProvider
 from lab.plugins.serve import EngineLog
 from lab.plugins.values import (
     UNKNOWN,
+    Plain,
     PluginError,
     Properties,
     boxed_all,
@@ -115,7 +116,7 @@ def engine() -> FakeEngine:
         ("Network", {}),
         ("Container", CONTAINER),
         ("Container", {"image": IMAGE_ID, "networkMode": "none"}),
-        ("Volume", {"name": "data", "labels": [{"label": "a", "value": "1"}]}),
+        ("Volume", {"name": "data"}),
         ("RemoteImage", {"name": "web:1", "keepLocally": True}),
     ],
 )
@@ -124,10 +125,18 @@ def test_nothing_changes_after_a_create(engine: FakeEngine, kind: str, inputs: P
     engine.images[IMAGE_ID] = {"Id": IMAGE_ID}
     cli = Cli(engine, kind)
     cli.create(inputs)
-    created = dict(cli.state)
+    created, given = dict(cli.state), dict(cli.inputs)
     assert not cli.diff(inputs).changes
     assert cli.refresh()
-    assert cli.state == created
+    if kind == "Network":
+        # The first refresh adds empty maps, the next one nothing.
+        assert cli.state.pop("ipamOptions") == {}
+        assert all(config.pop("auxAddress") == {} for config in objects(cli.state, "ipamConfigs"))
+        assert cli.state == created
+        assert cli.refresh()
+        created = dict(cli.state)
+        assert cli.refresh()
+    assert (cli.state, cli.inputs) == (created, given)
     assert not cli.diff(inputs).changes
     cli.delete()
     assert kind == "RemoteImage" or not cli.refresh()
@@ -146,14 +155,43 @@ def test_previews_ask_no_engine(engine: FakeEngine) -> None:
     assert engine.calls == []
 
 
-def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine) -> None:
-    """Only the Engine's own answer says that something is gone."""
-    cli = Cli(engine, "Network")
-    cli.create(NETWORK)
-    engine.broken = True
+@pytest.mark.parametrize("kind", ["Network", "Container"])
+def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine, kind: str) -> None:
+    """As found by the first call of a run."""
+    cli = Cli(engine, kind)
+    cli.create(NETWORK if kind == "Network" else CONTAINER)
+    engine.broken, engine.reached = True, False
     with pytest.raises(PluginError, match="cannot reach"):
         cli.refresh()
     with pytest.raises(PluginError, match="cannot reach"):
+        cli.delete()
+
+
+@pytest.mark.parametrize("failure", ["broken", "refused"])
+def test_an_engine_that_fails_in_between_makes_a_network_look_gone(
+    engine: FakeEngine, failure: str
+) -> None:
+    """To a refresh and to a removal, which leaves it; a container is never taken for gone."""
+    network, container = Cli(engine, "Network"), Cli(engine, "Container")
+    network.create(NETWORK)
+    container.create(CONTAINER)
+    engine.broken = failure == "broken"
+    engine.refuse = {"GET /": "the daemon is shutting down", "POST /": "the same"}
+    assert not network.refresh()
+    network.delete()
+    assert list(engine.networks) == [network.identity]
+    with pytest.raises(PluginError):
+        container.refresh()
+    with pytest.raises(PluginError):
+        container.delete()
+
+
+def test_a_network_that_the_engine_keeps_is_no_success(engine: FakeEngine) -> None:
+    """What the removal itself answers is not taken for anything else."""
+    cli = Cli(engine, "Network")
+    cli.create(NETWORK)
+    engine.refuse["DELETE"] = "no such luck"
+    with pytest.raises(PluginError, match=r"unable to remove network web on .*no such luck"):
         cli.delete()
 
 
@@ -246,17 +284,15 @@ def test_a_stopped_container_shows_and_is_started_again(engine: FakeEngine) -> N
     assert not cli.diff(CONTAINER).changes
 
 
-def test_restart_and_memory_reach_the_running_container(engine: FakeEngine) -> None:
-    """These update in place, through the Engine's update call; a label cannot."""
+def test_restart_reaches_the_running_container(engine: FakeEngine) -> None:
+    """It updates in place, through the Engine's update call; a label cannot."""
     cli = Cli(engine, "Container")
     cli.create(CONTAINER)
-    wanted: Properties = {**CONTAINER, "restart": "always", "memory": 64}
-    assert cli.diff(wanted).diffs == ["memory", "restart"]
+    wanted: Properties = {**CONTAINER, "restart": "always"}
+    assert cli.diff(wanted).diffs == ["restart"]
     assert cli.diff(wanted).replaces == []
     cli.update(wanted)
-    host = engine.containers[cli.identity]["HostConfig"]
-    assert host["RestartPolicy"]["Name"] == "always"
-    assert host["Memory"] == 64 << 20
+    assert engine.containers[cli.identity]["HostConfig"]["RestartPolicy"]["Name"] == "always"
     assert not cli.diff(wanted).changes
     labelled: Properties = {**wanted, "labels": [{"label": "a", "value": "1"}]}
     found = cli.diff(labelled)
@@ -313,6 +349,16 @@ def test_a_host_that_is_not_known_yet_is_no_error_before_something_is_to_be_done
     create.preview = False
     with pytest.raises(PluginError, match="not known yet"):
         now(provider.create(create))
+
+
+def test_options_for_ssh_are_one_text_in_the_state() -> None:
+    """However an SDK writes the list."""
+    written: tuple[Plain, ...] = ('["-o", "A=b c"]', ["-o", "A=b c"])
+    for options in written:
+        settings: Properties = {"host": "ssh://x", "sshOpts": options}
+        request = sdk.CheckRequest("urn", {}, boxed_all(settings), b"")
+        inputs = now(DockerProvider(EngineLog("")).check_config(request)).inputs or {}
+        assert plain_all(inputs) == {"host": "ssh://x", "sshOpts": '["-o","A=b c"]'}
 
 
 def test_configuration_that_would_be_ignored_is_refused() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from providers import connection
-from providers.session import Target
+from providers.ssh import connection
+from providers.ssh.target import Target
 
 START_SECONDS = 10.0
 _PRIVSEP = Path("/run/sshd")

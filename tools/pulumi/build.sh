@@ -7,7 +7,7 @@
 # The folder is complete or absent: it is built beside its place and renamed into it.
 set -eu
 
-version=3.250.0
+version=3.260.0
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=$1
 key=$(cat "$here/build.sh" "$here"/*/go.mod "$here"/*/go.sum | sha256sum | cut -c1-12)

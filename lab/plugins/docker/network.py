@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lab.plugins.docker.engine import EngineError, Json, NotFoundError, segment
-from lab.plugins.docker.resource import Resource, Work, label_map, label_pairs
+from lab.plugins.docker.engine import EngineError, Json, segment
 from lab.plugins.docker.simple_schemas import NETWORK
+from lab.plugins.docker.work import DockerWork, label_map, label_pairs
+from lab.plugins.resource import Resource
 from lab.plugins.values import (
     Plain,
     PluginError,
@@ -25,12 +26,12 @@ _IPAM = {
 }
 
 
-class Network(Resource):
+class Network(Resource[DockerWork]):
     """A Docker network."""
 
     schema = NETWORK
 
-    def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
+    def create(self, work: DockerWork, inputs: Properties) -> tuple[str, Properties]:
         """Create the network; raises PluginError with the Engine's reason."""
         name = text(inputs, "name")
         try:
@@ -44,11 +45,12 @@ class Network(Resource):
             raise PluginError(f"network {name} was gone right after it had been created")
         return found
 
-    def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
+    def read(
+        self, work: DockerWork, identity: str, prior: Properties
+    ) -> tuple[str, Properties] | None:
         """The network as the Engine has it."""
-        try:
-            seen: Json = work.engine.get(f"/networks/{segment(identity)}")
-        except NotFoundError:
+        seen = _inspected(work, identity)
+        if seen is None:
             return None
         ipam = seen.get("IPAM") or {}
         return seen["Id"], {
@@ -66,16 +68,23 @@ class Network(Resource):
             "scope": seen["Scope"],
         }
 
-    def delete(self, work: Work, identity: str, state: Properties) -> None:
+    def refreshed(self, state: Properties) -> Properties:
+        """Empty maps come with the first refresh for what was not given, and then stay."""
+        configs: list[Plain] = [
+            {"auxAddress": {}, **config} for config in objects(state, "ipamConfigs")
+        ]
+        return {"ipamOptions": {}, **state, "ipamConfigs": configs}
+
+    def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
         """Remove the network, waiting for containers that are on their way out."""
         name = text(state, "name")
         refusal: list[str] = []
 
         def gone() -> bool:
+            if _inspected(work, identity) is None:
+                return True
             try:
                 work.engine.delete(f"/networks/{segment(identity)}")
-            except NotFoundError:
-                return True
             except EngineError as error:
                 if "has active endpoints" not in str(error):
                     raise PluginError(
@@ -93,6 +102,17 @@ class Network(Resource):
                     f"network {name} on {work.engine.name} is still there: {refusal[0]}"
                 ) from error
             raise
+
+
+def _inspected(work: DockerWork, identity: str) -> Json | None:
+    # None for any failure once the Engine has been reached, as the real plugin: one that stops
+    # between two calls makes a network look gone.
+    work.engine.reach()
+    try:
+        seen: Json = work.engine.get(f"/networks/{segment(identity)}")
+    except PluginError:
+        return None
+    return seen
 
 
 def _body(inputs: Properties) -> Json:

@@ -1,0 +1,379 @@
+"""What a host has now, held against what was loaded, line by line. Pure.
+
+Both texts come from the same kernel and the same iptables: what was loaded was printed right after
+the load. They are aligned line by line, and a line's place in its chain says whose it is, so
+nothing depends on how a version of iptables spells a rule.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher, unified_diff
+
+from providers.host.checks import label
+from providers.host.facts import Facts
+from providers.host.generation import BASE, Generation, Placed
+from providers.host.plan import Plan, overlap, properties
+
+_HOOKS = {
+    "WANBOUND-DNAT": ("PREROUTING", "OUTPUT"),
+    "WANBOUND-SNAT": ("POSTROUTING",),
+    "WANBOUND-INPUT": ("INPUT",),
+}
+"""Where the host jumps to our chains from; the hook of WANBOUND-FORWARD depends on the host."""
+
+_LISTED = 20
+"""So many lines that should not be there are shown for one chain, then their number."""
+
+_LENGTH = 1000
+"""So many characters of a line are shown; ours have a fifth of that."""
+
+_COMPARED = 2000
+"""So many lines of a chain beyond those that were loaded are looked at."""
+
+
+@dataclass
+class _Found:
+    """What differs: by place what is in a line's stead (None: nothing), and all else in words."""
+
+    lines: dict[tuple[str | None, str, str], str | None] = field(default_factory=dict)
+    drift: dict[str, str] = field(default_factory=dict)
+
+    def instead(self, placed: Placed, text: str | None) -> None:
+        place = placed.place
+        shown = None if text is None else text[:_LENGTH]
+        self.lines[place.network, place.section, place.role] = shown
+
+    def surplus(self, where: str, lines: Sequence[str]) -> None:
+        for number, line in enumerate(lines[:_LISTED], 1):
+            self.drift[f"{where} {number}"] = f"should not be there: {line[:_LENGTH]}"
+        if len(lines) > _LISTED:
+            self.drift[f"{where} more"] = f"and {len(lines) - _LISTED} lines more"
+
+
+def found(host: str, plan: Plan, generation: Generation, facts: Facts) -> dict[str, object]:
+    """Return the properties of `plan` as they are on the host, and what else differs as "drift".
+
+    A line that is in force keeps its role. A role whose line is gone is left out, or has the line
+    that was found in its place. "drift" says in words what no role stands for, and is left out
+    where there is nothing to say.
+    """
+    result = _Found()
+    _iptables(generation, facts, result)
+    _guard(generation, facts, result)
+    _addresses(plan, generation, facts, result)
+    _links(generation, facts, result)
+    _routes(generation, facts, result)
+    _sysctls(generation, facts, result)
+    _files(generation, facts, result)
+    _docker(host, plan, facts, result)
+    return _applied(plan, result)
+
+
+def _applied(plan: Plan, result: _Found) -> dict[str, object]:
+    props = properties(plan)
+    for (network, section, role), text in result.lines.items():
+        # A network that is leaving is no property: what is wrong with it is said in words.
+        if network is not None and network not in plan.networks:
+            result.drift[f"leaving {network} {section} {role}"] = text or "is gone"
+            continue
+        lines = (props["own"] if network is None else props["networks"][network])[section]
+        if text is None:
+            lines.pop(role, None)
+        else:
+            lines[role] = text
+    if result.drift:
+        props["drift"] = dict(sorted(result.drift.items()))
+    return props
+
+
+# --- chains ---
+
+
+def _chain(
+    where: str, wanted: Sequence[Placed], loaded: Sequence[str], live: Sequence[str], out: _Found
+) -> None:
+    """Align what was loaded into a chain with what is in it."""
+    if len(loaded) != len(wanted):
+        # Not loaded in this boot: then the line is what it was declared as.
+        loaded = [each.text for each in wanted]
+    if list(loaded) == list(live):
+        return
+    surplus = []
+    rest = live[len(loaded) + _COMPARED :]
+    live = live[: len(loaded) + _COMPARED]
+    matcher = SequenceMatcher(None, loaded, live, autojunk=False)
+    for kind, first, last, start, end in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        lines = list(live[start:end])
+        for each in wanted[first:last]:
+            out.instead(each, lines.pop(0) if lines else None)
+        surplus += lines
+    out.surplus(where, [*surplus, *rest])
+
+
+def _iptables(generation: Generation, facts: Facts, out: _Found) -> None:
+    for family in ("ipv4", "ipv6"):
+        loaded, live = (_Rules(texts[family]) for texts in (facts.loaded, facts.live))
+        wanted = {
+            chain: rules
+            for (version, _, chain), rules in generation.chains.items()
+            if version == family
+        }
+        for chain, rules in wanted.items():
+            _chain(
+                f"{family} {chain}",
+                rules,
+                loaded.chains.get(chain, ()),
+                live.chains.get(chain, ()),
+                out,
+            )
+        for chain in live.chains:
+            if chain not in wanted:
+                out.drift[f"{family} {chain}"] = f"the chain {chain} should not be there"
+                out.surplus(f"{family} {chain}", live.chains[chain])
+        _jumps(family, list(wanted), live, facts.others[family], out)
+
+
+class _Rules:
+    """A print of print_rules (providers/onhost/live.sh)."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.chains: dict[str, list[str]] = {}
+        self.jumps: Counter[tuple[str, str]] = Counter()
+        self.placed: set[tuple[str, str]] = set()
+        self.hook = "FORWARD"
+        for line in lines:
+            words = line.split(" ")
+            if line.startswith(":"):
+                self.chains.setdefault(line[1:], [])
+            elif line.startswith("-A ") and len(words) > 1:
+                self.chains.setdefault(words[1], []).append(line)
+            elif words[0] == "jump" and len(words) == 5:
+                self.jumps[words[2], words[4]] += 1
+            elif words[0] in ("first", "last") and len(words) == 5:
+                self.placed.add((words[2], words[4]))
+            elif words[0] == "hook" and len(words) > 1:
+                self.hook = words[1]
+
+
+def _jumps(
+    family: str, chains: Sequence[str], live: _Rules, others: Sequence[str], out: _Found
+) -> None:
+    """Say which jumps to our chains are not there once, in their place."""
+    hooks = {chain: _HOOKS.get(chain, (live.hook,)) for chain in chains}
+    wanted = {(hook, chain) for chain, names in hooks.items() for hook in names}
+    for hook, chain in sorted(wanted):
+        jump, count = f"-A {hook} -j {chain}", live.jumps[hook, chain]
+        key = f"{family} jump {hook}"
+        end = "last" if hook == "INPUT" else "first"
+        if count != 1:
+            out.drift[key] = f"{jump} {f'is there {count} times' if count else 'is gone'}"
+        elif (hook, chain) not in live.placed:
+            out.drift[key] = f"{jump} is not the {end} rule"
+            rules = [line for line in others if line.startswith(f"-A {hook} ")]
+            if rules:
+                rule = rules[-1 if end == "last" else 0]
+                out.drift[f"{key}, the {end} is"] = rule[:_LENGTH]
+    for hook, chain in live.jumps:
+        if (hook, chain) not in wanted:
+            jump = f"-A {hook} -j {chain}"
+            out.drift[f"{family} jump {hook} {chain}"] = f"{jump} should not be there"
+
+
+# --- guard ---
+
+
+def _guard(generation: Generation, facts: Facts, out: _Found) -> None:
+    loaded, live = (_Table(texts["guard"]) for texts in (facts.loaded, facts.live))
+    if not generation.guard:
+        if facts.live["guard"]:
+            out.drift["guard"] = "the table inet wanbound should not be there"
+        return
+    if not facts.live["guard"]:
+        out.drift["guard"] = "the table inet wanbound is gone"
+    for chain, rules in generation.guard.items():
+        before, now = loaded.chains.get(chain, ()), live.chains.get(chain, ())
+        _chain(f"guard {chain}", rules, before, now, out)
+    if facts.live["guard"]:
+        for chain in BASE:
+            _base(chain, loaded.chains.get(chain, ()), live.chains.get(chain, ()), out)
+        for chain in live.chains.keys() - generation.guard.keys() - set(BASE):
+            out.drift[f"guard {chain}"] = f"the chain {chain} should not be there"
+    for name in sorted({*generation.elements, *live.elements}):
+        _map(name, generation.elements.get(name, ()), loaded, live, out)
+
+
+def _base(chain: str, loaded: Sequence[str], live: Sequence[str], out: _Found) -> None:
+    """Compare a base chain, which belongs to all networks."""
+    if list(loaded) == list(live) or not loaded:
+        return
+    if missing := list((Counter(loaded) - Counter(live)).elements()):
+        for number, line in enumerate(missing, 1):
+            out.drift[f"guard {chain} {number}"] = f"{line} is gone"
+    out.surplus(f"guard {chain}", list((Counter(live) - Counter(loaded)).elements()))
+    if Counter(loaded) == Counter(live):
+        out.drift[f"guard {chain}"] = "its rules are in another order"
+
+
+def _map(
+    name: str, wanted: Sequence[Placed], loaded: "_Table", live: "_Table", out: _Found
+) -> None:
+    """Compare the elements of a map, which have no order."""
+    before = loaded.elements.get(name, Counter())
+    if before.total() != len(wanted):
+        before = Counter(each.text for each in wanted)
+    now = live.elements.get(name, Counter())
+    missing, surplus = before - now, sorted((now - before).elements())
+    for each in wanted:
+        if missing[each.text]:
+            missing[each.text] -= 1
+            out.instead(each, surplus.pop(0) if surplus else None)
+    for number, text in enumerate(missing.elements(), 1):
+        out.drift[f"guard map {name} {number}"] = f"{text} is gone"
+    out.surplus(f"guard map {name}", surplus)
+
+
+class _Table:
+    """A print of print_guard (providers/onhost/live.sh)."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.chains: dict[str, list[str]] = {}
+        self.elements: dict[str, Counter[str]] = {}
+        chain: list[str] | None = None
+        for line in lines:
+            if line.startswith("element "):
+                _, name, text = (*line.split(" ", 2), "", "")[:3]
+                self.elements.setdefault(name, Counter())[text] += 1
+            elif line.startswith("\tchain ") and line.endswith(" {"):
+                chain = self.chains.setdefault(line[7:-2], [])
+            elif line.startswith("\t\t") and chain is not None and line[2:7] != "type ":
+                chain.append(line[2:])
+
+
+# --- the host itself ---
+
+
+def _addresses(plan: Plan, generation: Generation, facts: Facts, out: _Found) -> None:
+    places: dict[str, list[tuple[str, str]]] = {}
+    for device, line in facts.addresses:
+        places.setdefault(_address_of(line), []).append((device, line))
+    for each in generation.settings["addresses"]:
+        # How it was added says nothing once it is there.
+        wanted = each.text.removesuffix(" nodad")
+        here = places.get(_address_of(wanted), [])[:_LISTED]
+        lines = [line for device, line in here if device == plan.wan]
+        if wanted not in lines:
+            out.instead(each, lines[0] if lines else None)
+        for device, line in here:
+            if device != plan.wan:
+                out.drift[f"address {_address_of(wanted)} on {device}"] = line
+            elif line != wanted and wanted in lines:
+                # One address with two prefixes: the kernel takes both, and one is right at most.
+                out.drift[f"address {_address_of(wanted)} again"] = line
+
+
+def _address_of(line: str) -> str:
+    """Return the address of a line of `ip addr show`."""
+    return line.split()[1].partition("/")[0]
+
+
+def _links(generation: Generation, facts: Facts, out: _Found) -> None:
+    for each in generation.settings["links"]:
+        state = facts.links.get(each.place.role)
+        if f"{each.place.role} {state}" != each.text:
+            out.instead(each, None if state is None else f"{each.place.role} {state}")
+
+
+def _routes(generation: Generation, facts: Facts, out: _Found) -> None:
+    """Compare gateway and interface; who set a route, and its metric, are of no interest.
+
+    The first route of a family is the one that packets take: one before ours is drift, one behind
+    it is not.
+    """
+    for each in generation.settings["routes"]:
+        family = each.place.role
+        routes = [route for version, route in facts.routes if version == family]
+        ours = [n for n, route in enumerate(routes) if f"{route} ".startswith(f"{each.text} ")]
+        if not ours:
+            out.instead(each, routes[0] if routes else None)
+            continue
+        for number, route in enumerate(routes[: ours[0]][:_LISTED], 1):
+            out.drift[f"route {family} before ours {number}"] = route
+
+
+def _sysctls(generation: Generation, facts: Facts, out: _Found) -> None:
+    for each in generation.settings["sysctls"]:
+        key = each.text.partition(" = ")[0]
+        live = facts.sysctls.get(key)
+        if f"{key} = {live}" != each.text:
+            out.instead(each, None if live is None else f"{key} = {live}")
+
+
+def _files(generation: Generation, facts: Facts, out: _Found) -> None:
+    """Say what somebody has edited in the files of the generation."""
+    for name, text in facts.edited.items():
+        path = f"/etc/wanbound/current/{name}"
+        wanted = generation.files.get(name, "")
+        if text == wanted:
+            continue
+        out.drift[f"file {name}"] = f"{path} was edited"
+        lines = unified_diff(wanted.splitlines(), text.splitlines(), lineterm="", n=0)
+        said = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+        for number, line in enumerate(said[:_LISTED], 1):
+            kind = "lacks" if line.startswith("-") else "has"
+            out.drift[f"file {name} {number}"] = f"{kind}: {line[1:][:_LENGTH]}"
+
+
+# --- Docker ---
+
+
+def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
+    """Say what is wrong with the Docker networks and their bridges.
+
+    A network that Docker does not have is not missed here: the network's own resource is what has
+    to notice, and at times it is not there yet.
+    """
+    if facts.docker is None:
+        return
+    for name, network in plan.networks.items():
+        ours = [each for each in facts.docker.networks if each.name == name]
+        if not ours:
+            continue
+        for role, text in _docker_network(host, name, ours, plan.taken_over.get(name)):
+            out.drift[role] = text
+        bridge, subnets = network.bridges["own"], network.subnets.values()
+        state = facts.links.get(bridge)
+        if state is None:
+            elsewhere = [
+                f"{line.split()[1].partition('/')[0]} is on {device}"
+                for device, line in facts.addresses
+                if any(overlap(line.split()[1].partition("/")[0], each) for each in subnets)
+            ]
+            gone = f"bridge {bridge} is gone"
+            out.drift[f"bridge {bridge}"] = "; ".join([gone, *elsewhere[:4]])
+        elif state != "up":
+            out.drift[f"bridge {bridge}"] = f"bridge {bridge} is {state}"
+
+
+def _docker_network(
+    host: str, name: str, ours: Sequence[object], taken_over: str | None
+) -> Iterator[tuple[str, str]]:
+    role, wanted = f"docker network {name}", label(host, name)
+    first = ours[0]
+    found, id_ = getattr(first, "label", None), getattr(first, "id", "")
+    if len(ours) > 1:
+        yield role, f"Docker has {len(ours)} networks called {name}"
+    elif found is None and id_ != taken_over:
+        yield role, f"Docker network {name} was made by hand (no label wanbound={wanted})"
+    elif found not in (None, wanted):
+        other = str(found)[:60]
+        yield role, f"Docker network {name} is another's (label wanbound={other}, not {wanted})"
+
+
+def renewable(drift: Mapping[str, str]) -> frozenset[str]:
+    """Return the networks in whose place a refresh has found one that was made by hand."""
+    return frozenset(
+        key.removeprefix("docker network ") for key in drift if key.startswith("docker network ")
+    )

@@ -1,0 +1,250 @@
+"""What ``wanbound facts`` prints, as data. Pure.
+
+The text comes from a host, so it is not to be trusted to have a form: whatever it is, `parse`
+returns what it says or raises ParseError, in a time that grows with its length alone.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from providers.host.plan import NOTHING, Plan, from_json
+
+PARTS = ("guard", "host", "ipv4", "ipv6")
+"""What is compared between what was loaded and what is in force (providers/onhost/live.sh)."""
+
+_REQUIRED = (
+    "generation", "plan", *(f"{kind} {part}" for part in PARTS for kind in ("live", "loaded")),
+    "others ipv4", "others ipv6", "addresses", "routes", "links", "sysctls", "units", "ipv6nat",
+    "docker", "end",
+)  # fmt: skip
+
+_LINES = 1_000_000
+"""More lines than a host with 1,000 networks prints, by a factor of five."""
+
+
+class ParseError(ValueError):
+    """A host printed something that is no answer of ``wanbound facts``."""
+
+
+@dataclass(frozen=True)
+class DockerNetwork:
+    """A bridge network as Docker has it; `label` is that of the key "wanbound", None without."""
+
+    name: str
+    id: str
+    label: str | None
+    bridge: str
+    subnets: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Docker:
+    """A running Docker Engine; `backend` is "iptables" or "nftables"."""
+
+    version: str
+    backend: str
+    networks: tuple[DockerNetwork, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A host's state.
+
+    `current` is the id of the generation, "none" without one; `plan` is what it was composed from,
+    None where that cannot be read; `edited` has the files of it that somebody has edited.
+    `live` and `loaded` have what is in force, and was right after the load, by part. `others` has
+    all of iptables-save but the rules in our chains, by family; `addresses` are pairs of interface
+    and line; `routes` pairs of family and default route, the best first. `units` has the words by
+    unit, and is None where there is no systemd; `script` is the digest of the host script.
+    `files` are those that load rules at boot, by path. `docker` is None where it does not run.
+    """
+
+    current: str
+    owner: str
+    plan: Plan | None
+    edited: Mapping[str, str]
+    live: Mapping[str, tuple[str, ...]]
+    loaded: Mapping[str, tuple[str, ...]]
+    others: Mapping[str, tuple[str, ...]]
+    addresses: tuple[tuple[str, str], ...]
+    routes: tuple[tuple[str, str], ...]
+    links: Mapping[str, str]
+    sysctls: Mapping[str, str]
+    units: Mapping[str, tuple[str, ...]] | None
+    script: str | None
+    ipv6nat: bool
+    files: Mapping[str, str]
+    docker: Docker | None
+
+    @property
+    def has_generation(self) -> bool:
+        """Whether the host has anything of ours."""
+        return self.current != "none"
+
+
+def parse(text: str) -> Facts:
+    """Return what ``wanbound facts`` printed as data. Raises ParseError for anything else."""
+    sections = _sections(text)
+    if missing := [name for name in _REQUIRED if name not in sections]:
+        raise ParseError(f"the host's answer ends early, or lacks a part: {', '.join(missing)}")
+    if list(sections)[-1] != "end" or sections["end"]:
+        raise ParseError("the host's answer goes on behind its end")
+    units = _units(sections["units"])
+    script = units.pop("script", None)
+    if script is None:
+        raise ParseError("the host does not say which script it has")
+    generation = dict(_matches(r"(current|owner) (.+)", sections["generation"]))
+    if "current" not in generation:
+        raise ParseError("the host does not say which generation it has")
+    return Facts(
+        current=generation["current"],
+        owner=generation.get("owner", ""),
+        plan=_plan(sections["plan"]),
+        edited={
+            name.removeprefix("edited "): "".join(f"{line}\n" for line in lines)
+            for name, lines in sections.items()
+            if name.startswith("edited ")
+        },
+        live={part: tuple(sections[f"live {part}"]) for part in PARTS},
+        loaded={part: tuple(sections[f"loaded {part}"]) for part in PARTS},
+        others={family: tuple(sections[f"others {family}"]) for family in ("ipv4", "ipv6")},
+        addresses=tuple(_addresses(sections["addresses"])),
+        routes=tuple(_matches(r"(ipv4|ipv6) (.*)", sections["routes"])),
+        links=dict(_matches(r"(\S+) (up|down)", sections["links"])),
+        sysctls=dict(_sysctls(sections["sysctls"])),
+        units=None if "no systemd" in sections["units"] else units,
+        script=None if script == ("missing",) else " ".join(script),
+        ipv6nat=bool(sections["ipv6nat"]),
+        files={
+            name.removeprefix("file "): _decoded(lines)
+            for name, lines in sections.items()
+            if name.startswith("file ")
+        },
+        docker=_docker(sections["docker"]),
+    )
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    if text.count("\n") > _LINES:
+        raise ParseError(f"the host's answer has more than {_LINES} lines")
+    sections: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    # Not splitlines(): what else that takes for the end of a line may stand inside one here.
+    lines = text.split("\n")
+    if lines.pop():
+        raise ParseError("the host's answer ends within a line")
+    for line in lines:
+        if line.startswith("== "):
+            if line[3:] in sections:
+                raise ParseError(f"the host's answer has a part twice: {_shown(line[3:])}")
+            current = sections[line[3:]] = []
+        elif current is None:
+            raise ParseError(f"unexpected text before the first section: {_shown(line)}")
+        else:
+            current.append(line)
+    return sections
+
+
+def _shown(line: str) -> str:
+    """Return a line of unknown content as an error may show it: printable, and cut short."""
+    return ascii(line[:80])
+
+
+def _matches(pattern: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        found = re.fullmatch(pattern, line)
+        if found is None:
+            raise ParseError(f"this line has no form that is known: {_shown(line)}")
+        yield found[1], found[2]
+
+
+def _plan(lines: Sequence[str]) -> Plan | None:
+    if not lines:
+        return NOTHING
+    try:
+        return from_json("\n".join(lines))
+    except ValueError:
+        return None
+
+
+def _addresses(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Read ``ip -o addr show``; lines come back as ``ip addr show`` prints their first half."""
+    for line in lines:
+        found = re.match(r"\d+: (\S+) +(\S+) (\S+) ([^\\]*)\\", line)
+        if found is None:
+            raise ParseError(f"this is no line of `ip -o addr show`: {_shown(line)}")
+        device, family, address, rest = found.groups()
+        if family not in ("inet", "inet6"):
+            continue
+        # What does not matter here is left out: broadcast address, label (eth0:1), lifetime flags
+        # of whoever set it up, and "tentative", which lasts a second (duplicate address detection).
+        words = rest.split()
+        scope = re.search(r"(?:^|\s)scope (\S+)", rest)
+        name = [device] if family == "inet" else []
+        flags = [flag for flag in ("deprecated", "dadfailed") if flag in words]
+        parts = [family, address, "scope", scope[1] if scope else "?", *name, *flags]
+        yield device, " ".join(parts)
+
+
+def _sysctls(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for key, value in _matches(r"(\S+) = (.*)", lines):
+        # Where there are several values the kernel has tabs between them.
+        yield key, " ".join(value.split())
+
+
+def _units(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    found = _matches(r"(\S+) (\S.*)", lines)
+    return {name: tuple(words.split()) for name, words in found if name != "no"}
+
+
+def _decoded(lines: Iterable[str]) -> str:
+    try:
+        # What is no UTF-8 comes back as it was (PEP 383).
+        return base64.b64decode("".join(lines), validate=True).decode(errors="surrogateescape")
+    except (binascii.Error, ValueError) as error:
+        raise ParseError("a file of the host's answer is no base64") from error
+
+
+def _docker(lines: Sequence[str]) -> Docker | None:
+    if not lines:
+        raise ParseError("the host does not say whether it has Docker")
+    words = lines[0].split(" ")
+    if words[0] == "docker" and words[1:] in (["absent"], ["stopped"]):
+        return None
+    if len(words) != 3 or words[0] != "docker":
+        raise ParseError(f"this says nothing of Docker: {_shown(lines[0])}")
+    try:
+        found = json.loads("\n".join(lines[1:]))
+        networks = tuple(_docker_network(each) for each in found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ParseError(f"Docker's networks cannot be read ({error!r:.200})") from error
+    return Docker(words[1], words[2], networks)
+
+
+def _docker_network(found: Mapping[str, object]) -> DockerNetwork:
+    """Read one of ``docker network inspect``."""
+    labels, options, ipam = (_mapping(found.get(key)) for key in ("Labels", "Options", "IPAM"))
+    name, id_ = str(found["Name"]), str(found["Id"])
+    label = labels.get("wanbound")
+    configs = ipam.get("Config")
+    subnets = (
+        [_mapping(each).get("Subnet") for each in configs] if isinstance(configs, list) else []
+    )
+    containers = [_mapping(each).get("Name") for each in _mapping(found.get("Containers")).values()]
+    return DockerNetwork(
+        name,
+        id_,
+        None if label is None else str(label),
+        str(options.get("com.docker.network.bridge.name") or f"br-{id_[:12]}"),
+        tuple(str(subnet) for subnet in subnets if subnet),
+        tuple(sorted(str(each) for each in containers if each)),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,75 @@
+"""What networks keep that have left the configuration while their bridges still exist. Pure.
+
+Whether a network is gone is what the host says, not what a plugin reports: as long as its bridge is
+there, its containers may send. So its lines stay until then, unless the new plan claims something
+of it; then nothing passes its bridge any more.
+"""
+
+from collections.abc import Collection, Mapping
+from ipaddress import ip_network
+
+from providers.host.plan import Lines, Network, Plan, overlap
+
+
+def leaving(old: Plan, new: Plan, links: Collection[str]) -> tuple[Network, ...]:
+    """Return the networks of `old` that are not in `new` and whose bridges are among `links`."""
+    claimed = {bridge for each in new.networks.values() for bridge in each.bridges.values()}
+    found = []
+    for network in old.all_networks:
+        bridges = {
+            role: bridge
+            for role, bridge in network.bridges.items()
+            if bridge not in claimed and bridge in links
+        }
+        if not bridges:
+            continue
+        if len(bridges) == len(network.bridges) and not _contested(network, new):
+            found.append(network)
+        else:
+            found.append(_closed(network, bridges, new))
+    return tuple(found)
+
+
+def _contested(network: Network, new: Plan) -> bool:
+    """Return whether the new plan wants an address or a subnet of a network for another."""
+    addresses = {a for each in new.networks.values() for a in each.addresses.values()}
+    return bool(addresses & set(network.addresses.values())) or len(
+        _free_subnets(network, new)
+    ) < len(network.subnets)
+
+
+def _free_subnets(network: Network, new: Plan) -> dict[str, str]:
+    taken = [subnet for each in new.networks.values() for subnet in each.subnets.values()]
+    return {
+        role: subnet
+        for role, subnet in network.subnets.items()
+        if not any(overlap(subnet, other) for other in taken)
+    }
+
+
+def _closed(network: Network, bridges: Mapping[str, str], new: Plan) -> Network:
+    """Return the network with nothing but a guard that lets nothing pass these bridges."""
+    subnets = _free_subnets(network, new)
+    return Network(
+        network.name,
+        bridges,
+        subnets,
+        {},
+        _closed_lines(sorted(bridges.values()), subnets),
+    )
+
+
+def _closed_lines(bridges: list[str], subnets: Mapping[str, str]) -> Lines:
+    lines: dict[str, dict[str, str]] = {"map from": {}, "map to": {}}
+    for bridge in bridges:
+        lines["map from"][bridge] = f'"{bridge}" : jump from-{bridge}'
+        lines["map to"][bridge] = f'"{bridge}" : jump to-{bridge}'
+        lines[f"chain from-{bridge}"] = {"out": f'oifname != "{bridge}" counter drop'}
+        lines[f"chain to-{bridge}"] = {"in": f'iifname != "{bridge}" counter drop'}
+    first = bridges[0]
+    for role, subnet in subnets.items():
+        # Also what says that it comes from elsewhere.
+        section = f"map subnet-ipv{ip_network(subnet).version}"
+        lines.setdefault(section, {})[role] = f"{subnet} : jump egress-{first}"
+        lines[f"chain egress-{first}"] = {"out": f'oifname != "{first}" counter drop'}
+    return lines

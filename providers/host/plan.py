@@ -1,0 +1,177 @@
+"""What a host is to have, as its resource's properties say it and as the host keeps it. Pure.
+
+A host keeps the plan of each generation as JSON beside the files that were composed from it. So a
+later run knows what is there as data: whose bridge, subnet and address it is, which line has which
+role. No text of a rule is ever read back.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from typing import Any, TypeAlias
+
+Lines: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Section → role → line. A section is one chain (`snat_ipv4`, `chain egress-mail`), one map of the
+guard (`map from`), or addresses, links, routes, sysctls."""
+
+Order: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Section → role → place in the section, where it is not 0."""
+
+_OWNS = ("bridges", "subnets", "addresses")
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network: what belongs to it alone, by role, and its lines."""
+
+    name: str
+    bridges: Mapping[str, str]
+    subnets: Mapping[str, str]
+    addresses: Mapping[str, str]
+    lines: Lines
+    order: Order = field(default_factory=dict)
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The network as a property of the resource; `network_of` reads it."""
+        owns = {name: dict(getattr(self, name)) for name in _OWNS}
+        lines = {section: dict(roles) for section, roles in self.lines.items()}
+        order = {section: dict(roles) for section, roles in self.order.items()}
+        return {"owns": owns, **({"order": order} if order else {}), **lines}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a host. `leaving` are networks that are not wanted any more and not gone yet.
+
+    `wan` is the interface of the public addresses; `persist` is "iptables-files" where a copy of
+    the rules is kept in /etc/iptables. `taken_over` has the ids of Docker networks that were made
+    by hand and are kept, by network.
+    """
+
+    stack: str
+    wan: str
+    networks: Mapping[str, Network]
+    lines: Lines = field(default_factory=dict)
+    order: Order = field(default_factory=dict)
+    persist: str | None = None
+    taken_over: Mapping[str, str] = field(default_factory=dict)
+    leaving: tuple[Network, ...] = ()
+
+    @property
+    def all_networks(self) -> tuple[Network, ...]:
+        """The networks that are wanted, then those that are leaving."""
+        return (*self.networks.values(), *self.leaving)
+
+    @property
+    def bridges(self) -> dict[str, str]:
+        """The name of the network by bridge, of all networks."""
+        return {bridge: each.name for each in self.all_networks for bridge in each.bridges.values()}
+
+
+NOTHING = Plan("", "", {})
+"""The plan of a host that belongs to nobody."""
+
+
+def network_of(name: str, props: Mapping[str, Any]) -> Network:
+    """Return a network from the property that `Network.properties` makes."""
+    owns = props["owns"]
+    lines = {key: roles for key, roles in props.items() if key not in ("owns", "order")}
+    found = {part: _texts(owns.get(part)) for part in _OWNS}
+    return Network(name, **found, lines=_lines(lines), order=_order(props.get("order")))
+
+
+def plan_of(props: Mapping[str, Any]) -> Plan:
+    """Return the plan that the properties of a host's resource stand for."""
+    own = dict(props.get("own") or {})
+    order = own.pop("order", None)
+    return Plan(
+        stack=props["stack"],
+        wan=props["wan"],
+        networks={
+            name: network_of(name, network)
+            for name, network in sorted((props.get("networks") or {}).items())
+        },
+        lines=_lines(own),
+        order=_order(order),
+        persist=props.get("persist"),
+        taken_over=_texts(props.get("taken_over")),
+    )
+
+
+def properties(plan: Plan) -> dict[str, Any]:
+    """Return the properties that `plan_of` reads; what is leaving is none of them."""
+    own: dict[str, Any] = {section: dict(roles) for section, roles in plan.lines.items()}
+    if plan.order:
+        own["order"] = {section: dict(roles) for section, roles in plan.order.items()}
+    found: dict[str, Any] = {
+        "stack": plan.stack,
+        "wan": plan.wan,
+        "networks": {name: each.properties for name, each in plan.networks.items()},
+    }
+    if own:
+        found["own"] = own
+    if plan.persist is not None:
+        found["persist"] = plan.persist
+    if plan.taken_over:
+        found["taken_over"] = dict(plan.taken_over)
+    return found
+
+
+def to_json(plan: Plan) -> str:
+    """Return the plan as one line of JSON."""
+    leaving = [{"name": each.name, **each.properties} for each in plan.leaving]
+    text = json.dumps({**properties(plan), "leaving": leaving}, sort_keys=True)
+    return f"{text}\n"
+
+
+def from_json(text: str) -> Plan:
+    """Return the plan that `to_json` wrote. Raises ValueError for any other text."""
+    try:
+        found = json.loads(text)
+        leaving = []
+        for each in found["leaving"]:
+            name = each.pop("name")
+            leaving.append(network_of(name, each))
+        return replace(plan_of(found), leaving=tuple(leaving))
+    except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"it is no plan ({error!r:.200})") from error
+
+
+def _texts(value: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(key): str(text) for key, text in sorted((value or {}).items())}
+
+
+def _lines(value: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    return {section: _texts(roles) for section, roles in sorted(value.items())}
+
+
+def _order(value: Mapping[str, Any] | None) -> dict[str, dict[str, int]]:
+    # Numbers come back from the engine as floats.
+    return {
+        section: {role: int(place) for role, place in sorted(roles.items())}
+        for section, roles in sorted((value or {}).items())
+    }
+
+
+def owners(networks: Iterable[Network]) -> dict[str, str]:
+    """Return who owns each address: the bridge, which stays when a network is renamed."""
+    return {
+        address: each.bridges.get("own", each.name)
+        for each in networks
+        for address in each.addresses.values()
+    }
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two subnets share an address; what is no subnet shares none."""
+    try:
+        first, second = ip_network(one, strict=False), ip_network(other, strict=False)
+    except ValueError:
+        return False
+    return (
+        first.version == second.version
+        and int(first.network_address) <= int(second.broadcast_address)
+        and int(second.network_address) <= int(first.broadcast_address)
+    )

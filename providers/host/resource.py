@@ -1,0 +1,296 @@
+"""HostNetworking: all that wanbound wants on one host, as one dynamic resource.
+
+One resource for a host and not one for each network, because a host changes as a whole or not at
+all: one transaction, one undo and one confirmation, whatever the number of networks.
+"""
+
+import hashlib
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from providers.errors import ChangedMeanwhileError, HostError, readable
+from providers.host import byhand, classic
+from providers.host.checks import label, refusals, renewed
+from providers.host.drift import found, renewable
+from providers.host.facts import Facts, ParseError, parse
+from providers.host.generation import Family, Generation, compose
+from providers.host.installed import installed, live_installed
+from providers.host.leaving import leaving
+from providers.host.plan import NOTHING, Plan, plan_of, properties
+from providers.ssh.remote import Remote, remote_at
+from providers.ssh.target import target_of
+
+_PROPERTIES = (
+    "host", "stack", "wan", "networks", "own", "persist", "taken_over", "installed", "drift",
+)  # fmt: skip
+"""What a diff compares; "drift" is there only where a refresh has found some."""
+
+_FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
+
+_TRIES = 3
+"""So often a change is decided again because the host has changed since it was asked."""
+
+
+class HostNetworkingProvider(ResourceProvider):
+    """Brings a host to its properties, reads them, removes all. Stateless: pickled by reference."""
+
+    # What is secret in its properties is marked there; `__provider` in clear makes no noise.
+    serialize_as_secret_always = False
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        """Compare two sets of properties; contacts nothing, and never replaces the resource."""
+        changed = any(_olds.get(name) != _news.get(name) for name in _PROPERTIES)
+        # None where there are changes: then the engine compares the inputs itself, path by path,
+        # and a preview shows the lines that change. After True it prints all the others with them.
+        return DiffResult(changes=None if changed else False)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Bring the host to the properties; what is there already is adopted. Raises HostError."""
+        _change(props, frozenset())
+        return CreateResult(props["host"]["name"], _inputs(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        """Bring the host to the new properties, over the connection that these name.
+
+        Where a refresh has found a Docker network that somebody made by hand in ours' place, it is
+        removed: Docker would not make ours beside it. Raises HostError.
+        """
+        _change(_news, renewable(_olds.get("drift") or {}))
+        return UpdateResult(_inputs(_news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Return the properties as they are on the host, so that a refresh shows drift by line.
+
+        Raises HostError where the host cannot be read: that is never taken for "not there".
+        """
+        facts = _facts(remote_at(target_of(props["host"])), props)
+        if not facts.has_generation:
+            return ReadResult("", {})
+        wanted = plan_of(props)
+        plan = wanted if facts.plan is None else facts.plan
+        inputs: dict[str, Any] = {
+            "host": props["host"],
+            **found(props["host"]["name"], plan, _generation(plan), facts),
+            "installed": live_installed(facts),
+        }
+        # What was taken over is known to the host; the property says what the program asked for.
+        if "taken_over" not in props:
+            inputs.pop("taken_over", None)
+        else:
+            inputs["taken_over"] = props["taken_over"]
+        return ReadResult(id_, inputs, inputs)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Remove everything of ours from the host; what was there before comes back.
+
+        Raises HostError while one of our bridges exists: what sends through it would send with the
+        host's own address. Whether they are gone is what the host says.
+        """
+        remote, name = remote_at(target_of(_props["host"])), _props["host"]["name"]
+        for attempt in range(_TRIES):
+            facts = _facts(remote, _props)
+            if not facts.has_generation:
+                return
+            plan = facts.plan or plan_of(_props)
+            _refuse_bridges(name, plan, facts)
+            nothing = replace(NOTHING, stack=plan.stack)
+            generation = compose(nothing, plan, absent=plan.bridges)
+            files = {f"new/{file}": text for file, text in generation.files.items()}
+            try:
+                remote.change(files, facts.current, _saved(nothing, generation, facts))
+            except ChangedMeanwhileError:
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                return
+
+
+def _change(props: Mapping[str, Any], by_hand: Collection[str]) -> None:
+    """Bring the host to the properties. `by_hand` are Docker networks that may be removed."""
+    remote, name = remote_at(target_of(props["host"])), props["host"]["name"]
+    for attempt in range(_TRIES):
+        facts = _facts(remote, props)
+        wanted, old = plan_of(props), facts.plan or NOTHING
+        kept = {
+            network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks
+        }
+        wanted = replace(wanted, taken_over={**kept, **wanted.taken_over})
+        if again := sorted(set(renewed(name, wanted, facts)) & set(by_hand)):
+            for network in again:
+                remote.renew(network, label(name, network))
+            facts = _facts(remote, props)
+        _refuse(name, wanted, old, facts)
+        plan = replace(wanted, leaving=leaving(old, wanted, facts.links))
+        generation = compose(plan, old)
+        files = {f"new/{file}": text for file, text in generation.files.items()}
+        final = generation
+        if plan.leaving:
+            final = compose(wanted, plan)
+            files |= {f"then/{file}": text for file, text in final.files.items()}
+        try:
+            remote.change(files, facts.current, _saved(wanted, final, facts))
+        except ChangedMeanwhileError:
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            _tell(name, plan, facts)
+            return
+
+
+def _facts(remote: Remote, props: Mapping[str, Any]) -> Facts:
+    """Return what is on the host. Raises HostError, also where it cannot be understood."""
+    name = props["host"]["name"]
+    try:
+        facts = parse(remote.facts())
+    except ParseError as error:
+        raise HostError(
+            name,
+            f"its state cannot be read: {error}",
+            "unchanged; it was only read",
+            "run `wanbound facts` on the host and see what is odd in it",
+        ) from error
+    if facts.owner and facts.owner != props["stack"]:
+        raise HostError(
+            name,
+            f"it belongs to the stack {facts.owner}, and this is {props['stack']}",
+            "unchanged; it was only read",
+            "manage the host in that stack; if that stack no longer exists, run"
+            " `rm /etc/wanbound/*/owner` on the host and then `pulumi up` again",
+        )
+    return facts
+
+
+def _generation(plan: Plan) -> Generation:
+    return compose(plan, plan)
+
+
+def _refuse(name: str, plan: Plan, old: Plan, facts: Facts) -> None:
+    """Raise HostError where something on the host speaks against the change."""
+    if not (problems := refusals(name, plan, old, facts)):
+        return
+    first = problems[0]
+    others = "".join(
+        f"\n  Also{f' (network {each.network})' if each.network else ''}: {each.what}"
+        for each in problems[1:]
+    )
+    raise HostError(
+        f"{name}, network {first.network}" if first.network else name,
+        first.what + others,
+        "unchanged; it was only read",
+        first.remedy,
+    )
+
+
+def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
+    """Raise HostError while a bridge of ours exists, with all that is in it."""
+    here = {bridge: network for bridge, network in plan.bridges.items() if bridge in facts.links}
+    if not here:
+        return
+    networks = facts.docker.networks if facts.docker is not None else ()
+    said = []
+    for bridge, network in sorted(here.items()):
+        inside = [c for each in networks if each.bridge == bridge for c in each.containers]
+        said.append(
+            f"bridge {bridge} of network {network}"
+            f" ({'containers ' + ', '.join(inside) if inside else 'no container'})"
+        )
+    raise HostError(
+        name,
+        f"networks of it still exist: {'; '.join(said)}",
+        "unchanged; all rules, addresses and the guard are still in force",
+        "remove the containers and then the networks (`docker network rm`), then run it again",
+    )
+
+
+def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
+    """Return the files for /etc/iptables that are to change, for the host's put_classic."""
+    found: dict[str, str] = {}
+    for family in _FAMILIES:
+        file = f"rules.v{family[-1]}"
+        path = f"/etc/iptables/{file}"
+        text = facts.files.get(path)
+        rules = generation.rules(family) if plan.persist else {}
+        wanted = classic.with_rules(text, rules)
+        if wanted == text:
+            continue
+        found[f"{file}.was"] = (
+            "none"
+            if text is None
+            else hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        ) + "\n"
+        found[file if wanted is not None else f"{file}.gone"] = wanted or ""
+    return found
+
+
+def _digest(text: str | None) -> str:
+    if text is None:
+        return "none"
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _tell(name: str, plan: Plan, facts: Facts) -> None:
+    """Say what the operator should know of the host, now that the change is in force."""
+    needles = _needles(plan)
+    for family in _FAMILIES:
+        lines = byhand.found(family, needles, "\n".join(facts.others[family]), facts.files)
+        for line in lines:
+            what = (
+                "made by hand, and loaded again at each boot until it is taken out"
+                if line.startswith("/")
+                else "made by hand, and of no more use"
+            )
+            _note(name, f"{what}: {line}")
+    if facts.ipv6nat and any("ipv6" in each.addresses for each in plan.networks.values()):
+        _note(name, "docker-ipv6nat runs here: its rules stay, and ours are before them")
+    for each in plan.leaving:
+        _note(
+            name,
+            f"network {each.name}: its lines stay until Docker has removed its bridge"
+            f" ({', '.join(sorted(each.bridges.values()))}); the host then drops them by itself",
+        )
+
+
+def _needles(plan: Plan) -> byhand.Needles:
+    networks = plan.networks.values()
+    return byhand.Needles(
+        frozenset(ip_address(text) for each in networks for text in each.addresses.values()),
+        frozenset(ip_network(text) for each in networks for text in each.subnets.values()),
+        frozenset(bridge for each in networks for bridge in each.bridges.values()),
+    )
+
+
+def _note(name: str, text: str) -> None:
+    print(f"host {name}: {readable(text)}", file=sys.stderr, flush=True)
+
+
+def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: props[name] for name in _PROPERTIES if name in props}
+
+
+class HostNetworking(Resource, module="wanbound", name="HostNetworking"):
+    """The addresses, rules, guard, routes and kernel parameters of one host."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: Mapping[str, Any],
+        plan: Plan,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare all of `plan`; `host` has what `providers.ssh.target.target_of` reads."""
+        props = {"host": dict(host), **properties(plan), "installed": installed()}
+        super().__init__(HostNetworkingProvider(), name, props, opts)

@@ -1,0 +1,92 @@
+# --- facts -------------------------------------------------------------------------------------------
+
+facts() { # what is on this host, in sections that providers/host/facts.py reads
+    work_folder
+    # Beside the rest and not under the lock: Docker may take long, and repairs must not wait for it.
+    (docker_facts >"$work/docker") &
+    docker_job=$!
+    take_lock
+    need ip iproute2
+    tell_undone
+    now=$etc/$(generation current)
+    echo '== generation'
+    echo "current $(generation current)"
+    [ ! -e "$etc/current/owner" ] || echo "owner $(cat "$etc/current/owner")"
+    echo '== plan'
+    [ ! -e "$etc/current/plan.json" ] || cat "$etc/current/plan.json"
+    if [ -e "$now/digest" ] && [ "$(digest_of "$now")" != "$(cat "$now/digest")" ]; then
+        for file in $files; do
+            [ "$file" != wanbound ] && [ "$file" != plan.json ] || continue
+            echo "== edited $file"
+            awk 1 "$now/$file" 2>/dev/null
+        done
+    fi
+    # Whatever somebody has removed of it, the rest can be told.
+    nothing "$work/generation"
+    [ "$(generation current)" = none ] || cp "$now"/* "$work/generation/" 2>/dev/null
+    now=$work/generation
+    print_live "$now" "$work/now" || fail 10 "cannot read what is in force"
+    for part in $parts; do
+        echo "== live $part"
+        cat "$work/now/$part"
+        echo "== loaded $part"
+        # Nothing was loaded in this boot: then what is there is not known to be ours.
+        [ ! -e "$run/loaded/$part" ] || cat "$run/loaded/$part"
+    done
+    for family in ipv4 ipv6; do
+        echo "== others $family"
+        grep -v '^-A WANBOUND-' "$work/$family.saved"
+    done
+    echo '== addresses'
+    ip -o addr show
+    echo '== routes'
+    for family in ipv4 ipv6; do
+        default_routes "$family" | sed "s/^/$family /"
+    done
+    echo '== links'
+    for link in /sys/class/net/*; do
+        host_now link "${link##*/}" | sed 's/^link //'
+    done
+    echo '== sysctls'
+    while read -r key _; do
+        host_now sysctl "$key" | sed 's/^sysctl \([^ ]*\) /\1 = /'
+    done <"$now/sysctls"
+    exec 9>&-
+    echo '== units'
+    units_facts
+    echo '== ipv6nat'
+    # In a container of its own it is a process of the host, too.
+    grep -sx docker-ipv6nat /proc/[0-9]*/comm | head -n 1
+    classic_facts
+    echo '== docker'
+    wait "$docker_job" || exit $?
+    cat "$work/docker"
+    echo '== end'
+}
+
+units_facts() { # what became of the script and of each unit since they were written
+    if [ -r "$self" ]; then
+        echo "script $(sha256sum <"$self" | cut -d' ' -f1)"
+    else
+        echo 'script missing'
+    fi
+    [ -d "$units" ] || { echo 'no systemd' && return; }
+    for link in $enabled; do
+        unit=${link#*/}
+        how=disabled
+        [ ! -e "$units/$link" ] || how=enabled
+        [ -e "$units/$unit" ] || how=missing
+        as=edited
+        [ "$(cat "$units/$unit" 2>/dev/null)" != "$(unit_text "$unit")" ] || as=written
+        [ "$unit" != wanbound-watch.service ] || as="$as $(watcher_state)"
+        echo "$unit $how $as"
+    done
+}
+
+watcher_state() { # active, also when it is just being started anew, or inactive
+    [ -d /run/systemd/system ] || { echo inactive && return; }
+    case $(systemctl show --value -p ActiveState -p Job wanbound-watch.service | tr '\n' ' ') in
+    'active '* | *[1-9]*) echo active ;;
+    *) echo inactive ;;
+    esac
+}

@@ -1,0 +1,351 @@
+"""The one seam to a host, and its implementation over SSH.
+
+Each call is one command: the host script, the files that it needs and its arguments travel as one
+shell program on standard input. A change is confirmed by a second command over a new connection.
+"""
+
+import hashlib
+import re
+import secrets
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Protocol
+
+from providers.engine.codes import CHANGED_MEANWHILE, ENGINE_MEANING
+from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
+from providers.ssh.connection import UNCHANGED
+from providers.ssh.session import Completed, OnLine, Session
+from providers.ssh.target import Target
+
+RETRY_SECONDS = 1.0
+"""Time between two attempts to confirm a change."""
+
+CONFIRM_SILENCE_SECONDS = 30.0
+"""An attempt to confirm fails after this long without output, so that another can be made."""
+
+ENGINE_SILENCE_SECONDS: Mapping[str, float] = {"install": 1800.0, "put": 900.0}
+"""How long work on Docker may print nothing: it waits for apt's lock, a mirror, a restart."""
+
+_NOTE = "note "
+"""Prefix of a stderr line that is shown to the operator at once, whatever becomes of the run."""
+
+_EXPECTED = re.compile("[0-9a-z-]+")
+_NAME = re.compile("[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
+"""Name of a staged file; one folder is allowed, as in `new/ipv4.rules`."""
+
+_FILES = resources.files("providers") / "onhost"
+_INCLUDE = re.compile(r"^@([a-z.-]+)@$", re.MULTILINE)
+"""A line of the host script that stands for another file of it."""
+
+_NOTHING = "as it was; nothing has changed"
+
+MEANING: Mapping[int, tuple[str, str, str]] = {
+    10: (
+        "something that it needs is missing",
+        _NOTHING,
+        "install it, or correct the configuration, then run again",
+    ),
+    11: (
+        "it rejects the rules in a test",
+        _NOTHING,
+        "see which line it names; `iptables-restore --test` or `nft --check` on the host reports"
+        " the same",
+    ),
+    12: (
+        "its kernel refused the change",
+        "as it was: the old rules and addresses were restored, in both families",
+        "see the message; `journalctl -k` on the host may say more",
+    ),
+    13: (
+        "its kernel refused the change, and then the old rules too",
+        "partly changed; the egress guard still blocks traffic with a wrong source address",
+        "fix the cause that is shown; the host retries by itself, and so does the next run",
+    ),
+    14: (
+        "another run did not release the lock",
+        _NOTHING,
+        "wait for the other run to end, then run again",
+    ),
+    15: (
+        "it cannot write the rules to disk",
+        _NOTHING,
+        "check `df /etc /run /usr/local` on the host, free some space, run again",
+    ),
+    16: (
+        "it belongs to another stack",
+        _NOTHING,
+        "use that stack, or, if it no longer exists, run `rm /etc/wanbound/*/owner` on the host"
+        " and run again",
+    ),
+    17: (
+        "it undid the change, because no confirmation came in time",
+        "as it was before the change, in both families",
+        "check that a new SSH connection takes less than confirm_seconds, then run again",
+    ),
+    18: (
+        "a Docker network that would have to go is still in use, or its bridge still exists",
+        _NOTHING,
+        "disconnect the containers that it names (`docker network disconnect`) and remove the"
+        " network; or set adopt: true to keep a network that was created manually",
+    ),
+    **ENGINE_MEANING,
+    CHANGED_MEANWHILE: (
+        "its state changed after wanbound had read it",
+        _NOTHING,
+        "run again",
+    ),
+}
+"""What the exit codes of the host script mean: what was wrong, the host's state, what to do."""
+
+
+class Remote(Protocol):
+    """A host as the providers see it; unit tests put a fake in its place, and only here."""
+
+    def facts(self) -> str:
+        """Return what `wanbound facts` prints. Raises HostError."""
+        ...
+
+    def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
+        """Apply the generation in `files` and confirm it: all of it or nothing.
+
+        `files` and `saved` are texts by name; a name may have one folder, as `new/ipv4.rules`.
+        `saved` goes along with the confirmation. `expected` stands for the state that the decision
+        was made from. Raises HostError, and ChangedMeanwhileError where the host has another state.
+        """
+        ...
+
+    def renew(self, network: str, label: str) -> None:
+        """Remove the Docker network of this name unless it has this label.
+
+        For a network that was created manually in place of ours. Raises HostError where other
+        containers are attached to it.
+        """
+        ...
+
+    def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
+        """Do something about the Docker Engine: "state", "install" or "put"; return its output.
+
+        `files` and `words` are for "put": see providers/onhost/engine.sh. Raises HostError, and
+        ChangedMeanwhileError where daemon.json does not have the digest that is the first word.
+        """
+        ...
+
+
+class SshRemote:
+    """A host over SSH: one connection, one command at a time."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._lock = threading.Lock()
+
+    def facts(self) -> str:
+        """See `Remote.facts`."""
+        with self._lock:
+            return self._run("facts", {})
+
+    def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
+        """See `Remote.change`."""
+        if _EXPECTED.fullmatch(expected) is None:
+            raise ValueError(f"{expected!r} is not a digest")
+        token = secrets.token_hex(8)
+        target = self.session.target
+        armed: list[float] = []
+
+        def on_stdout(line: str) -> None:
+            if line == f"armed {token}":
+                armed.append(time.monotonic())
+
+        words = f"change $stage {token} {target.confirm_seconds} {expected}"
+        with self._lock:
+            answer = self._run(words, files, on_stdout=on_stdout)
+            if answer != f"armed {token}\n":
+                raise HostError(
+                    target.name,
+                    f"unexpected reply to the change: {answer[:200]}",
+                    f"as it was, or it rolls back within {target.confirm_seconds} s",
+                    "check what its shell prints by itself, then run again",
+                )
+            # The host's clock started when it said so: a connection that was lost after that, and
+            # the command that was repeated, do not start it again.
+            began = armed[0] if armed else time.monotonic()
+            self._confirm(token, saved, began + target.confirm_seconds)
+
+    def renew(self, network: str, label: str) -> None:
+        """See `Remote.renew`."""
+        with self._lock:
+            self._run(f"renew {shlex.quote(network)} {shlex.quote(label)}", {})
+
+    def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
+        """See `Remote.engine`."""
+        stage = ["$stage"] if act == "put" else []
+        arguments = [*stage, *(shlex.quote(word) for word in words)]
+        silence = ENGINE_SILENCE_SECONDS.get(act)
+        with self._lock:
+            return self._run(" ".join(["engine", act, *arguments]), files, silence)
+
+    def _confirm(self, token: str, saved: Mapping[str, str], until: float) -> None:
+        """Show the host, over a new connection, that it can still be reached.
+
+        The host rolls back by itself unless this comes in time. Raises HostError.
+        """
+        program = shell_program(f"confirm {token} $stage", saved)
+        sent = False
+        while True:
+            try:
+                done = self.session.run_on_new_connection(
+                    program,
+                    CONFIRM_SILENCE_SECONDS,
+                    self._tell,
+                    max(RETRY_SECONDS, until - time.monotonic()),
+                )
+            except UnreachableError as error:
+                sent = sent or error.state != UNCHANGED
+                if time.monotonic() > until:
+                    raise self._unconfirmed(error, sent) from error
+                time.sleep(RETRY_SECONDS)
+                continue
+            if done.exit_code != 0 or _answer(done) is None:
+                raise _error(self.session.target, done, MEANING)
+            return
+
+    def _unconfirmed(self, error: UnreachableError, sent: bool) -> UnreachableError:
+        target = self.session.target
+        if sent:
+            return UnreachableError(
+                target.name,
+                f"its answer to the confirmation of the change was lost\n  {error.what}",
+                "not known: changed, if the confirmation arrived; otherwise it has rolled back",
+                "check that the host answers, then run `pulumi up --refresh`",
+            )
+        return UnreachableError(
+            target.name,
+            "it did not let a new SSH connection in after the change, so the change was not"
+            f" confirmed\n  {error.what}",
+            f"as it was before the change, in both families: it rolled back by itself"
+            f" {target.confirm_seconds} s after the change",
+            "find the line of the preview that cuts off SSH (a default route, an address, INPUT,"
+            " ingress of all TCP on the address that ssh.address means), correct it, run again",
+        )
+
+    def _tell(self, line: str) -> None:
+        """Pass the host's notes on to the operator while it works; Pulumi shows them."""
+        if line.startswith(_NOTE):
+            text = readable(line.removeprefix(_NOTE))
+            print(f"host {self.session.target.name}: {text}", file=sys.stderr, flush=True)
+
+    def _run(
+        self,
+        words: str,
+        files: Mapping[str, str],
+        silence: float | None = None,
+        on_stdout: OnLine | None = None,
+    ) -> str:
+        done = self.session.run(shell_program(words, files), silence, on_stdout, self._tell)
+        answer = _answer(done)
+        # A forced command, or something that is no shell, may succeed without running anything.
+        if done.exit_code != 0 or answer is None:
+            meaning = ENGINE_MEANING if words.startswith("engine ") else {}
+            raise _error(self.session.target, done, {**MEANING, **meaning})
+        return answer
+
+
+_remotes: dict[Target, SshRemote] = {}
+_remotes_lock = threading.Lock()
+
+
+def remote_at(target: Target) -> Remote:
+    """Return the host at `target`; the same object, with one connection, for the whole run."""
+    with _remotes_lock:
+        if target not in _remotes:
+            _remotes[target] = SshRemote(Session(target))
+        return _remotes[target]
+
+
+def host_script() -> str:
+    """Return the text of /usr/local/sbin/wanbound: one file, so one rename replaces all of it."""
+    return _composed("wanbound.sh") + "\n"
+
+
+@cache
+def _composed(name: str) -> str:
+    text = _FILES.joinpath(name).read_text().rstrip()
+    return _INCLUDE.sub(lambda place: _composed(place[1]), text)
+
+
+def shell_program(words: str, files: Mapping[str, str]) -> str:
+    """Return the program that brings the host script and `files` to a host and runs it.
+
+    `words` are the script's arguments, as the shell reads them: `$stage` in them is the folder with
+    the files. Everything travels in quoted here-documents, whose end marker no content can contain.
+    A program that is cut off anywhere ends in a syntax error or before its last line, and then does
+    nothing. Raises ValueError for a name or a text that cannot travel so.
+    """
+    for name, text in files.items():
+        if _NAME.fullmatch(name) is None or name == "wanbound":
+            raise ValueError(f"{name!r} cannot be the name of a staged file")
+        if text and not text.endswith("\n"):
+            raise ValueError(f"the last line of {name} has no end")
+    contents = {"wanbound": host_script(), **files}
+    end = (
+        "END-"
+        + hashlib.sha256("".join(contents.values()).encode(errors="surrogateescape")).hexdigest()
+    )
+    folders = sorted({name.partition("/")[0] for name in files if "/" in name})
+    copies = "".join(
+        f"cat >$stage/{name} <<'{end}' || exit 15\n{text}{end}\n" for name, text in contents.items()
+    )
+    return (
+        "echo wanbound\n"
+        "umask 077\n"
+        # The process number tells the next run whether this one still runs.
+        f"stage=/run/wanbound/run.$$.{secrets.token_hex(8)}\n"
+        "trap 'rm -rf $stage' EXIT\n"
+        f"mkdir -p {' '.join(['$stage', *(f'$stage/{name}' for name in folders)])} || exit 15\n"
+        f"{copies}"
+        f"{{ sh $stage/wanbound {words}; exit $?; }}\n"
+    )
+
+
+def _answer(done: Completed) -> str | None:
+    """Return what follows the program's first line of output, None where that line is missing.
+
+    The start-up files of a login shell may print something before it.
+    """
+    _, sign, answer = f"\n{done.stdout}".partition("\nwanbound\n")
+    return answer if sign else None
+
+
+def _error(
+    target: Target, done: Completed, meaning: Mapping[int, tuple[str, str, str]]
+) -> HostError:
+    lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(_NOTE)]
+    said = "\n  ".join(lines[-8:])
+    if _answer(done) is None:
+        if target.user == "root" or done.exit_code == 0:
+            return HostError(
+                target.name,
+                f"its shell did not run the command (exit code {done.exit_code})\n  {said}",
+                UNCHANGED,
+                f"check that `ssh {target.user}@{target.address} sh` works",
+            )
+        return HostError(
+            target.name,
+            f"{target.user} may not use sudo without a password there\n  {said}",
+            UNCHANGED,
+            f"allow {target.user} to run `sudo -n sh`, or set ssh.user to root",
+        )
+    what, state, remedy = meaning.get(
+        done.exit_code,
+        (
+            f"the command ended with exit code {done.exit_code}",
+            "not known: the next run loads what is in /etc/wanbound there",
+            "run `pulumi up --refresh`",
+        ),
+    )
+    kind = ChangedMeanwhileError if done.exit_code == CHANGED_MEANWHILE else HostError
+    return kind(target.name, f"{what}\n  {said}", state, remedy)

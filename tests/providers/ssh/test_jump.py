@@ -1,0 +1,290 @@
+"""The way over a jump host, against two real sshds: the stack's own, or as ~/.ssh/config has it."""
+
+import getpass
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from providers.errors import UnreachableError
+from providers.ssh.session import Session
+from providers.ssh.target import Jump, Target
+from tests.providers.sshd import Sshd, bare_home, free_port, make_key, running
+
+LIMIT = 20.0
+UNUSED = "203.0.113.1"
+"""An address that nobody here has (RFC 5737): only a jump host is asked for it."""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """The host to get to."""
+    with running(tmp_path_factory.mktemp("host")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def bastion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """The host on the way, which takes another key."""
+    with running(tmp_path_factory.mktemp("bastion")) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path, host: Sshd, bastion: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config with both keys, and nothing of a way."""
+    found = bare_home(tmp_path, monkeypatch) / "config"
+    found.write_text(f"IdentityFile {host.client_key}\nIdentityFile {bastion.client_key}\n")
+    return found
+
+
+def over(host: Sshd, bastion: Sshd, **changes: str | int | None) -> Target:
+    """Return the host as it is reached over the other, with `changes` to the jump."""
+    jump = Jump("127.0.0.1", bastion.port, getpass.getuser(), bastion.host_key)
+    return replace(host.target(), jump=replace(jump, **changes))  # type: ignore[arg-type]
+
+
+def refusal(target: Target) -> str:
+    """Return why nobody gets through; nothing may have been run."""
+    session = Session(target)
+    with pytest.raises(UnreachableError) as caught:
+        session.run("echo no", LIMIT)
+    assert session.commands == 0
+    text = str(caught.value)
+    assert text.startswith("host edge-1: ")
+    assert "The host now: unchanged; nothing was sent to it" in text
+    return text
+
+
+def went(target: Target, *way: Sshd) -> bool:
+    """Return whether one log-in at each of `way` and no other was enough."""
+    before = [len(sshd.logins()) for sshd in way]
+    session = Session(target)
+    try:
+        assert session.run("echo in", LIMIT).stdout == "in\n"
+    finally:
+        session.close()
+    return [len(sshd.logins()) for sshd in way] == [count + 1 for count in before]
+
+
+# --- the stack's jump ----------------------------------------------------------------------------
+
+
+def test_both_hosts_are_logged_in_at(host: Sshd, bastion: Sshd) -> None:
+    """One log-in at each, and the host sees the bastion's connection."""
+    assert went(over(host, bastion), bastion, host)
+
+
+def test_a_key_of_the_stack_opens_both(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """It is tried at the jump host as at the host."""
+    config.write_text("")
+    both = bastion.folder / "both"
+    if not both.exists():
+        for sshd in (host, bastion):
+            sshd.accept(Path(f"{both if both.exists() else make_key(both)}.pub"))
+    assert went(replace(over(host, bastion), key=both.read_text()), bastion, host)
+
+
+def test_a_new_connection_is_new_at_both(host: Sshd, bastion: Sshd) -> None:
+    """What confirms a change has come the whole way anew."""
+    session = Session(over(host, bastion))
+    session.run("true", LIMIT)
+    before = [len(sshd.logins()) for sshd in (bastion, host)]
+    assert session.run_on_new_connection("echo new", LIMIT).stdout == "new\n"
+    assert [len(sshd.logins()) for sshd in (bastion, host)] == [count + 1 for count in before]
+    session.close()
+
+
+def test_a_bastion_that_drops_is_gone_through_again(host: Sshd, bastion: Sshd) -> None:
+    """Between two calls; the host itself was up all the time."""
+    session = Session(over(host, bastion))
+    session.run("true", LIMIT)
+    bastion.drop_connections()
+    assert session.run("echo again", LIMIT).stdout == "again\n"
+    assert session.handshakes == 2
+    session.close()
+
+
+def test_a_jump_host_with_another_key(host: Sshd, bastion: Sshd) -> None:
+    """The jump host is named, and its key; the host is not even tried."""
+    before = host.count("Connection from")
+    said = refusal(over(host, bastion, host_key=host.host_key))
+    assert f"its jump host 127.0.0.1's SSH host key is {bastion.host_key}, not the one" in said
+    assert "ssh.jump.host_key (or known_hosts)" in said
+    assert host.count("Connection from") == before
+
+
+def test_a_jump_host_that_nobody_knows(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """Never learned; a pinned key of the host itself does not count for it."""
+    said = refusal(over(host, bastion, host_key=None))
+    assert "its jump host 127.0.0.1's SSH host key is not known: ssh.jump.host_key is not" in said
+    known = config.with_name("known_hosts")
+    assert not known.exists()
+    known.write_text(f"[127.0.0.1]:{bastion.port} {bastion.host_key}\n")
+    assert went(over(host, bastion, host_key=None), bastion, host)
+
+
+def test_a_host_with_another_key_behind_the_jump(host: Sshd, bastion: Sshd) -> None:
+    """A jump host could put another machine there."""
+    target = replace(over(host, bastion), host_key=bastion.host_key)
+    assert f"host edge-1: its SSH host key is {host.host_key}, not the one" in refusal(target)
+
+
+def test_a_jump_host_that_refuses(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """Which of the two it was, and whom."""
+    config.write_text(f"IdentityFile {host.client_key}\n")
+    said = refusal(over(host, bastion, user="nobody"))
+    assert "its jump host 127.0.0.1 rejects the login of nobody (" in said
+    assert "check that ssh.jump.user is correct (nobody)" in said
+
+
+def test_a_host_that_refuses_behind_the_jump(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """The jump host let them through, which is said by not naming it."""
+    config.write_text(f"IdentityFile {bastion.client_key}\n")
+    said = refusal(over(host, bastion))
+    assert f"host edge-1: it rejects the login of {getpass.getuser()} (" in said
+    assert "jump" not in said
+
+
+def test_a_jump_host_that_is_not_there(host: Sshd, bastion: Sshd) -> None:
+    """Its address and port, and where they are written."""
+    port = free_port()
+    said = refusal(over(host, bastion, port=port))
+    assert f"its jump host 127.0.0.1: cannot be reached at 127.0.0.1 port {port} (" in said
+    assert "ssh.jump.address and ssh.jump.port are correct" in said
+
+
+def test_a_host_that_is_not_there_behind_the_jump(host: Sshd, bastion: Sshd) -> None:
+    """The jump host was reached, and could not go on."""
+    port = free_port()
+    said = refusal(replace(over(host, bastion), port=port))
+    assert (
+        f"host edge-1: cannot be reached at 127.0.0.1 port {port} from the jump host 127.0.0.1"
+        " (Connect failed)"
+    ) in said
+
+
+def test_a_jump_host_that_may_not_forward(host: Sshd, tmp_path: Path) -> None:
+    """The reason is its own configuration, and what to change there is named."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    with running(folder, "AllowTcpForwarding no") as closed:
+        closed.accept(Path(f"{host.client_key}.pub"))
+        said = refusal(over(host, closed))
+    assert "from the jump host 127.0.0.1 (Administratively prohibited)" in said
+    assert "AllowTcpForwarding, PermitOpen" in said
+
+
+def test_a_jump_host_that_does_not_answer(host: Sshd, bastion: Sshd) -> None:
+    """Given up after the limit that was asked for."""
+    session = Session(replace(over(host, bastion), address=UNUSED))
+    with pytest.raises(UnreachableError) as caught:
+        session.run_on_new_connection("true", LIMIT, connect_seconds=1)
+    assert f"cannot be reached at {UNUSED} port {host.port} from the jump host" in str(caught.value)
+
+
+# --- the user's config ---------------------------------------------------------------------------
+
+
+def _known(config: Path, *sshds: Sshd) -> None:
+    lines = [f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n" for sshd in sshds]
+    config.with_name("known_hosts").write_text("".join(lines))
+
+
+@pytest.mark.parametrize("uri", [False, True])
+def test_proxy_jump(host: Sshd, bastion: Sshd, config: Path, uri: bool) -> None:
+    """As ssh reads it: by a name of its own, or with all in one."""
+    _known(config, bastion)
+    user = getpass.getuser()
+    jump = f"ssh://{user}@127.0.0.1:{bastion.port}" if uri else "gate"
+    config.write_text(
+        f"Host {UNUSED}\n  HostName localhost\n  IdentityFile {host.client_key}\n"
+        f"  ProxyJump {jump}\n"
+        f"Host gate\n  HostName 127.0.0.1\n  Port {bastion.port}\n  User {user}\n"
+        f"Host gate 127.0.0.1\n  IdentityFile {bastion.client_key}\n"
+    )
+    assert went(replace(host.target(), address=UNUSED), bastion, host)
+
+
+def test_two_jumps(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """One after the other; both here are the same machine, which sees two log-ins."""
+    _known(config, bastion)
+    keys = config.read_text()
+    gate = f"127.0.0.1:{bastion.port}"
+    config.write_text(f"{keys}Host {UNUSED}\n  HostName localhost\n  ProxyJump {gate},{gate}\n")
+    before = len(bastion.logins())
+    assert went(replace(host.target(), address=UNUSED), host)
+    assert len(bastion.logins()) == before + 2
+
+
+def test_the_stack_comes_first(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """What it says of a jump is not mixed with what the config says of one."""
+    keys = config.read_text()
+    config.write_text(f"{keys}Host {UNUSED}\n  HostName localhost\n  ProxyJump nowhere.invalid\n")
+    assert went(replace(over(host, bastion), address=UNUSED), bastion, host)
+    said = refusal(replace(host.target(), address=UNUSED))
+    assert "its jump host nowhere.invalid: cannot be reached at nowhere.invalid port 22" in said
+    assert "its HostName and Port in ~/.ssh/config" in said
+
+
+def test_a_jump_for_all_but_itself(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """Under "Host *", as it is often written."""
+    _known(config, bastion)
+    config.write_text(f"{config.read_text()}Host *\n  ProxyJump 127.0.0.1:{bastion.port}\n")
+    assert went(host.target(), bastion, host)
+    assert went(bastion.target(), bastion)
+
+
+def test_a_jump_of_the_config_that_refuses(host: Sshd, bastion: Sshd, config: Path) -> None:
+    """The remedy is in the config then, for the stack has no key for it."""
+    _known(config, bastion)
+    jump = f"nobody@127.0.0.1:{bastion.port}"
+    config.write_text(f"IdentityFile {host.client_key}\nHost *\n  ProxyJump {jump}\n")
+    said = refusal(host.target())
+    assert "its jump host 127.0.0.1 rejects the login of nobody (" in said
+    assert "check that its User in ~/.ssh/config is correct (nobody)" in said
+
+
+def test_proxy_command(host: Sshd, config: Path) -> None:
+    """Any program; tokens have what the stack says."""
+    relay = config.with_name("relay.py")
+    relay.write_text(
+        "import os, socket, sys, threading\n"
+        "end = socket.create_connection(('127.0.0.1', int(sys.argv[2])))\n"
+        f"assert sys.argv[1] == '{UNUSED}', sys.argv\n"
+        f"assert sys.argv[3] == '{getpass.getuser()}%', sys.argv\n"
+        "def copy(read, write):\n"
+        "    try:\n"
+        "        while part := read():\n"
+        "            write(part)\n"
+        "    finally:\n"
+        "        os._exit(0)\n"
+        "threading.Thread(target=copy, args=(lambda: os.read(0, 9999), end.sendall)).start()\n"
+        "copy(lambda: end.recv(9999), lambda part: os.write(1, part))\n"
+    )
+    keys = config.read_text()
+    config.write_text(f"{keys}Host {UNUSED}\n  ProxyCommand {sys.executable} {relay} %h %p %r%%\n")
+    target = replace(host.target(), address=UNUSED)
+    assert went(target, host)
+    session = Session(target)
+    session.run("true", LIMIT)
+    host.drop_connections()
+    assert session.run("echo again", LIMIT).stdout == "again\n"
+    session.close()
+
+
+def test_a_proxy_command_that_fails(host: Sshd, config: Path) -> None:
+    """At once, and in its own words."""
+    config.write_text(f"{config.read_text()}Host *\n  ProxyCommand echo no way there >&2; exit 3\n")
+    said = refusal(host.target())
+    assert "host edge-1: SSH fails (" in said
+    assert "the ProxyCommand says: no way there" in said
+
+
+def test_a_config_that_cannot_be_followed(host: Sshd, config: Path) -> None:
+    """Told as an error of the host that it was read for."""
+    config.write_text("Host *\n  ProxyJump a b c:d\n")
+    said = refusal(host.target())
+    assert "~/.ssh/config cannot be used (ProxyJump a b c:d is not [user@]host[:port])" in said

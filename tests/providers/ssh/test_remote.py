@@ -1,0 +1,334 @@
+"""What is sent to a host and what is made of its answers; a fake session stands beneath."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
+from providers.ssh import remote
+from providers.ssh.connection import UNCHANGED
+from providers.ssh.remote import MEANING, SshRemote, host_script, remote_at, shell_program
+from providers.ssh.session import Completed, OnLine, Session
+from providers.ssh.target import Target
+
+LIMIT = 20.0
+"""Seconds after which a program that runs has been forgotten."""
+
+FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n", "new/guard.nft": "table inet wanbound\n"}
+OK = Completed(0, "wanbound\n", "")
+REFUSED = UnreachableError("edge-1", "cannot be reached", UNCHANGED, "check that it is up")
+LOST = UnreachableError("edge-1", "the connection was lost", "not known", "check it")
+
+
+class _Shell(Session):
+    """A session that answers without a network; `programs` are what it was asked to run.
+
+    `confirmations` are what it was asked over new connections, `confirmed` the answers to them.
+    """
+
+    def __init__(self, answer: Completed, user: str = "root") -> None:
+        super().__init__(Target("edge-1", "192.0.2.1", 22, user, None))
+        self.answer = answer
+        self.programs: list[str] = []
+        self.confirmations: list[str] = []
+        self.confirmed: list[Completed | UnreachableError] = []
+
+    def run(
+        self,
+        program: str,
+        silence: float | None = None,
+        on_stdout: OnLine | None = None,
+        on_stderr: OnLine | None = None,
+    ) -> Completed:
+        self.programs.append(program)
+        for line in self.answer.stderr.splitlines():
+            if on_stderr is not None:
+                on_stderr(line)
+        token = re.findall(r"wanbound change \$stage (\w+) ", program)
+        armed = "".join(f"armed {one}\n" for one in token) if self.answer.exit_code == 0 else ""
+        return replace(self.answer, stdout=self.answer.stdout + armed)
+
+    def run_on_new_connection(
+        self,
+        program: str,
+        silence: float | None = None,
+        on_stderr: OnLine | None = None,
+        connect_seconds: float | None = None,
+    ) -> Completed:
+        self.confirmations.append(program)
+        answer = self.confirmed.pop(0) if self.confirmed else OK
+        if isinstance(answer, UnreachableError):
+            raise answer
+        return answer
+
+
+def change(shell: Session) -> None:
+    """Make a change on the host behind the session."""
+    SshRemote(shell).change(FILES, "none", {})
+
+
+# --- the program ---------------------------------------------------------------------------------
+
+
+def _end(program: str) -> str:
+    found = re.search(r"<<'(END-\w+)'", program)
+    assert found is not None
+    return found[1]
+
+
+def test_files_travel_beside_the_script() -> None:
+    """Each under its name, in a folder where the name has one."""
+    program = shell_program("change $stage 00 30 none", FILES)
+    end = _end(program)
+    assert "\nmkdir -p $stage $stage/new || exit 15\n" in program
+    assert f"cat >$stage/new/ipv4.rules <<'{end}' || exit 15\n*nat\nCOMMIT\n{end}\n" in program
+    assert host_script() in program
+
+
+def test_no_content_can_end_its_own_document() -> None:
+    """The marker is a digest of all that is sent, so nothing that is sent can contain it."""
+    first = shell_program("change $stage 00 30 none", {"bundle": "x\n"})
+    hostile = f"{_end(first)}\nrm -rf /\n"
+    second = shell_program("change $stage 00 30 none", {"bundle": hostile})
+    assert _end(second) not in hostile
+    assert second.count(f"\n{_end(second)}\n") == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "../a", "/etc/passwd", "a/b/c", "a/", "a/../b", "$(id)", "a;id", "-a", ".a", "a\n",
+     "wanbound"],
+)  # fmt: skip
+def test_a_name_cannot_leave_the_folder(name: str) -> None:
+    """It becomes a word of the shell, and a path."""
+    with pytest.raises(ValueError, match="cannot be the name of a staged file"):
+        shell_program("facts", {name: "x\n"})
+
+
+def test_a_text_without_its_last_line_break_is_refused() -> None:
+    """The end of its document would not be a line of its own."""
+    with pytest.raises(ValueError, match="the last line of a has no end"):
+        shell_program("facts", {"a": "x"})
+    assert "cat >$stage/a <<" in shell_program("facts", {"a": ""})
+
+
+def test_every_run_has_a_folder_of_its_own() -> None:
+    """Two runs on one host do not see each other's files."""
+    folders = {re.findall(r"stage=(\S+)", shell_program("facts", {}))[0] for _ in range(20)}
+    assert len(folders) == 20
+
+
+def test_a_program_that_was_cut_short_does_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that breaks half way: nothing runs but what prepares the run."""
+    ran = tmp_path / "ran"
+    # The real script would change the machine that runs the tests.
+    monkeypatch.setattr(remote, "host_script", lambda: f'cat "$2/new/ipv4.rules" >{ran}\n')
+    program = shell_program("change $stage 00 30 none", FILES)
+    program = program.replace("/run/wanbound", str(tmp_path / "run"))
+
+    def run(text: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh"], input=text, text=True, capture_output=True, timeout=LIMIT)
+
+    for length in [*range(0, len(program) - 60, 23), *range(len(program) - 60, len(program) - 1)]:
+        run(program[:length])
+        assert not ran.exists(), f"ran after {length} of {len(program)} characters"
+    done = run(program)
+    assert (done.returncode, done.stdout) == (0, "wanbound\n")
+    assert ran.read_text() == FILES["new/ipv4.rules"]
+    # And it leaves nothing of its own behind.
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda host: host.facts(), "facts"),
+        (lambda host: host.renew("a'b", "x y"), "renew 'a'\"'\"'b' 'x y'"),
+        (lambda host: host.engine("state", {}), "engine state"),
+        (lambda host: host.engine("put", {"a": "\n"}, "$(id)", "b"), "engine put $stage '$(id)' b"),
+    ],
+)
+def test_a_word_stays_one_word(call: Callable[[SshRemote], object], words: str) -> None:
+    """Whatever is in it: the shell sees it quoted."""
+    shell = _Shell(OK)
+    call(SshRemote(shell))
+    assert f"{{ sh $stage/wanbound {words}; exit $?; }}\n" in shell.programs[0]
+
+
+@pytest.mark.parametrize("expected", ["", "a b", "$(id)", "A", "a;id", "a\n"])
+def test_what_is_expected_is_a_digest(expected: str) -> None:
+    """It is part of a shell's line, so nothing else passes."""
+    shell = _Shell(OK)
+    with pytest.raises(ValueError, match="is not a digest"):
+        SshRemote(shell).change(FILES, expected, {})
+    assert shell.programs == []
+
+
+# --- a change and its confirmation ---------------------------------------------------------------
+
+
+def test_a_change_is_confirmed_over_a_new_connection() -> None:
+    """Once, with its own token, and with what the host keeps then."""
+    shell = _Shell(OK)
+    SshRemote(shell).change(FILES, "0f-9a", {"rules.v4": "*nat\n"})
+    [program] = shell.programs
+    [confirmation] = shell.confirmations
+    [token] = re.findall(r"wanbound change \$stage ([0-9a-f]{16}) 30 0f-9a;", program)
+    assert f"wanbound confirm {token} $stage;" in confirmation
+    assert "cat >$stage/rules.v4 <<" in confirmation
+    assert "$stage/rules.v4" not in program
+
+
+def test_every_change_has_a_token_of_its_own() -> None:
+    """Nobody confirms the change of another run."""
+    shell = _Shell(OK)
+    for _ in range(20):
+        change(shell)
+    assert len({re.findall(r"change \$stage (\w+)", text)[0] for text in shell.programs}) == 20
+
+
+@pytest.mark.parametrize("failure", [REFUSED, LOST])
+def test_a_confirmation_is_tried_again(
+    failure: UnreachableError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link may be away for a moment; the host waits for it."""
+    monkeypatch.setattr(remote, "RETRY_SECONDS", 0.01)
+    shell = _Shell(OK)
+    shell.confirmed = [failure, failure, OK]
+    change(shell)
+    assert len(shell.confirmations) == 3
+
+
+@pytest.mark.parametrize(
+    ("failures", "words"),
+    [
+        ([REFUSED], ["did not let a new SSH connection in", "cannot be reached", "rolled back by",
+                     "INPUT"]),
+        ([LOST, REFUSED], ["answer to the confirmation of the change was lost", "not known",
+                           "pulumi up --refresh"]),
+    ],
+)  # fmt: skip
+def test_a_change_that_could_not_be_confirmed_is_a_failure(
+    failures: list[UnreachableError], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was rolled back, unless a confirmation arrived whose answer was lost."""
+    monkeypatch.setattr(remote, "RETRY_SECONDS", 0.01)
+    shell = _Shell(OK)
+    shell.target = replace(shell.target, confirm_seconds=1)
+    shell.confirmed = [*failures, *[REFUSED] * 1000]
+    with pytest.raises(UnreachableError) as caught:
+        change(shell)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_change_that_was_undone_is_never_a_success() -> None:
+    """The confirmation came too late."""
+    shell = _Shell(OK)
+    shell.confirmed = [Completed(17, "wanbound\n", "wanbound: the change was undone\n")]
+    with pytest.raises(HostError, match="it undid the change"):
+        change(shell)
+
+
+@pytest.mark.parametrize("answer", ["wanbound\n", "wanbound\narmed 0000000000000000\n"])
+def test_a_change_that_was_not_armed_is_no_success(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that lacks this change's own token does not count."""
+    shell = _Shell(OK)
+    monkeypatch.setattr(_Shell, "run", lambda *_: Completed(0, answer, ""))
+    with pytest.raises(HostError, match="unexpected reply to the change"):
+        change(shell)
+    assert shell.confirmations == []
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_what_follows_the_first_line() -> None:
+    """That line says only that the shell ran."""
+    shell = _Shell(Completed(0, "hello\nwanbound\n== addresses\n== end\n", "a banner\n"))
+    assert SshRemote(shell).facts() == "== addresses\n== end\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (10, ["missing", "nothing has changed", "install"]),
+        (11, ["rejects the rules", "nothing has changed"]),
+        (12, ["kernel refused", "old rules and addresses were restored"]),
+        (13, ["then the old rules too", "egress guard", "the next run"]),
+        (14, ["lock", "nothing has changed", "run again"]),
+        (15, ["cannot write", "nothing has changed", "df"]),
+        (16, ["belongs to another stack", "nothing has changed", "rm /etc/wanbound/*/owner"]),
+        (17, ["undid the change", "as it was before", "confirm_seconds"]),
+        (18, ["still in use", "nothing has changed", "adopt: true"]),
+        (19, ["changed after wanbound had read it", "nothing has changed", "run again"]),
+        (137, ["exit code 137", "not known", "pulumi up --refresh"]),
+    ],
+)
+def test_every_exit_code_says_what_state_the_host_is_in(code: int, words: list[str]) -> None:
+    """Host, what was wrong in the host's own words, state and remedy."""
+    shell = _Shell(Completed(code, "wanbound\n", "wanbound: the host's own words\n"))
+    with pytest.raises(HostError) as caught:
+        change(shell)
+    for word in ("host edge-1: ", "the host's own words", "The host now: ", "Fix: ", *words):
+        assert word in str(caught.value)
+    assert isinstance(caught.value, ChangedMeanwhileError) == (code == 19)
+
+
+def test_a_changed_daemon_json_is_named() -> None:
+    """One exit code, two things that may have changed meanwhile."""
+    with pytest.raises(ChangedMeanwhileError, match=r"daemon\.json"):
+        SshRemote(_Shell(Completed(19, "wanbound\n", ""))).engine("put", {"a": "\n"}, "none")
+
+
+def test_every_exit_code_of_the_script_has_a_meaning() -> None:
+    """`fail N` in the host script, and `exit N` in what brings it there."""
+    source = host_script() + shell_program("facts", {})
+    codes = {int(code) for code in re.findall(r"\b(?:fail|exit) (\d\d+)", source)}
+    assert codes - {64} <= set(MEANING)
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ("root", ["its shell did not run the command", "ssh root@192.0.2.1 sh"]),
+        ("admin", ["may not use sudo without a password", "sudo -n sh", "ssh.user"]),
+    ],
+)
+def test_a_shell_that_did_not_run_is_told_from_a_script_that_failed(
+    user: str, words: list[str]
+) -> None:
+    """Without its first line nothing of the program has run, whatever the exit code is."""
+    shell = _Shell(Completed(10, "", "sudo: a password is required\n"), user)
+    with pytest.raises(HostError) as caught:
+        SshRemote(shell).facts()
+    for word in (*words, "a password is required", "unchanged"):
+        assert word in str(caught.value)
+
+
+def test_notes_are_passed_on_and_are_no_part_of_an_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What the host has to tell the operator, whatever becomes of the run."""
+    said = "note another run is changing this host\x1b[2J\nwanbound: the host's own words\n"
+    with pytest.raises(HostError) as caught:
+        change(_Shell(Completed(14, "wanbound\n", said)))
+    shown = capsys.readouterr().err
+    assert shown == "host edge-1: another run is changing this host\\x1b[2J\n"
+    assert "another run is changing" not in str(caught.value)
+    assert "the host's own words" in str(caught.value)
+
+
+def test_a_target_has_one_remote() -> None:
+    """And so one connection for the whole run; other credentials are another one."""
+    target = Target("edge-9", "192.0.2.9", 22, "root", None)
+    assert remote_at(target) is remote_at(replace(target))
+    assert remote_at(target) is not remote_at(replace(target, key="other"))

@@ -1,0 +1,153 @@
+"""The seam to a host over a real sshd: the host script is the test's, all else is real."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from providers.errors import UnreachableError
+from providers.ssh import remote, session
+from providers.ssh.connection import UNCHANGED, Connection
+from providers.ssh.remote import SshRemote
+from providers.ssh.session import Session
+from tests.providers.sshd import Sshd, bare_home, running
+
+FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n"}
+ARMED = 'case $1 in change) echo "armed $3" ;; esac\n'
+"""A host that does nothing, and says what a change and its confirmation need."""
+
+Host = Callable[[str], SshRemote]
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One sshd for all tests here."""
+    with running(tmp_path_factory.mktemp("sshd")) as found:
+        yield found
+
+
+@pytest.fixture
+def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """Makes a host whose script is the text that is given; `$log` in it is a file to write to."""
+    config = bare_home(tmp_path, monkeypatch) / "config"
+    config.write_text(f"Host *\n  IdentityFile {sshd.client_key}\n")
+    real = remote.shell_program
+
+    def program(words: str, files: dict[str, str]) -> str:
+        return real(words, files).replace("/run/wanbound", str(tmp_path / "run"))
+
+    monkeypatch.setattr(remote, "shell_program", program)
+    made: list[Session] = []
+
+    def make(script: str) -> SshRemote:
+        text = f"log={tmp_path}/log\n{script}"
+        monkeypatch.setattr(remote, "host_script", lambda: text)
+        made.append(Session(replace(sshd.target(), confirm_seconds=2)))
+        return SshRemote(made[-1])
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_run_costs_two_handshakes(host: Host) -> None:
+    """Facts and a change share the first; the confirmation's becomes the session's."""
+    edge = host(ARMED)
+    assert edge.session.handshakes == 0
+    edge.facts()
+    assert edge.session.handshakes == 1
+    edge.change(FILES, "none", {})
+    edge.facts()
+    assert (edge.session.handshakes, edge.session.commands) == (2, 4)
+
+
+def test_the_host_finds_the_files(host: Host, tmp_path: Path) -> None:
+    """Those of the change in a folder, those of the confirmation as well, and no others."""
+    edge = host('(cd "${3-}" 2>/dev/null || cd "$2"; find . -type f) | sort >>$log\n' + ARMED)
+    edge.change(FILES, "none", {"rules.v4": "*nat\n"})
+    said = (tmp_path / "log").read_text().splitlines()
+    assert said == ["./new/ipv4.rules", "./wanbound", "./rules.v4", "./wanbound"]
+
+
+def test_calls_come_one_at_a_time(host: Host) -> None:
+    """Over one connection; the host sees no second command before the first has ended."""
+    edge = host("mkdir $log.lock || exit 14\nsleep 0.05\nrmdir $log.lock\n")
+    failures: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            edge.facts()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert failures == []
+    assert (edge.session.handshakes, edge.session.commands) == (1, 6)
+
+
+def test_the_clock_starts_when_the_host_is_armed(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change may take longer than confirm_seconds; its confirmation still has all of them."""
+    edge = host("[ $1 = facts ] || sleep 2.2\n" + ARMED)
+    opened = Session._connection
+    failed: list[float] = []
+
+    def once(self: Session, seconds: float) -> Connection:
+        if self.handshakes == 1 and not failed:
+            failed.append(seconds)
+            raise UnreachableError("edge-1", "cannot be reached", UNCHANGED, "wait")
+        return opened(self, seconds)
+
+    monkeypatch.setattr(Session, "_connection", once)
+    edge.change(FILES, "none", {})
+    assert 1.5 < failed[0] <= 2
+
+
+def test_the_clock_does_not_start_twice(host: Host, sshd: Sshd, tmp_path: Path) -> None:
+    """The connection drops after "armed": the change is sent again, with the same token."""
+    edge = host(
+        'echo "$1 $3" >>$log\n'
+        "[ $1 = change ] || exit 0\n"
+        'if [ -e $log.again ]; then sleep 2.2; echo "armed $3"; exit; fi\n'
+        'echo "armed $3"; : >$log.again; sleep 30\n'
+    )
+    deadlines: list[float] = []
+    edge._confirm = lambda token, saved, until: deadlines.append(until)  # type: ignore[method-assign]
+
+    def drop() -> None:
+        while not (tmp_path / "log.again").exists():
+            time.sleep(0.02)
+        time.sleep(0.3)
+        sshd.drop_connections()
+
+    thread = threading.Thread(target=drop, daemon=True)
+    thread.start()
+    edge.change(FILES, "none", {})
+    thread.join(20)
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first == second
+    # Confirmed until 2 s after the first "armed", and so not at all after the second command.
+    assert deadlines[0] < time.monotonic()
+
+
+def test_a_second_operator_waits_and_is_told(
+    host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The host may wait for another run longer than any command may be silent."""
+    monkeypatch.setattr(session, "SILENCE_SECONDS", 0.8)
+    edge = host(
+        "for n in 1 2 3 4 5; do echo 'note another run is at work' >&2; sleep 0.4; done\n" + ARMED
+    )
+    monkeypatch.setattr(remote, "CONFIRM_SILENCE_SECONDS", 0.8)
+    edge.change(FILES, "none", {})
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["host edge-1: another run is at work"] * 10
+    assert edge.session.commands == 2

@@ -1,0 +1,180 @@
+"""What ~/.ssh/config makes of a target: read as ssh_config(5) has it."""
+
+from pathlib import Path
+
+import pytest
+
+from providers.ssh.route import Hop, RouteError, route
+from providers.ssh.target import Jump, Target
+from tests.providers.sshd import bare_home
+
+
+@pytest.fixture
+def dot_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The .ssh of a home without anything in it; its user is "me"."""
+    monkeypatch.setenv("LOGNAME", "me")
+    return bare_home(tmp_path, monkeypatch)
+
+
+def way(jump: Jump | None = None) -> Hop:
+    """Return the way to one host. Raises RouteError."""
+    return route(Target("edge-1", "10.0.0.1", 2222, "admin", None, jump=jump))
+
+
+def test_without_a_config(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack's own words, the usual keys that are there, and the agent."""
+    (dot_ssh / "id_rsa").touch()
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    assert way() == Hop(
+        hostname="10.0.0.1",
+        port=2222,
+        user="admin",
+        host_key=None,
+        key="ssh",
+        files=(dot_ssh / "id_rsa",),
+        agent="/run/agent",
+        only_files=False,
+        via=None,
+        command=None,
+    )
+
+
+def test_the_stack_wins(dot_ssh: Path) -> None:
+    """Port and user are its; the name is the config's, as for every user of ssh."""
+    (dot_ssh / "config").write_text("Port 1\nUser other\nHost 10.*\n  HostName there\n  Port 2\n")
+    found = way()
+    assert (found.hostname, found.port, found.user) == ("there", 2222, "admin")
+
+
+def test_a_match_sees_the_stack(dot_ssh: Path) -> None:
+    """Whom it logs in as is known before the config is read."""
+    (dot_ssh / "config").write_text("Match user admin\n  HostName a\nMatch user me\n  HostName b\n")
+    assert way().hostname == "a"
+
+
+def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths with a tilde, a variable, a token; "none" is none."""
+    monkeypatch.setenv("KEYS", "/keys")
+    (dot_ssh / "id_rsa").touch()
+    config = dot_ssh / "config"
+    config.write_text(
+        "IdentityFile ~/.ssh/a\nIdentityFile ${KEYS}/b\nIdentitiesOnly yes\nIdentityAgent %d/x\n"
+    )
+    found = way()
+    assert found.files == (dot_ssh / "a", Path("/keys/b"))
+    assert (found.agent, found.only_files) == (f"{dot_ssh.parent}/x", True)
+    config.write_text("IdentityFile none\nIdentityAgent none\n")
+    assert (way().files, way().agent) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "jump"),
+    [
+        ("gate", ("gate", 22, "me")),
+        ("bob@gate", ("gate", 22, "bob")),
+        ("bob@gate:23", ("gate", 23, "bob")),
+        ("[2001:db8::1]:23", ("2001:db8::1", 23, "me")),
+        ("ssh://bob@gate:23/", ("gate", 23, "bob")),
+        ("named", ("gate", 24, "ann")),
+        ("ann@named:25", ("gate", 25, "ann")),
+    ],
+)
+def test_jumps_are_written_so(dot_ssh: Path, text: str, jump: tuple[str, int, str]) -> None:
+    """Each form of ssh_config(5), and a name of which the config knows more."""
+    (dot_ssh / "config").write_text(
+        f"Host 10.0.0.1\n  ProxyJump {text}\nHost named\n  HostName gate\n  Port 24\n  User ann\n"
+    )
+    via = way().via
+    assert via is not None
+    assert (via.hostname, via.port, via.user, via.key, via.via) == (*jump, "", None)
+
+
+def test_jumps_go_on(dot_ssh: Path) -> None:
+    """The last of a list is the nearest to the host; the first may have one of its own."""
+    (dot_ssh / "config").write_text("Host 10.*\n  ProxyJump a,b\nHost a\n  ProxyJump c\n")
+    names = []
+    hop: Hop | None = way()
+    while hop is not None:
+        names.append(hop.hostname)
+        hop = hop.via
+    assert names == ["10.0.0.1", "b", "a", "c"]
+
+
+def test_no_way_is_endless(dot_ssh: Path) -> None:
+    """Two hosts that name each other: the second one is gone to directly."""
+    (dot_ssh / "config").write_text("Host 10.*\n  ProxyJump a\nHost a\n  ProxyJump 10.0.0.1:2222\n")
+    via = way().via
+    assert via is not None
+    assert (via.hostname, via.via) == ("a", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "jump", "command"),
+    [
+        ("ProxyCommand nc %h %p\nProxyJump gate", False, "nc 10.0.0.1 2222"),
+        ("ProxyJump gate\nProxyCommand nc %h %p", True, None),
+        ("ProxyCommand none\nProxyJump gate", False, None),
+        ("ProxyJump none\nProxyCommand nc", False, None),
+        ("ProxyCommand x %n %r %%h %%%% ~", False, "x 10.0.0.1 admin %h %% ~"),
+    ],
+)
+def test_what_comes_first_counts(dot_ssh: Path, text: str, jump: bool, command: str | None) -> None:
+    """A jump or a command, not both; tokens are the stack's values."""
+    (dot_ssh / "config").write_text(f"{text}\n")
+    found = way()
+    assert (found.via is not None, found.command) == (jump, command)
+
+
+def test_a_jump_of_the_stack(dot_ssh: Path) -> None:
+    """It counts more than the config's, which knows its keys."""
+    (dot_ssh / "config").write_text(
+        "Host 10.*\n  ProxyJump other\nHost gate\n  IdentityFile ~/k\n  HostName gate.example\n"
+    )
+    via = way(Jump("gate", 23, "bob", "ssh-ed25519 AAAA")).via
+    assert via is not None
+    assert (via.hostname, via.port, via.user) == ("gate.example", 23, "bob")
+    assert (via.key, via.host_key, via.via) == ("ssh.jump", "ssh-ed25519 AAAA", None)
+    assert via.files == (dot_ssh.parent / "k",)
+
+
+def test_files_are_included(dot_ssh: Path) -> None:
+    """Beside the config or anywhere, by pattern; what follows is in the block that it was in."""
+    (dot_ssh / "more").mkdir()
+    (dot_ssh / "more" / "1").write_text("Host 10.*\n  User x\n  IdentityFile ~/one\nHost zz\n")
+    (dot_ssh / "more" / "2").write_text("IdentityFile ~/two\n")
+    (dot_ssh / "config").write_text(
+        "Include more/*\nInclude gone\nIdentityFile ~/three\n"
+        "Host nobody\n  IdentityFile ~/no\n  Include more/2\n"
+    )
+    assert [file.name for file in way().files] == ["one", "two", "three"]
+
+
+def test_a_block_is_not_left_by_what_it_includes(dot_ssh: Path) -> None:
+    """Blocks in a file that a block includes would count for every host; they do for none."""
+    (dot_ssh / "inner").write_text("IdentityAgent /inner\nHost *\n  HostName wrong\n")
+    (dot_ssh / "config").write_text("Host 10.*\n  Include inner\n  IdentitiesOnly yes\n")
+    found = way()
+    assert (found.hostname, found.agent, found.only_files) == ("10.0.0.1", "/inner", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Include config\n", "includes itself"),
+        ("ProxyJump a:b:c\n", r"ProxyJump a:b:c is not \[user@\]host\[:port\]"),
+        ("Host gate\n  Port many\nHost 10.*\n  ProxyJump gate\n", "many"),
+        ('Host "a\n', "Unparsable"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(dot_ssh: Path, text: str, words: str) -> None:
+    """Not guessed at: another way could lead to another host."""
+    (dot_ssh / "config").write_text(text)
+    with pytest.raises(RouteError, match=words):
+        way()
+
+
+def test_a_config_that_is_no_text(dot_ssh: Path) -> None:
+    """Its name is told."""
+    (dot_ssh / "config").write_bytes(b"\xff\xfe")
+    with pytest.raises(RouteError, match="config"):
+        way()

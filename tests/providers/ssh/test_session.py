@@ -1,0 +1,289 @@
+"""The one connection to a host, against a real sshd."""
+
+import base64
+import dataclasses
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from providers.errors import HostError, UnreachableError
+from providers.ssh import session as session_module
+from providers.ssh.session import Session
+from providers.ssh.target import Target
+from tests.providers.sshd import Sshd, bare_home, free_port, make_key, running
+
+LIMIT = 20.0
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One sshd for all tests here; a machine without one fails them."""
+    with running(tmp_path_factory.mktemp("sshd")) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder whose ssh config names the key that is let in, and no agent."""
+    config = bare_home(tmp_path, monkeypatch) / "config"
+    config.write_text(f"Host 127.0.0.1\n  IdentityFile {sshd.client_key}\n")
+    return tmp_path
+
+
+@pytest.fixture
+def session(sshd: Sshd) -> Iterator[Session]:
+    """A session with the right key pinned."""
+    found = Session(sshd.target())
+    yield found
+    found.close()
+
+
+def _refusal(target: Target) -> str:
+    """Return what is said where no connection can be made; nothing may have been run."""
+    session = Session(target)
+    with pytest.raises(HostError) as caught:
+        session.run("echo no", LIMIT)
+    text = str(caught.value)
+    assert text.startswith("host edge-1: ")
+    assert "The host now: unchanged; nothing was sent to it" in text
+    assert "Fix: " in text
+    assert session.commands == 0
+    return text
+
+
+def test_a_program_runs_in_one_shell(session: Session, sshd: Sshd) -> None:
+    """It travels on standard input; output, errors and exit code come back apart."""
+    done = session.run("echo out; echo err >&2; exit 7", LIMIT)
+    assert (done.exit_code, done.stdout, done.stderr) == (7, "out\n", "err\n")
+
+
+@pytest.mark.parametrize(("user", "line"), [("root", "sh -s"), ("admin", "sudo -n sh -s")])
+def test_the_command_line_is_constant(
+    sshd: Sshd, user: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No value is ever part of it: whatever a program has in it goes in on standard input."""
+    target = sshd.target()
+    session = Session(target)
+    session.run("true", LIMIT)  # connected as whoever runs the tests
+    monkeypatch.setattr(session, "target", Target("edge-1", target.address, 22, user, None))
+    before = len(sshd.asked())
+    session.run("echo '$(reboot)' `reboot`\n", LIMIT)
+    assert sshd.asked()[before:] == [line]
+    session.close()
+
+
+def test_much_goes_both_ways(session: Session) -> None:
+    """More than any buffer on the way holds, and nothing of it is lost."""
+    text = "x" * 99 + "\n"
+    program = f"cat <<'END'\n{text * 30_000}END\n"
+    assert session.run(program, LIMIT).stdout == text * 30_000
+
+
+def test_bytes_that_are_no_text_do_not_matter(session: Session) -> None:
+    """A banner in another encoding must not hide what it comes with."""
+    assert session.run(r"printf 'a\377b'", LIMIT).stdout == "a\ufffdb"
+
+
+def test_a_wrong_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
+    """Another machine answers: its key is named, and nothing is sent."""
+    make_key(tmp_path / "other")
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    text = _refusal(sshd.target(host_key=other))
+    assert f"its SSH host key is {sshd.host_key}, not the one that is pinned" in text
+    assert "another machine may be answering" in text
+
+
+def test_a_key_of_another_kind_is_refused(sshd: Sshd, tmp_path: Path) -> None:
+    """A pinned key holds even where the host has one of another kind."""
+    make_key(tmp_path / "other", "ecdsa")
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    assert f"its SSH host key is {sshd.host_key}" in _refusal(sshd.target(host_key=other))
+
+
+def test_a_pinned_key_that_is_none_is_refused(sshd: Sshd, tmp_path: Path) -> None:
+    """Of the right length, but no point of the curve: the configuration cannot know that."""
+    make_key(tmp_path / "other", "ecdsa")
+    kind, text = (tmp_path / "other.pub").read_text().split()[:2]
+    blob = base64.b64decode(text)
+    wrong = base64.b64encode(blob[:-1] + bytes([blob[-1] ^ 1])).decode()
+    assert f"ssh.host_key is not a valid {kind} key" in _refusal(
+        sshd.target(host_key=f"{kind} {wrong}")
+    )
+
+
+def test_an_unknown_key_is_refused_and_never_learned(sshd: Sshd, home: Path) -> None:
+    """Nothing pinned and nothing in known_hosts: it says how to get the right key."""
+    text = _refusal(sshd.target(host_key=None))
+    assert "its SSH host key is not known" in text
+    assert "ssh-keyscan" in text
+    assert not (home / ".ssh" / "known_hosts").exists()
+
+
+def test_a_key_in_known_hosts_is_enough(sshd: Sshd, home: Path) -> None:
+    """As `ssh` itself wrote it there; it is not written to."""
+    known = home / ".ssh" / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
+    before = known.read_text()
+    session = Session(sshd.target(host_key=None))
+    assert session.run("echo in", LIMIT).stdout == "in\n"
+    session.close()
+    assert known.read_text() == before
+
+
+def test_a_pinned_key_is_the_only_one_that_counts(sshd: Sshd, home: Path, tmp_path: Path) -> None:
+    """Where known_hosts has the key that answers and the stack another, it is refused."""
+    known = home / ".ssh" / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
+    make_key(tmp_path / "other")
+    other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
+    assert "not the one that is pinned" in _refusal(sshd.target(host_key=other))
+
+
+def test_a_refused_log_in_says_who(sshd: Sshd, home: Path, tmp_path: Path) -> None:
+    """A key that the host does not know, and no key at all."""
+    make_key(tmp_path / "unknown")
+    config = home / ".ssh" / "config"
+    for text in (f"Host *\n  IdentityFile {tmp_path}/unknown\n", ""):
+        config.write_text(text)
+        said = _refusal(sshd.target())
+        user = sshd.target().user
+        assert f"it rejects the login of {user} (" in said
+        assert f"{tmp_path}/unknown was refused" in said if text else "no key to try" in said
+        assert "SSH agent" in said
+
+
+def test_a_port_where_nobody_listens(sshd: Sshd) -> None:
+    """Address and port are named."""
+    port = free_port()
+    text = _refusal(sshd.target(port=port))
+    assert f"cannot be reached at 127.0.0.1 port {port}" in text
+    assert "refused" in text
+
+
+def test_a_host_that_does_not_answer(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something takes the connection and says nothing: it is given up after the limit."""
+    monkeypatch.setattr(session_module, "CONNECT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        text = _refusal(sshd.target(port=silent.getsockname()[1]))
+    assert time.monotonic() - began < 5
+    assert "SSH fails" in text or "no answer" in text
+
+
+def test_a_connection_that_was_dropped_is_made_again(session: Session, sshd: Sshd) -> None:
+    """Between two calls: the second one connects once more and goes on."""
+    session.run("true", LIMIT)
+    sshd.drop_connections()
+    assert session.run("echo again", LIMIT).stdout == "again\n"
+    assert session.handshakes == 2
+
+
+def test_a_call_whose_connection_drops_is_made_once_more(
+    session: Session, sshd: Sshd, tmp_path: Path
+) -> None:
+    """In the middle of a command: it runs again, which every program here can bear."""
+    mark = tmp_path / "mark"
+    with _dropping_at(sshd, mark, times=1):
+        program = f"if [ -e {mark}.1 ]; then echo second; else : >{mark}.1; sleep 30; fi"
+        assert session.run(program, LIMIT).stdout == "second\n"
+    assert (session.handshakes, session.commands) == (2, 2)
+
+
+def test_a_call_whose_connection_always_drops_is_an_error(
+    session: Session, sshd: Sshd, tmp_path: Path
+) -> None:
+    """Twice and no more; what the host is in now, nobody knows, and that is said."""
+    mark = tmp_path / "mark"
+    program = f"if [ -e {mark}.1 ]; then : >{mark}.2; else : >{mark}.1; fi; sleep 30"
+    with _dropping_at(sshd, mark, times=2), pytest.raises(HostError) as caught:
+        session.run(program, LIMIT)
+    text = str(caught.value)
+    assert "host edge-1: the connection was lost while a command ran" in text
+    assert "The host now: not known" in text
+    assert "pulumi up --refresh" in text
+    assert "()" not in text
+    assert session.commands == 2
+    assert session.run("echo fine", LIMIT).stdout == "fine\n"
+
+
+def test_a_call_whose_connection_drops_for_good_is_not_called_unsent(
+    session: Session, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that cuts the operator off: there is no second connection, yet it was made."""
+    mark = tmp_path / "mark"
+    program = f": >{mark}.1; sleep 30"
+    session.run("true", LIMIT)
+    # The connection stands; whoever makes another finds nobody.
+    monkeypatch.setattr(session, "target", dataclasses.replace(sshd.target(), port=1))
+    with _dropping_at(sshd, mark, times=1), pytest.raises(UnreachableError) as caught:
+        session.run(program, LIMIT)
+    text = str(caught.value)
+    assert "the connection was lost while a command ran" in text
+    assert "cannot be reached at 127.0.0.1 port 1" in text
+    assert "The host now: not known: a change that had begun completes, or is rolled back" in text
+    assert "nothing was sent" not in text
+
+
+@contextmanager
+def _dropping_at(sshd: Sshd, mark: Path, times: int) -> Iterator[None]:
+    """Drop all connections when `mark`.1 appears, again at `mark`.2, and so on."""
+
+    def drop() -> None:
+        until = time.monotonic() + LIMIT
+        for number in range(1, times + 1):
+            while not Path(f"{mark}.{number}").exists() and time.monotonic() < until:
+                time.sleep(0.01)
+            sshd.drop_connections()
+
+    thread = threading.Thread(target=drop, daemon=True)
+    thread.start()
+    yield
+    thread.join(LIMIT)
+    assert not thread.is_alive()
+
+
+def test_a_closed_session_opens_again(session: Session) -> None:
+    """Closing is no end: it only gives the connection back."""
+    session.run("true", LIMIT)
+    session.close()
+    session.close()
+    assert session.run("echo again", LIMIT).stdout == "again\n"
+
+
+def test_nothing_is_printed_beside_the_error(sshd: Sshd) -> None:
+    """A failure is told once, as an error: in a process of its own, where no logging is set up."""
+    with socket.create_server(("127.0.0.1", 0)) as hasty:
+        target = sshd.target(port=hasty.getsockname()[1])
+        program = (
+            "from providers.errors import HostError\n"
+            "from providers.ssh.session import Session\n"
+            "from providers.ssh.target import Target\n"
+            f"try:\n    Session({target!r}).run('true', 5)\n"
+            "except HostError as error:\n    print(error)\n"
+        )
+        closer = threading.Thread(target=lambda: hasty.accept()[0].close(), daemon=True)
+        closer.start()
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            cwd=Path(__file__).parents[3],
+        )
+    assert done.stdout.startswith("host edge-1: SSH fails (")
+    assert done.stderr == ""
+
+
+def test_without_sshd_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests fail then, and say what to install: a test that is skipped shows nothing."""
+    monkeypatch.setattr(shutil, "which", lambda *args, **kwargs: None)
+    with pytest.raises(AssertionError, match="install openssh-server"), running(tmp_path):
+        pass
