@@ -84,7 +84,7 @@ def network_of(name: str, props: Mapping[str, Any]) -> Network:
 
 def plan_of(props: Mapping[str, Any]) -> Plan:
     """Return the plan that the properties of a host's resource stand for."""
-    own = dict(props.get("own") or {})
+    own = {**(props.get("own") or {})}
     order = own.pop("order", None)
     return Plan(
         stack=props["stack"],
@@ -134,6 +134,9 @@ def from_json(text: str) -> Plan:
         for each in found["leaving"]:
             name = each.pop("name")
             leaving.append(network_of(name, each))
+        texts = (found["stack"], found["wan"], found.get("persist", ""), *(e.name for e in leaving))
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a name is no text")
         return replace(plan_of(found), leaving=tuple(leaving))
     except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"it is no plan ({error!r:.200})") from error
