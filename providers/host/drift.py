@@ -75,7 +75,7 @@ def _applied(plan: Plan, result: _Found) -> dict[str, object]:
     for (network, section, role), text in result.lines.items():
         # A network that is leaving is no property: what is wrong with it is said in words.
         if network is not None and network not in plan.networks:
-            result.drift[f"leaving {network} {section} {role}"] = text or "is gone"
+            result.drift[f"{network} {section} {role}"] = text or "is gone"
             continue
         lines = (props["own"] if network is None else props["networks"][network])[section]
         if text is None:

@@ -168,8 +168,11 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
                 found.setdefault(section, []).append((places.get(role, 0), text, place))
 
     add(None, plan)
-    for network in plan.all_networks:
+    for network in plan.networks.values():
         add(network.name, network)
+    for network in plan.leaving:
+        # Its name may be that of a network which has taken its place.
+        add(f"{network.name} (leaving)", network)
     return {
         section: tuple(
             Placed(place, text)
