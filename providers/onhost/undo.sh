@@ -143,8 +143,8 @@ refuse_undone() { # refuse_undone TOKEN: fails when that change was made, and un
 confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so the operator can get in
     work_folder
     take_lock
-    if read_armed && [ "$armed_boot" != "$(boot)" ]; then
-        # What was loaded is not in force after a reboot: to get in shows nothing.
+    if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
+        # Cut short, or not in force any more after a reboot: to get in shows nothing.
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
         point confirmed "$(generation current)" && disarm "$1" || fail 15 "cannot write to $etc"
