@@ -53,6 +53,13 @@ _NETWORK = f"""\
 set -e
 sysctl -qw net.ipv6.conf.wan0.accept_dad=0 net.ipv6.conf.wan0.forwarding=0
 sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
+for table in nat filter; do
+    for tool in iptables ip6tables; do
+        # A table is there, and is printed, as soon as it has had a rule.
+        $tool -t $table -A OUTPUT -j ACCEPT
+        $tool -t $table -D OUTPUT -j ACCEPT
+    done
+done
 ip link set lo up
 ip link set wan0 up
 ip addr add {WAN[0]} dev wan0
@@ -189,7 +196,7 @@ class Box:
 
     def confirm(self, token: str) -> Ran:
         """Confirm a change; without files for /etc/iptables."""
-        (self.run_folder / "none").mkdir(exist_ok=True)
+        (self.run_folder / "none").mkdir(parents=True, exist_ok=True)
         return self.run("confirm", token, "/run/wanbound/none")
 
     def deploy(self, new: dict[str, str], token: str, then: dict[str, str] | None = None) -> None:
