@@ -13,7 +13,7 @@ from difflib import SequenceMatcher, unified_diff
 from providers.host.checks import label
 from providers.host.facts import Facts
 from providers.host.generation import BASE, Generation, Placed
-from providers.host.plan import Plan, properties
+from providers.host.plan import Plan, overlap, properties
 
 _HOOKS = {
     "WANBOUND-DNAT": ("PREROUTING", "OUTPUT"),
@@ -314,7 +314,7 @@ def _sysctls(generation: Generation, facts: Facts, out: _Found) -> None:
 def _files(generation: Generation, facts: Facts, out: _Found) -> None:
     """Say what somebody has edited in the files of the generation."""
     for name, text in facts.edited.items():
-        path = f"/etc/wanbound/{facts.current}/{name}"
+        path = f"/etc/wanbound/current/{name}"
         wanted = generation.files.get(name, "")
         if text == wanted:
             continue
@@ -343,10 +343,16 @@ def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
             continue
         for role, text in _docker_network(host, name, ours, plan.taken_over.get(name)):
             out.drift[role] = text
-        bridge = network.bridges["own"]
+        bridge, subnets = network.bridges["own"], network.subnets.values()
         state = facts.links.get(bridge)
         if state is None:
-            out.drift[f"bridge {bridge}"] = f"bridge {bridge} is gone"
+            elsewhere = [
+                f"{line.split()[1].partition('/')[0]} is on {device}"
+                for device, line in facts.addresses
+                if any(overlap(line.split()[1].partition("/")[0], each) for each in subnets)
+            ]
+            gone = f"bridge {bridge} is gone"
+            out.drift[f"bridge {bridge}"] = "; ".join([gone, *elsewhere[:4]])
         elif state != "up":
             out.drift[f"bridge {bridge}"] = f"bridge {bridge} is {state}"
 

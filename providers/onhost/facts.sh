@@ -14,7 +14,6 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     [ ! -e "$etc/current/owner" ] || echo "owner $(cat "$etc/current/owner")"
     echo '== plan'
     [ ! -e "$etc/current/plan.json" ] || cat "$etc/current/plan.json"
-    [ -e "$etc/current/digest" ] || { now=$work/nothing && nothing "$now"; }
     if [ -e "$now/digest" ] && [ "$(digest_of "$now")" != "$(cat "$now/digest")" ]; then
         for file in $files; do
             [ "$file" != wanbound ] && [ "$file" != plan.json ] || continue
@@ -22,6 +21,10 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
             awk 1 "$now/$file" 2>/dev/null
         done
     fi
+    # Whatever somebody has removed of it, the rest can be told.
+    nothing "$work/generation"
+    [ "$(generation current)" = none ] || cp "$now"/* "$work/generation/" 2>/dev/null
+    now=$work/generation
     print_live "$now" "$work/now" || fail 10 "cannot read what is in force"
     for part in $parts; do
         echo "== live $part"
