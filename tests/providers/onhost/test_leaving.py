@@ -36,7 +36,7 @@ def bridges(host: Box) -> list[str]:
 def test_it_stays_as_long_as_its_bridge(host: Box, bridges: list[str]) -> None:
     """With all of its rules; and goes with the last one."""
     host.docker()
-    gone = OLD.networks[GONE[0]].addresses["public_ipv4"]
+    gone = OLD.networks["web"].addresses["ipv4"]
     for bridge in bridges:
         assert host.run("mend").code == 0
         assert host.current == "a2"

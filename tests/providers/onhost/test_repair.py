@@ -86,7 +86,7 @@ def test_a_spelling_of_its_own_is_no_difference(host: Box) -> None:
         done = host.run("mend")
         assert (done.code, done.err) == (0, "")
     host.out("iptables -t nat -D WANBOUND-SNAT 1")
-    assert "repairing ipv4 rules" in host.run("mend").err
+    assert "loaded: ipv4\n" in host.run("mend").err
     assert host.run("mend").err == ""
 
 
@@ -156,7 +156,7 @@ def test_the_jump_moves_when_docker_appears(host: Box) -> None:
     """And back, when it has gone."""
     host.deploy(files("dual-stack"), "a1")
     host.out("iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
-    assert "repairing ipv4 rules" in host.run("mend").err
+    assert "loaded: ipv4\n" in host.run("mend").err
     assert "-A DOCKER-USER -j WANBOUND-FORWARD" in host.kernel
     assert "-A FORWARD -j WANBOUND-FORWARD" not in host.out("iptables-save")
     assert host.run("mend").err == ""
@@ -184,7 +184,7 @@ def test_the_subnet_of_a_bridge_is_put_in_when_it_appears(host: Box) -> None:
     rule = "-A WANBOUND-SNAT -s {} ! -o bridge-coi -j SNAT --to-source 203.0.113.11"
     assert rule.format("0.0.0.0/32") in host.out("iptables-save")
     host.bridge("bridge-coi", "172.19.77.1/20")
-    assert "repairing ipv4 rules" in host.run("mend").err
+    assert "loaded: ipv4\n" in host.run("mend").err
     assert rule.format("172.19.64.0/20") in host.out("iptables-save")
     assert host.run("mend").err == ""
     host.out("ip link del bridge-coi; ip link add bridge-coi type bridge; ip link set bridge-coi up"

@@ -41,7 +41,7 @@ def test_routes_are_given_back(host: Box, route: str) -> None:
 
 def test_a_gateway_outside_all_subnets_is_on_link(host: Box) -> None:
     """As hosters have them."""
-    wanted = {**files("baseline"), "routes": "ipv4 default via 192.0.2.77 dev wan0\n"}
+    wanted = {**files("baseline"), "host": "route ipv4 default via 192.0.2.77 dev wan0\n"}
     host.deploy(wanted, "a1")
     assert "default via 192.0.2.77 dev wan0 proto static onlink" in host.kernel
     assert host.run("mend").err == ""
@@ -71,7 +71,7 @@ def test_a_route_that_was_lost_is_repaired(host: Box) -> None:
     """And one that somebody put before it is not left there as the first."""
     host.deploy(files("baseline"), "a1")
     host.out("ip route del default")
-    assert "repairing addresses, links or routes" in host.run("mend").err
+    assert "loaded: host\n" in host.run("mend").err
     host.out("ip route replace default via 203.0.113.9 dev wan0")
     assert "repairing" in host.run("mend").err
     assert "default via 203.0.113.1 dev wan0" in host.kernel
