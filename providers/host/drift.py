@@ -142,7 +142,7 @@ class _Rules:
     def __init__(self, lines: Sequence[str]) -> None:
         self.chains: dict[str, list[str]] = {}
         self.jumps: Counter[tuple[str, str]] = Counter()
-        self.placed: set[tuple[str, str]] = set()
+        self.placed: set[tuple[str, str, str]] = set()
         self.hook = "FORWARD"
         for line in lines:
             words = line.split(" ")
@@ -153,7 +153,7 @@ class _Rules:
             elif words[0] == "jump" and len(words) == 5:
                 self.jumps[words[2], words[4]] += 1
             elif words[0] in ("first", "last") and len(words) == 5:
-                self.placed.add((words[2], words[4]))
+                self.placed.add((words[0], words[2], words[4]))
             elif words[0] == "hook" and len(words) > 1:
                 self.hook = words[1]
 
@@ -170,7 +170,7 @@ def _jumps(
         end = "last" if hook == "INPUT" else "first"
         if count != 1:
             out.drift[key] = f"{jump} {f'is there {count} times' if count else 'is gone'}"
-        elif (hook, chain) not in live.placed:
+        elif (end, hook, chain) not in live.placed:
             out.drift[key] = f"{jump} is not the {end} rule"
             rules = [line for line in others if line.startswith(f"-A {hook} ")]
             if rules:
@@ -211,7 +211,7 @@ def _base(chain: str, loaded: Sequence[str], live: Sequence[str], out: _Found) -
         return
     if missing := list((Counter(loaded) - Counter(live)).elements()):
         for number, line in enumerate(missing, 1):
-            out.drift[f"guard {chain} {number}"] = f"{line} is gone"
+            out.drift[f"guard {chain} lacks {number}"] = f"{line} is gone"
     out.surplus(f"guard {chain}", list((Counter(live) - Counter(loaded)).elements()))
     if Counter(loaded) == Counter(live):
         out.drift[f"guard {chain}"] = "its rules are in another order"
@@ -231,7 +231,7 @@ def _map(
             missing[each.text] -= 1
             out.instead(each, surplus.pop(0) if surplus else None)
     for number, text in enumerate(missing.elements(), 1):
-        out.drift[f"guard map {name} {number}"] = f"{text} is gone"
+        out.drift[f"guard map {name} lacks {number}"] = f"{text} is gone"
     out.surplus(f"guard map {name}", surplus)
 
 
@@ -248,7 +248,7 @@ class _Table:
                 self.elements.setdefault(name, Counter())[text] += 1
             elif line.startswith("\tchain ") and line.endswith(" {"):
                 chain = self.chains.setdefault(line[7:-2], [])
-            elif line.startswith("\t\t") and chain is not None and line[2:7] != "type ":
+            elif line.startswith("\t\t") and chain is not None:
                 chain.append(line[2:])
 
 
