@@ -230,7 +230,13 @@ def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
         if wanted == text:
             continue
         found[f"{file}.was"] = f"{_digest(text)}\n"
-        found[file if wanted is not None else f"{file}.gone"] = wanted or ""
+        if wanted is None:
+            found[f"{file}.gone"] = ""
+            continue
+        found[file] = wanted
+        if wanted and not wanted.endswith("\n"):
+            # Only whole lines travel; the host takes the last one's end off again.
+            found |= {file: f"{wanted}\n", f"{file}.unended": ""}
     return found
 
 
@@ -244,7 +250,10 @@ def _tell(name: str, plan: Plan, facts: Facts) -> None:
     """Say what the operator should know of the host, now that the change is in force."""
     needles = _needles(plan)
     for family in _FAMILIES:
-        lines = byhand.found(family, needles, "\n".join(facts.others[family]), facts.files)
+        files = {
+            path: text for path, text in facts.files.items() if path in byhand.BOOT_FILES[family]
+        }
+        lines = byhand.found(family, needles, "\n".join(facts.others[family]), files)
         for line in lines:
             what = (
                 "made by hand, and loaded again at each boot until it is taken out"

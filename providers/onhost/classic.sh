@@ -11,15 +11,22 @@ classic_facts() { # `== file PATH` and the content in base64, for each file with
     done
 }
 
-put_classic() ( # put_classic FOLDER: FOLDER/NAME becomes the file's content, NAME.gone removes it
+# put_classic FOLDER: FOLDER/NAME becomes the file's content, NAME.gone removes the file.
+# NAME.unended: without the newline at its end.
+put_classic() (
     for name in rules.v4 rules.v6; do
         [ -e "$1/$name" ] || [ -e "$1/$name.gone" ] || continue
-        put_saved "$1/$name" "$classic/$name" ||
+        [ ! -e "$1/$name.unended" ] || unend "$1/$name" &&
+            put_saved "$1/$name" "$classic/$name" ||
             note "cannot write $classic/$name: it does not contain the current rules"
     done
     [ ! -s "$etc/_saved" ] || ! rmdir "$classic" 2>/dev/null || rm -f "$etc/_saved"
     exit 0
 )
+
+unend() { # unend FILE: takes the newline from its end
+    text=$(cat "$1") && printf %s "$text" >"$1"
+}
 
 put_saved() { # put_saved NEW FILE: NEW.was has the SHA-256 of what NEW was made from, or `none`
     if [ -e "$1" ] && [ ! -d "$classic" ]; then
