@@ -165,8 +165,9 @@ class FakeRemote:
             self.addresses.append((bridge, f"{family} {gateway} scope global {bridge}"))
 
     def remove_network(self, name: str) -> None:
-        """Have Docker remove a network; the watcher sees its bridge go."""
-        for network in [each for each in self.networks if each["Name"] == name]:
+        """Have Docker remove a network and that of its socket; the watcher sees its bridges go."""
+        names = (name, f"{name}-socket")
+        for network in [each for each in self.networks if each["Name"] in names]:
             self.networks.remove(network)
             self.drop_link(network["Options"]["com.docker.network.bridge.name"])
         self.watch()
