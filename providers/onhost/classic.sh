@@ -16,8 +16,7 @@ classic_facts() { # `== file PATH` and the content in base64, for each file with
 put_classic() (
     for name in rules.v4 rules.v6; do
         [ -e "$1/$name" ] || [ -e "$1/$name.gone" ] || continue
-        [ ! -e "$1/$name.unended" ] || unend "$1/$name" &&
-            put_saved "$1/$name" "$classic/$name" ||
+        put_saved "$1/$name" "$classic/$name" ||
             note "cannot write $classic/$name: it does not contain the current rules"
     done
     [ ! -s "$etc/_saved" ] || ! rmdir "$classic" 2>/dev/null || rm -f "$etc/_saved"
@@ -29,6 +28,7 @@ unend() { # unend FILE: takes the newline from its end
 }
 
 put_saved() { # put_saved NEW FILE: NEW.was has the SHA-256 of what NEW was made from, or `none`
+    [ ! -e "$1.unended" ] || unend "$1" || return 1
     if [ -e "$1" ] && [ ! -d "$classic" ]; then
         echo "$classic" >"$etc/_saved" || return 1
         mkdir "$classic" || { rm -f "$etc/_saved"; return 1; }
