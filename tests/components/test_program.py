@@ -36,7 +36,7 @@ def test_a_configuration_becomes_resources(run: Run) -> None:
     """All that Pulumi hands over is text; every key finds its way."""
     keys = [each.key for each in run(golden.config("containers"))]
     assert keys[0] == "Host edge-1"
-    assert "HostNat edge-1-web" in keys
+    assert "HostNetworking edge-1" in keys
     assert keys[-1] == "Command edge-1-web"
 
 
