@@ -105,10 +105,9 @@ def _settings(value: object) -> dict[str, Any]:
             why = f"Keys of daemon.json are lower-case words.{hyphens}"
             raise refusal(f"has the key {show(key)}", why, _or_near(key))
         if key in OWN_KEYS:
-            what, why = f"has {key}, which is a key of engine itself", "Written in two places, it"
-            raise refusal(
-                what, f"{why} could say two things.", f"write it as engine.{OWN_KEYS[key]}"
-            )
+            what = f"has {key}, which is a key of engine itself"
+            why = "Written in two places, it could say two things."
+            raise refusal(what, why, f"write it as engine.{OWN_KEYS[key]}")
         kind = _BY_KEY.get(key)
         if kind is None and difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0.85):
             raise refusal(f"has the unknown key {show(key)}", start, _or_near(key))

@@ -1,7 +1,7 @@
 """What is wrong with a configuration, in the operator's own terms.
 
 Pydantic validates and knows where a value is; the texts are ours. A value that is refused says why
-and what to do (`refusal`), a key says what it is for and how it may look (`written`), and `Report`
+and what to do (`refusal`), a key says what it is for and how it may look (`key`), and `Report`
 makes problems of both.
 """
 
@@ -32,6 +32,7 @@ _REFUSAL = "wanbound"
 """The error type that marks our own texts among pydantic's."""
 _CONFIDENTIAL = frozenset({"environment", "labels", "command", "dashboard"})
 """Keys below which a value may be a password: it is never quoted."""
+_ONE_LINE = "Values become lines of rules and names of files, so each is one printable line."
 _DEPTH = 12
 """Levels of nesting; the configuration needs 8. More is a YAML alias that contains itself."""
 
@@ -47,7 +48,7 @@ class Model(BaseModel):
     example: ClassVar[str]
 
 
-def written(example: str, why: str, default: object = ...) -> Any:  # noqa: ANN401 - as Field() does
+def key(example: str, why: str, default: object = ...) -> Any:  # noqa: ANN401 - as Field() does
     """Return a key of a mapping: an example of its value and why it is there, for the errors."""
     return Field(default, description=why, examples=[example])
 
@@ -160,10 +161,13 @@ class Report:
                 # Not quoted: it may be a key or a password in the wrong place.
                 if (found := _unprintable(value)) is None:
                     return value
-                what, why = f"has {found} in its text", "Values become lines of rules and names of"
-                remedy = "write it on one line, without control characters and without a YAML block"
-                why = f"{why} files, so each is one printable line."
-                return self._refuse(loc, what, f"{remedy} (| or >)", why)
+                return self._refuse(
+                    loc,
+                    f"has {found} in its text",
+                    "write it on one line, without control characters and without a YAML block"
+                    " (| or >)",
+                    _ONE_LINE,
+                )
             case Mapping():
                 return self._mapping(value, loc)
             case list() | tuple():
@@ -178,15 +182,15 @@ class Report:
 
     def _mapping(self, raw: Mapping[Any, object], loc: Loc) -> dict[str, object]:
         plain: dict[str, object] = {}
-        for key, value in raw.items():
-            if not isinstance(key, str):
-                what = f"has {show(key)} as a key, which YAML does not read as text"
+        for name, value in raw.items():
+            if not isinstance(name, str):
+                what = f"has {show(name)} as a key, which YAML does not read as text"
                 self.add(loc, what, "Keys are names.", "quote the key")
-            elif (found := _unprintable(key)) is not None:
+            elif (found := _unprintable(name)) is not None:
                 what = f"has a key with {found} in it"
                 self.add(loc, what, "Keys are names.", "write the key anew")
             else:
-                plain[key] = self.plain(value, (*loc, key))
+                plain[name] = self.plain(value, (*loc, name))
         return plain
 
     def _refuse(self, loc: Loc, what: str, remedy: str, why: str = "") -> _Refused:

@@ -14,6 +14,7 @@ from planner.config import names
 from planner.config.daemonjson import OWN_KEYS
 from planner.config.report import Loc, Report, show
 from planner.config.schema import (
+    POOL,
     SOCKET_POOL,
     Engine,
     Family,
@@ -139,8 +140,9 @@ def fill(draft: Draft, report: Report) -> None:
     for _, network in draft.networks():
         _complete(network, root.images)
     if not _is_private(root.ipv4_pool):
-        what, remedy = f"{root.ipv4_pool} is not private space", "write a part of 10.0.0.0/8, like"
-        report.add(("ipv4_pool",), what, _NOT_YOURS, f"{remedy} 10.200.0.0/14")
+        what = f"{root.ipv4_pool} is not private space"
+        remedy = f"write a part of 10.0.0.0/8, like {POOL}"
+        report.add(("ipv4_pool",), what, _NOT_YOURS, remedy)
         return
     seedless = _Subnets(draft, root, report).give()
     if seedless and draft.root is not None and root.seed is None:
@@ -276,13 +278,19 @@ class _Subnets:
         try:
             subnet = ipv4_subnet(pool, host.host.name, network.written.name, self._taken)
         except PoolExhaustedError:
-            what = f"is missing, and wanbound:ipv4_pool ({pool}) has no free /24 for this host any"
+            what = (
+                f"is missing, and wanbound:ipv4_pool ({pool}) has no free /24 for this host any"
+                " more"
+            )
             why = "Networks without subnet_ipv4 take a /24 of the pool each."
             remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
             if network.written.public_ipv4 is None:
-                why = "Docker gives each network IPv4 inside, and without public_ipv4 it is one of"
-                why, remedy = f"{why} those.", "write a larger wanbound:ipv4_pool"
-            self._report.add((*network.loc, "subnet_ipv4"), f"{what} more", why, remedy)
+                why = (
+                    "Docker gives each network IPv4 inside, and without public_ipv4 it is one of"
+                    " those."
+                )
+                remedy = "write a larger wanbound:ipv4_pool"
+            self._report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
             return None
         self._taken.append(subnet)
         return subnet
@@ -303,10 +311,12 @@ class _Subnets:
                 subnet = ipv4_subnet(pool, host.host.name, name, self._taken, _SOCKET_LENGTH)
             except PoolExhaustedError:
                 what = f"({pool}) has no free /{_SOCKET_LENGTH} for this network"
-                why = "A load balancer and the proxy before Docker's socket have a network of their"
-                remedy = "write a larger socket_pool that no network's subnet covers, like"
-                remedy = f"{remedy} {SOCKET_POOL}"
-                self._report.add(("socket_pool",), what, f"{why} own.", remedy)
+                why = (
+                    "A load balancer and the proxy before Docker's socket have a network of their"
+                    " own."
+                )
+                remedy = "write a larger socket_pool that no network's subnet covers"
+                self._report.add(("socket_pool",), what, why, f"{remedy}, like {SOCKET_POOL}")
                 return
             self._taken.append(subnet)
             draft.fill_balancer(socket_subnet=subnet)

@@ -12,9 +12,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticKnownError
 
-from planner.config import types
+from planner.config import report
+from planner.config import types as t
 from planner.config.daemonjson import DaemonSettings, Mirrors
-from planner.config.report import Model, Resolved, refusal, show, written
+from planner.config.report import Model, Resolved, key, refusal, show
 from planner.config.types import (
     BY_DOCKER,
     LOAD_BALANCER,
@@ -81,12 +82,10 @@ class Jump(Model):
 
     example = "{address: 192.0.2.1, user: admin}"
 
-    address: types.SshAddress = written("192.0.2.10", "The host is reached there.")
-    port: types.Port = written("22", "The host's SSH server listens there.", 22)
-    user: types.UserName = written("root", "SSH logs in as this user.", "root")
-    host_key: types.HostKey | None = written(
-        '"ssh-ed25519 AAAA…"', "It proves that it is the host.", None
-    )
+    address: t.SshAddress = key("192.0.2.10", "The host is reached there.")
+    port: t.Port = key("22", "The host's SSH server listens there.", 22)
+    user: t.UserName = key("root", "SSH logs in as this user.", "root")
+    host_key: t.HostKey | None = key('"ssh-ed25519 AAAA…"', "It proves that it is the host.", None)
 
 
 class Ssh(Jump):
@@ -98,11 +97,10 @@ class Ssh(Jump):
 
     example = "{address: 192.0.2.10, user: root}"
 
-    jump: Jump | None = written(Jump.example, "The host is reached through it.", None)
-    key: types.Secret | None = written("{secret: edge-key}", "SSH logs in with it.", None)
-    key_passphrase: types.Secret | None = written(
-        "{secret: edge-phrase}", "It opens the key.", None
-    )
+    jump: Jump | None = key(Jump.example, "The host is reached through it.", None)
+    key: t.Secret | None = key("{secret: edge-key}", "SSH logs in with it.", None)
+    # By its full name: `key` is the field above from here on.
+    key_passphrase: t.Secret | None = report.key("{secret: edge-phrase}", "It opens the key.", None)
 
     @property
     def ip(self) -> Address | None:
@@ -121,17 +119,13 @@ class Wan(Model):
 
     example = "{interface: eth0}"
 
-    interface: types.InterfaceName = written(
+    interface: t.InterfaceName = key(
         "eth0",
         "The public addresses are put on the interface towards the internet"
         " (ip route show default names it), and nothing else tells which one that is.",
     )
-    gateway_ipv4: types.GatewayV4 | None = written(
-        "203.0.113.1", "The default route goes there.", None
-    )
-    gateway_ipv6: types.GatewayV6 | None = written(
-        '"fe80::1"', "The default route goes there.", None
-    )
+    gateway_ipv4: t.GatewayV4 | None = key("203.0.113.1", "The default route goes there.", None)
+    gateway_ipv6: t.GatewayV6 | None = key('"fe80::1"', "The default route goes there.", None)
 
     def gateway(self, version: Version) -> Address | None:
         """Return the gateway of that family, None where its route is left alone."""
@@ -147,20 +141,18 @@ class Acme(Model):
 
     example = "{email: bob@example.com}"
 
-    email: types.Email = written(
+    email: t.Email = key(
         "bob@example.com", "The certificate authority wants an address to write to."
     )
-    ca_server: types.AcmeUrl = written(
-        types.LETS_ENCRYPT, "Certificates are asked for there.", types.LETS_ENCRYPT
-    )
-    ca_certificates: types.Certificates | None = written(
+    ca_server: t.AcmeUrl = key(t.LETS_ENCRYPT, "Certificates are asked for there.", t.LETS_ENCRYPT)
+    ca_certificates: t.Certificates | None = key(
         "{secret: ca}", "A CA server of your own is known by it.", None
     )
-    challenge: types.ChallengeWord = written(
+    challenge: t.ChallengeWord = key(
         "http", "By it the authority sees that the name is yours.", "tls-alpn"
     )
-    volume: types.VolumeName = written("mail_letsencrypt", "Certificates are kept there.", "")
-    keep_volume: Flag = written("true", "It leaves the certificates when the network goes.", False)
+    volume: t.VolumeName = key("mail_letsencrypt", "Certificates are kept there.", "")
+    keep_volume: Flag = key("true", "It leaves the certificates when the network goes.", False)
 
 
 class Dashboard(Model):
@@ -168,9 +160,9 @@ class Dashboard(Model):
 
     example = "{user: bob, password_hash: {secret: dashboard}}"
 
-    domain: types.Domain = written("lb.mail.example.com", "The dashboard has this name.", "")
-    user: types.DashboardUser = written("bob", "The dashboard shows all of the network's routes.")
-    password_hash: types.PasswordHash = written(
+    domain: t.Domain = key("lb.mail.example.com", "The dashboard has this name.", "")
+    user: t.DashboardUser = key("bob", "The dashboard shows all of the network's routes.")
+    password_hash: t.PasswordHash = key(
         "{secret: dashboard}", "Nobody should see the dashboard without a password."
     )
 
@@ -185,21 +177,19 @@ class LoadBalancer(Model):
 
     example = "{ipv4: 172.20.0.254}"
 
-    ipv4: types.AddressV4 | None = written("172.20.0.254", "Ingress goes to this address.", None)
-    ipv6: types.AddressV6 | None = written(
+    ipv4: t.AddressV4 | None = key("172.20.0.254", "Ingress goes to this address.", None)
+    ipv6: t.AddressV6 | None = key(
         '"fd5c:1b2a:77f0:1::fffe"', "Ingress goes to this address.", None
     )
-    image: types.ImageRef = written("traefik:v3.7", "It is run as the load balancer.", "")
-    domain: types.Domain = written("lb.mail.example.com", "The dashboard is reached by it.", "")
-    acme: Acme | None = written(Acme.example, "With it all is answered over https.", None)
-    dashboard: Dashboard | None = written(
-        Dashboard.example, "Traefik shows there what it does.", None
-    )
-    http3: Flag = written("true", "HTTP/3 is HTTP over UDP.", False)
-    trusted_ips: types.TrustedRanges = written(
+    image: t.ImageRef = key("traefik:v3.7", "It is run as the load balancer.", "")
+    domain: t.Domain = key("lb.mail.example.com", "The dashboard is reached by it.", "")
+    acme: Acme | None = key(Acme.example, "With it all is answered over https.", None)
+    dashboard: Dashboard | None = key(Dashboard.example, "Traefik shows there what it does.", None)
+    http3: Flag = key("true", "HTTP/3 is HTTP over UDP.", False)
+    trusted_ips: t.TrustedRanges = key(
         '["172.20.0.0/24"]', "Whose X-Forwarded-For is believed.", ()
     )
-    docker_socket: types.SocketWord = written("proxy", "Traefik reads there what runs.", "proxy")
+    docker_socket: t.SocketWord = key("proxy", "Traefik reads there what runs.", "proxy")
 
     name: Resolved[str] = ""
     socket_name: Resolved[str] = ""
@@ -221,7 +211,7 @@ class Whoami(Model):
 
     example = "{domain: whoami.mail.example.com}"
 
-    domain: types.Domain = written("whoami.mail.example.com", "Whoami is reached by this name.")
+    domain: t.Domain = key("whoami.mail.example.com", "Whoami is reached by this name.")
 
     name: Resolved[str] = ""
     image: Resolved[str] = ""
@@ -237,14 +227,12 @@ class Ingress(Model):
 
     example = "{protocol: tcp, ports: [25, 465], to: mailserver}"
 
-    protocol: types.ProtocolWord = written("tcp", "Ports belong to a protocol.", "tcp")
-    ports: types.Ports = written(
-        '[443, "1000-1010"]', "Only what is listed (or all TCP) is forwarded."
-    )
-    to: types.IngressTarget = written(
+    protocol: t.ProtocolWord = key("tcp", "Ports belong to a protocol.", "tcp")
+    ports: t.Ports = key('[443, "1000-1010"]', "Only what is listed (or all TCP) is forwarded.")
+    to: t.IngressTarget = key(
         LOAD_BALANCER, "The ports are forwarded to its address.", LOAD_BALANCER
     )
-    addresses: types.Entrances = written(
+    addresses: t.Entrances = key(
         '[203.0.113.21, "2001:db8::21"]', "What comes to these addresses is forwarded.", ()
     )
 
@@ -258,28 +246,20 @@ class Container(Model):
 
     example = "{name: turn, image: coturn/coturn:4.6}"
 
-    name: types.ContainerName = written("turn", "Docker knows the container by this name.")
-    image: types.ImageRef = written("coturn/coturn:4.6", "It is what the container runs.")
-    command: tuple[types.Text, ...] = written(
-        '["--verbose"]', "The command is a list of words.", ()
-    )
-    labels: dict[types.LabelKey, types.Text] = written(
-        "{traefik.enable: 'true'}", "Labels are key: text.", {}
-    )
-    environment: dict[types.EnvironmentName, types.EnvironmentValue] = written(
+    name: t.ContainerName = key("turn", "Docker knows the container by this name.")
+    image: t.ImageRef = key("coturn/coturn:4.6", "It is what the container runs.")
+    command: tuple[t.Text, ...] = key('["--verbose"]', "The command is a list of words.", ())
+    labels: dict[t.LabelKey, t.Text] = key("{traefik.enable: 'true'}", "Labels are key: text.", {})
+    environment: dict[t.EnvironmentName, t.EnvironmentValue] = key(
         "{TURN_REALM: example.com}", "The environment is NAME: text.", {}
     )
-    volumes: tuple[types.VolumeText, ...] = written('["data:/data:ro"]', "Volumes are a list.", ())
-    ipv4: types.AddressV4 | None = written(
-        "172.20.0.10", "It is the container's fixed address.", None
-    )
-    ipv6: types.AddressV6 | None = written(
+    volumes: tuple[t.VolumeText, ...] = key('["data:/data:ro"]', "Volumes are a list.", ())
+    ipv4: t.AddressV4 | None = key("172.20.0.10", "It is the container's fixed address.", None)
+    ipv6: t.AddressV6 | None = key(
         '"fd5c:1b2a:77f0:1::10"', "It is the container's fixed address.", None
     )
-    restart: types.RestartWord = written(
-        "unless-stopped", "Docker restarts by it.", "unless-stopped"
-    )
-    ports: types.PublishedPorts = written(
+    restart: t.RestartWord = key("unless-stopped", "Docker restarts by it.", "unless-stopped")
+    ports: t.PublishedPorts = key(
         '[25, "3478/udp"]', "The world reaches it at these ports of the public addresses.", ()
     )
 
@@ -314,33 +294,27 @@ class Network(Model):
 
     example = '{name: mail, public_ipv4: 203.0.113.20, public_ipv6: "2001:db8::20"}'
 
-    name: types.NetworkName = written("mail", "Docker knows the network by this name.")
-    bridge: types.BridgeName = written("mail", "The kernel's bridge has this name.", "")
-    public_ipv4: types.PublicV4 | None = written(
-        "203.0.113.20", "The network owns this address.", None
-    )
-    public_ipv6: types.PublicV6 | None = written(
-        '"2001:db8::20"', "The network owns this address.", None
-    )
-    mode: types.ModeWord = written("nat", "It says how traffic is translated.", "nat")
-    subnet_ipv4: types.SubnetV4OrDocker | None = written(
+    name: t.NetworkName = key("mail", "Docker knows the network by this name.")
+    bridge: t.BridgeName = key("mail", "The kernel's bridge has this name.", "")
+    public_ipv4: t.PublicV4 | None = key("203.0.113.20", "The network owns this address.", None)
+    public_ipv6: t.PublicV6 | None = key('"2001:db8::20"', "The network owns this address.", None)
+    mode: t.ModeWord = key("nat", "It says how traffic is translated.", "nat")
+    subnet_ipv4: t.SubnetV4OrDocker | None = key(
         "172.20.0.0/24", "Containers have addresses in it.", None
     )
-    subnet_ipv6: types.SubnetV6 | None = written(
+    subnet_ipv6: t.SubnetV6 | None = key(
         '"fd5c:1b2a:77f0:1::/64"', "Containers have addresses in it.", None
     )
-    allow_public_subnet: Flag = written("true", "It allows subnets outside private space.", False)
-    manage_addresses: Flag = written("false", "false leaves the public addresses alone.", True)
-    load_balancer: Annotated[LoadBalancer | None, BeforeValidator(_on_off)] = written(
+    allow_public_subnet: Flag = key("true", "It allows subnets outside private space.", False)
+    manage_addresses: Flag = key("false", "false leaves the public addresses alone.", True)
+    load_balancer: Annotated[LoadBalancer | None, BeforeValidator(_on_off)] = key(
         "false", "The load balancer is on unless turned off.", LoadBalancer()
     )
-    whoami: Whoami | None = written(Whoami.example, "Whoami needs a domain.", None)
-    ingress: tuple[Ingress, ...] = written(
+    whoami: Whoami | None = key(Whoami.example, "Whoami needs a domain.", None)
+    ingress: tuple[Ingress, ...] = key(
         f"[{Ingress.example}]", "Ingress is a list of what is forwarded.", ()
     )
-    containers: tuple[Container, ...] = written(
-        f"[{Container.example}]", "Containers are a list.", ()
-    )
+    containers: tuple[Container, ...] = key(f"[{Container.example}]", "Containers are a list.", ())
 
     ipv4: Resolved[Family | None] = None
     ipv6: Resolved[Family | None] = None
@@ -413,10 +387,8 @@ class Open(Model):
 
     example = "{protocol: tcp, ports: [9100]}"
 
-    protocol: types.ProtocolWord = written("tcp", "Ports belong to a protocol.", "tcp")
-    ports: types.OpenPorts = written(
-        '[9100, "5000-5010"]', "Only what is listed is open to everybody."
-    )
+    protocol: t.ProtocolWord = key("tcp", "Ports belong to a protocol.", "tcp")
+    ports: t.OpenPorts = key('[9100, "5000-5010"]', "Only what is listed is open to everybody.")
 
 
 class Baseline(Model):
@@ -424,11 +396,11 @@ class Baseline(Model):
 
     example = "{ssh_from: [198.51.100.0/24]}"
 
-    ssh_from: Annotated[tuple[types.SourceRange, ...], BeforeValidator(_some_sources)] = written(
+    ssh_from: Annotated[tuple[t.SourceRange, ...], BeforeValidator(_some_sources)] = key(
         '["198.51.100.0/24", "2001:db8:77::/48"]',
         "SSH is let in from there alone, and without it you could not log in any more.",
     )
-    open: tuple[Open, ...] = written(f"[{Open.example}]", "Everything else is closed.", ())
+    open: tuple[Open, ...] = key(f"[{Open.example}]", "Everything else is closed.", ())
 
 
 class Engine(Model):
@@ -441,20 +413,20 @@ class Engine(Model):
 
     example = "{registry_mirrors: [https://mirror.example.com]}"
 
-    ipv6: Flag | None = written("true", "It gives the default bridge IPv6.", None)
-    fixed_cidr_v6: types.SubnetV6 | None = written(
+    ipv6: Flag | None = key("true", "It gives the default bridge IPv6.", None)
+    fixed_cidr_v6: t.SubnetV6 | None = key(
         '"fd5c:1b2a:77f0:d0::/64"', "The default bridge has IPv6 addresses in it.", None
     )
-    ip6tables: Flag | None = written("true", "Docker then loads IPv6 rules of its own.", None)
-    live_restore: Flag | None = written("true", "Containers go on while Docker restarts.", None)
-    registry_mirrors: Mirrors | None = written(
+    ip6tables: Flag | None = key("true", "Docker then loads IPv6 rules of its own.", None)
+    live_restore: Flag | None = key("true", "Containers go on while Docker restarts.", None)
+    registry_mirrors: Mirrors | None = key(
         '["https://mirror.example.com"]', "Images of Docker Hub are asked for there first.", None
     )
-    settings: DaemonSettings = written(
+    settings: DaemonSettings = key(
         "{log-driver: journald}", "They are further keys of daemon.json.", {}
     )
-    install: Flag = written("true", "It installs Docker from the distribution.", False)
-    restart: Flag = written("false", "false refuses what would stop containers.", True)
+    install: Flag = key("true", "It installs Docker from the distribution.", False)
+    restart: Flag = key("false", "false refuses what would stop containers.", True)
 
 
 class Host(Model):
@@ -471,27 +443,19 @@ class Host(Model):
         " public_ipv4: 203.0.113.10}]}"
     )
 
-    name: types.HostName = written("edge-1", "It names the host's resources in Pulumi.")
-    ssh: Ssh = written(Ssh.example, "The host is reached over SSH.")
-    wan: Wan = written(Wan.example, "It says where the public addresses are put.")
-    guard: Flag = written(
-        "true", "The guard is the last stop for packets with another source.", True
-    )
-    baseline: Baseline | None = written(
+    name: t.HostName = key("edge-1", "It names the host's resources in Pulumi.")
+    ssh: Ssh = key(Ssh.example, "The host is reached over SSH.")
+    wan: Wan = key(Wan.example, "It says where the public addresses are put.")
+    guard: Flag = key("true", "The guard is the last stop for packets with another source.", True)
+    baseline: Baseline | None = key(
         Baseline.example, "It closes the host itself, but for SSH and what it names.", None
     )
-    confirm_seconds: types.Seconds = written(
-        "30", "A change that nobody confirms is undone after it.", 30
-    )
-    persist: types.PersistWord | None = written(
-        "iptables-files", "Rules are written there as well.", None
-    )
-    adopt: Flag = written("true", "It takes over what was set up by hand.", False)
-    ipv6nat: types.Ipv6NatWord | None = written("container", "It runs docker-ipv6nat there.", None)
-    engine: Engine | None = written(
-        Engine.example, "It says what is in Docker's daemon.json.", None
-    )
-    networks: Annotated[tuple[Network, ...], PlainValidator(_later)] = written(
+    confirm_seconds: t.Seconds = key("30", "A change that nobody confirms is undone after it.", 30)
+    persist: t.PersistWord | None = key("iptables-files", "Rules are written there as well.", None)
+    adopt: Flag = key("true", "It takes over what was set up by hand.", False)
+    ipv6nat: t.Ipv6NatWord | None = key("container", "It runs docker-ipv6nat there.", None)
+    engine: Engine | None = key(Engine.example, "It says what is in Docker's daemon.json.", None)
+    networks: Annotated[tuple[Network, ...], PlainValidator(_later)] = key(
         f"[{Network.example}]", "A host without networks has nothing to do."
     )
 
@@ -501,10 +465,8 @@ class Echo(Model):
 
     example = '{ipv4: "http://198.51.100.1/", ipv6: "http://[2001:db8:ffff::1]/"}'
 
-    ipv4: types.EchoV4 | None = written(
-        '"http://198.51.100.1/"', "It tells the caller's address.", None
-    )
-    ipv6: types.EchoV6 | None = written(
+    ipv4: t.EchoV4 | None = key('"http://198.51.100.1/"', "It tells the caller's address.", None)
+    ipv6: t.EchoV6 | None = key(
         '"http://[2001:db8:ffff::1]/"', "It tells the caller's address.", None
     )
 
@@ -518,16 +480,12 @@ class Images(Model):
 
     example = "{traefik: traefik:v3.7}"
 
-    traefik: types.ImageRef = written(
-        "traefik:v3.7", "It is the load balancers' image.", "traefik:v3.7"
-    )
-    whoami: types.ImageRef = written(
-        "wanbound/whoami:1", "It is whoami's image.", "wanbound/whoami:1"
-    )
-    ipv6nat: types.ImageRef = written(
+    traefik: t.ImageRef = key("traefik:v3.7", "It is the load balancers' image.", "traefik:v3.7")
+    whoami: t.ImageRef = key("wanbound/whoami:1", "It is whoami's image.", "wanbound/whoami:1")
+    ipv6nat: t.ImageRef = key(
         "robbertkl/ipv6nat:0.4.4", "It is docker-ipv6nat's image.", "robbertkl/ipv6nat:0.4.4"
     )
-    socket_proxy: types.ImageRef = written(
+    socket_proxy: t.ImageRef = key(
         "haproxy:3.2", "It stands before Docker's socket.", "haproxy:3.2"
     )
 
@@ -537,17 +495,17 @@ class Root(Model):
 
     example = "wanbound:hosts"
 
-    seed: types.Seed | None = written("3f1c…", "IPv6 subnets are derived from it.", None)
-    ipv4_pool: types.PoolV4 = written("10.200.0.0/14", "IPv4 subnets are taken from it.", POOL)
-    socket_pool: types.PoolV4 = written(
+    seed: t.Seed | None = key("3f1c…", "IPv6 subnets are derived from it.", None)
+    ipv4_pool: t.PoolV4 = key("10.200.0.0/14", "IPv4 subnets are taken from it.", POOL)
+    socket_pool: t.PoolV4 = key(
         "10.204.0.0/20",
         "The subnets between load balancer and Docker are taken from it.",
         SOCKET_POOL,
     )
-    verify: Flag = written("true", "It asks each network for its address after an update.", False)
-    echo: Echo | None = written(Echo.example, "It is asked for the caller's address.", None)
-    images: Images = written(Images.example, "They are run on the hosts.", Images())
-    hosts: Annotated[tuple[Host, ...], PlainValidator(_later)] = written(
+    verify: Flag = key("true", "It asks each network for its address after an update.", False)
+    echo: Echo | None = key(Echo.example, "It is asked for the caller's address.", None)
+    images: Images = key(Images.example, "They are run on the hosts.", Images())
+    hosts: Annotated[tuple[Host, ...], PlainValidator(_later)] = key(
         f"[{Host.example}]", "A stack without hosts has nothing to do."
     )
-    secrets: object = written("{NAME: {secure: …}}", "Only the names are looked at here.", None)
+    secrets: object = key("{NAME: {secure: …}}", "Only the names are looked at here.", None)

@@ -83,13 +83,13 @@ DNS = rf"(?:{_LABEL}\.)*{_LABEL}"
 """A DNS name, of one label or more, in a regular expression."""
 
 
-def _matching(pattern: str, kind: str, why: str, example: str, longest: int) -> PlainValidator:
+def _matching(pattern: str, example: str, longest: int, kind: str, why: str) -> PlainValidator:
     """Return the validator for text that matches `pattern` as a whole (an allow-list)."""
-    return PlainValidator(_matcher(pattern, kind, why, example, longest))
+    return PlainValidator(_matcher(pattern, example, longest, kind, why))
 
 
 def _matcher(
-    pattern: str, kind: str, why: str, example: str, longest: int
+    pattern: str, example: str, longest: int, kind: str, why: str
 ) -> Callable[[object], str]:
     compiled = re.compile(pattern)
 
@@ -157,8 +157,9 @@ def _link(kind: str, example: str, reserved: tuple[str, ...], because: str) -> P
             why = "The kernel, Docker or iptables would refuse it or take it for something else."
             raise refusal(f"{show(value)} {place} {show(wrong.group())}", why, remedy)
         if value in reserved:
-            what, why = f"{show(value)} is a reserved name", "Docker or the kernel uses this name"
-            raise refusal(what, f"{why} itself.", f"choose another name: {remedy}")
+            why = "Docker or the kernel uses this name itself."
+            what, remedy = f"{show(value)} is a reserved name", f"choose another name: {remedy}"
+            raise refusal(what, why, remedy)
         return value
 
     return PlainValidator(validate)
@@ -187,14 +188,14 @@ def _text(value: object) -> str:
 
 
 _check_seed = _matcher(
-    ".+", "a text", "IPv6 subnets are derived from it, for ever.", '"3f1c9a5e77d0"', 256
+    ".+", '"3f1c9a5e77d0"', 256, "a text", "IPv6 subnets are derived from it, for ever."
 )
 _check_domain = _matcher(
     rf"(?:{_LABEL}\.)+[A-Za-z](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?",
-    "a DNS name",
-    "The load balancer routes requests by this name.",
     "whoami.mail.example.com",
     253,
+    "a DNS name",
+    "The load balancer routes requests by this name.",
 )
 
 
@@ -257,16 +258,6 @@ Text = Annotated[str, PlainValidator(_text)]
 Seed = Annotated[str, PlainValidator(lambda value: _check_seed(_text(value)))]
 Domain = Annotated[str, PlainValidator(lambda value: _check_domain(value).lower())]
 VolumeText = Annotated[Volume, PlainValidator(_volume)]
-HostName = Annotated[
-    str,
-    _matching(
-        "[a-z0-9][a-z0-9-]*",
-        "a host name of lower-case letters, digits and -",
-        "It names the host's resources in Pulumi.",
-        "edge-1",
-        63,
-    ),
-]
 NetworkName = Annotated[
     str,
     _link("a network's name", "mail", _RESERVED_NETWORKS, "Docker knows the network by this name."),
@@ -280,94 +271,43 @@ InterfaceName = Annotated[
         "an interface's name", "eth0", _RESERVED_LINKS, "It is where the public addresses are put."
     ),
 ]
-UserName = Annotated[
-    str, _matching("[A-Za-z_][A-Za-z0-9_.-]*", "a user name", "SSH logs in with it.", "root", 32)
-]
-ContainerName = Annotated[
-    str,
-    _matching(
-        "[A-Za-z0-9][A-Za-z0-9_.-]+",
-        "a container name (two characters or more: letters, digits, _, . and -)",
-        "Docker refuses other names.",
-        "turn",
-        63,
-    ),
-]
-IngressTarget = Annotated[
-    str,
-    _matching(
-        "[A-Za-z0-9][A-Za-z0-9_.-]+",
-        "load_balancer or the name of a container",
-        "The ports are forwarded to its address.",
-        LOAD_BALANCER,
-        63,
-    ),
-]
-VolumeName = Annotated[
-    str,
-    _matching(
-        "[A-Za-z0-9][A-Za-z0-9_.-]+",
-        "a volume's name (two characters or more: letters, digits, _, . and -)",
-        "Docker refuses other names.",
-        "mail_letsencrypt",
-        200,
-    ),
-]
+
 _COMPONENT = "[a-z0-9]+(?:(?:[.]|_{1,2}|-+)[a-z0-9]+)*"
-# The grammar of distribution/reference: [host[:port]/]path[:tag][@digest].
-ImageRef = Annotated[
-    str,
-    _matching(
-        rf"(?:{DNS}(?::[0-9]{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"
-        r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
-        "an image reference (repository in lower case, then :tag or @sha256:digest)",
-        "Docker could not pull it.",
-        "traefik:v3.7",
-        400,
-    ),
-]
-EnvironmentName = Annotated[
-    str,
-    _matching(
-        "[A-Za-z_][A-Za-z0-9_.-]*",
-        "the name of an environment variable",
-        "A = or a space in it would end the name.",
-        "TURN_REALM",
-        255,
-    ),
-]
-LabelKey = Annotated[
-    str,
-    _matching(
-        r"[A-Za-z0-9][A-Za-z0-9._/\[\]-]*",
-        "the key of a label (letters, digits, . _ / - [ ])",
-        "Docker and Traefik read labels by such keys.",
-        "traefik.enable",
-        255,
-    ),
-]
-DashboardUser = Annotated[
-    str,
-    _matching(
-        "[A-Za-z0-9._@+-]+",
-        "a user name (letters, digits, . _ @ + -)",
-        "The dashboard asks for it; a : would end it.",
-        "bob",
-        64,
-    ),
-]
+_IMAGE = (  # The grammar of distribution/reference: [host[:port]/]path[:tag][@digest].
+    rf"(?:{DNS}(?::[0-9]{{1,5}})?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+)
 # Before the @ a Dot-string of RFC 5321, without quotes and without `.
 _LOCAL_PART = r"[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+)*"
-Email = Annotated[
-    str,
-    _matching(
-        rf"{_LOCAL_PART}@{DNS}",
-        "a mail address",
-        "The certificate authority writes there when something is wrong with a certificate.",
-        "bob@example.com",
-        254,
-    ),
-]
+
+# A table: pattern, example and longest; what it is, and why.
+# fmt: off
+HostName = Annotated[str, _matching("[a-z0-9][a-z0-9-]*", "edge-1", 63,
+    "a host name of lower-case letters, digits and -", "It names the host's resources in Pulumi.")]
+UserName = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]*", "root", 32,
+    "a user name", "SSH logs in with it.")]
+ContainerName = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9_.-]+", "turn", 63,
+    "a container name (two characters or more: letters, digits, _, . and -)",
+    "Docker refuses other names.")]
+IngressTarget = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9_.-]+", LOAD_BALANCER, 63,
+    "load_balancer or the name of a container", "The ports are forwarded to its address.")]
+VolumeName = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9_.-]+", "mail_letsencrypt", 200,
+    "a volume's name (two characters or more: letters, digits, _, . and -)",
+    "Docker refuses other names.")]
+ImageRef = Annotated[str, _matching(_IMAGE, "traefik:v3.7", 400,
+    "an image reference (repository in lower case, then :tag or @sha256:digest)",
+    "Docker could not pull it.")]
+EnvironmentName = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]*", "TURN_REALM", 255,
+    "the name of an environment variable", "A = or a space in it would end the name.")]
+LabelKey = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._/\[\]-]*", "traefik.enable", 255,
+    "the key of a label (letters, digits, . _ / - [ ])",
+    "Docker and Traefik read labels by such keys.")]
+DashboardUser = Annotated[str, _matching("[A-Za-z0-9._@+-]+", "bob", 64,
+    "a user name (letters, digits, . _ @ + -)", "The dashboard asks for it; a : would end it.")]
+Email = Annotated[str, _matching(rf"{_LOCAL_PART}@{DNS}", "bob@example.com", 254,
+    "a mail address",
+    "The certificate authority writes there when something is wrong with a certificate.")]
+# fmt: on
 
 # --- numbers and ports ---------------------------------------------------------------------------
 
@@ -544,13 +484,6 @@ def _other(field: str) -> str:
     return re.sub("ipv[46]", lambda found: swap[found.group()], field)
 
 
-def _address(version: Version) -> PlainValidator:
-    def validate(value: object, info: ValidationInfo) -> Address:
-        return _parse(value, info.field_name or "", version)
-
-    return PlainValidator(validate)
-
-
 def _public_address(value: object, field: str, version: Version) -> Address:
     address = _parse(value, field, version)
     if (kind := _unusable(address)) is not None:
@@ -560,9 +493,24 @@ def _public_address(value: object, field: str, version: Version) -> Address:
     return address
 
 
-def _public(version: Version) -> PlainValidator:
+def _gateway(value: object, field: str, version: Version) -> Address:
+    address = _parse(value, field, version, _GATEWAYS)
+    kind = _unusable(address)
+    # IPv6 routers are known by their link-local address (RFC 4861 section 6.1.2).
+    if kind is not None and not (version == 6 and address.is_link_local):
+        why = "The host's default route goes through it, and no router has such an address."
+        remedy = f"write the address of your provider's router, like {_GATEWAYS[version]}"
+        raise refusal(f"{address} is {kind}", why, remedy)
+    return address
+
+
+def _at_its_key(
+    parse: Callable[[object, str, Version], Address], version: Version
+) -> PlainValidator:
+    """Return the validator that tells `parse` the key at which the address is written."""
+
     def validate(value: object, info: ValidationInfo) -> Address:
-        return _public_address(value, info.field_name or "", version)
+        return parse(value, info.field_name or "", version)
 
     return PlainValidator(validate)
 
@@ -572,26 +520,11 @@ def _entrances(value: object) -> tuple[Address, ...]:
     found: list[Address] = []
     for item in _items(value, "lists no address", "Nothing would come in.", remedy):
         version: Version = 6 if isinstance(item, str) and ":" in item else 4
-        address = _public_address(item, "addresses", version)
-        found.append(address)
+        found.append(_public_address(item, "addresses", version))
     for place, address in enumerate(found):
         if address in found[:place]:
             raise refusal(f"has {address} twice", "", f"list {address} once")
     return tuple(found)
-
-
-def _gateway(version: Version) -> PlainValidator:
-    def validate(value: object, info: ValidationInfo) -> Address:
-        address = _parse(value, info.field_name or "", version, _GATEWAYS)
-        kind = _unusable(address)
-        # IPv6 routers are known by their link-local address (RFC 4861 section 6.1.2).
-        if kind is not None and not (version == 6 and address.is_link_local):
-            why = "The host's default route goes through it, and no router has such an address."
-            remedy = f"write the address of your provider's router, like {_GATEWAYS[version]}"
-            raise refusal(f"{address} is {kind}", why, remedy)
-        return address
-
-    return PlainValidator(validate)
 
 
 def _source_range(value: object) -> Subnet:
@@ -673,12 +606,12 @@ def _subnet_or_docker(value: object, info: ValidationInfo) -> object:
     return BY_DOCKER if value == BY_DOCKER else _check_subnet_ipv4(value, info)
 
 
-PublicV4 = Annotated[IPv4Address, _public(4)]
-PublicV6 = Annotated[IPv6Address, _public(6)]
-AddressV4 = Annotated[IPv4Address, _address(4)]
-AddressV6 = Annotated[IPv6Address, _address(6)]
-GatewayV4 = Annotated[IPv4Address, _gateway(4)]
-GatewayV6 = Annotated[IPv6Address, _gateway(6)]
+PublicV4 = Annotated[IPv4Address, _at_its_key(_public_address, 4)]
+PublicV6 = Annotated[IPv6Address, _at_its_key(_public_address, 6)]
+AddressV4 = Annotated[IPv4Address, _at_its_key(_parse, 4)]
+AddressV6 = Annotated[IPv6Address, _at_its_key(_parse, 6)]
+GatewayV4 = Annotated[IPv4Address, _at_its_key(_gateway, 4)]
+GatewayV6 = Annotated[IPv6Address, _at_its_key(_gateway, 6)]
 SubnetV4OrDocker = Annotated[IPv4Network | Literal["docker"], PlainValidator(_subnet_or_docker)]
 SubnetV6 = Annotated[IPv6Network, PlainValidator(_subnet(6, 126))]
 PoolV4 = Annotated[IPv4Network, PlainValidator(_subnet(4, 24))]
@@ -756,7 +689,7 @@ AcmeUrl = Annotated[str, PlainValidator(_ca_server)]
 # --- secrets and keys: none is ever quoted -------------------------------------------------------
 
 _secret_name = _matcher(
-    "[A-Za-z_][A-Za-z0-9_.-]*", "the name of a secret", "", "DATABASE_PASSWORD", 128
+    "[A-Za-z_][A-Za-z0-9_.-]*", "DATABASE_PASSWORD", 128, "the name of a secret", ""
 )
 
 
