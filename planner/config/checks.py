@@ -1,7 +1,7 @@
-"""What must hold in a configuration beyond single values: in a network, a host, and the stack.
+"""Checks beyond single values: inside a network, on a host, and between the hosts of a stack.
 
-Each check yields what it found, for `Report.add`. They see networks filled in (resolve.py); what
-could not be found, such as a subnet of an empty pool, is not there and has been reported.
+Each check yields the arguments of `Report.add`. Networks are complete (resolve.py), except for
+values that could not be computed, such as a subnet of an exhausted pool: those are reported.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -71,7 +71,7 @@ def check(draft: Draft) -> Problems:
 
 
 def _secret(value: object, secrets: Secrets, loc: Loc, why: str) -> Problems:
-    """Check that a reference leads somewhere; `secrets` is None where nobody can tell."""
+    """Check that a secret exists; `secrets` is None where they could not be read."""
     if secrets is None or not isinstance(value, SecretRef) or value.secret in secrets:
         return
     what = f"refers to the secret {value.secret}, which is not in wanbound:secrets"
@@ -79,7 +79,7 @@ def _secret(value: object, secrets: Secrets, loc: Loc, why: str) -> Problems:
     yield loc, what, why, f"{did_you_mean(value.secret, secrets)}{remedy}"
 
 
-# --- a host itself: nothing here may lock the operator out, or say a lie -------------------------
+# --- a host itself: SSH, gateways, its own filter, Docker ----------------------------------------
 
 
 def _host(draft: HostDraft, host: Host, secrets: Secrets) -> Problems:
@@ -367,10 +367,7 @@ def _container(loc: Loc, container: Container, secrets: Secrets) -> Problems:
 
 
 def _entries(draft: NetworkDraft) -> Iterator[tuple[Loc, Ingress]]:
-    """Yield each ingress entry with its place; the default one has none and cannot be wrong.
-
-    What containers publish is among them, with the container's place.
-    """
+    """Yield each written ingress entry with its place, then what containers publish with theirs."""
     for place, entry in enumerate(draft.written.ingress):
         yield (*draft.loc, "ingress", place), entry
     for place, entry in published(draft.written):
@@ -451,7 +448,7 @@ def _ports(draft: NetworkDraft) -> Problems:
 
 
 def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
-    """Refuse to take the host's own SSH, or the address that it is reached at."""
+    """Refuse to forward the host's own SSH, or to manage the address that SSH uses."""
     network = draft.network
     extra = address in (each for version in VERSIONS for each in network.extras(version))
     if not extra and address not in dict(network.publics).values():
@@ -486,7 +483,7 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
 
 
 def _addresses(host: HostDraft, draft: NetworkDraft, family: Family) -> Problems:
-    """Check that everything in a network's subnet has its place, and nothing else is there."""
+    """Check the fixed addresses in a network's subnet, and that there is room for the rest."""
     network, subnet, key = draft.network, family.subnet, f"ipv{family.version}"
     ssh = None if host.host is None else host.host.ssh.ip
     if ssh is not None and ssh in subnet:
@@ -536,7 +533,7 @@ def _misplaced(address: Address, family: Family) -> str | None:
     return None
 
 
-# --- load balancers: names, certificates, and what may be a secret -------------------------------
+# --- load balancers: names, certificates, secrets ------------------------------------------------
 
 
 def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> Problems:
@@ -624,7 +621,7 @@ def _forwarded(network: Network, protocol: str, port: int) -> str | None:
 
 
 def _clear(reference: SecretRef, secrets: Secrets) -> str | None:
-    """Return a secret's value; as the stack's file has it (`secure: …`) it is not ours to open."""
+    """Return a secret's value, None where it is still encrypted (`secure: …`) or missing."""
     value = None if secrets is None else secrets.get(reference.secret)
     return value if isinstance(value, str) else None
 

@@ -26,7 +26,7 @@ M = TypeVar("M", bound="Model")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN = 60
 HUGE = 10**20
-"""From here on a number is not shown: one of 5,000 digits cannot even be made text."""
+"""Numbers from here on are not shown: str() raises ValueError for more than 4,300 digits."""
 _NAMED = {"hosts": "host", "networks": "network", "containers": "container"}
 _REFUSAL = "wanbound"
 """The error type that marks our own texts among pydantic's."""
@@ -40,8 +40,8 @@ _DEPTH = 12
 class Model(BaseModel):
     """Base of all mappings of the configuration; `example` is one in YAML.
 
-    A model is what the operator wrote, and after resolve.py the same with nothing left out: empty
-    values are filled in, and the fields that are `Resolved` are there, too.
+    A model first holds what the operator wrote. resolve.py returns copies of it in which defaults
+    that depend on other keys, and the `Resolved` fields, have their values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +58,7 @@ def _unknown(_: object) -> NoReturn:
 
 
 Resolved: TypeAlias = Annotated[T, PlainValidator(_unknown)]
-"""A field that follows from the others: as a key that somebody writes it is unknown."""
+"""A field that resolve.py computes. In the configuration it is an unknown key."""
 
 
 def refusal(what: str, why: str, remedy: str) -> PydanticCustomError:
@@ -131,7 +131,7 @@ class Report:
         self._found[Problem(render(loc), what, why, remedy, self._where(loc))] = None
 
     def _where(self, loc: Loc) -> str:
-        """Return the names of what a place is in: positions in a list are hard to count."""
+        """Return the names of the host, network and container around a place."""
         places = []
         kind = ""
         here = self._raw
@@ -145,8 +145,8 @@ class Report:
                     places.append(f"{kind} {name if _PLAIN_KEY.fullmatch(name) else show(name)}")
         return ", ".join(places)
 
-    # First, before any meaning: plain text, numbers, lists and mappings. No newline and no control
-    # character gets past here, so that nothing further on can end a line of iptables or nft early.
+    # First pass, before any model: only plain text, numbers, lists and mappings. It refuses every
+    # newline and control character, so no later step can end a line of iptables or nft early.
 
     def plain(self, value: object, loc: Loc = ()) -> object:
         """Return `value` as plain dicts and lists; what cannot be used is reported, and marked."""
@@ -198,7 +198,7 @@ class Report:
         self._refused.append(loc)
         return _Refused()
 
-    # Then by its model.
+    # Second pass: the model.
 
     def model(self, kind: type[M], value: object, loc: Loc) -> M | None:
         """Return a plain `value` as a model, or None after reporting why it is none."""

@@ -1,7 +1,7 @@
-"""From a raw configuration to models: read piece by piece, then filled in with what follows.
+"""From a raw configuration to complete models: `read` validates pieces, `fill` completes them.
 
-Every subnet, gateway, load balancer, name and image that was left out gets its value here. A piece
-that is not valid is left out, so that a mistake in one network hides none in another.
+Here subnets, gateways, load balancers, names and images that the operator left out get values. An
+invalid piece is reported and left out, so that the checks still see all the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,18 +38,18 @@ _NOT_YOURS = (
 
 @dataclass
 class NetworkDraft:
-    """A network whose own text is valid: as it was `written`, and with all that follows from it."""
+    """A valid entry of `networks`: as it was `written`, and the completed `network`."""
 
     loc: Loc
     written: Network
     network: Network
 
     def fill(self, **values: object) -> None:
-        """Put what was found into the network."""
+        """Replace the network by a copy with these values."""
         self.network = self.network.model_copy(update=values)
 
     def fill_balancer(self, **values: object) -> None:
-        """Put what was found into its load balancer, where it has one."""
+        """Replace its load balancer, if it has one, by a copy with these values."""
         if (balancer := self.network.load_balancer) is not None:
             self.fill(load_balancer=balancer.model_copy(update=values))
 
@@ -67,8 +67,7 @@ class HostDraft:
 class Draft:
     """A stack; `root` is None where a key beside the hosts is not valid.
 
-    `secrets` are what may be referred to, None where they could not be read. Their values are for
-    checks that no error quotes.
+    `secrets` has the values by name, None where they could not be read. Errors never quote them.
     """
 
     root: Root | None
@@ -94,7 +93,7 @@ def read(raw: object, report: Report) -> Draft:
     else:
         remedy = "set each by pulumi config set --secret --path wanbound:secrets.NAME"
         report.add(("secrets",), "is not a mapping of names to secrets", "", remedy)
-    # The values of secrets are not looked at here: a key has many lines, and no error quotes it.
+    # Without secrets: a private key has many lines, which `plain` would refuse.
     plain = report.plain({key: value for key, value in raw.items() if key != "secrets"})
     root = report.model(Root, plain, ())
     hosts = [_host(item, loc, report) for loc, item in _entries(plain, "hosts", ())]
@@ -157,7 +156,7 @@ def _complete(draft: NetworkDraft, images: Images) -> None:
     written = draft.written
     balancer, whoami = written.load_balancer, written.whoami
     if written.mode == "snat" and "load_balancer" not in written.model_fields_set:
-        balancer = None  # Nothing can come in, and nobody asked for it.
+        balancer = None  # Nothing comes in, and the operator did not ask for one.
     if whoami is not None:
         found = {"name": names.whoami_name(written.name), "image": images.whoami}
         whoami = whoami.model_copy(update=found)
@@ -189,10 +188,10 @@ def _balancer(network: str, balancer: LoadBalancer, images: Images) -> LoadBalan
 
 
 def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, ...]:
-    """Return what is forwarded: where nothing is said, all TCP to the load balancer.
+    """Return what is forwarded; without `ingress` all TCP to the load balancer.
 
-    In a mode other than nat nothing is: there Docker does it, or nobody. HTTP/3 adds its UDP port,
-    unless that is listed.
+    In other modes than nat wanbound forwards nothing. HTTP/3 adds its UDP port where it is not
+    listed.
     """
     if network.mode != "nat":
         return ()
@@ -216,18 +215,24 @@ def published(network: Network) -> Iterator[tuple[int, Ingress]]:
 
 
 class _Subnets:
-    """Gives networks their subnets, derived ones in an order that moves none when one is added."""
+    """Gives networks their subnets; a network added at the end does not move the others."""
 
     def __init__(self, draft: Draft, root: Root, report: Report) -> None:
         self._draft, self._root, self._report = draft, root, report
         self._taken: list[IPv4Network] = []
-        """What no bridge of the host may have: it would take the way to it."""
+        """Addresses that no derived subnet of the host may contain."""
 
     def give(self) -> list[str]:
         """Give each network what it needs; return those that lack a seed to derive IPv6 from."""
         seedless: list[str] = []
+        public = [
+            IPv4Network(address)
+            for _, network in self._draft.networks()
+            for address in (network.written.public_ipv4, *network.network.extras(4))
+            if isinstance(address, IPv4Address)
+        ]
         for host in self._draft.hosts:
-            self._taken = [*self._in_use(host)]
+            self._taken = [*public, *_in_use(host)]
             for network in host.networks:
                 for version, public in network.written.publics:
                     subnet = self._subnet(host, network, version)
@@ -245,19 +250,6 @@ class _Subnets:
                     network.fill_balancer(trusted_ips=inside)
             self._sockets(host)
         return seedless
-
-    def _in_use(self, host: HostDraft) -> Iterator[IPv4Network]:
-        for network in host.networks:
-            if isinstance(subnet := network.written.subnet(4), IPv4Network):
-                yield subnet
-        for _, network in self._draft.networks():
-            for address in (network.written.public_ipv4, *network.network.extras(4)):
-                if isinstance(address, IPv4Address):
-                    yield IPv4Network(address)
-        if host.host is not None:
-            for own in (host.host.ssh.ip, host.host.wan.gateway_ipv4):
-                if isinstance(own, IPv4Address):
-                    yield IPv4Network(own)
 
     def _subnet(self, host: HostDraft, network: NetworkDraft, version: Version) -> Subnet | None:
         """Return the subnet of one family, written or derived."""
@@ -278,10 +270,7 @@ class _Subnets:
         try:
             subnet = ipv4_subnet(pool, host.host.name, network.written.name, self._taken)
         except PoolExhaustedError:
-            what = (
-                f"is missing, and wanbound:ipv4_pool ({pool}) has no free /24 for this host any"
-                " more"
-            )
+            full = f"wanbound:ipv4_pool ({pool}) has no free /24 for this host any more"
             why = "Networks without subnet_ipv4 take a /24 of the pool each."
             remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
             if network.written.public_ipv4 is None:
@@ -290,7 +279,8 @@ class _Subnets:
                     " those."
                 )
                 remedy = "write a larger wanbound:ipv4_pool"
-            self._report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
+            loc = (*network.loc, "subnet_ipv4")
+            self._report.add(loc, f"is missing, and {full}", why, remedy)
             return None
         self._taken.append(subnet)
         return subnet
@@ -347,6 +337,17 @@ class _Subnets:
         )
         self._report.add((*network.loc, f"subnet_ipv{subnet.version}"), what, why, remedy)
         return False
+
+
+def _in_use(host: HostDraft) -> Iterator[IPv4Network]:
+    """Yield the written subnets of a host, and the addresses that it must still reach."""
+    for network in host.networks:
+        if isinstance(subnet := network.written.subnet(4), IPv4Network):
+            yield subnet
+    if host.host is not None:
+        for address in (host.host.ssh.ip, host.host.wan.gateway_ipv4):
+            if isinstance(address, IPv4Address):
+                yield IPv4Network(address)
 
 
 def _family(network: Network, version: Version, public: Address, subnet: Subnet) -> Family:

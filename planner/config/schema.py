@@ -1,8 +1,8 @@
 """The keys of the configuration: what the operator may write, and what the rest of wanbound sees.
 
-Each key has its type, an example and why it is there, which stand in the errors, too. There is one
-model for each mapping: as it was written it has the keys alone; resolve.py fills in what was left
-out and what follows, without changing anything that is there.
+Each key has a type, an example and a reason; errors quote the last two. There is one model for each
+mapping of the configuration. resolve.py fills in what the operator left out and the `Resolved`
+fields; it changes no value that was written.
 """
 
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ A pool of their own, so that no network's subnet depends on whether another has 
 
 
 def _later(value: object) -> tuple[()]:
-    """Take a list of hosts or networks, which are validated one by one.
+    """Check that there is a list of hosts or networks; resolve.py validates its entries one by one.
 
-    A mistake in one then hides none in another, nor in how the others relate (resolve.py).
+    An invalid entry then does not hide problems of the others, or between them.
     """
     if not isinstance(value, list):
         raise PydanticKnownError("list_type")
@@ -170,9 +170,9 @@ class Dashboard(Model):
 class LoadBalancer(Model):
     """`load_balancer` of a network: its Traefik; its addresses are in each `Family`.
 
-    Without `acme` it speaks plain HTTP. Who is in `trusted_ips` may say for whom it asks
-    (X-Forwarded-For). `socket_image` is the proxy's between it and Docker's socket, which is in
-    the subnet `socket_subnet` with it; both are None where the socket itself is mounted.
+    Without `acme` it serves plain HTTP. X-Forwarded-For is accepted from `trusted_ips` alone.
+    `socket_image` is the image of the proxy between it and Docker's socket, `socket_subnet` the
+    subnet of these two; both are None where the socket itself is mounted.
     """
 
     example = "{ipv4: 172.20.0.254}"
@@ -287,9 +287,9 @@ class Family:
 class Network(Model):
     """An entry of `networks` of a host: its public addresses, its subnets and what runs in it.
 
-    `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that:
-    Docker gives each bridge network IPv4 whether asked for or not (up to 28), and a subnet that
-    nobody named would be another one each time.
+    `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that.
+    Up to version 28, Docker gives IPv4 to every bridge network, and a subnet that Docker chooses
+    would be a different one each time.
     """
 
     example = '{name: mail, public_ipv4: 203.0.113.20, public_ipv6: "2001:db8::20"}'
@@ -333,9 +333,9 @@ class Network(Model):
 
     @property
     def docker_ipv4(self) -> IPv4Address | None:
-        """The public IPv4 of a network whose IPv4 subnet Docker chooses.
+        """The public IPv4 of a network whose IPv4 subnet Docker chooses, else None.
 
-        It has no `ipv4` then, for nobody knows the subnet before the network is made.
+        Such a network has no `ipv4`: its subnet is not known before Docker creates it.
         """
         return self.public_ipv4 if self.subnet_ipv4 == BY_DOCKER else None
 
@@ -406,9 +406,9 @@ class Baseline(Model):
 class Engine(Model):
     """`engine` of a host: what its Docker Engine is to be.
 
-    `settings` has all keys of daemon.json by their names there, those that are keys here, too.
-    `install` says whether it is installed where it is missing, `restart` whether it may be
-    restarted where that stops containers.
+    `settings` has all keys for daemon.json by their names there, once resolved including those
+    that are keys here. `install`: whether Docker is installed where it is missing. `restart`:
+    whether it may be restarted where that stops containers.
     """
 
     example = "{registry_mirrors: [https://mirror.example.com]}"
@@ -432,10 +432,10 @@ class Engine(Model):
 class Host(Model):
     """An entry of `hosts`: a Docker host and its networks, in the order of the configuration.
 
-    `confirm_seconds` is for how long the host waits for the confirmation of a change before it
-    undoes it, `persist` whether its rules are written to /etc/iptables too, `adopt` whether what
-    was set up by hand is taken over, `ipv6nat` whether docker-ipv6nat runs there, as a container.
-    `engine` is None where its daemon.json is left alone.
+    `confirm_seconds`: how long the host waits for the confirmation of a change before it rolls it
+    back. `persist`: whether its rules are also written to /etc/iptables. `adopt`: whether existing
+    Docker networks with the same definition are taken over. `ipv6nat`: whether docker-ipv6nat runs
+    there, as a container. `engine`: None where wanbound does not touch daemon.json.
     """
 
     example = (
@@ -491,7 +491,7 @@ class Images(Model):
 
 
 class Root(Model):
-    """All keys after `wanbound:`; `secrets` is not looked at here, and stays out of the model."""
+    """All keys after `wanbound:`. `secrets` is None: their values stay out of the models."""
 
     example = "wanbound:hosts"
 

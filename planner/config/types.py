@@ -1,8 +1,8 @@
 """Types of the single values of the configuration, with the reasons why some cannot be used.
 
 Every pattern is an allow-list: no value can end a rule, a file name or a word of a shell early.
-A validator takes what YAML or JSON give; ports, ranges and references to secrets pass as they are,
-so that a model can be made in Python as well.
+Validators take what YAML and JSON can express. `PortRange`, source ranges and `SecretRef` are also
+accepted as objects, so that Python code can construct models.
 """
 
 import base64
