@@ -225,14 +225,14 @@ class _Subnets:
     def give(self) -> list[str]:
         """Give each network what it needs; return those that lack a seed to derive IPv6 from."""
         seedless: list[str] = []
-        public = [
+        publics = [
             IPv4Network(address)
             for _, network in self._draft.networks()
             for address in (network.written.public_ipv4, *network.network.extras(4))
             if isinstance(address, IPv4Address)
         ]
         for host in self._draft.hosts:
-            self._taken = [*public, *_in_use(host)]
+            self._taken = [*publics, *_in_use(host)]
             for network in host.networks:
                 for version, public in network.written.publics:
                     subnet = self._subnet(host, network, version)
