@@ -21,7 +21,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
 from pydantic import BaseModel
 
-from planner.config import Stack
+from planner.config import Engine, Stack
 from planner.plan import HostPlan, plan
 from planner.rule import FIRST, LAST, Wanted, order, sections
 
@@ -61,7 +61,10 @@ def text(hosts: tuple[HostPlan, ...]) -> str:
 
 def _data(value: object) -> object:
     """Return `value` with every model in it as a mapping."""
-    if isinstance(value, BaseModel):
+    if isinstance(value, Engine):
+        # Its other keys are in `settings`, too.
+        value = {key: getattr(value, key) for key in ("settings", "install", "restart")}
+    elif isinstance(value, BaseModel):
         value = dict(value)
     elif is_dataclass(value):
         # What few cases have is shown by those alone.
