@@ -16,6 +16,8 @@ from tests.lab.together import on_each
 
 pytestmark = pytest.mark.lab
 
+FLUSH = "iptables -t nat -F WANBOUND-SNAT"
+
 UNITS = {
     "wanbound.service": ("enabled", "written"),
     "wanbound-docker.service": ("enabled", "written"),
@@ -96,7 +98,7 @@ def test_a_docker_that_hangs_is_not_taken_for_an_absent_one(host: Host) -> None:
                 timeout=10,
                 every=0.1,
             )
-            assert repaired(host, "a flush meanwhile", "iptables -t nat -F") < ALLOWED_SECONDS
+            assert repaired(host, "a flush meanwhile", FLUSH) < ALLOWED_SECONDS
             assert not change.done()
             with pytest.raises(HostError) as caught:
                 change.result()
