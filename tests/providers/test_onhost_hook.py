@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from providers.live import parse
 from providers.live_match import lines_of
 from providers.live_rules import jump_drift
+
 from tests.providers.onhost import PARTS
 
 AWKS = [words for words in (["mawk"], ["busybox", "awk"], ["gawk"]) if shutil.which(words[0])]

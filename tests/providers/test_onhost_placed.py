@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from providers.fragment import claims, fragment
 from providers.live import GUARD_BRIDGE, parse
 from providers.live_rules import live_rules
+
 from tests.planner import golden
 from tests.providers.onhost import PARTS
 
