@@ -36,9 +36,7 @@ def test_a_full_memory_changes_nothing_or_is_taken_back(host: Box) -> None:
             " cp -a /run/copy/. /run/wanbound; rm -rf /run/copy"
         )
         token = f"b{pages:02}"
-        done = host.sh(
-            f"{host.words()} change {stage} {token} 3000 a1"
-        )
+        done = host.sh(f"{host.words()} change {stage} {token} 3000 a1")
         seen.add(done.code)
         assert done.code in (0, 11, 12, 15), done
         if done.code != 0:
