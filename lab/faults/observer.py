@@ -36,7 +36,7 @@ COMMANDS = {
     "routes6": ("ip", "-6", "route", "show", "default"),
 }
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
-RECORDS = ("added", "back", "before", "digest", "moved", "was")
+RECORDS = ("added", "back", "before", "moved", "was")
 BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 QUICK, SLOW = 0.02, 0.1
 """Seconds between two looks: while something is wrong or has just been done, and afterwards."""
