@@ -270,13 +270,16 @@ def test_rules_go_to_no_engine_that_has_no_place_for_them(
         f'#!/bin/sh\ncase $1 in\ninfo) /usr/bin/docker "$@" | sed {shlex.quote(edit)} ;;\n'
         '*) exec /usr/bin/docker "$@" ;;\nesac\n'
     )
+    # What the engine said is kept until it starts again.
+    forget = "rm -f /run/wanbound/engine"
     bring(host, numbered(host, {"old": 61}))
-    host.run("rm -f /run/wanbound/engine")
+    host.run(forget)
     host.put(stand_in, program, mode=0o755)
     try:
         before = snapshot(host)
         with pytest.raises(HostError) as caught:
             bring(host, numbered(host, {"old": 61, "new": 63}))
+        host.run(forget)
         after = snapshot(host)
         assert before == after, before.differences(after)
         print(caught.value)
@@ -284,4 +287,4 @@ def test_rules_go_to_no_engine_that_has_no_place_for_them(
         assert "unchanged; it was only read" in str(caught.value)
     finally:
         clear(host)
-        host.run(f"rm -f {stand_in}")
+        host.run(f"{forget} {stand_in}")
