@@ -18,6 +18,7 @@ from lab.hosts import ssh
 from lab.stacks import Config, LabStack
 from lab.steps import wait_until
 from tests.lab.onhost.repair import ALLOWED_SECONDS, repaired
+from tests.lab.planned import facts
 from tests.lab.stack.evidence import Snapshot, snapshot
 from tests.lab.together import each, on_each
 
@@ -119,6 +120,10 @@ def lean(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lean]:
         for tool in TOOLS
     )
     each(hosts, lambda host: host.run("sh -s", stdin=f"{FOREIGN}{wrap}\n"))
+    with pytest.MonkeyPatch.context() as patch:
+        # A host keeps in memory, from the first question on, which Docker it has.
+        patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
+        each(hosts, facts)
     stack = LabStack.copy(lab, "lean", config, tmp_path_factory.mktemp("lean"))
     try:
         yield Lean(lab, stack, config, each(hosts, _links))
