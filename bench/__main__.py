@@ -69,12 +69,15 @@ def main(
     path_repeats: Annotated[int, typer.Option(min=1, help="of part d")] = 15,
     path_seconds: Annotated[float, typer.Option(min=0.1, help="of each measure in d")] = 0.5,
     pulumi_networks: Annotated[int, typer.Option(min=1, max=100, help="of part e")] = 100,
+    pulumi_few: Annotated[
+        int, typer.Option(min=1, max=100, help="networks that part e makes and destroys")
+    ] = 30,
     pulumi_repeats: Annotated[int, typer.Option(min=1, help="of part e")] = 5,
 ) -> None:
     """Measure wanbound on the lab against floors and peers, as ratios; needs root.
 
     Brings the lab up, uses networks and addresses of its own, and removes them, also those that an
-    interrupted run left. Writes bench/results/.
+    interrupted run left. Its hosts may not belong to another stack. Writes bench/results/.
     """
     if os.geteuid() != 0:
         console.print("[red]error:[/] the benchmark boots hosts and captures packets: run as root")
@@ -94,7 +97,7 @@ def main(
                 partial(part_datapath.measure, each, path_repeats, path_seconds, _say)
                 for each in sites.values()
             ],
-            partial(part_pulumi.measure, site, pulumi_networks, pulumi_repeats, _say),
+            partial(part_pulumi.measure, site, pulumi_networks, pulumi_few, pulumi_repeats, _say),
         )
         calls = {Part.A: [a], Part.B: [b], Part.C: [c], Part.D: d, Part.E: [e]}
         # What a run that was ended at once has left.
@@ -166,10 +169,7 @@ def _about(sites: Iterable[Site]) -> dict[str, str]:
         f" {pages / 2**30:.0f} GiB, Linux {platform.release()}",
         "load average when it began": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "wanbound": revision.stdout.strip() or "no revision",
-        **{
-            site.name: f"{site.engine}; networks of other stacks on it: {site.others}"
-            for site in sites
-        },
+        **{site.name: site.engine for site in sites},
     }
 
 
