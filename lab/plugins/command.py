@@ -28,10 +28,10 @@ LOCAL = Schema(
         "create": f.text(),
         "interpreter": f.texts(ordered=True),
         "stdin": f.text(),
-        # 1.2 keeps only what is given: a state of 1.1 has `addPreviousOutputInEnv: true`.
+        # The real plugin (1.2.1) writes this default into the state.
         **f.unused(
-            "addPreviousOutputInEnv archivePaths assetPaths delete dir environment logging "
-            "triggers update"
+            "archivePaths assetPaths delete dir environment logging triggers update",
+            addPreviousOutputInEnv=True,
         ),
     },
     outputs=_STREAMS,

@@ -9,7 +9,7 @@ from components.connection import connection, target
 from components.host import Host
 from planner.config import Stack
 from planner.plan import HostPlan, plan
-from providers.target import Jump, Target, target_of
+from providers.ssh.target import Jump, Target, target_of
 from tests.components.mocks import registered, without_secrets
 from tests.planner import golden
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from providers.base_fragment import BASE_NAME
 from providers.errors import HostError
-from providers.script import host_script
+from providers.ssh.remote import host_script
 from tests.providers.engine.fake_engine import FakeEngine
 
 _KINDS = {

@@ -8,7 +8,7 @@ import pytest
 from providers.installed import installed
 from providers.live import parse
 from providers.live_installed import live_docker, live_installed, unlabelled
-from providers.script import host_script
+from providers.ssh.remote import host_script
 from tests.providers.drift import WEB, Edit, in_section, on_both, replacing, without
 from tests.providers.samples import captured, samples
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.script import host_script
+from providers.ssh.remote import host_script
 from tests.providers.onhost import PARTS
 
 SHELL = sorted(PARTS.glob("*.sh"))

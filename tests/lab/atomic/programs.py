@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from lab.api import Host
-from providers.script import host_script, shell_program
+from providers.ssh.remote import host_script, shell_program
 
 Mode: TypeAlias = Literal["kill before", "kill after", "drop", "fail", "fail for good", "hold"]
 """What happens at the call:

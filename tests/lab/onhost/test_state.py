@@ -7,7 +7,7 @@ import pytest
 
 from lab.api import Host
 from providers.live import Live, parse
-from providers.script import host_script
+from providers.ssh.remote import host_script
 from tests.lab.stack.test_refusals import connected, target
 
 pytestmark = pytest.mark.lab

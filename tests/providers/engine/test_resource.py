@@ -285,7 +285,7 @@ def test_what_cannot_be_is_refused_before_anything_changes(
     said = site.refusal(daemon)
     assert what in said
     assert "host edge-1: " in said
-    assert "To mend it: " in said
+    assert "Fix: " in said
     assert (site.docker.did, site.docker.file) == ([], before)
 
 
