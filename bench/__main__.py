@@ -102,11 +102,11 @@ def main(
         calls = {Part.A: [a], Part.B: [b], Part.C: [c], Part.D: d, Part.E: [e]}
         # What a run that was ended at once has left.
         shutil.rmtree(part_pulumi.folder(lab.settings), ignore_errors=True)
-        for each in sites.values():
-            each.clean()
-        about = _about(sites.values())
         chosen = [(key, call) for key in part or list(Part) for call in calls[key]]
-        results = _measured(about, chosen, list(sites.values()))
+        used = list(sites.values()) if Part.D in dict(chosen) else [site]
+        for each in used:
+            each.clean()
+        results = _measured(_about(used), chosen, used)
     if any(isinstance(result, Failure) for result in results):
         raise typer.Exit(1)
 
