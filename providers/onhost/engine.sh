@@ -92,11 +92,11 @@ engine_valid() { # fails when Docker says that it would not start with the new f
     # shellcheck disable=SC2016 # parameters of the inner shell
     said=$({ cat "/proc/${main:-none}/cmdline" 2>/dev/null || printf 'dockerd\0'; } |
         xargs -0 sh -c 'shift; timeout 30 dockerd "$@" --validate --config-file="$0" 2>&1' \
-            "$new/daemon.json") ||
-        case $said in
-        *'unknown flag: --validate'*) ;; # before 23.0; only a start shows
-        *) fail 22 "$(printf '%s\n' "$said" | tail -n 4)" ;;
-        esac
+            "$new/daemon.json") && return
+    case $said in
+    *'unknown flag: --validate'*) ;; # before 23.0; only a start shows
+    *) fail 22 "$(printf '%s\n' "$said" | tail -n 4)" ;;
+    esac
 }
 
 engine_keep() { # what is there is kept, and what is to be done is written down
@@ -156,9 +156,9 @@ engine_restart() {
 }
 
 engine_await() { # engine_await COMMAND...: runs it until it succeeds
-    for try in $(seq "$engine_tries"); do
+    for _ in $(seq "$engine_tries"); do
         ! "$@" >/dev/null 2>&1 || return 0
-        [ "$try" = "$engine_tries" ] || sleep 0.5
+        sleep 0.5
     done
     return 1
 }

@@ -73,7 +73,8 @@ test_load() { # test_load GENERATION
 rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them in this boot
     [ -e "$run/bridges" ] || return 0
     while read -r bridge index; do
-        [ ! -e "/sys/class/net/$bridge" ] && grep -qx "$bridge" "$1/bridges" || continue
+        [ ! -e "/sys/class/net/$bridge" ] || continue
+        grep -qx "$bridge" "$1/bridges" || continue
         name=$(grep -lx "$index" /sys/class/net/*/ifindex) || continue
         name=${name%/ifindex} name=${name##*/}
         say "the bridge $bridge is called $name now; naming it $bridge again"
@@ -142,8 +143,10 @@ load() { # load GENERATION MOVED: brings the kernel to it
 }
 
 load_once() { # load_once GENERATION MOVED: the guard first; what is no longer wanted goes last
-    load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
-        restore "$1" && end_addresses "$2" || return 1
+    if ! { load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
+        restore "$1" && end_addresses "$2"; }; then
+        return 1
+    fi
     if ! has_guard "$1" && command -v nft >/dev/null 2>&1; then
         nft delete table inet wanbound 2>/dev/null
     fi

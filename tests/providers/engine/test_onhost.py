@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from providers.engine_state import EngineState, Record, engine_state
-from tests.providers.onhost import run
+from tests.providers.onhost.parts import run
 
 DOCKERD = """\
 #!/bin/sh

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from providers.ssh.remote import host_script
-from tests.providers.onhost import PARTS
+from tests.providers.onhost.parts import PARTS
 
 SHELL = sorted(PARTS.glob("*.sh"))
 UNITS = sorted(PARTS.glob("*.service"))
