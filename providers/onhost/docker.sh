@@ -30,13 +30,23 @@ docker_facts() { # prints one of these, and nothing else:
     #   docker stopped             no dockerd runs; asking its socket would start it
     #   docker VERSION BACKEND     BACKEND is iptables or nftables; and in a second line a JSON list
     #                              with what `docker network inspect` says of every bridge network
-    if [ -z "$(docker_main)" ]; then
+    main=$(docker_main)
+    if [ -z "$main" ]; then
         fact='docker stopped'
         command -v dockerd >/dev/null || command -v docker >/dev/null || fact='docker absent'
         echo "$fact"
         return 0
     fi
     need docker docker.io
+    if [ -n "$(find "$run/engine" -newer "$docker_pid" 2>/dev/null)" ]; then
+        cat "$run/engine" || fail 15 "cannot read $run/engine"
+    else
+        docker_version
+    fi
+    docker_networks
+}
+
+docker_version() { # asked once for each start of Docker
     info=$(docker_ask info --format '{{json .}}') || exit
     version=$(printf '%s\n' "$info" | sed -n 's/.*"ServerVersion":"\([^" ]*\)".*/\1/p')
     # Up to 20.10 the client ends well when the engine does not answer.
@@ -45,18 +55,25 @@ docker_facts() { # prints one of these, and nothing else:
     backend=iptables
     case $info in *'"FirewallBackend":{"Driver":"nftables'*) backend=nftables ;; esac
     echo "docker $version $backend"
-    for _ in 1 2 3; do
+    # Another one may have started while this one was asked. The name is one that `sweep` removes.
+    if [ "$(docker_main)" = "$main" ] && [ -d "$run" ]; then
+        known=$run/run.$$.engine
+        echo "docker $version $backend" >"$known" && mv "$known" "$run/engine"
+    fi || fail 15 "cannot write to $run"
+}
+
+docker_networks() {
+    for attempt in 1 2 3; do
         ids=$(docker_ask network ls -q --no-trunc --filter driver=bridge) || exit
         [ -n "$ids" ] || { echo '[]' && return 0; }
         # shellcheck disable=SC2086 # one word for each
-        networks=$(docker_ask network inspect $ids)
-        case $? in
-        0) printf '%s\n' "$networks" | tr -d '\n' && echo && return 0 ;;
-        1) ;; # one of them was removed in between
-        *) exit 10 ;;
-        esac
+        networks=$(docker_ask network inspect $ids) && break
+        # One of them was removed in between.
+        [ $? = 1 ] || exit 10
+        [ "$attempt" != 3 ] || fail 10 "Docker does not answer: its networks keep changing"
     done
-    fail 10 "Docker does not answer: its networks keep changing"
+    printf '%s\n' "$networks" | tr -d '\n'
+    echo
 }
 
 # --- Docker networks made by hand ----------------------------------------------------------------
@@ -79,6 +96,7 @@ renew() { # renew NETWORK LABEL: removes the network of this name unless it has 
     for id in $attached; do
         found=$(docker_ask inspect -f '{{.Name}} {{index .Config.Labels "wanbound"}}' "$id") || exit
         # Our own containers are recreated with their network; others must keep theirs.
+        found=${found#/}
         [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
     done
     [ -z "$strangers" ] ||
