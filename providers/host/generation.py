@@ -176,8 +176,9 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
 def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
     """Return all lines of a host by section, each section in the order in which it is loaded.
 
-    Within one place of the order no two lines can match the same packet; they are in the order of
-    their texts, so that the same lines always give the same file, whatever their roles are called.
+    Within one place of the order, two lines that can match the same packet do the same with it;
+    they are in the order of their texts, so that the same lines always give the same file,
+    whatever their roles are called.
     """
     found: dict[str, list[tuple[int, str, Place]]] = {}
 
@@ -189,8 +190,11 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
                 found.setdefault(section, []).append((places.get(role, 0), text, place))
 
     add(None, plan)
-    for network in plan.all_networks:
+    for network in plan.networks.values():
         add(network.name, network)
+    for network in plan.leaving:
+        # Its name may be that of a network which has taken its place.
+        add(f"{network.name} (leaving)", network)
     return {
         section: tuple(
             Placed(place, text)

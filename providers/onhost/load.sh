@@ -136,8 +136,10 @@ end_addresses() { # end_addresses MOVED: removes those of other generations, and
 
 load() { # load GENERATION MOVED: brings the kernel to it
     rename_bridges "$1"
+    # What the kernel refused it would refuse again; what was flushed meanwhile is loaded again.
     for _ in 1 2 3; do
-        load_once "$1" "$2" && remember "$1" && know_bridges "$1" && return
+        load_once "$1" "$2" || return 1
+        remember "$1" && know_bridges "$1" && return
     done
     return 1
 }

@@ -145,6 +145,6 @@ clear_disk() { # removes generations that nobody needs, and everything where not
     rm -f "$etc"/*.next
     # A generation without networks is that of a destroy.
     [ ! -s "$etc/current/bridges" ] || return 0
-    rm -rf "$etc" "$self" "$run/loaded" "$run/bridges" "$run/docker"
+    rm -rf "$etc" "$self" "$run/loaded" "$run/bridges" "$run/engine" "$run/docker"
     remove_units
 }
