@@ -176,24 +176,17 @@ def test_a_load_that_fails_is_taken_back(host: Box) -> None:
     """Both families; the generation that failed is gone."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
-    # The three tries of one load.
-    host.shim("ip6tables-restore", _refusing(3))
+    host.shim("ip6tables-restore", _refusing(1))
     done = host.change(files("several-networks", "dual-stack"), "a2")
     assert done.code == 12, done
     assert "refused by the shim" in done.err
     assert (host.kernel, host.files, host.current) == (kernel, names, "a1")
 
 
-def test_a_load_that_fails_for_a_moment_is_tried_again(host: Box) -> None:
-    """Somebody else may hold what it needs."""
-    host.shim("ip6tables-restore", _refusing(1))
-    assert host.change(files("dual-stack"), "a1").code == 0
-
-
 def test_the_first_change_that_fails_leaves_nothing(host: Box) -> None:
     """There is no generation to return to."""
     before = host.kernel
-    host.shim("ip6tables-restore", _refusing(3))
+    host.shim("ip6tables-restore", _refusing(1))
     assert host.change(files("baseline"), "a1").code == 12
     assert (host.kernel, host.files) == (before, [])
 
@@ -202,7 +195,7 @@ def test_what_cannot_be_taken_back_stays_armed(host: Box) -> None:
     """The next run tries again; until then the guard is in force."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
-    host.shim("ip6tables-restore", _refusing(1000))
+    host.shim("ip6tables-restore", _refusing(2))
     done = host.change(files("several-networks", "dual-stack"), "a2")
     assert done.code == 13, done
     assert host.armed
