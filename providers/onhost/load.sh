@@ -4,7 +4,6 @@ has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION FAMILY
 has_guard() { grep -q chain "$1/guard.nft"; } # has_guard GENERATION
 
 check() { # check GENERATION: fails, with nothing touched, when it cannot be loaded on this host
-    need ip iproute2
     ! has_guard "$1" || need nft nftables
     for family in ipv4 ipv6; do
         iptables_of "$family"
