@@ -35,9 +35,7 @@ AIMS = {"up, from nothing": 1.3, "destroy": 1.15}
 """Ratios to the program without HostNetworking."""
 
 
-def measure(
-    site: Site, count: int, few: int, repeats: int, say: Callable[[str], None]
-) -> Finding:
+def measure(site: Site, count: int, few: int, repeats: int, say: Callable[[str], None]) -> Finding:
     """Measure with real Docker networks. Raises BenchError.
 
     `few` networks are made and destroyed in each repeat, `count` are made once.
@@ -105,7 +103,9 @@ def _finding(
         part="e",
         title=f"pulumi on {site.name} ({site.engine}), {repeats} repeats",
         columns=("command", "wanbound", "without", "ratio", "connections", "without", "aim"),
-        rows=[_row(row, few if row in AIMS else count, found, seen) for row, found in values.items()],
+        rows=[
+            _row(row, few if row in AIMS else count, found, seen) for row, found in values.items()
+        ],
         notes=(
             "without: bench/peer, the same components, providers and Docker networks without the"
             " dynamic resource. No containers in either.",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from providers.engine.state import EngineState, Record, engine_state
-from tests.providers.onhost.parts import PARTS
+from tests.providers.shell import PARTS
 
 DOCKERD = """\
 #!/bin/sh

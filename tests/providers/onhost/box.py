@@ -94,7 +94,17 @@ def missing() -> str:
     return f"no namespaces here: {done.stderr.strip()}" if done.returncode else ""
 
 
-_UNSHARE = "unshare -m -n -p --fork --kill-child --mount-proc --propagation private".split()
+_UNSHARE = [
+    "unshare",
+    "-m",
+    "-n",
+    "-p",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "--propagation",
+    "private",
+]
 
 
 @dataclass(frozen=True)
@@ -123,9 +133,7 @@ class Box:
         _, _, text = script.partition("\n")
         functions = ""
         if self.shell == "busybox":
-            functions = "".join(
-                f'{name}() {{ "$(which {name})" "$@"; }}\n' for name in SHIMMED
-            )
+            functions = "".join(f'{name}() {{ "$(which {name})" "$@"; }}\n' for name in SHIMMED)
         head = f"#!{SHELLS[self.shell]}\n{functions}"
         (self.root / "mnt/wanbound").write_text(head + text)
         (self.root / "mnt/wanbound").chmod(0o755)
@@ -270,8 +278,10 @@ class Box:
             "esac\n",
         )
         if ran:
-            self.out("cp /bin/sleep /mnt/dockerd; (setsid /mnt/dockerd 99999 >/dev/null 2>&1 &"
-                     " echo $! >/run/docker.pid)")
+            self.out(
+                "cp /bin/sleep /mnt/dockerd; (setsid /mnt/dockerd 99999 >/dev/null 2>&1 &"
+                " echo $! >/run/docker.pid)"
+            )
 
     def bridge(self, name: str, address: str | None = None) -> None:
         """Make a bridge, as Docker would."""

@@ -14,8 +14,10 @@ def held(host: Box) -> Box:
     """A host whose lock another run holds; the times are short."""
     text = host_script().replace("lock_seconds=60", "lock_seconds=4")
     host.install(re.sub(r"\b15\b(?= 9| s|\)\))", "1", text))
-    host.out("mkdir -p /run/wanbound; (setsid flock /run/wanbound/lock sleep 300"
-             " >/dev/null 2>&1 &); sleep 0.2")
+    host.out(
+        "mkdir -p /run/wanbound; (setsid flock /run/wanbound/lock sleep 300"
+        " >/dev/null 2>&1 &); sleep 0.2"
+    )
     return host
 
 

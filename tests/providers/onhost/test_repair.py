@@ -187,8 +187,10 @@ def test_the_subnet_of_a_bridge_is_put_in_when_it_appears(host: Box) -> None:
     assert "loaded: ipv4\n" in host.run("mend").err
     assert rule.format("172.19.64.0/20") in host.out("iptables-save")
     assert host.run("mend").err == ""
-    host.out("ip link del bridge-coi; ip link add bridge-coi type bridge; ip link set bridge-coi up"
-             "; ip addr add 10.1.2.129/25 dev bridge-coi")
+    host.out(
+        "ip link del bridge-coi; ip link add bridge-coi type bridge; ip link set bridge-coi up"
+        "; ip addr add 10.1.2.129/25 dev bridge-coi"
+    )
     assert host.run("mend").code == 0
     assert rule.format("10.1.2.128/25") in host.out("iptables-save")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.ssh.remote import host_script
-from tests.providers.onhost.parts import PARTS
+from tests.providers.shell import PARTS
 
 SHELL = sorted(PARTS.glob("*.sh"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
-from tests.providers.onhost.parts import run
+from tests.providers.shell import run
 
 MATTERS = [
     "delete rule ip filter FORWARD handle 15",
