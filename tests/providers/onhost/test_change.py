@@ -92,7 +92,8 @@ def test_an_undo_of_another_change_does_nothing(host: Box) -> None:
 def test_a_destroy_leaves_no_trace(host: Box, case: str) -> None:
     """Byte for byte what was there, rules of others included."""
     host.out(
-        "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -t nat -A POSTROUTING -o tun0 -j MASQUERADE"
+        "iptables -A FORWARD -i tun0 -j ACCEPT"
+        "; iptables -t nat -A POSTROUTING -o tun0 -j MASQUERADE"
         "; ip6tables -A INPUT -p tcp --dport 25 -j DROP"
         "; ip route add default via 203.0.113.9 dev wan0"
     )
@@ -206,7 +207,7 @@ def test_what_cannot_be_taken_back_stays_armed(host: Box) -> None:
 
 
 def test_an_address_that_was_there_before_stays(host: Box) -> None:
-    """It was not added by us, so an undo does not remove it; a destroy does not know it as foreign."""
+    """It was not added by us, so an undo does not remove it."""
     host.out("ip addr add 203.0.113.20/32 dev wan0")
     before = host.kernel
     host.change(files("dual-stack"), "a1")
