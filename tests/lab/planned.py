@@ -37,7 +37,7 @@ def plan_of(host: HostPlan, stack: str = STACK) -> Plan:
     )
 
 
-def numbered(host: Host, networks: Mapping[str, int], **keys: Any) -> Plan:
+def numbered(host: Host, networks: Mapping[str, int], **keys: object) -> Plan:
     """Return the plan of a host with networks by name; a network's number decides its addresses.
 
     No two hosts may have one address: IPv6 would find out, and not use it. So those of test-2 are
@@ -72,7 +72,7 @@ def network(name: str, number: int) -> dict[str, Any]:
     }
 
 
-def props(host: Host, plan: Plan, **connection: Any) -> dict[str, Any]:
+def props(host: Host, plan: Plan, **connection: object) -> dict[str, Any]:
     """Return the resource's properties; `connection` overrides how the host is reached."""
     where = {
         "name": host.name,
@@ -86,12 +86,12 @@ def props(host: Host, plan: Plan, **connection: Any) -> dict[str, Any]:
     return {"host": reached, **properties(plan), "installed": {}}
 
 
-def bring(host: Host, plan: Plan, **connection: Any) -> None:
+def bring(host: Host, plan: Plan, **connection: object) -> None:
     """Bring the host to the plan as `pulumi up` does. Raises HostError."""
     HostNetworkingProvider().create(props(host, plan, **connection))
 
 
-def clear(host: Host, **connection: Any) -> None:
+def clear(host: Host, **connection: object) -> None:
     """Remove everything from the host as `pulumi destroy` does. Raises HostError."""
     HostNetworkingProvider().delete(host.name, props(host, Plan(STACK, "wan0", {}), **connection))
 

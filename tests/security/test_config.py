@@ -14,12 +14,12 @@ from typing import cast
 import pytest
 from hypothesis import currently_in_test_context, event, given
 from hypothesis import strategies as st
+from providers.fragment import fragment
 
 from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
 from planner.plan import HostPlan, NetworkPlan, plan
-from providers.fragment import fragment
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
 from tests.planner.strategies import Raw, junk

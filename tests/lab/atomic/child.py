@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
-from providers.errors import HostError
 from providers.session import Session, Target
 from providers.ssh_host import SshHost
+
+from providers.errors import HostError
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from lab.api import Host
-from providers.errors import UnreachableError
 from providers.exchange import Completed, OnLine
 from providers.session import Session, Target
 from providers.ssh_host import SshHost
+
+from lab.api import Host
+from providers.errors import UnreachableError
 from tests.lab.atomic.look import SAFE_PATH, Look, look
 from tests.lab.atomic.programs import FOLDER, Step, arm, disarm, steps
 from tests.lab.stack.test_refusals import wanted

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import TypeAlias
 
-from providers.errors import HostError
 from providers.session import Session
 from providers.ssh_host import SshHost
+
+from providers.errors import HostError
 from tests.lab.atomic.drill import (
     AGED,
     CONFIRM_SECONDS,

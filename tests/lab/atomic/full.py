@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from providers.errors import HostError
 from providers.session import Session
 from providers.ssh_host import SshHost
+
+from providers.errors import HostError
 from tests.lab.atomic.drill import AGED, CONFIRM_SECONDS, Drill, Expected, Outcome, target
 from tests.lab.atomic.faults import told
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
+from providers.target import Target
 
 from lab.api import Lab
 from lab.namespace import inside
-from providers.target import Target
 from tests.lab.atomic import child
 from tests.lab.atomic.child import Ended, Job
 from tests.lab.atomic.drill import Drill, base, network, target

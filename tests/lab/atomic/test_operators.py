@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-
-from providers.errors import UnreachableError
 from providers.exchange import Completed, OnLine
 from providers.session import Session
 from providers.ssh_host import SshHost
+
+from providers.errors import UnreachableError
 from tests.lab.atomic import child
 from tests.lab.atomic.child import Job
 from tests.lab.atomic.drill import Drill, network, target

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from providers.session import Session
 from providers.ssh_host import SshHost
+
 from tests.lab.atomic.drill import AGED, Drill, Expected, Kind, Outcome, target
 from tests.lab.atomic.faults import FIRED, told
 from tests.lab.atomic.programs import FOLDER, UNDO, Fault, Step, arm, disarm, steps

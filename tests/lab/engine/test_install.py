@@ -59,7 +59,7 @@ def test_docker_is_installed_where_that_is_wanted(
         bare.run("command -v dockerd docker iptables nft conntrack && docker version")
         assert engine.info["RegistryConfig"]["Mirrors"] == [f"http://{ADDRESS}/"]
         assert bare.run("dpkg -l docker-cli | grep -c ^ii").stdout == "1\n"
-        assert bare.run("ls /var/lib/wanbound/engine").stdout.split() == ["lock", "was"]
+        assert bare.run("ls /var/lib/wanbound/engine").stdout.split() == ["was"]
         PROVIDER.delete("id", outs)
         left = bare.run(f"ls {FILE} /var/lib/wanbound; command -v dockerd", check=False).stdout
         assert left == "/usr/sbin/dockerd\n"

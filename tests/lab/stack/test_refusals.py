@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
@@ -35,7 +34,7 @@ def host(lab: Lab, name: str) -> Iterator[Host]:
     assert snapshot(found) == bare, bare.differences(snapshot(found))
 
 
-def refused(host: Host, plan: Plan | None = None, **connection: Any) -> str:
+def refused(host: Host, plan: Plan | None = None, **connection: object) -> str:
     """What a change of one network and a new second one fails with; nothing else may happen."""
     before = snapshot(host)
     with pytest.raises(HostError) as caught:
@@ -85,7 +84,7 @@ def test_unknown_host_key_is_never_learned(host: Host) -> None:
 def test_refused_login(host: Host) -> None:
     """No such user, no accepted key: sshd does not say which."""
     said = refused(host, user="mallory")
-    assert "it refuses the log-in of mallory" in said
+    assert "it rejects the login of mallory" in said
     assert "unchanged" in said
 
 

@@ -18,8 +18,8 @@ class Site:
     """One host with a Docker, and the provider's calls on it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(resource, "remote_at", lambda target: self.docker)
         self.docker = FakeEngine()
+        monkeypatch.setattr(resource, "remote_at", lambda target: self.docker)
 
     def up(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
         """Create it, as an `up` does; return its outputs."""
@@ -53,6 +53,7 @@ class Site:
         with pytest.raises(HostError) as caught:
             PROVIDER.create(props(daemon, **other))
         assert str(caught.value) == failure.reason
+        assert caught.value.remedy
         return str(caught.value)
 
 

@@ -198,8 +198,10 @@ def tables(host: HostPlan) -> Injected:
         "ipv4 jump INPUT, the last is": behind,
     }.items():
         done.said.add(("+", f"drift/{key}", text))
-    for where, each in [("own", host), *((f"networks/{n.name}", n) for n in host.networks)]:
-        for section, roles in _lines(each).items():
+    everything = {"own": _lines(host)}
+    everything |= {f"networks/{each.name}": _lines(each) for each in host.networks}
+    for where, found in everything.items():
+        for section, roles in found.items():
             if section == "forward_ipv6" or section.startswith(("chain ", "map ")):
                 gone = {("-", f"{where}/{section}/{role}", line) for role, line in roles.items()}
                 done.said.update(gone)
@@ -209,7 +211,7 @@ def tables(host: HostPlan) -> Injected:
 def addresses(host: HostPlan) -> Injected:
     """Change addresses, a bridge, files, routes and parameters."""
     done = Injected()
-    web, mail, special, four, six, ports = host.networks[:6]
+    web, mail, special, four, six = host.networks[:5]
     line = _lines(web)["addresses"]["ipv4"]
     gone = ("-", _of(web, "addresses", "ipv4"), line)
     done.add(f"ip addr del {_address(line)} dev wan0", gone)

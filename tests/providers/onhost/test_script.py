@@ -1,0 +1,75 @@
+"""The script that runs on hosts, and its units, as texts."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from providers.ssh.remote import host_script
+from tests.providers.shell import PARTS
+
+SHELL = sorted(PARTS.glob("*.sh"))
+
+BASHISMS = {
+    "[[ ]]": r"(^|[;&|(!\s])\[\[\s",
+    "process substitution": r"[<>]\([a-z]",
+    "here-string": r"<<<",
+    "&> and |&": r"&>|\|&",
+    "a pattern replaced": r"\$\{\w+/",
+    "a part of a variable": r"\$\{\w+:\d",
+    "array": r"\w+=\(|\$\{\w+\[",
+    "((arithmetic))": r"(^|[;&|\s])\(\(",
+    "$'text'": r"\$'",
+    "a keyword of bash": r"(^|[;&|]\s*)\s*(local|declare|function|source|select|let) ",
+}
+
+
+def test_one_file_is_made_of_all_parts() -> None:
+    """Nothing that is to be filled in is left, and no part is left out."""
+    text = host_script()
+    assert not re.findall(r"^@\S+@$", text, re.MULTILINE)
+    for part in SHELL:
+        lines = [line for line in part.read_text().splitlines() if not line.startswith("@")]
+        assert lines[-1] in text, part.name
+
+
+@pytest.mark.parametrize("words", ["sh -n", "busybox sh -n", "shellcheck -s sh -"])
+def test_a_posix_shell_reads_it(words: str) -> None:
+    """A syntax error would show on hosts only, and there in the middle of a change."""
+    if shutil.which(words.split()[0]) is None:
+        pytest.skip(f"{words.split()[0]} is not installed here")
+    done = subprocess.run(words.split(), input=host_script(), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("what", BASHISMS)
+@pytest.mark.parametrize("part", SHELL, ids=lambda part: part.name)
+def test_it_is_no_bash(part: Path, what: str) -> None:
+    """/bin/sh is dash on Debian, which takes some of these for the name of a command."""
+    text = re.sub(r"'[^']*'", "''", re.sub(r"(?m)(^|\s)#.*$", "", part.read_text()))
+    assert not re.search(BASHISMS[what], text, re.MULTILINE)
+
+
+def test_the_addresses_are_there_before_docker_and_the_watcher_after_them() -> None:
+    """No container may send before the guard is in force."""
+    boot, docker, watch = (
+        _settings(name)
+        for name in ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service")
+    )
+    assert "docker.service" in boot["Before"].split()
+    loads_saved_rules = {"nftables.service", "netfilter-persistent.service"}
+    assert {"network-online.target", *loads_saved_rules} <= set(boot["After"].split())
+    assert docker["After"] == docker["PartOf"] == docker["WantedBy"] == "docker.service"
+    assert watch["After"] == "wanbound.service"
+
+
+def test_the_watcher_comes_back_however_often_it_ends() -> None:
+    """By default systemd gives up after the fifth time in ten seconds."""
+    watch = _settings("wanbound-watch.service")
+    assert (watch["Restart"], watch["StartLimitIntervalSec"]) == ("always", "0")
+
+
+def _settings(unit: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+)=(.*)$", PARTS.joinpath(unit).read_text(), re.MULTILINE))

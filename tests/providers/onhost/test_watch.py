@@ -1,0 +1,174 @@
+"""What of the kernel's words leads to a check: captured on Debian bookworm and forky."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import files
+from tests.providers.shell import run
+
+MATTERS = [
+    "delete rule ip filter FORWARD handle 15",
+    "add rule ip filter FORWARD ip saddr 10.1.1.1 ct state new  counter packets 0 bytes 0 accept",
+    "delete table ip filter",
+    "delete table ip6 nat",
+    "create chain ip nat X",
+    "add rule inet wanbound forward counter packets 0 bytes 0",
+    "delete table inet wanbound",
+    "# ERROR: We lost some netlink events!",
+    "netlink receive error No buffer space available (105)",
+    "Deleted 3: wan0    inet 203.0.113.159/32 scope global wan0\\       valid_lft forever",
+    "Deleted 3: wan0    inet6 2001:db8::159/128 scope global deprecated \\       valid_lft forever",
+    "3: wan0    inet6 2001:db8::159/128 scope global tentative \\       valid_lft forever",
+    "3: wan0: <BROADCAST,MULTICAST> mtu 1500 qdisc noqueue state DOWN group default \\    link/eth",
+    "5: bar: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default \\    link/ether",
+    "Deleted 5: bar: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default",
+    "Deleted default via 203.0.113.1 dev wan0 proto static ",
+    "default via fe80::2 dev wan0 metric 1 pref medium",
+    "default proto static metric 50 \\\tnexthop via 203.0.113.1 dev wan0 weight 1",
+    "polled",
+    "words that no monitor has printed yet",
+    "",
+]
+
+DOES_NOT = [
+    "# new generation 26 by process 4666 (iptables)",
+    "add rule inet filter input tcp dport 22 counter packets 0 bytes 0 accept",
+    "add element inet f2b-table addr-set-sshd { 192.0.2.7 }",
+    "delete rule ip mangle PREROUTING handle 3",
+    "default via fe80::1 dev wan0 proto ra metric 1024 expires 1797sec hoplimit 64 pref medium",
+    "3: wan0    inet6 2001:db8:1::5/64 scope global dynamic mngtmpaddr \\       valid_lft 86400sec",
+    "3: wan0    inet 198.51.100.9/24 brd 198.51.100.255 scope global dynamic wan0\\      ",
+    "6: vethb47adc9@vetha4148b5: <BROADCAST,MULTICAST,M-DOWN> mtu 1500 qdisc noop state DOWN",
+    "6: vethb47adc9@if5: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master docker0 state UP \\",
+    "Deleted 5: vetha4148b5@NONE: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group",
+    "6: vethb47adc9    inet6 fe80::30b8:f2ff:fe41:9be/64 scope link \\       valid_lft forever",
+    "Deleted 6: veth1    inet6 fe80::d407:aaff:feda:8eed/64 scope link proto kernel_ll \\",
+    "local 203.0.113.159 dev wan0 table local proto kernel scope host src 203.0.113.159 ",
+    "Deleted local fe80::d407:aaff:feda:8eed dev veth1dad3e5 table local proto kernel metric 0",
+    "2001:db8::159 dev wan0 proto kernel metric 256 pref medium",
+    "Deleted fe80::/64 dev foo proto kernel metric 256 pref medium",
+    "multicast ff00::/8 dev docker0 table local proto kernel metric 256 pref medium",
+    "10.66.0.0/24 dev br-a proto kernel scope link src 10.66.0.1 linkdown ",
+]
+
+
+def _matters(line: str) -> bool:
+    return run('matters "$(cat)" && echo yes || echo no', "watch.sh", stdin=line) == "yes\n"
+
+
+@pytest.mark.parametrize("line", MATTERS)
+def test_this_leads_to_a_check(line: str) -> None:
+    """What may be about rules, addresses, links or default routes of ours, or is not known."""
+    assert _matters(line)
+
+
+@pytest.mark.parametrize("line", DOES_NOT)
+def test_this_does_not(line: str) -> None:
+    """What happens all day on a healthy host, and cannot be about anything of ours."""
+    assert not _matters(line)
+
+
+def test_a_monitor_ends_with_who_follows_it(tmp_path: Path) -> None:
+    """Else each restart by hand would leave two more processes."""
+    file = tmp_path / "monitor"
+    # Nobody may have read yet how it ended (state Z).
+    runs = f"grep -q '^State:.[^ZX]' /proc/$(cat {file})/status 2>/dev/null"
+    printed = run(
+        "exec 3>/dev/null; followers=''\n"
+        f"follow sh -c 'echo $$ >{file}; exec sleep 60'\n"
+        f"sleep 0.5; {runs} && echo runs; kill $followers; sleep 0.5; {runs} || echo gone\n",
+        "watch.sh",
+    )
+    assert printed.split() == ["runs", "gone"]
+
+
+def test_who_follows_learns_of_the_end_of_a_monitor() -> None:
+    """A watcher that hears nothing would pass for a quiet host."""
+    printed = run(
+        "exec 3>/dev/null; followers=''; trap 'echo ended; exit' HUP; follow true; sleep 5",
+        "watch.sh",
+    )
+    assert printed.split() == ["ended"]
+
+
+def test_a_mark_within_somebody_elses_line_is_found() -> None:
+    """`nft monitor` writes blocks, which may end anywhere: the wait would never be over."""
+    printed = run(
+        "fifo=$(mktemp -u) && mkfifo $fifo && exec 3<>$fifo && rm $fifo\n"
+        "credit=20 checked=0\n"
+        "printf 'add rule ip filter FORW' >&3; settle; echo settled\n",
+        "watch.sh",
+    )
+    assert printed.split() == ["settled"]
+
+
+def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
+    """Twenty at short notice, then one a second: seen by the delays that are asked for."""
+    printed = run(
+        "sleep() { :; }; sed() { :; }\n"
+        "exec 3>/dev/null; credit=20; read -r checked _ </proc/uptime; checked=${checked%.*}\n"
+        'for i in $(seq 30); do settle; echo "$delay"; done\n'
+        'checked=$((checked - 60)); settle; echo "$delay"\n',
+        "watch.sh",
+    )
+    delays = printed.split()
+    assert delays[:20] == ["0.1"] * 20
+    assert all(float(delay) >= 1 for delay in delays[22:30])
+    assert delays[30] == "0.1"
+
+
+class _Watcher:
+    """A watcher that runs on a host, and what it has said."""
+
+    def __init__(self, host: Box) -> None:
+        self.host = host
+        host.out(f"(setsid {host.words('watch')} >/mnt/said 2>&1 &)")
+        host.sh("sleep 2.5")
+
+    @property
+    def said(self) -> str:
+        """Return all that it has said."""
+        return (self.host.root / "mnt/said").read_text()
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Wait for it, for as long as a repair may take."""
+        for _ in range(100):
+            if done():
+                return
+            self.host.sh("sleep 0.1")
+        raise AssertionError(self.said)
+
+
+def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
+    """Its own repair is an event too, and leads to a check that finds nothing."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    watcher = _Watcher(host)
+    for damage in (
+        "iptables -t nat -F WANBOUND-SNAT",
+        "nft flush ruleset",
+        "ip addr del 203.0.113.20/32 dev wan0",
+    ):
+        host.out(damage)
+        watcher.until(lambda: host.kernel == kernel)
+    host.sh("sleep 2")
+    assert host.kernel == kernel
+    repairs = [line for line in watcher.said.splitlines() if "repairing" in line]
+    assert 3 <= len(repairs) <= 6, watcher.said
+
+
+def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
+    """It is tried again without an event."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    watcher = _Watcher(host)
+    host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
+    host.out("iptables -t nat -F WANBOUND-SNAT")
+    host.sh("sleep 4")
+    assert watcher.said.count("refused by the shim") == 1
+    host.no_shims()
+    watcher.until(lambda: host.kernel == kernel)
+    watcher.until(lambda: "all is in force again" in watcher.said)
