@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from providers.fragment import SECTIONS, fragment
-
 from bench import scenario
 from bench.scenario import MARK
 from bench.site import BenchError, Site
