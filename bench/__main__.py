@@ -69,6 +69,9 @@ def main(
     path_repeats: Annotated[int, typer.Option(min=1, help="of part d")] = 15,
     path_seconds: Annotated[float, typer.Option(min=0.1, help="of each measure in d")] = 0.5,
     pulumi_networks: Annotated[int, typer.Option(min=1, max=100, help="of part e")] = 100,
+    pulumi_few: Annotated[
+        int, typer.Option(min=1, max=100, help="networks that part e makes and destroys")
+    ] = 30,
     pulumi_repeats: Annotated[int, typer.Option(min=1, help="of part e")] = 5,
 ) -> None:
     """Measure wanbound on the lab against floors and peers, as ratios; needs root.
@@ -94,7 +97,7 @@ def main(
                 partial(part_datapath.measure, each, path_repeats, path_seconds, _say)
                 for each in sites.values()
             ],
-            partial(part_pulumi.measure, site, pulumi_networks, pulumi_repeats, _say),
+            partial(part_pulumi.measure, site, pulumi_networks, pulumi_few, pulumi_repeats, _say),
         )
         calls = {Part.A: [a], Part.B: [b], Part.C: [c], Part.D: d, Part.E: [e]}
         # What a run that was ended at once has left.

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+from providers.fragment import SECTIONS, fragment
+
 from bench import scenario
 from bench.scenario import MARK
 from bench.site import BenchError, Site
 from lab.images import probe_program
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from planner.docker import DockerNetwork
-from providers.fragment import SECTIONS, fragment
 
 IMAGE = "wanbound/probe:1"
 PORT = 5299

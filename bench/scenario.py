@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, TypeAlias
 
-from planner.config import Stack
-from planner.plan import HostPlan, plan
 from providers.fragment import subnets
 from providers.installed import installed
+
+from planner.config import Stack
+from planner.plan import HostPlan, plan
 
 MARK = "bench-"
 """What begins the name of every network, container and unit of ours."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from providers.session import Session, Target
+from providers.ssh_host import SshHost
+
 from bench import floor
 from bench.scenario import MARK, Place, Props, public_space
 from lab import hosts
@@ -18,8 +21,6 @@ from lab.api import Host, Lab
 from lab.lifecycle import specs
 from lab.namespace import inside
 from lab.steps import ENDS_WITH_US
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 from unittest.mock import patch
 
-from providers import host as seam
 from providers.host_nat import HostNatProvider
 from providers.session import Session, Target
+
+from providers import host as seam
 
 THREADS = 4
 """Calls that Pulumi's dynamic plugin serves at a time."""

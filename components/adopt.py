@@ -15,6 +15,7 @@ from components.ssh import ssh_options
 from planner.plan import HostPlan
 from planner.takeover import HostFindings, Same, findings, takeover
 from providers.errors import readable
+from providers.host.plan import from_json
 
 _SECONDS = 60
 _MAX_BYTES = 8 << 20
@@ -28,9 +29,8 @@ ids=$(docker network ls -q --no-trunc --filter type=custom)
 echo '{_SECTION}containers'
 docker ps -a --format '{{{{.Names}}}}'
 echo '{_SECTION}managed'
-for file in /etc/wanbound/*.rules; do
-    [ ! -e "$file" ] || basename "$file" .rules
-done
+plan=/etc/wanbound/current/plan.json
+[ ! -e "$plan" ] || cat "$plan"
 echo '{_SECTION}end'
 """
 
@@ -98,7 +98,18 @@ def look_up(host: HostPlan) -> HostFindings:
     if "end" not in parts:
         raise ValueError("its answer is cut off")
     networks = "\n".join(parts.get("networks", []))
-    return findings(networks or "[]", parts.get("containers", []), parts.get("managed", []))
+    managed = _managed("\n".join(parts.get("managed", [])))
+    return findings(networks or "[]", parts.get("containers", []), managed)
+
+
+def _managed(plan: str) -> Sequence[str]:
+    """Return the networks that a host's plan names. Raises ValueError for what is no plan."""
+    if not plan:
+        return []
+    try:
+        return list(from_json(plan).networks)
+    except ValueError as error:
+        raise ValueError(f"/etc/wanbound/current/plan.json: {readable(str(error))}") from error
 
 
 def _run(words: Sequence[str]) -> str:

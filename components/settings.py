@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 from pulumi.runtime.config import get_config_env
@@ -11,6 +10,9 @@ PREFIX = "wanbound:"
 
 _OBJECTS = ("hosts", "echo", "images", "secrets", "verify")
 """Keys whose value Pulumi hands over as JSON; every other is a plain string."""
+
+_LONGEST = 1000
+"""Digits of a number that is read as one."""
 
 
 def raw_settings(config: Mapping[str, str] | None = None) -> dict[str, object]:
@@ -30,11 +32,20 @@ def _value(key: str, text: str) -> object:
     if key not in _OBJECTS:
         return text
     try:
-        value: object = json.loads(text)
+        value: object = json.loads(text, parse_int=_integer)
     except ValueError:
         # Not our error to tell: the planner says what the key should have been.
         return text
     return value
+
+
+def _integer(digits: str) -> int | str:
+    """Return a number; one that is too long for Python to read stays text.
+
+    Python refuses more than 4,300 digits (sys.set_int_max_str_digits), and with them the whole
+    value. As text the planner says where it is, and a secret is what was written.
+    """
+    return int(digits) if len(digits) <= _LONGEST else digits
 
 
 def secret_texts() -> Mapping[str, object]:
@@ -45,11 +56,4 @@ def secret_texts() -> Mapping[str, object]:
 
 def secret_values() -> dict[str, pulumi.Output[str]]:
     """Return the values of ``wanbound:secrets`` by name; they stay secret wherever they go."""
-    found = pulumi.Config("wanbound").get_secret_object("secrets")
-    if found is None:
-        return {}
-    return {name: _one(found, name) for name in secret_texts()}
-
-
-def _one(values: "pulumi.Output[Any]", name: str) -> pulumi.Output[str]:
-    return pulumi.Output.secret(values.apply(lambda found: str(found[name])))
+    return {name: pulumi.Output.secret(str(value)) for name, value in secret_texts().items()}

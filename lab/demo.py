@@ -71,9 +71,7 @@ def main() -> int:
     done = stack.up(check=False, on_line=_say)
     if done.status != 0:
         _, _, diagnostics = done.output.partition("Diagnostics:\n")
-        for line in (diagnostics or done.output).splitlines():
-            if "warning: using pulumi-resource-" not in line:
-                out.print(escape(line), style="red", soft_wrap=True)
+        out.print(escape(diagnostics or done.output), style="red", soft_wrap=True)
         out.print(f"pulumi up failed; its log is {stack.log}")
         return 1
     out.print(f"pulumi up: {summary(done)}")

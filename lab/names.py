@@ -18,7 +18,7 @@ from lab.namespace import inside
 from lab.settings import Settings
 from lab.steps import output, step
 from planner.config import Network, Stack
-from planner.config.edge import ROUTING_LABEL, host_names_of
+from planner.config.names import ROUTING_LABEL, host_names_of
 
 SERVICES = {settings.ACME_NAME: (settings.ACME_IPV4, settings.ACME_IPV6)}
 

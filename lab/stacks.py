@@ -35,13 +35,15 @@ Config: TypeAlias = dict[str, Any]
 
 OnLine: TypeAlias = Callable[[str], None]
 
+# What the CLI says once for each start of a plugin that it finds on PATH, as it does the lab's.
+_FROM_PATH = "warning: using pulumi-resource-"
 # "    + 24 created", "    +-12 replaced", "    26 changes. 15 unchanged".
 _COUNT = re.compile(r"(\d+) (created|updated|deleted|replaced|unchanged)\b")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A pulumi command that has ended; `output` is all that it said."""
+    """A pulumi command that has ended; `output` is what it said, but where plugins come from."""
 
     status: int
     output: str
@@ -182,6 +184,8 @@ class LabStack:
             try:
                 for line in process.stdout or ():
                     log.write(line)
+                    if _FROM_PATH in line:
+                        continue
                     lines.append(line)
                     if on_line is not None:
                         on_line(line.rstrip("\n"))

@@ -6,8 +6,7 @@ are stands in docs/edge.md.
 
 from planner.addresses import gateway
 from planner.config import Acme, LoadBalancer, Network, Volume, Whoami
-from planner.config.edge import ROUTING_LABEL
-from planner.config.names import socket_bridge, socket_network
+from planner.config.names import ROUTING_LABEL, socket_bridge, socket_network
 from planner.docker import (
     ContainerPlan,
     DockerNetwork,
@@ -44,7 +43,7 @@ def load_balancer(network: Network, balancer: LoadBalancer) -> ContainerPlan:
     if subnet is None:
         volumes += (Volume(source=SOCKET, target=SOCKET, read_only=True),)
     if balancer.acme is not None:
-        volumes += (Volume(source=balancer.acme.volume, target=_STORAGE),)
+        volumes += (Volume(balancer.acme.volume, _STORAGE, read_only=False),)
     return ContainerPlan(
         role="load_balancer",
         name=balancer.name,

@@ -30,7 +30,7 @@ class Rule:
     """One rule of iptables (`family` "ipv4"), ip6tables ("ipv6") or nftables ("inet").
 
     `role` says what it is for and is unique in its chain. Rules of a chain are loaded by their
-    `order`; within one order no two of them can match the same packet.
+    `order`; within one order, two rules that can match the same packet do the same with it.
     """
 
     family: Literal["ipv4", "ipv6", "inet"]

@@ -1,4 +1,4 @@
-"""The way of the data is one way: who may import whom, and how long a file may get.
+"""The way of the data is one way: who may import whom.
 
 The rule: `__main__ → components → planner, providers`. The planner is pure; planner and providers
 meet as text and never import each other; nothing but tests and benchmarks imports the lab.
@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MAX_LINES = 400
 
 OURS = frozenset(
     {"__main__", "bench", "components", "lab", "planner", "providers", "tests", "tools"}
@@ -87,8 +86,6 @@ def problems(path: str, source: str) -> Iterator[str]:
     if rule is None:
         yield f"{path}: no rule for this place; tests/test_layout.py has them all"
         return
-    if len(source.splitlines()) > MAX_LINES:
-        yield f"{path}: has more than {MAX_LINES} lines and asks to be two files"
     for node in ast.walk(ast.parse(source)):
         for module in _imported(path, node):
             if reason := _refusal(rule, module):
@@ -143,7 +140,7 @@ def _files() -> list[str]:
 def test_the_tree_keeps_to_the_rule() -> None:
     """Every Python file of the tree, whatever folder is new."""
     files = _files()
-    assert {"__main__.py", "planner/plan.py", "providers/script.py", "lab/api.py"} <= set(files)
+    assert {"__main__.py", "planner/plan.py", "providers/ssh/remote.py", "lab/api.py"} <= set(files)
     found = [p for path in files for p in problems(path, (ROOT / path).read_text())]
     assert found == []
 
@@ -171,13 +168,11 @@ BAD = [
     ("components/x.py", "import lab.api", "above or beside"),
     ("components/x.py", "import paramiko", "for others"),
     ("components/x.py", "from tests.planner import golden", "above or beside"),
-    ("__main__.py", "from providers.host import host_at", "above or beside"),
+    ("__main__.py", "from providers.ssh.remote import remote_at", "above or beside"),
     ("__main__.py", "from lab.api import Lab", "above or beside"),
     ("tools/x.py", "from lab.api import Lab", "above or beside"),
     ("lab/x.py", "from tests.planner import golden", "above or beside"),
     ("elsewhere/x.py", "", "no rule"),
-    ("planner/x.py", "x = 1\n" * 401, "more than 400 lines"),
-    ("tests/x.py", "x = 1\n" * 401, "more than 400 lines"),
 ]
 
 
@@ -191,14 +186,14 @@ def test_a_bad_file_is_found(path: str, source: str, what: str) -> None:
 
 GOOD = [
     ("planner/x.py", "import hashlib\nfrom pydantic import BaseModel\nfrom planner import rules"),
-    ("planner/config/x.py", "from .model import Stack\nfrom ..errors import ConfigError"),
+    ("planner/config/x.py", "from .schema import Network\nfrom ..errors import ConfigError"),
     ("planner/x.py", "text = thing.open()"),
     ("planner/x.py", "class Baseline:\n    open: int = 1"),
     ("providers/x.py", "import paramiko\nimport time\nfrom pulumi.dynamic import Resource"),
     ("components/x.py", "import pulumi_docker\nfrom planner.plan import plan\nimport providers"),
     ("lab/x.py", "import rich\nfrom planner.config import Stack"),
     ("bench/x.py", "from lab.api import Lab"),
-    ("tests/x.py", "from lab.api import Lab\n" * 400),
+    ("tests/x.py", "from lab.api import Lab"),
 ]
 
 

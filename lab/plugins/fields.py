@@ -22,6 +22,15 @@ _DURATION = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
 DURATION_PATTERN = r"(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)"
 
 
+def unused(names: str = "", **defaults: Plain) -> dict[str, Field]:
+    """Inputs that no program of the lab gives: refused, but for the defaults some have."""
+    every = {**dict.fromkeys(names.split()), **defaults}
+    return {
+        name: Field(Kind.ANY, default=default, refused="no program of the lab uses it")
+        for name, default in every.items()
+    }
+
+
 def text(
     *,
     replace: bool = False,
@@ -31,7 +40,6 @@ def text(
     pattern: str = "",
     empty_is_unchanged: bool = False,
     meaning: Callable[[Plain], Plain] | None = None,
-    refused: str = "",
 ) -> Field:
     """A string."""
     return Field(
@@ -43,27 +51,12 @@ def text(
         pattern=pattern,
         empty_is_unchanged=empty_is_unchanged,
         meaning=meaning,
-        refused=refused,
     )
 
 
-def number(
-    *,
-    replace: bool = False,
-    computed: bool = False,
-    required: bool = False,
-    default: int | None = None,
-    refused: str = "",
-) -> Field:
+def number(*, required: bool = False, default: int | None = None) -> Field:
     """An integer."""
-    return Field(
-        Kind.NUMBER,
-        replace=replace,
-        computed=computed,
-        required=required,
-        default=default,
-        refused=refused,
-    )
+    return Field(Kind.NUMBER, required=required, default=default)
 
 
 def flag(*, replace: bool = False, computed: bool = False, default: bool | None = None) -> Field:
@@ -77,39 +70,23 @@ def texts(*, replace: bool = False, computed: bool = False, ordered: bool = Fals
     return Field(kind, replace=replace, computed=computed, item=text())
 
 
-def strings(*, replace: bool = False, computed: bool = False, refused: str = "") -> Field:
+def strings(*, replace: bool = False, computed: bool = False) -> Field:
     """A map of strings."""
-    return Field(Kind.MAP, replace=replace, computed=computed, refused=refused)
+    return Field(Kind.MAP, replace=replace, computed=computed)
 
 
 def object_of(
-    fields: Mapping[str, Field],
-    *,
-    replace: bool = False,
-    computed: bool = False,
-    refused: str = "",
+    fields: Mapping[str, Field], *, replace: bool = False, computed: bool = False
 ) -> Field:
     """One object."""
-    return Field(Kind.OBJECT, replace=replace, computed=computed, fields=fields, refused=refused)
+    return Field(Kind.OBJECT, replace=replace, computed=computed, fields=fields)
 
 
 def objects_of(
-    fields: Mapping[str, Field],
-    *,
-    replace: bool = False,
-    computed: bool = False,
-    refused: str = "",
-    meaning: Callable[[Plain], Plain] | None = None,
+    fields: Mapping[str, Field], *, replace: bool = False, computed: bool = False
 ) -> Field:
     """Objects of any order."""
-    return Field(
-        Kind.SET,
-        replace=replace,
-        computed=computed,
-        item=object_of(fields),
-        refused=refused,
-        meaning=meaning,
-    )
+    return Field(Kind.SET, replace=replace, computed=computed, item=object_of(fields))
 
 
 def labels(*, replace: bool = False, computed: bool = False) -> Field:
@@ -144,11 +121,3 @@ def duration_text(ns: int) -> str:
 def duration() -> Field:
     """A time span in Go's notation."""
     return text(default="0s", pattern=DURATION_PATTERN, meaning=nanoseconds)
-
-
-def cpu_count(value: Plain) -> Plain:
-    """The number of CPUs, so that "2" and "2.0" are one value."""
-    try:
-        return float(value) if isinstance(value, str) and value else value
-    except ValueError:
-        return value

@@ -13,15 +13,13 @@ def main() -> None:
 
     name, arguments = sys.argv[1], sys.argv[2:]
     if name == "docker":
-        from lab.plugins.docker.provider import VERSION as DOCKER_VERSION
         from lab.plugins.docker.provider import DockerProvider
 
-        serve(DockerProvider, DOCKER_VERSION, arguments)
+        serve(DockerProvider, DockerProvider.version, arguments)
     else:
-        from lab.plugins.command.provider import VERSION as COMMAND_VERSION
-        from lab.plugins.command.provider import CommandProvider
+        from lab.plugins.command import CommandProvider
 
-        serve(CommandProvider, COMMAND_VERSION, arguments)
+        serve(CommandProvider, CommandProvider.version, arguments)
 
 
 if __name__ == "__main__":

@@ -258,9 +258,13 @@ def _read(spec: Field, known: Plain, live: Plain) -> Plain:
     return False if spec.kind is Kind.FLAG and known is not None else None
 
 
-def inputs_after_read(old_inputs: Properties, state: Properties) -> Properties:
+def inputs_after_read(schema: Schema, old_inputs: Properties, state: Properties) -> Properties:
     """What a program would have to say to get this state: the inputs given before, as read now."""
-    kept = {key: state[key] for key in old_inputs if key in state and key != DEFAULTS_KEY}
+    kept = {
+        key: old_inputs[key] if same(spec, old_inputs[key], state[key]) else state[key]
+        for key, spec in schema.fields.items()
+        if key in old_inputs and key in state
+    }
     if DEFAULTS_KEY in old_inputs:
         kept[DEFAULTS_KEY] = old_inputs[DEFAULTS_KEY]
     return kept

@@ -13,7 +13,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +24,7 @@ from pulumi.provider.experimental.provider import Provider
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 
-from lab.plugins.values import ASSET, PluginError
+from lab.plugins.values import PluginError
 
 # What the engine itself allows: sdk/go/common/util/rpcutil of pulumi 3.260.0.
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
@@ -33,13 +33,6 @@ _CHANNEL_OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)]
 _THREADS = 64
 _ORPHAN_CHECK_SECONDS = 5.0
 _LOG_SECONDS = 5.0
-# Where requests and answers of any kind have properties.
-_PROPERTIES = ("news", "olds", "inputs", "old_inputs", "properties")
-# Assets and archives come through as maps with this key in the place of their signature: the SDK
-# (3.260.0) drops their hashes, refuses those that have nothing else, and takes every archive for
-# an empty one, because the engine sends `assets: {}` with all of them.
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_ASSETS = ("c44067f5952c0a294b673a41bacd8c17", "0def7320c3a5731c473e5ecbe6d01bc7")
 
 
 class EngineLog:
@@ -75,16 +68,9 @@ class _Guarded:
         method = getattr(self._servicer, name)
 
         async def call(request: Any, context: Any) -> Any:  # protobuf has no types
-            for part in _PROPERTIES:
-                if getattr(request, part, None) is not None:
-                    _rename(getattr(request, part).fields, _SIGNATURE, ASSET)
             try:
                 answer = method(request, context)
-                answer = await answer if inspect.isawaitable(answer) else answer
-                for part in _PROPERTIES:
-                    if getattr(answer, part, None) is not None:
-                        _rename(getattr(answer, part).fields, ASSET, _SIGNATURE)
-                return answer
+                return await answer if inspect.isawaitable(answer) else answer
             except NotImplementedError:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no {name} in this stand-in")
             except Exception as error:
@@ -95,17 +81,6 @@ class _Guarded:
                 await context.abort(grpc.StatusCode.UNKNOWN, str(ours))
 
         return call
-
-
-def _rename(fields: Any, old: str, new: str) -> None:  # a map of protobuf values
-    for value in fields.values():
-        inner = value.struct_value.fields
-        if old in inner and (old != _SIGNATURE or inner[old].string_value in _ASSETS):
-            inner[new].CopyFrom(inner[old])
-            del inner[old]
-        _rename(inner, old, new)
-        for item in value.list_value.values:
-            _rename({"": item}, old, new)
 
 
 async def _run(provider: Provider, version: str, arguments: list[str], engine: str) -> None:
@@ -128,11 +103,8 @@ async def _run(provider: Provider, version: str, arguments: list[str], engine: s
     await server.stop(grace=None)
 
 
-def serve(
-    make: Callable[[EngineLog], Provider], version: str, arguments: Sequence[str] | None = None
-) -> None:
+def serve(make: Callable[[EngineLog], Provider], version: str, given: list[str]) -> None:
     """Serve the provider until the CLI ends this process or is gone itself."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(description="Pulumi resource plugin, the lab's stand-in")
     parser.add_argument("engine", nargs="?", default="", help="address of the engine")
     known, _ = parser.parse_known_args(given)

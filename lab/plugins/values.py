@@ -14,8 +14,6 @@ from pulumi.provider.experimental.property_value import PropertyValue
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 Properties: TypeAlias = dict[str, Plain]
 
-# Marks a map as an asset or archive: its `hash`, and `path` or `text` unless only that is known.
-ASSET = "__asset"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # One sentinel per type: sdk/go/common/resource/plugin/rpc.go of pulumi 3.260.0.
 _UNKNOWNS = frozenset(

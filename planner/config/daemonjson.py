@@ -7,92 +7,90 @@ when it starts, with every container of the host waiting for it.
 
 import difflib
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from planner.config.refusal import refusal
-from planner.config.report import show
+from planner.config.report import refusal, show
 
-Kind: TypeAlias = Literal["flag", "number", "text", "list", "texts", "map", "ranges"]
-"""true or false, a whole number, text, a list of text, a mapping to text, a mapping, a list of
-mappings."""
 
-_BY_KIND: Mapping[Kind, str] = {
-    "flag": (
+@dataclass(frozen=True)
+class _Kind:
+    """A type of value: whether one fits, what is said of one that does not, and the keys."""
+
+    fits: Callable[[Any], bool]
+    what: str
+    remedy: str
+    keys: str
+
+
+def _all(kind: type, values: Any) -> bool:  # noqa: ANN401 - values are anything
+    return all(isinstance(value, kind) for value in values)
+
+
+_KINDS = (
+    _Kind(
+        lambda value: isinstance(value, bool),
+        "neither true nor false",
+        "write true or false",
         "debug experimental icc init ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6"
-        " live-restore no-new-privileges raw-logs selinux-enabled tls tlsverify userland-proxy"
+        " live-restore no-new-privileges raw-logs selinux-enabled tls tlsverify userland-proxy",
     ),
-    "number": (
+    _Kind(
+        lambda value: isinstance(value, int) and not isinstance(value, bool),
+        "not a whole number",
+        "write a number, without quotes",
         "cpu-rt-period cpu-rt-runtime max-concurrent-downloads max-concurrent-uploads"
         " max-download-attempts mtu network-control-plane-mtu network-diagnostic-port"
-        " oom-score-adjust shutdown-timeout"
+        " oom-score-adjust shutdown-timeout",
     ),
-    "text": (
+    _Kind(
+        lambda value: isinstance(value, str),
+        "not text",
+        "write text, in quotes",
         "bip bip6 bridge bridge-accept-fwmark cgroup-parent containerd containerd-namespace"
         " containerd-plugin-namespace data-root default-cgroupns-mode default-gateway"
         " default-gateway-v6 default-ipc-mode default-runtime exec-root firewall-backend fixed-cidr"
         " fixed-cidr-v6 group host-gateway-ip init-path ip log-driver log-format log-level"
         " metrics-addr pidfile seccomp-profile storage-driver swarm-default-advertise-addr"
-        " tlscacert tlscert tlskey userland-proxy-path userns-remap"
+        " tlscacert tlscert tlskey userland-proxy-path userns-remap",
     ),
-    "list": (
+    _Kind(
+        lambda value: isinstance(value, list) and _all(str, value),
+        "not a list of text",
+        'write a list like ["one", "two"]',
         "allow-nondistributable-artifacts authorization-plugins cdi-spec-dirs dns dns-opts"
         " dns-search exec-opts host-gateway-ips hosts insecure-registries labels"
-        " node-generic-resources registry-mirrors storage-opts"
+        " node-generic-resources registry-mirrors storage-opts",
     ),
-    "texts": "log-opts",
-    "map": "builder default-network-opts default-ulimits features proxies runtimes",
-    "ranges": "default-address-pools",
-}
-
-KINDS: Mapping[str, Kind] = {key: kind for kind, keys in _BY_KIND.items() for key in keys.split()}
-"""What daemon.json's known keys have as their values."""
-
-OWN_KEYS: Mapping[str, str] = {
-    "ipv6": "ipv6",
-    "fixed-cidr-v6": "fixed_cidr_v6",
-    "ip6tables": "ip6tables",
-    "registry-mirrors": "registry_mirrors",
-    "live-restore": "live_restore",
-}
-"""daemon.json's keys that `engine` has as keys of its own."""
-
-_WORDS: Mapping[Kind, tuple[str, str]] = {
-    "flag": ("neither true nor false", "write true or false"),
-    "number": ("not a whole number", "write a number, without quotes"),
-    "text": ("not text", "write text, in quotes"),
-    "list": ("not a list of text", 'write a list like ["one", "two"]'),
-    "texts": (
+    _Kind(
+        lambda value: isinstance(value, dict) and _all(str, value.values()),
         "not a mapping to text",
         "write a mapping like {max-size: 10m, max-file: '3'}, numbers in quotes",
+        "log-opts",
     ),
-    "map": ("not a mapping", "write a mapping like {name: value}"),
-    "ranges": (
+    _Kind(
+        lambda value: isinstance(value, dict),
+        "not a mapping",
+        "write a mapping like {name: value}",
+        "builder default-network-opts default-ulimits features proxies runtimes",
+    ),
+    _Kind(
+        lambda value: isinstance(value, list) and _all(dict, value),
         "not a list of mappings",
         'write a list like [{base: "10.201.0.0/16", size: 24}]',
+        "default-address-pools",
     ),
+)
+_BY_KEY: Mapping[str, _Kind] = {key: kind for kind in _KINDS for key in kind.keys.split()}
+
+OWN_KEYS: Mapping[str, str] = {
+    key.replace("_", "-"): key
+    for key in ("ipv6", "fixed_cidr_v6", "ip6tables", "registry_mirrors", "live_restore")
 }
-_WHY = "Docker would not start with it, and would have to be given its old file back."
-
-
-def _fits(kind: Kind, value: object) -> bool:
-    match kind:
-        case "flag":
-            return isinstance(value, bool)
-        case "number":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "text":
-            return isinstance(value, str)
-        case "list":
-            return isinstance(value, list) and all(isinstance(item, str) for item in value)
-        case "texts":
-            return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-        case "map":
-            return isinstance(value, dict)
-        case "ranges":
-            return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+"""daemon.json's keys that `engine` has as keys of its own, with their names there."""
 
 
 def _settings(value: object) -> dict[str, Any]:
@@ -100,24 +98,25 @@ def _settings(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         what = f"is {show(value)}, not a mapping"
         raise refusal(what, "It holds keys of daemon.json.", f"write a mapping like {example}")
+    start = "Docker would not start with it, and would have to be given its old file back."
     for key, item in value.items():
         if not re.fullmatch("[a-z0-9][a-z0-9-]*", key):
-            raise refusal(f"has the key {show(key)}", _no_key(key), _or_near(key))
+            hyphens = " They have hyphens where others have underscores." if "_" in key else ""
+            why = f"Keys of daemon.json are lower-case words.{hyphens}"
+            raise refusal(f"has the key {show(key)}", why, _or_near(key))
         if key in OWN_KEYS:
-            own = OWN_KEYS[key]
-            raise refusal(
-                f"has {key}, which is a key of engine itself",
-                "Written in two places, it could say two things.",
-                f"write it as engine.{own}",
-            )
-        if key not in KINDS:
-            if difflib.get_close_matches(key, KINDS, n=1, cutoff=0.85):
-                raise refusal(f"has the unknown key {show(key)}", _WHY, _or_near(key))
-            continue
-        kind = KINDS[key]
-        if not _fits(kind, item):
-            what, remedy = _WORDS[kind]
-            raise refusal(f"has {show(item)} for {key}, {what}", _WHY, f"{remedy} for {key}")
+            what = f"has {key}, which is a key of engine itself"
+            why = "Written in two places, it could say two things."
+            raise refusal(what, why, f"write it as engine.{OWN_KEYS[key]}")
+        kind = _BY_KEY.get(key)
+        if kind is None and difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0.85):
+            raise refusal(f"has the unknown key {show(key)}", start, _or_near(key))
+        if _is_huge(item):
+            what = f"has a number of more than 64 bits for {key}"
+            raise refusal(what, start, f"write a smaller one for {key}")
+        if kind is not None and not kind.fits(item):
+            what = f"has {show(item)} for {key}, {kind.what}"
+            raise refusal(what, start, f"{kind.remedy} for {key}")
     if value.get("firewall-backend") == "nftables":
         raise refusal(
             "sets firewall-backend to nftables",
@@ -128,14 +127,15 @@ def _settings(value: object) -> dict[str, Any]:
     return value
 
 
-def _no_key(key: str) -> str:
-    hyphens = " They have hyphens where others have underscores." if "_" in key else ""
-    return f"Keys of daemon.json are lower-case words.{hyphens}"
+def _is_huge(value: object) -> bool:
+    """Return whether there is a number in a value that Docker's JSON decoder would not take."""
+    if isinstance(value, dict | list):
+        return any(map(_is_huge, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, int) and abs(value) >= 1 << 64
 
 
 def _or_near(key: str) -> str:
-    known = [*KINDS]
-    near = difflib.get_close_matches(key.lower().replace("_", "-"), known, n=1)
+    near = difflib.get_close_matches(key.lower().replace("_", "-"), _BY_KEY, n=1)
     if near and near[0] in OWN_KEYS:
         return f"did you mean {near[0]}? That one is engine.{OWN_KEYS[near[0]]}"
     hint = f"did you mean {near[0]}? Else " if near else ""
@@ -143,17 +143,15 @@ def _or_near(key: str) -> str:
 
 
 def _mirrors(value: object) -> tuple[str, ...]:
-    example = '["https://mirror.example.com"]'
-    remedy = f"write a list like {example}"
+    remedy = 'write a list like ["https://mirror.example.com"]'
     if not isinstance(value, list):
         raise refusal(f"is {show(value)}, not a list", "", remedy)
     for item in value:
         # As ValidateMirror of moby's registry package: no path, and no password in a file for all.
-        good = isinstance(item, str) and re.fullmatch(
-            r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?/?",
-            item,
-        )
-        if not good:
+        host = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)"
+        if not isinstance(item, str) or not re.fullmatch(
+            f"https?://{host}(:[0-9]{{1,5}})?/?", item
+        ):
             why = "Docker takes http:// or https://, a host and a port, and nothing behind them."
             raise refusal(f"has {show(item)}, no registry's address", why, remedy)
     return tuple(value)

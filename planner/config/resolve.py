@@ -1,104 +1,34 @@
-"""From valid pieces to the models: every subnet, gateway and load balancer gets its address."""
+"""From a raw configuration to complete models: `read` validates pieces, `fill` completes them.
 
+Here subnets, gateways, load balancers, names and images that the operator left out get values. An
+invalid piece is reported and left out, so that the checks still see all the others.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
-from planner.addresses import (
-    LOCAL_ULA,
-    RFC1918,
-    ULA,
-    PoolExhaustedError,
-    default_load_balancer,
-    gateway,
-    ipv4_subnet,
-    overlaps,
-    ula_subnet,
-)
-from planner.config.edge_spec import AcmeSpec, LoadBalancerSpec
-from planner.config.engine import engine
-from planner.config.model import (
-    Acme,
-    Address,
-    Baseline,
-    Container,
-    Dashboard,
+from planner import addresses
+from planner.addresses import LOCAL_ULA, RFC1918, ULA, PoolExhaustedError, ipv4_subnet, overlaps
+from planner.config import names
+from planner.config.daemonjson import OWN_KEYS
+from planner.config.report import Loc, Report, show
+from planner.config.schema import (
+    POOL,
+    SOCKET_POOL,
+    Engine,
     Family,
     Host,
     Images,
     Ingress,
-    Jump,
     LoadBalancer,
     Network,
-    Open,
-    PortRange,
-    Ssh,
-    Subnet,
-    Version,
-    Wan,
-    Whoami,
+    Root,
 )
-from planner.config.names import load_balancer_name, socket_proxy, volume_name, whoami_name
-from planner.config.report import Report
-from planner.config.shape import HostDraft, NetworkDraft, StackDraft
-from planner.config.spec import BaselineSpec, ContainerSpec, HostSpec, SshSpec
-
-POOL = IPv4Network("10.200.0.0/14")
-"""Where IPv4 subnets come from unless `ipv4_pool` says otherwise."""
-
-SOCKET_POOL = IPv4Network("10.204.0.0/20")
-"""Where the subnets between load balancers and Docker's socket come from: 512 of them.
-
-A pool of their own, so that no network's subnet depends on whether another has a load balancer.
-"""
+from planner.config.types import Address, PortRange, Subnet, Version
 
 _SOCKET_LENGTH = 29
-"""Gateway, proxy and load balancer."""
-
-
-def families(draft: StackDraft, report: Report) -> None:
-    """Give each network in `draft` its families; where a subnet cannot be had, report it."""
-    pool = POOL
-    if draft.spec is not None and draft.spec.ipv4_pool is not None:
-        pool = draft.spec.ipv4_pool
-        if not _is_private(pool):
-            what, why = f"{pool} is not private space", _NOT_YOURS
-            report.add(("ipv4_pool",), what, why, "write a part of 10.0.0.0/8, like 10.200.0.0/14")
-            return
-    public = [
-        IPv4Network(address)
-        for _, network in draft.networks()
-        for address in (network.spec.public_ipv4, *network.extras)
-        if isinstance(address, IPv4Address)
-    ]
-    seedless: list[NetworkDraft] = []
-    for host in draft.hosts:
-        written = [s for n in host.networks if isinstance(s := n.subnet(4), IPv4Network)]
-        taken = [*written, *public, *_ssh_address(host), *_gateway(host)]
-        for network in host.networks:
-            for version in network.versions:
-                subnet = network.subnet(version)
-                if subnet is not None:
-                    if _permitted(network, subnet, report):
-                        _give(network, version, subnet)
-                elif version == 4 and network.by_docker:
-                    continue
-                elif version == 4:
-                    if (found := _from_pool(host, network, pool, taken, report)) is not None:
-                        _give(network, 4, found)
-                elif draft.spec is not None and draft.spec.seed is not None and host.spec:
-                    subnet = ula_subnet(draft.spec.seed, host.spec.name, network.spec.name)
-                    _give(network, 6, subnet)
-                else:
-                    seedless.append(network)
-            if network.versions == (6,):
-                network.inner_ipv4 = _from_pool(host, network, pool, taken, report)
-        _give_sockets(draft, host, taken, report)
-    if seedless and draft.spec is not None and draft.spec.seed is None:
-        first = seedless[0].spec.name
-        what = f"is missing, and network {first} has public_ipv6 but no subnet_ipv6"
-        why = "An IPv6 subnet that nobody wrote is derived from the seed, so that it never changes."
-        remedy = "add seed: with some random text and never change it, or write every subnet_ipv6"
-        report.add(("seed",), what, why, remedy)
-
+"""Of the subnet between load balancer and Docker: gateway, proxy and load balancer."""
 
 _NOT_YOURS = (
     "Public space belongs to somebody else: containers could not reach them, and packets with"
@@ -106,236 +36,330 @@ _NOT_YOURS = (
 )
 
 
-def _permitted(network: NetworkDraft, subnet: Subnet, report: Report) -> bool:
-    """Return whether the subnet is private or allowed not to be; report it where it is neither."""
-    if network.spec.allow_public_subnet or _is_private(subnet):
-        return True
-    what, why = f"{subnet} is not private space", _NOT_YOURS
-    allowed = "10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 (RFC 1918)"
-    example = "172.20.0.0/24"
-    if subnet.version == 6:
-        allowed, example = "fd00::/8 (RFC 4193), or remove the key to get one derived", ""
-        if overlaps(subnet, ULA):
-            what = f"{subnet} is in the half of fc00::/7 that is not for local use"
-            why = (
-                "RFC 4193 keeps fc00::/8 for prefixes that a registry would give out; only"
-                " fd00::/8 is for everybody's own."
-            )
-            example = _as_local(subnet)
-    elif overlaps(subnet, IPv4Network("172.0.0.0/8")):
-        why = f"Of 172.0.0.0/8 only 172.16.0.0/12 is private. {_NOT_YOURS}"
-    like = f", like {example}" if example else ""
-    remedy = f"write a subnet of {allowed}{like}; allow_public_subnet: true if it is truly yours"
-    report.add((*network.loc, f"subnet_ipv{subnet.version}"), what, why, remedy)
-    return False
+@dataclass
+class NetworkDraft:
+    """A valid entry of `networks`: as it was `written`, and the completed `network`."""
+
+    loc: Loc
+    written: Network
+    network: Network
+
+    def fill(self, **values: object) -> None:
+        """Replace the network by a copy with these values."""
+        self.network = self.network.model_copy(update=values)
+
+    def fill_balancer(self, **values: object) -> None:
+        """Replace its load balancer, if it has one, by a copy with these values."""
+        if (balancer := self.network.load_balancer) is not None:
+            self.fill(load_balancer=balancer.model_copy(update=values))
 
 
-def _as_local(subnet: Subnet) -> str:
-    """Return an fcXX: subnet with fd in place of fc, empty where it is wider than that."""
-    if subnet.prefixlen < 8:
-        return ""
-    moved = int(subnet.network_address) | int(LOCAL_ULA.network_address)
-    return f"{ip_address(moved)}/{subnet.prefixlen}"
+@dataclass
+class HostDraft:
+    """A host; None where its own keys are not valid. `networks` lacks those that are not."""
+
+    loc: Loc
+    host: Host | None
+    networks: list[NetworkDraft]
+
+
+@dataclass
+class Draft:
+    """A stack; `root` is None where a key beside the hosts is not valid.
+
+    `secrets` has the values by name, None where they could not be read. Errors never quote them.
+    """
+
+    root: Root | None
+    hosts: list[HostDraft]
+    secrets: Mapping[str, object] | None
+
+    def networks(self) -> Iterator[tuple[HostDraft, NetworkDraft]]:
+        """Yield every network with its host, in the order of the configuration."""
+        for host in self.hosts:
+            for network in host.networks:
+                yield host, network
+
+
+def read(raw: object, report: Report) -> Draft:
+    """Return all pieces of `raw` that are valid by themselves; the others are in the report."""
+    if not isinstance(raw, Mapping):
+        report.add((), f"is {show(raw)}, not a mapping", "", "give the stack's configuration")
+        return Draft(None, [], None)
+    given = raw.get("secrets", {})
+    secrets = None
+    if isinstance(given, Mapping):
+        secrets = {name: value for name, value in given.items() if isinstance(name, str)}
+    else:
+        remedy = "set each by pulumi config set --secret --path wanbound:secrets.NAME"
+        report.add(("secrets",), "is not a mapping of names to secrets", "", remedy)
+    # Without secrets: a private key has many lines, which `plain` would refuse.
+    plain = report.plain({key: value for key, value in raw.items() if key != "secrets"})
+    root = report.model(Root, plain, ())
+    hosts = [_host(item, loc, report) for loc, item in _entries(plain, "hosts", ())]
+    return Draft(root, hosts, secrets)
+
+
+def _host(value: object, loc: Loc, report: Report) -> HostDraft:
+    host = report.model(Host, value, loc)
+    if host is not None and host.engine is not None:
+        host = host.model_copy(update={"engine": _engine(host.engine)})
+    networks = []
+    for at, item in _entries(value, "networks", loc):
+        if (network := report.model(Network, item, at)) is not None:
+            networks.append(NetworkDraft(at, network, network))
+    return HostDraft(loc, host, networks)
+
+
+def _entries(value: object, key: str, loc: Loc) -> Iterator[tuple[Loc, object]]:
+    items = value.get(key) if isinstance(value, dict) else None
+    for place, item in enumerate(items if isinstance(items, list) else []):
+        yield (*loc, key, place), item
+
+
+def _engine(engine: Engine) -> Engine:
+    """Return the same with all keys of daemon.json together, in order, by their names there."""
+    settings = dict(engine.settings)
+    for name, key in OWN_KEYS.items():
+        match getattr(engine, key):
+            case None:
+                pass
+            case bool() as value:
+                settings[name] = value
+            case tuple() as value:
+                settings[name] = list(value)
+            case value:
+                settings[name] = str(value)
+    return engine.model_copy(update={"settings": dict(sorted(settings.items()))})
+
+
+def fill(draft: Draft, report: Report) -> None:
+    """Fill in every network in `draft`; where a subnet cannot be had, report it."""
+    root = draft.root or Root.model_construct()
+    for _, network in draft.networks():
+        _complete(network, root.images)
+    if not _is_private(root.ipv4_pool):
+        what = f"{root.ipv4_pool} is not private space"
+        remedy = f"write a part of 10.0.0.0/8, like {POOL}"
+        report.add(("ipv4_pool",), what, _NOT_YOURS, remedy)
+        return
+    seedless = _Subnets(draft, root, report).give()
+    if seedless and draft.root is not None and root.seed is None:
+        what = f"is missing, and network {seedless[0]} has public_ipv6 but no subnet_ipv6"
+        why = "An IPv6 subnet that nobody wrote is derived from the seed, so that it never changes."
+        remedy = "add seed: with some random text and never change it, or write every subnet_ipv6"
+        report.add(("seed",), what, why, remedy)
+
+
+def _complete(draft: NetworkDraft, images: Images) -> None:
+    """Fill in what follows from the network's own keys, and the images."""
+    written = draft.written
+    balancer, whoami = written.load_balancer, written.whoami
+    if written.mode == "snat" and "load_balancer" not in written.model_fields_set:
+        balancer = None  # Nothing comes in, and the operator did not ask for one.
+    if whoami is not None:
+        found = {"name": names.whoami_name(written.name), "image": images.whoami}
+        whoami = whoami.model_copy(update=found)
+    draft.fill(
+        bridge=written.bridge or written.name,
+        load_balancer=None if balancer is None else _balancer(written.name, balancer, images),
+        whoami=whoami,
+        ingress=_ingress(written, balancer),
+    )
+
+
+def _balancer(network: str, balancer: LoadBalancer, images: Images) -> LoadBalancer:
+    acme, dashboard = balancer.acme, balancer.dashboard
+    if acme is not None:
+        acme = acme.model_copy(update={"volume": acme.volume or names.volume_name(network)})
+    if dashboard is not None:
+        dashboard = dashboard.model_copy(update={"domain": balancer.host_name})
+    proxied = balancer.docker_socket == "proxy"
+    return balancer.model_copy(
+        update={
+            "name": names.load_balancer_name(network),
+            "image": balancer.image or images.traefik,
+            "acme": acme,
+            "dashboard": dashboard,
+            "socket_name": names.socket_proxy(network) if proxied else "",
+            "socket_image": images.socket_proxy if proxied else None,
+        }
+    )
+
+
+def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, ...]:
+    """Return what is forwarded; without `ingress` all TCP to the load balancer.
+
+    In other modes than nat wanbound forwards nothing. HTTP/3 adds its UDP port where it is not
+    listed.
+    """
+    if network.mode != "nat":
+        return ()
+    found = network.ingress
+    if balancer is not None and "ingress" not in network.model_fields_set:
+        found = (Ingress(ports="all"),)
+    found += tuple(entry for _, entry in published(network))
+    listed = any(entry.protocol == "udp" and entry.has(443) for entry in found)
+    if balancer is not None and balancer.http3 and not listed:
+        found += (Ingress(protocol="udp", ports=(PortRange(443, 443),)),)
+    return found
+
+
+def published(network: Network) -> Iterator[tuple[int, Ingress]]:
+    """Yield the ports of each container as entries of the ingress, with its place in the list."""
+    for place, container in enumerate(network.containers):
+        for protocol in ("tcp", "udp"):
+            ports = tuple(p.ports for p in container.ports if p.protocol == protocol)
+            if ports:
+                yield place, Ingress(protocol=protocol, ports=ports, to=container.name)
+
+
+class _Subnets:
+    """Gives networks their subnets; a network added at the end does not move the others."""
+
+    def __init__(self, draft: Draft, root: Root, report: Report) -> None:
+        self._draft, self._root, self._report = draft, root, report
+        self._taken: list[IPv4Network] = []
+        """Addresses that no derived subnet of the host may contain."""
+
+    def give(self) -> list[str]:
+        """Give each network what it needs; return those that lack a seed to derive IPv6 from."""
+        seedless: list[str] = []
+        publics = [
+            IPv4Network(address)
+            for _, network in self._draft.networks()
+            for address in (network.written.public_ipv4, *network.network.extras(4))
+            if isinstance(address, IPv4Address)
+        ]
+        for host in self._draft.hosts:
+            self._taken = [*publics, *_in_use(host)]
+            for network in host.networks:
+                for version, public in network.written.publics:
+                    subnet = self._subnet(host, network, version)
+                    if subnet is not None and self._permitted(network, subnet):
+                        family = _family(network.network, version, public, subnet)
+                        network.fill(**{f"ipv{version}": family})
+                    elif subnet is None and version == 6:
+                        seedless.append(network.written.name)
+                if [version for version, _ in network.written.publics] == [6]:
+                    network.fill(inner_ipv4=self._from_pool(host, network))
+                balancer = network.written.load_balancer
+                if balancer and balancer.acme and "trusted_ips" not in balancer.model_fields_set:
+                    # The recipe's: proxies in the network itself. Plain HTTP trusts nobody.
+                    inside = tuple(family.subnet for family in network.network.families)
+                    network.fill_balancer(trusted_ips=inside)
+            self._sockets(host)
+        return seedless
+
+    def _subnet(self, host: HostDraft, network: NetworkDraft, version: Version) -> Subnet | None:
+        """Return the subnet of one family, written or derived."""
+        written = network.written
+        if version == 4 and written.subnet_ipv4 is None:
+            return self._from_pool(host, network)
+        if version == 6 and written.subnet_ipv6 is None:
+            if host.host is None or self._root.seed is None:
+                return None
+            return addresses.ula_subnet(self._root.seed, host.host.name, written.name)
+        return written.subnet(version)
+
+    def _from_pool(self, host: HostDraft, network: NetworkDraft) -> IPv4Network | None:
+        """Return the next free /24 of the pool for `network`; where there is none, report it."""
+        if host.host is None:
+            return None
+        pool = self._root.ipv4_pool
+        try:
+            subnet = ipv4_subnet(pool, host.host.name, network.written.name, self._taken)
+        except PoolExhaustedError:
+            full = f"wanbound:ipv4_pool ({pool}) has no free /24 for this host any more"
+            why = "Networks without subnet_ipv4 take a /24 of the pool each."
+            remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
+            if network.written.public_ipv4 is None:
+                why = (
+                    "Docker gives each network IPv4 inside, and without public_ipv4 it is one of"
+                    " those."
+                )
+                remedy = "write a larger wanbound:ipv4_pool"
+            loc = (*network.loc, "subnet_ipv4")
+            self._report.add(loc, f"is missing, and {full}", why, remedy)
+            return None
+        self._taken.append(subnet)
+        return subnet
+
+    def _sockets(self, host: HostDraft) -> None:
+        """Give each load balancer a subnet that it has with its proxy before Docker's socket."""
+        pool = self._root.socket_pool
+        if not _is_private(pool):
+            remedy = f"write a part of 10.0.0.0/8, like {SOCKET_POOL}, or remove the key"
+            self._report.add(("socket_pool",), f"{pool} is not private space", _NOT_YOURS, remedy)
+            return
+        for draft in host.networks:
+            balancer = draft.network.load_balancer
+            if host.host is None or balancer is None or balancer.docker_socket == "direct":
+                continue
+            name = f"{draft.written.name}/socket"
+            try:
+                subnet = ipv4_subnet(pool, host.host.name, name, self._taken, _SOCKET_LENGTH)
+            except PoolExhaustedError:
+                what = f"({pool}) has no free /{_SOCKET_LENGTH} for this network"
+                why = (
+                    "A load balancer and the proxy before Docker's socket have a network of their"
+                    " own."
+                )
+                remedy = "write a larger socket_pool that no network's subnet covers"
+                self._report.add(("socket_pool",), what, why, f"{remedy}, like {SOCKET_POOL}")
+                return
+            self._taken.append(subnet)
+            draft.fill_balancer(socket_subnet=subnet)
+
+    def _permitted(self, network: NetworkDraft, subnet: Subnet) -> bool:
+        """Return whether a subnet is private or allowed; report it where it is neither."""
+        if network.written.allow_public_subnet or _is_private(subnet):
+            return True
+        what, why = f"{subnet} is not private space", _NOT_YOURS
+        allowed = "10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 (RFC 1918)"
+        example = "172.20.0.0/24"
+        if subnet.version == 6:
+            allowed, example = "fd00::/8 (RFC 4193), or remove the key to get one derived", ""
+            if overlaps(subnet, ULA):
+                what = f"{subnet} is in the half of fc00::/7 that is not for local use"
+                why = (
+                    "RFC 4193 keeps fc00::/8 for prefixes that a registry would give out; only"
+                    " fd00::/8 is for everybody's own."
+                )
+                if subnet.prefixlen >= 8:  # fd in place of fc
+                    moved = int(subnet.network_address) | int(LOCAL_ULA.network_address)
+                    example = f"{ip_address(moved)}/{subnet.prefixlen}"
+        elif overlaps(subnet, IPv4Network("172.0.0.0/8")):
+            why = f"Of 172.0.0.0/8 only 172.16.0.0/12 is private. {_NOT_YOURS}"
+        like = f", like {example}" if example else ""
+        remedy = (
+            f"write a subnet of {allowed}{like}; allow_public_subnet: true if it is truly yours"
+        )
+        self._report.add((*network.loc, f"subnet_ipv{subnet.version}"), what, why, remedy)
+        return False
+
+
+def _in_use(host: HostDraft) -> Iterator[IPv4Network]:
+    """Yield the written subnets of a host, and the addresses that it must still reach."""
+    for network in host.networks:
+        if isinstance(subnet := network.written.subnet(4), IPv4Network):
+            yield subnet
+    if host.host is not None:
+        for address in (host.host.ssh.ip, host.host.wan.gateway_ipv4):
+            if isinstance(address, IPv4Address):
+                yield IPv4Network(address)
+
+
+def _family(network: Network, version: Version, public: Address, subnet: Subnet) -> Family:
+    balancer = None
+    if network.load_balancer is not None:
+        written = network.load_balancer.address(version)
+        balancer = written or addresses.default_load_balancer(subnet)
+    derived = network.subnet(version) is None
+    return Family(version, public, subnet, addresses.gateway(subnet), balancer, derived)
 
 
 def _is_private(subnet: Subnet) -> bool:
     if isinstance(subnet, IPv4Network):
         return any(subnet.subnet_of(space) for space in RFC1918)
     return subnet.subnet_of(LOCAL_ULA)
-
-
-def _ssh_address(host: HostDraft) -> list[IPv4Network]:
-    """Return the host's SSH address, so that no bridge takes the way to it."""
-    address = ssh_address(host)
-    return [IPv4Network(address)] if isinstance(address, IPv4Address) else []
-
-
-def _gateway(host: HostDraft) -> list[IPv4Network]:
-    """Return the host's gateway, for the same reason."""
-    gateway_ipv4 = host.spec.wan.gateway_ipv4 if host.spec is not None else None
-    return [IPv4Network(gateway_ipv4)] if gateway_ipv4 is not None else []
-
-
-def ssh_address(host: HostDraft) -> Address | None:
-    """Return the address that SSH uses, None where it is a DNS name or not known."""
-    try:
-        return ip_address(host.spec.ssh.address) if host.spec is not None else None
-    except ValueError:
-        return None
-
-
-def _from_pool(
-    host: HostDraft,
-    network: NetworkDraft,
-    pool: IPv4Network,
-    taken: list[IPv4Network],
-    report: Report,
-) -> IPv4Network | None:
-    """Return the next free /24 of the pool for `network`; where there is none, report it."""
-    if host.spec is None:
-        return None
-    try:
-        subnet = ipv4_subnet(pool, host.spec.name, network.spec.name, taken)
-    except PoolExhaustedError:
-        what = f"is missing, and wanbound:ipv4_pool ({pool}) has no free /24 for this host any more"
-        why = "Networks without subnet_ipv4 take a /24 of the pool each."
-        remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
-        if network.public(4) is None:
-            why = (
-                "Docker gives each network IPv4 inside, and without public_ipv4 it is one of those."
-            )
-            remedy = "write a larger wanbound:ipv4_pool"
-        report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
-        return None
-    taken.append(subnet)
-    return subnet
-
-
-def _give_sockets(
-    draft: StackDraft, host: HostDraft, taken: list[IPv4Network], report: Report
-) -> None:
-    """Give each load balancer a subnet that it has with its proxy before Docker's socket."""
-    pool = draft.spec.socket_pool if draft.spec is not None else None
-    if pool is not None and not _is_private(pool):
-        remedy = f"write a part of 10.0.0.0/8, like {SOCKET_POOL}, or remove the key"
-        report.add(("socket_pool",), f"{pool} is not private space", _NOT_YOURS, remedy)
-        return
-    for network in host.networks:
-        balancer = network.spec.load_balancer
-        if host.spec is None or balancer is None or balancer.docker_socket == "direct":
-            continue
-        try:
-            network.socket_subnet = ipv4_subnet(
-                pool or SOCKET_POOL,
-                host.spec.name,
-                f"{network.spec.name}/socket",
-                taken,
-                _SOCKET_LENGTH,
-            )
-        except PoolExhaustedError:
-            what = f"({pool or SOCKET_POOL}) has no free /{_SOCKET_LENGTH} for this network"
-            why = (
-                "A load balancer and the proxy before Docker's socket have a network of their own."
-            )
-            remedy = (
-                "write a larger socket_pool that no network's subnet covers, like 10.204.0.0/20"
-            )
-            report.add(("socket_pool",), what, why, remedy)
-            return
-        taken.append(network.socket_subnet)
-
-
-def _give(network: NetworkDraft, version: Version, subnet: Subnet) -> None:
-    """Give the network the family that it has a public address for, in `subnet`."""
-    public, balancer = network.public(version), network.spec.load_balancer
-    if public is None:
-        return
-    address: Address | None = None
-    if balancer is not None:
-        address = balancer.of(version) or default_load_balancer(subnet)
-    network.families[version] = Family(
-        version=version,
-        public=public,
-        subnet=subnet,
-        gateway=gateway(subnet),
-        load_balancer=address,
-        derived=network.subnet(version) is None,
-    )
-
-
-def host(spec: HostSpec, networks: list[NetworkDraft], images: Images) -> Host:
-    """Return the model of a host whose networks all have their families."""
-    return Host(
-        name=spec.name,
-        ssh=_ssh(spec.ssh),
-        wan=Wan(**dict(spec.wan)),
-        guard=spec.guard,
-        baseline=_baseline(spec.baseline) if spec.baseline is not None else None,
-        confirm_seconds=spec.confirm_seconds,
-        persist=spec.persist,
-        adopt=spec.adopt,
-        ipv6nat=spec.ipv6nat,
-        networks=tuple(_network(draft, images) for draft in networks),
-        engine=engine(spec.engine) if spec.engine is not None else None,
-    )
-
-
-def _ssh(spec: SshSpec) -> Ssh:
-    jump = Jump(**dict(spec.jump)) if spec.jump is not None else None
-    return Ssh(**{**dict(spec), "jump": jump})
-
-
-def _baseline(spec: BaselineSpec) -> Baseline:
-    return Baseline(
-        ssh_from=spec.ssh_from,
-        open=tuple(Open(protocol=each.protocol, ports=_sorted(each.ports)) for each in spec.open),
-    )
-
-
-def _sorted(ports: tuple[PortRange, ...]) -> tuple[PortRange, ...]:
-    return tuple(sorted(ports, key=lambda each: each.first))
-
-
-def _network(draft: NetworkDraft, images: Images) -> Network:
-    spec = draft.spec
-    balancer = whoami = None
-    if spec.load_balancer is not None:
-        balancer = _load_balancer(draft, spec.load_balancer, images)
-    if spec.whoami is not None:
-        name = whoami_name(spec.name)
-        whoami = Whoami(name=name, domain=spec.whoami.domain, image=images.whoami)
-    return Network(
-        name=spec.name,
-        bridge=draft.bridge,
-        mode=spec.mode,
-        docker_ipv4=spec.public_ipv4 if draft.by_docker else None,
-        ipv4=draft.families.get(4),
-        ipv6=draft.families.get(6),
-        inner_ipv4=draft.inner_ipv4,
-        allow_public_subnet=spec.allow_public_subnet,
-        manage_addresses=spec.manage_addresses,
-        load_balancer=balancer,
-        whoami=whoami,
-        ingress=tuple(
-            Ingress(
-                protocol=entry.protocol,
-                ports=entry.ports if entry.ports == "all" else _sorted(entry.ports),
-                to=entry.to,
-                addresses=entry.addresses or (),
-            )
-            for entry in draft.ingress
-        ),
-        containers=tuple(_container(container) for container in spec.containers),
-    )
-
-
-def _load_balancer(draft: NetworkDraft, spec: LoadBalancerSpec, images: Images) -> LoadBalancer:
-    name = draft.spec.name
-    trusted = spec.trusted_ips
-    if trusted is None:
-        # The recipe's: proxies in the network itself. Plain HTTP stays as it always was.
-        subnets = tuple(family.subnet for family in draft.families.values())
-        trusted = subnets if spec.acme is not None else ()
-    proxied = spec.docker_socket == "proxy"
-    dashboard = None
-    if spec.dashboard is not None and spec.host_name is not None:
-        dashboard = Dashboard(**{**dict(spec.dashboard), "domain": spec.host_name})
-    return LoadBalancer(
-        name=load_balancer_name(name),
-        image=spec.image or images.traefik,
-        acme=_acme(name, spec.acme) if spec.acme is not None else None,
-        dashboard=dashboard,
-        http3=spec.http3,
-        trusted_ips=trusted,
-        socket_name=socket_proxy(name) if proxied else "",
-        socket_image=images.socket_proxy if proxied else None,
-        socket_subnet=draft.socket_subnet,
-    )
-
-
-def _acme(network: str, spec: AcmeSpec) -> Acme:
-    return Acme(**{**dict(spec), "volume": spec.volume or volume_name(network)})
-
-
-def _container(spec: ContainerSpec) -> Container:
-    return Container(**dict(spec))

@@ -5,15 +5,16 @@ the load. They are aligned line by line, and a line's place in its chain says wh
 nothing depends on how a version of iptables spells a rule.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher, unified_diff
 
+from providers.errors import readable
 from providers.host.checks import label
 from providers.host.facts import Facts
 from providers.host.generation import BASE, Generation, Placed
-from providers.host.plan import Plan, properties
+from providers.host.plan import Plan, overlap, properties
 
 _HOOKS = {
     "WANBOUND-DNAT": ("PREROUTING", "OUTPUT"),
@@ -26,10 +27,10 @@ _LISTED = 20
 """So many lines that should not be there are shown for one chain, then their number."""
 
 _LENGTH = 1000
-"""So many characters of a line are shown; ours have a fifth of that."""
+"""So many characters of a difference are shown; our lines have a fifth of that."""
 
-_COMPARED = 2000
-"""So many lines of a chain beyond those that were loaded are looked at."""
+_DIFFERENCES = 500
+"""So many differences are told in words; what was flushed has its roles besides."""
 
 
 @dataclass
@@ -41,12 +42,12 @@ class _Found:
 
     def instead(self, placed: Placed, text: str | None) -> None:
         place = placed.place
-        shown = None if text is None else text[:_LENGTH]
+        shown = None if text is None else _plain(text)
         self.lines[place.network, place.section, place.role] = shown
 
     def surplus(self, where: str, lines: Sequence[str]) -> None:
         for number, line in enumerate(lines[:_LISTED], 1):
-            self.drift[f"{where} {number}"] = f"should not be there: {line[:_LENGTH]}"
+            self.drift[f"{where} {number}"] = f"should not be there: {line}"
         if len(lines) > _LISTED:
             self.drift[f"{where} more"] = f"and {len(lines) - _LISTED} lines more"
 
@@ -75,16 +76,23 @@ def _applied(plan: Plan, result: _Found) -> dict[str, object]:
     for (network, section, role), text in result.lines.items():
         # A network that is leaving is no property: what is wrong with it is said in words.
         if network is not None and network not in plan.networks:
-            result.drift[f"leaving {network} {section} {role}"] = text or "is gone"
+            result.drift[f"{network} {section} {role}"] = text or "is gone"
             continue
         lines = (props["own"] if network is None else props["networks"][network])[section]
         if text is None:
             lines.pop(role, None)
         else:
             lines[role] = text
-    if result.drift:
-        props["drift"] = dict(sorted(result.drift.items()))
+    if drift := sorted(result.drift.items()):
+        props["drift"] = {_plain(key): _plain(text) for key, text in drift[:_DIFFERENCES]}
+        if len(drift) > _DIFFERENCES:
+            props["drift"]["more"] = f"and {len(drift) - _DIFFERENCES} differences more"
     return props
+
+
+def _plain(text: str) -> str:
+    """Return what a host printed as one line that a terminal shows, cut short."""
+    return readable(text[:_LENGTH]).replace("\n", "\\n")
 
 
 # --- chains ---
@@ -99,18 +107,54 @@ def _chain(
         loaded = [each.text for each in wanted]
     if list(loaded) == list(live):
         return
-    surplus = []
-    rest = live[len(loaded) + _COMPARED :]
-    live = live[: len(loaded) + _COMPARED]
-    matcher = SequenceMatcher(None, loaded, live, autojunk=False)
-    for kind, first, last, start, end in matcher.get_opcodes():
-        if kind == "equal":
-            continue
+    surplus: list[str] = []
+    for first, last, start, end in _gaps(loaded, live):
         lines = list(live[start:end])
         for each in wanted[first:last]:
             out.instead(each, lines.pop(0) if lines else None)
         surplus += lines
-    out.surplus(where, [*surplus, *rest])
+    out.surplus(where, surplus)
+
+
+def _gaps(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Align two texts; yield where they differ: old[a:b] became new[c:d].
+
+    Lines that each text has once hold them together ("patience diff"), so the time is that of
+    sorting, whatever a host prints: difflib takes cubic time where many lines are alike.
+    """
+    counts, others = Counter(old), Counter(new)
+    places = {line: place for place, line in enumerate(new) if others[line] == 1}
+    pairs = [
+        (i, places[line]) for i, line in enumerate(old) if counts[line] == 1 and line in places
+    ]
+    first = start = 0
+    for i, j in (*_increasing(pairs), (len(old), len(new))):
+        last, end = i, j
+        while first < last and start < end and old[first] == new[start]:
+            first, start = first + 1, start + 1
+        while first < last and start < end and old[last - 1] == new[end - 1]:
+            last, end = last - 1, end - 1
+        if first < last or start < end:
+            yield first, last, start, end
+        first, start = i + 1, j + 1
+
+
+def _increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the longest part of the pairs in which both numbers increase; the first does."""
+    ends: list[int] = []
+    at: list[int] = []
+    before: list[int] = []
+    for number, (_, j) in enumerate(pairs):
+        place = bisect_left(ends, j)
+        before.append(at[place - 1] if place else -1)
+        ends[place : place + 1] = [j]
+        at[place : place + 1] = [number]
+    found = []
+    number = at[-1] if at else -1
+    while number >= 0:
+        found.append(pairs[number])
+        number = before[number]
+    return found[::-1]
 
 
 def _iptables(generation: Generation, facts: Facts, out: _Found) -> None:
@@ -142,7 +186,7 @@ class _Rules:
     def __init__(self, lines: Sequence[str]) -> None:
         self.chains: dict[str, list[str]] = {}
         self.jumps: Counter[tuple[str, str]] = Counter()
-        self.placed: set[tuple[str, str]] = set()
+        self.placed: set[tuple[str, str, str]] = set()
         self.hook = "FORWARD"
         for line in lines:
             words = line.split(" ")
@@ -153,7 +197,7 @@ class _Rules:
             elif words[0] == "jump" and len(words) == 5:
                 self.jumps[words[2], words[4]] += 1
             elif words[0] in ("first", "last") and len(words) == 5:
-                self.placed.add((words[2], words[4]))
+                self.placed.add((words[0], words[2], words[4]))
             elif words[0] == "hook" and len(words) > 1:
                 self.hook = words[1]
 
@@ -170,12 +214,12 @@ def _jumps(
         end = "last" if hook == "INPUT" else "first"
         if count != 1:
             out.drift[key] = f"{jump} {f'is there {count} times' if count else 'is gone'}"
-        elif (hook, chain) not in live.placed:
+        elif (end, hook, chain) not in live.placed:
             out.drift[key] = f"{jump} is not the {end} rule"
             rules = [line for line in others if line.startswith(f"-A {hook} ")]
             if rules:
                 rule = rules[-1 if end == "last" else 0]
-                out.drift[f"{key}, the {end} is"] = rule[:_LENGTH]
+                out.drift[f"{key}, the {end} is"] = rule
     for hook, chain in live.jumps:
         if (hook, chain) not in wanted:
             jump = f"-A {hook} -j {chain}"
@@ -211,7 +255,7 @@ def _base(chain: str, loaded: Sequence[str], live: Sequence[str], out: _Found) -
         return
     if missing := list((Counter(loaded) - Counter(live)).elements()):
         for number, line in enumerate(missing, 1):
-            out.drift[f"guard {chain} {number}"] = f"{line} is gone"
+            out.drift[f"guard {chain} lacks {number}"] = f"{line} is gone"
     out.surplus(f"guard {chain}", list((Counter(live) - Counter(loaded)).elements()))
     if Counter(loaded) == Counter(live):
         out.drift[f"guard {chain}"] = "its rules are in another order"
@@ -231,7 +275,7 @@ def _map(
             missing[each.text] -= 1
             out.instead(each, surplus.pop(0) if surplus else None)
     for number, text in enumerate(missing.elements(), 1):
-        out.drift[f"guard map {name} {number}"] = f"{text} is gone"
+        out.drift[f"guard map {name} lacks {number}"] = f"{text} is gone"
     out.surplus(f"guard map {name}", surplus)
 
 
@@ -248,7 +292,7 @@ class _Table:
                 self.elements.setdefault(name, Counter())[text] += 1
             elif line.startswith("\tchain ") and line.endswith(" {"):
                 chain = self.chains.setdefault(line[7:-2], [])
-            elif line.startswith("\t\t") and chain is not None and line[2:7] != "type ":
+            elif line.startswith("\t\t") and chain is not None:
                 chain.append(line[2:])
 
 
@@ -313,17 +357,22 @@ def _sysctls(generation: Generation, facts: Facts, out: _Found) -> None:
 
 def _files(generation: Generation, facts: Facts, out: _Found) -> None:
     """Say what somebody has edited in the files of the generation."""
+    if facts.has_generation and facts.plan is None:
+        path = f"/etc/wanbound/{facts.current}/plan.json"
+        out.drift["file plan.json"] = f"{path} is gone, or cannot be read"
     for name, text in facts.edited.items():
-        path = f"/etc/wanbound/{facts.current}/{name}"
+        path = f"/etc/wanbound/current/{name}"
         wanted = generation.files.get(name, "")
         if text == wanted:
             continue
         out.drift[f"file {name}"] = f"{path} was edited"
-        lines = unified_diff(wanted.splitlines(), text.splitlines(), lineterm="", n=0)
-        said = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+        old, new = wanted.split("\n"), text.split("\n")
+        said = []
+        for first, last, start, end in _gaps(old, new):
+            said += [f"lacks: {line}" for line in old[first:last]]
+            said += [f"has: {line}" for line in new[start:end]]
         for number, line in enumerate(said[:_LISTED], 1):
-            kind = "lacks" if line.startswith("-") else "has"
-            out.drift[f"file {name} {number}"] = f"{kind}: {line[1:][:_LENGTH]}"
+            out.drift[f"file {name} {number}"] = line
 
 
 # --- Docker ---
@@ -343,10 +392,16 @@ def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
             continue
         for role, text in _docker_network(host, name, ours, plan.taken_over.get(name)):
             out.drift[role] = text
-        bridge = network.bridges["own"]
+        bridge, subnets = network.bridges["own"], network.subnets.values()
         state = facts.links.get(bridge)
         if state is None:
-            out.drift[f"bridge {bridge}"] = f"bridge {bridge} is gone"
+            elsewhere = [
+                f"{line.split()[1].partition('/')[0]} is on {device}"
+                for device, line in facts.addresses
+                if any(overlap(line.split()[1].partition("/")[0], each) for each in subnets)
+            ]
+            gone = f"bridge {bridge} is gone"
+            out.drift[f"bridge {bridge}"] = "; ".join([gone, *elsewhere[:4]])
         elif state != "up":
             out.drift[f"bridge {bridge}"] = f"bridge {bridge} is {state}"
 

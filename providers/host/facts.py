@@ -104,7 +104,7 @@ def parse(text: str) -> Facts:
     return Facts(
         current=generation["current"],
         owner=generation.get("owner", ""),
-        plan=_plan(sections["plan"]),
+        plan=NOTHING if generation["current"] == "none" else _plan(sections["plan"]),
         edited={
             name.removeprefix("edited "): "".join(f"{line}\n" for line in lines)
             for name, lines in sections.items()
@@ -164,8 +164,6 @@ def _matches(pattern: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _plan(lines: Sequence[str]) -> Plan | None:
-    if not lines:
-        return NOTHING
     try:
         return from_json("\n".join(lines))
     except ValueError:

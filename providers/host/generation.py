@@ -8,26 +8,43 @@ of a bridge whose subnet Docker chose) is left to providers/onhost/load.sh.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Literal
 
 from providers.host.plan import Network, Plan, owners, to_json
+
+UNITS = ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service")
+"""The units of systemd that travel with each generation, so that an undo brings the old ones back."""
 
 FILES = (
     "ipv4.rules",
     "ipv6.rules",
     "guard.nft",
     "addresses",
-    "routes",
-    "links",
-    "sysctls",
+    "host",
     "bridges",
     "moved",
     "leaving",
     "absent",
     "owner",
     "plan.json",
+    *UNITS,
 )
-"""The files of a generation, in the order in which providers/onhost has them for a digest."""
+"""The files of a generation; providers/onhost/README.md says what is in each."""
+
+_JUMPS = {
+    "WANBOUND-DNAT": ("-I PREROUTING 1", "-I OUTPUT 1"),
+    "WANBOUND-SNAT": ("-I POSTROUTING 1",),
+    "WANBOUND-FORWARD": ("-I @hook 1",),
+    "WANBOUND-INPUT": ("-A INPUT",),
+}
+"""Where the jumps to a chain go.
+
+The host puts FORWARD or DOCKER-USER for @hook: DOCKER-USER stays first in FORWARD when Docker
+restarts. The jump in INPUT is the last rule: other rules there go on to decide, and ours is what a
+policy is.
+"""
 
 CHAINS = {
     "nat": {"dnat": "WANBOUND-DNAT", "snat": "WANBOUND-SNAT"},
@@ -137,16 +154,21 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
         "ipv4.rules": _restore("ipv4", chains),
         "ipv6.rules": _restore("ipv6", chains),
         "guard.nft": _nft(guard, elements),
-        "addresses": _text(f"{plan.wan} {each.text}" for each in settings["addresses"]),
-        "routes": _text(f"{each.place.role} {each.text}" for each in settings["routes"]),
-        "links": _text(each.text for each in settings["links"]),
-        "sysctls": _text(each.text for each in settings["sysctls"]),
+        "addresses": _text(_address(plan.wan, each.text) for each in settings["addresses"]),
+        "host": _text(
+            [
+                *(f"link {each.text}" for each in settings["links"]),
+                *(f"sysctl {each.text.replace(' = ', ' ', 1)}" for each in settings["sysctls"]),
+                *(f"route {each.place.role} {each.text}" for each in settings["routes"]),
+            ]
+        ),
         "bridges": _text(sorted(plan.bridges)),
         "moved": _text(_moved(plan, before)),
         "leaving": _text(leaving),
         "absent": _text(sorted(absent)),
         "owner": _text([plan.stack] if plan.stack else []),
         "plan.json": to_json(plan),
+        **{unit: _unit(unit) for unit in UNITS},
     }
     return Generation(files, chains, guard, elements, settings)
 
@@ -154,8 +176,9 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
 def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
     """Return all lines of a host by section, each section in the order in which it is loaded.
 
-    Within one place of the order no two lines can match the same packet; they are in the order of
-    their texts, so that the same lines always give the same file, whatever their roles are called.
+    Within one place of the order, two lines that can match the same packet do the same with it;
+    they are in the order of their texts, so that the same lines always give the same file,
+    whatever their roles are called.
     """
     found: dict[str, list[tuple[int, str, Place]]] = {}
 
@@ -167,8 +190,11 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
                 found.setdefault(section, []).append((places.get(role, 0), text, place))
 
     add(None, plan)
-    for network in plan.all_networks:
+    for network in plan.networks.values():
         add(network.name, network)
+    for network in plan.leaving:
+        # Its name may be that of a network which has taken its place.
+        add(f"{network.name} (leaving)", network)
     return {
         section: tuple(
             Placed(place, text)
@@ -200,8 +226,28 @@ def _restore(family: Family, chains: Mapping[tuple[Family, str, str], tuple[Plac
         own = [chain for chain in names.values() if (family, table, chain) in chains]
         lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in own)]
         lines += [rule.text for chain in own for rule in chains[family, table, chain]]
-        lines += [f"# jumps {table}", "COMMIT"]
+        # The old jumps go in the same transaction.
+        lines.append(f"# jumps {table}")
+        lines += [f"{place} -j {chain}" for chain in own for place in _JUMPS[chain]]
+        lines.append("COMMIT")
     return _text(lines)
+
+
+def _address(wan: str, line: str) -> str:
+    """Return the line of `ip -batch` that adds an address as `ip addr show` prints it.
+
+    preferred_lft 0 keeps the source address of the host itself (RFC 6724, rule 3).
+    """
+    family, address = line.split()[:2]
+    words = ["addr replace", address, "dev", wan]
+    if family == "inet6":
+        words += ["preferred_lft", "0", *(["nodad"] if line.endswith(" nodad") else [])]
+    return " ".join(words)
+
+
+@cache
+def _unit(name: str) -> str:
+    return resources.files("providers").joinpath("onhost", name).read_text()
 
 
 def _nft(

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from providers.errors import readable
 from providers.host.facts import Facts
 from providers.ssh.remote import host_script
 
@@ -31,7 +32,8 @@ def live_installed(facts: Facts) -> dict[str, str]:
     Without systemd nothing could enable a unit: they are taken to be as wanted then.
     """
     wanted = installed()
-    script = f"{SCRIPT} {facts.script[:DIGITS] if facts.script else 'is missing'}"
+    digest = readable(facts.script[:DIGITS]) if facts.script else "is missing"
+    script = f"{SCRIPT} {digest}"
     units = {role: line for role, line in wanted.items() if role != "script"}
     if facts.units is not None:
         units = {role: _unit(facts.units.get(role, ("missing",))) for role in units}
@@ -42,4 +44,4 @@ def _unit(words: tuple[str, ...]) -> str:
     """Return the words of a unit without what goes without saying."""
     if words[0] == "missing":
         return "missing"
-    return ", ".join(word for word in words if word != "written")
+    return readable(", ".join(word for word in words if word != "written"))

@@ -23,19 +23,21 @@ def leaving(old: Plan, new: Plan, links: Collection[str]) -> tuple[Network, ...]
         }
         if not bridges:
             continue
-        if len(bridges) == len(network.bridges) and not _contested(network, new):
+        if len(bridges) == len(network.bridges) and not _contested(network, old, new):
             found.append(network)
         else:
             found.append(_closed(network, bridges, new))
     return tuple(found)
 
 
-def _contested(network: Network, new: Plan) -> bool:
-    """Return whether the new plan wants an address or a subnet of a network for another."""
+def _contested(network: Network, old: Plan, new: Plan) -> bool:
+    """Return whether the new plan wants something of a network for another, or another wan."""
     addresses = {a for each in new.networks.values() for a in each.addresses.values()}
-    return bool(addresses & set(network.addresses.values())) or len(
-        _free_subnets(network, new)
-    ) < len(network.subnets)
+    return (
+        old.wan != new.wan
+        or bool(addresses & set(network.addresses.values()))
+        or len(_free_subnets(network, new)) < len(network.subnets)
+    )
 
 
 def _free_subnets(network: Network, new: Plan) -> dict[str, str]:

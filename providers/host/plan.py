@@ -84,7 +84,7 @@ def network_of(name: str, props: Mapping[str, Any]) -> Network:
 
 def plan_of(props: Mapping[str, Any]) -> Plan:
     """Return the plan that the properties of a host's resource stand for."""
-    own = dict(props.get("own") or {})
+    own = {**(props.get("own") or {})}
     order = own.pop("order", None)
     return Plan(
         stack=props["stack"],
@@ -127,16 +127,41 @@ def to_json(plan: Plan) -> str:
 
 
 def from_json(text: str) -> Plan:
-    """Return the plan that `to_json` wrote. Raises ValueError for any other text."""
+    """Return the plan that `to_json` wrote. Raises ValueError for any other text.
+
+    What it returns may be shown on a terminal: there is no control character in it.
+    """
     try:
         found = json.loads(text)
+        _refuse_unprintable(found)
         leaving = []
         for each in found["leaving"]:
-            name = each.pop("name")
-            leaving.append(network_of(name, each))
+            leaving.append(network_of(_text(each.pop("name")), each))
+        for name in ("stack", "wan"):
+            _text(found[name])
+        if found.get("persist") is not None:
+            _text(found["persist"])
         return replace(plan_of(found), leaving=tuple(leaving))
     except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"it is no plan ({error!r:.200})") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    return value
+
+
+def _refuse_unprintable(value: object) -> None:
+    """Raise ValueError where a text or a key anywhere in JSON data has a control character."""
+    if isinstance(value, str) and not value.isprintable():
+        raise ValueError(f"it is no plan ({value[:80]!a} has control characters)")
+    if isinstance(value, dict):
+        for key in value:
+            _refuse_unprintable(key)
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            _refuse_unprintable(each)
 
 
 def _texts(value: Mapping[str, Any] | None) -> dict[str, str]:

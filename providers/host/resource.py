@@ -59,7 +59,7 @@ class HostNetworkingProvider(ResourceProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Bring the host to the properties; what is there already is adopted. Raises HostError."""
-        _change(props, frozenset())
+        _change(props, NOTHING, frozenset())
         return CreateResult(props["host"]["name"], _inputs(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
@@ -68,7 +68,7 @@ class HostNetworkingProvider(ResourceProvider):
         Where a refresh has found a Docker network that somebody made by hand in ours' place, it is
         removed: Docker would not make ours beside it. Raises HostError.
         """
-        _change(_news, renewable(_olds.get("drift") or {}))
+        _change(_news, plan_of(_olds), renewable(_olds.get("drift") or {}))
         return UpdateResult(_inputs(_news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -104,7 +104,7 @@ class HostNetworkingProvider(ResourceProvider):
             facts = _facts(remote, _props)
             if not facts.has_generation:
                 return
-            plan = facts.plan or plan_of(_props)
+            plan = plan_of(_props) if facts.plan is None else facts.plan
             _refuse_bridges(name, plan, facts)
             nothing = replace(NOTHING, stack=plan.stack)
             generation = compose(nothing, plan, absent=plan.bridges)
@@ -118,12 +118,15 @@ class HostNetworkingProvider(ResourceProvider):
                 return
 
 
-def _change(props: Mapping[str, Any], by_hand: Collection[str]) -> None:
-    """Bring the host to the properties. `by_hand` are Docker networks that may be removed."""
+def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> None:
+    """Bring the host to the properties. `by_hand` are Docker networks that may be removed.
+
+    `known` is taken for what the host has where its own record of that cannot be read.
+    """
     remote, name = remote_at(target_of(props["host"])), props["host"]["name"]
     for attempt in range(_TRIES):
         facts = _facts(remote, props)
-        wanted, old = plan_of(props), facts.plan or NOTHING
+        wanted, old = plan_of(props), known if facts.plan is None else facts.plan
         kept = {
             network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks
         }
@@ -226,12 +229,14 @@ def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
         wanted = classic.with_rules(text, rules)
         if wanted == text:
             continue
-        found[f"{file}.was"] = (
-            "none"
-            if text is None
-            else hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-        ) + "\n"
-        found[file if wanted is not None else f"{file}.gone"] = wanted or ""
+        found[f"{file}.was"] = f"{_digest(text)}\n"
+        if wanted is None:
+            found[f"{file}.gone"] = ""
+            continue
+        found[file] = wanted
+        if wanted and not wanted.endswith("\n"):
+            # Only whole lines travel; the host takes the last one's end off again.
+            found |= {file: f"{wanted}\n", f"{file}.unended": ""}
     return found
 
 
@@ -245,7 +250,10 @@ def _tell(name: str, plan: Plan, facts: Facts) -> None:
     """Say what the operator should know of the host, now that the change is in force."""
     needles = _needles(plan)
     for family in _FAMILIES:
-        lines = byhand.found(family, needles, "\n".join(facts.others[family]), facts.files)
+        files = {
+            path: text for path, text in facts.files.items() if path in byhand.BOOT_FILES[family]
+        }
+        lines = byhand.found(family, needles, "\n".join(facts.others[family]), files)
         for line in lines:
             what = (
                 "made by hand, and loaded again at each boot until it is taken out"

@@ -1,7 +1,5 @@
 # --- changes ---------------------------------------------------------------------------------------
 
-files='ipv4.rules ipv6.rules guard.nft addresses routes links sysctls bridges moved leaving absent owner plan.json wanbound'
-
 generation() { readlink "$etc/$1" 2>/dev/null || echo none; } # generation current|confirmed
 
 point() { # point NAME ID: the symbolic link becomes another in one step
@@ -10,8 +8,6 @@ point() { # point NAME ID: the symbolic link becomes another in one step
 
 change() { # change FOLDER TOKEN SECONDS EXPECTED
     case $2$3 in *[!0-9a-f]*) fail 64 "not a token or not a time: $2 $3" ;; esac
-    need ip iproute2
-    work_folder
     take_turn "$2"
     if awaits_confirmation; then
         # Our own: the connection was lost, and the same change came again over the next one.
@@ -24,69 +20,64 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     tell_undone
     old=$(generation current)
     [ "$old" = "$4" ] || fail 19 "the host has generation $old now, not $4"
-    check_owner "$1/new"
+    owner=$(cat "$etc/$old/owner" 2>/dev/null)
+    [ "${owner:-$(cat "$1/new/owner")}" = "$(cat "$1/new/owner")" ] ||
+        fail 16 "this host belongs to the stack $owner"
     check "$1/new"
     # From here on nothing but the end of this process itself stops the work half way: not a closed
     # connection, not the end of the operator's program.
     trap '' HUP INT TERM PIPE
-    ! has_guard "$1/new" || nft -c -f "$1/new/guard.nft" || fail 11 "nft refuses the guard"
-    restore "$1/new" 'ipv4 ipv6' --test || fail 11 "iptables-restore refuses the rules"
-    [ "$old" != none ] || old=.nothing
-    new=$etc/$2
-    if ! keep "$1" "$new" "$etc/$old" || ! arm "$2" "$3"; then
+    test_load "$1/new"
+    if ! keep "$1" "$2" "$old" || ! arm "$2" "$3"; then
         rm -f "$etc/armed"
         clear_disk
         fail 15 "cannot write to $etc, or systemd takes no timer: the undo is not armed"
     fi
-    read_armed
-    if point current "$2" && put_script && load "$new" "$new/moved" && give_back "$new/back"; then
-        # Both clocks of the confirmation start now.
-        if record_phase loaded "$2" $(($(uptime) + $3)); then
-            rm -rf "$var/undone"
-            [ ! -d "$var" ] || rmdir "$var" 2>/dev/null
-            echo "armed $2"
-            return 0
-        fi
+    # Both clocks of the confirmation start when it is loaded.
+    if point current "$2" && put_script && load "$etc/$2" "$etc/$2/moved" &&
+        give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
+        rm -rf "$var/undone"
+        rmdir "$var" 2>/dev/null
+        echo "armed $2"
+        return 0
     fi
-    read_armed
     # What is full may be the memory that this run itself has taken.
-    rm -rf "${1:?}"/*/
-    if go_back "$2"; then
-        disarm "$2"
-        clear_disk
-        fail 12 "the change could not be loaded; the old rules and addresses are back"
-    fi
-    # It stays armed: the timer tries again, and so does whatever comes next.
-    fail 13 "the kernel refused the change and its undo"
+    rm -rf "${1:?}"/*/ "${work:?}"/*
+    # If that fails it stays armed: the timer tries again, and so does whatever comes next.
+    go_back "$2" || fail 13 "the kernel refused the change and its undo"
+    disarm "$2"
+    clear_disk
+    fail 12 "the change could not be loaded; the old rules and addresses are back"
 }
 
-check_owner() { # check_owner NEW: a host belongs to one stack
-    [ -s "$etc/current/owner" ] && [ "$(cat "$etc/current/owner")" != "$(cat "$1/owner")" ] || return 0
-    fail 16 "this host belongs to the stack $(cat "$etc/current/owner")"
-}
-
-keep() { # keep FOLDER NEW OLD: the generation, and what there was before it, on disk
-    mkdir -p "$etc/.nothing" && : >"$etc/.nothing/was" && : >"$etc/.nothing/addresses" || return 1
-    rm -rf "$2" "$2-then"
-    cp -R "$1/new" "$2" && cp "$0" "$2/wanbound" && chmod 0755 "$2/wanbound" || return 1
-    record_host "$2" "$3" || return 1
+keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, on disk
+    new=$etc/$2
+    [ "$3" != none ] || nothing "$etc/none" || return 1
+    rm -rf "$new" "$new-then"
+    cp -R "$1/new" "$new" && record_host "$new" "$etc/$3" || return 1
     # What is on the host already was not added by us, and stays when we are undone.
-    ip -o addr show | sed -n 's/^[0-9]*: \([^ ]*\) *inet6\{0,1\} \([^ ]*\) .*/\1 \2|/p' >"$work/live.keys"
-    sed 's/^\([^ ]*\) [^ ]* \([^ ]*\).*/\1 \2|/' "$2/addresses" | grep -vxF -f "$work/live.keys" >"$2/added"
-    digest_of "$2" >"$2/digest" || return 1
-    if [ -d "$1/then" ]; then
-        cp -R "$1/then" "$2-then" && cp "$2/wanbound" "$2/was" "$2-then/" &&
-            digest_of "$2-then" >"$2-then/digest" || return 1
-    fi
+    live_addresses >"$work/live" || return 1
+    wanted_addresses "$new/addresses" | grep -vxF -f "$work/live" >"$new/added"
+    [ ! -d "$1/then" ] || { cp -R "$1/then" "$new-then" && cp "$new/was" "$new-then/"; } || return 1
+    for folder in "$new" "$new-then"; do
+        [ -d "$folder" ] || continue
+        # By the digests an edited file is noticed.
+        cp "$0" "$folder/wanbound" && chmod 0755 "$folder/wanbound" &&
+            (cd "$folder" && sha256sum ./*.* addresses host bridges >sums) || return 1
+    done
     # Data before names: a power cut after the rename must not find empty files.
-    sync "$2"/* "$2" "$etc" 2>/dev/null
+    sync "$new"/* "$new" "$etc" 2>/dev/null
     return 0
 }
 
-digest_of() { # digest_of GENERATION: of what was uploaded, by which an edited file is noticed
-    for file in $files; do
-        cat "$1/$file" 2>/dev/null
-    done | sha256sum
+nothing() { # nothing FOLDER: makes a generation in it that wants nothing
+    mkdir -p "$1" || return 1
+    for file in guard.nft addresses host bridges moved leaving absent was; do
+        : >"$1/$file" || return 1
+    done
+    for family in ipv4 ipv6; do
+        printf '*%s\n# jumps %s\nCOMMIT\n' nat nat filter filter >"$1/$family.rules" || return 1
+    done
 }
 
 follow_leaving() { # networks that have left go with their last bridge: on to the generation without
@@ -107,68 +98,46 @@ follow_leaving() { # networks that have left go with their last bridge: on to th
 apply() { # all of the current generation, whatever is in force
     begin_repair
     follow_leaving
-    [ ! -e "$etc/current" ] || reload "$parts"
+    [ ! -e "$etc/current" ] || reload
 }
 
-mend() { # what differs from what was loaded
+mend() { # the same, if anything differs from what was loaded
     begin_repair
-    if follow_leaving; then
-        reload "$parts"
-    elif [ -e "$etc/current" ]; then
-        differs=$(differing "$etc/$(generation current)") ||
-            fail 15 "cannot read what is in force, or cannot write to $run"
-        if [ -n "$differs" ]; then
-            say "repairing$(name_parts "$differs")"
-            reload "$differs"
-        else
+    if ! follow_leaving; then
+        [ -e "$etc/current" ] || return 0
+        rename_bridges "$etc/current"
+        print_live "$etc/current" "$work/now" || fail 15 "cannot read what is in force, or write to $run"
+        differs=
+        for part in $parts; do
+            cmp -s "$work/now/$part" "$run/loaded/$part" || differs="$differs, $part"
+        done
+        if [ -z "$differs" ]; then
             know_bridges "$etc/current"
+            return
         fi
+        say "repairing what differs from what was loaded: ${differs#, }"
     fi
+    reload
 }
 
 begin_repair() {
-    need ip iproute2
     take_lock
-    work_folder
     # systemd stops the watcher, and a repair within it. What that leaves undone, the next one does.
     trap exit HUP INT TERM
-    docker_ran
+    # Remembered for this boot: Docker has made its networks.
+    [ -e "$run/docker" ] || [ -z "$(docker_main)" ] || ! timeout 5 docker version >/dev/null 2>&1 ||
+        : >"$run/docker"
     # A change of this boot that still waits to be confirmed is what holds for now.
     awaits_confirmation || unfinished
 }
 
-reload() { # reload PARTS: of the current generation; $moved as in load
+reload() { # the current generation; $moved as in load
     now=$etc/$(generation current)
     # Before anything that may fail: with the guard in force, what then fails is closed, not open.
     guarded=0
-    ! has_guard "$now" || nft -f "$now/guard.nft" || guarded=1
+    load_guard "$now" || guarded=1
     check "$now"
-    restore "$now" 'ipv4 ipv6' --test || fail 11 "iptables-restore refuses the rules"
-    # shellcheck disable=SC2086 # one word for each
-    load "$now" "$moved" $1 && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $now says"
+    test_load "$now"
+    load "$now" "$moved" && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $now says"
     clear_disk
-}
-
-differing() { # differing GENERATION: the parts that are not as they were loaded
-    [ -d "$run/loaded" ] || { echo "$parts" && return 0; }
-    rename_bridges "$1"
-    print_live "$1" "$work/now" || return 1
-    for part in $parts; do
-        cmp -s "$work/now/$part" "$run/loaded/$part" || printf '%s ' "$part"
-    done
-}
-
-name_parts() { # name_parts PARTS: for the journal
-    for part in $1; do
-        case $part in
-        guard) printf ' the guard,' ;;
-        host) printf ' addresses, links or routes,' ;;
-        *) printf ' %s rules,' "$part" ;;
-        esac
-    done | sed 's/,$//'
-}
-
-docker_ran() { # remembers for this boot that Docker has made its networks
-    [ -e "$run/docker" ] || [ -z "$(docker_main)" ] || ! timeout 5 docker version >/dev/null 2>&1 ||
-        : >"$run/docker"
 }

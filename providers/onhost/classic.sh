@@ -11,7 +11,9 @@ classic_facts() { # `== file PATH` and the content in base64, for each file with
     done
 }
 
-put_classic() ( # put_classic FOLDER: FOLDER/NAME becomes the file's content, NAME.gone removes it
+# put_classic FOLDER: FOLDER/NAME becomes the file's content, NAME.gone removes the file.
+# NAME.unended: without the newline at its end.
+put_classic() (
     for name in rules.v4 rules.v6; do
         [ -e "$1/$name" ] || [ -e "$1/$name.gone" ] || continue
         put_saved "$1/$name" "$classic/$name" ||
@@ -21,7 +23,12 @@ put_classic() ( # put_classic FOLDER: FOLDER/NAME becomes the file's content, NA
     exit 0
 )
 
+unend() { # unend FILE: takes the newline from its end
+    text=$(cat "$1") && printf %s "$text" >"$1"
+}
+
 put_saved() { # put_saved NEW FILE: NEW.was has the SHA-256 of what NEW was made from, or `none`
+    [ ! -e "$1.unended" ] || unend "$1" || return 1
     if [ -e "$1" ] && [ ! -d "$classic" ]; then
         echo "$classic" >"$etc/_saved" || return 1
         mkdir "$classic" || { rm -f "$etc/_saved"; return 1; }

@@ -38,7 +38,7 @@ docker_facts() { # prints one of these, and nothing else:
         return 0
     fi
     need docker docker.io
-    if [ -e "$docker_pid" ] && [ "$run/engine" -nt "$docker_pid" ]; then
+    if [ -n "$(find "$run/engine" -newer "$docker_pid" 2>/dev/null)" ]; then
         cat "$run/engine" || fail 15 "cannot read $run/engine"
     else
         docker_version
@@ -55,9 +55,10 @@ docker_version() { # asked once for each start of Docker
     backend=iptables
     case $info in *'"FirewallBackend":{"Driver":"nftables'*) backend=nftables ;; esac
     echo "docker $version $backend"
-    # Another one may have started while this one was asked.
+    # Another one may have started while this one was asked. The name is one that `sweep` removes.
     if [ "$(docker_main)" = "$main" ] && [ -d "$run" ]; then
-        echo "docker $version $backend" >"$run/engine.new" && mv "$run/engine.new" "$run/engine"
+        known=$run/run.$$.engine
+        echo "docker $version $backend" >"$known" && mv "$known" "$run/engine"
     fi || fail 15 "cannot write to $run"
 }
 
@@ -95,6 +96,7 @@ renew() { # renew NETWORK LABEL: removes the network of this name unless it has 
     for id in $attached; do
         found=$(docker_ask inspect -f '{{.Name}} {{index .Config.Labels "wanbound"}}' "$id") || exit
         # Our own containers are recreated with their network; others must keep theirs.
+        found=${found#/}
         [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
     done
     [ -z "$strangers" ] ||

@@ -40,7 +40,7 @@ engine_state() { # all that a decision needs, in sections that providers/engine/
 engine_note() { # engine_note TEXT COMMAND...: notes TEXT, and again while the command runs
     note "$1"
     # The operator's side takes silence for a dead connection. A `sleep` that is left holds no lock.
-    (while sleep 15 2>/dev/null && kill -0 $$; do note "$1"; done) >/dev/null 8>&- 9>&- &
+    (while sleep 15 2>/dev/null && [ -e "/proc/$$/exe" ]; do note "$1"; done) >/dev/null 8>&- 9>&- &
     teller=$!
     shift
     "$@"
@@ -60,23 +60,23 @@ engine_turn() { # one run at a time, through the restart too, when the host's ow
 }
 
 engine_put() { # engine_put FOLDER DIGEST HOW: daemon.json and the record become what FOLDER has
-    new=$1 how=$3 digest=none
-    [ ! -e "$new/daemon.json.base64" ] ||
-        base64 -d <"$new/daemon.json.base64" >"$new/daemon.json" || fail 15 "cannot write to $run"
+    [ ! -e "$1/daemon.json.base64" ] ||
+        base64 -d <"$1/daemon.json.base64" >"$1/daemon.json" || fail 15 "cannot write to $run"
     engine_turn
     take_turn none
+    put=$1 how=$3 digest=none
     [ ! -e "$daemon_json" ] || digest=$(sha256sum <"$daemon_json")
     [ "${digest%% *}" = "$2" ] || fail 19 "$daemon_json is not what it was a moment ago"
     if [ "$how" != none ]; then
         need docker docker.io
-        [ ! -e "$new/daemon.json" ] || cmp -s "$new/daemon.json" "$daemon_json" || engine_valid
+        [ ! -e "$put/daemon.json" ] || cmp -s "$put/daemon.json" "$daemon_json" || engine_valid
     fi
     # From here on only the end of this process itself stops the work half way.
     trap '' HUP INT TERM PIPE
     engine_keep || fail 15 "cannot write to $engine"
     # The record first: as long as a key is ours, it is known what it was.
-    if ! engine_copy "$new/was" "$engine/was" ||
-        ! engine_copy "$new/daemon.json" "$daemon_json"; then
+    if ! engine_copy "$put/was" "$engine/was" ||
+        ! engine_copy "$put/daemon.json" "$daemon_json"; then
         [ -n "$resumed" ] || { engine_copy "$engine/before/was" "$engine/was" && engine_done; }
         fail 15 "cannot write to $engine or ${daemon_json%/*}; daemon.json is as it was"
     fi
@@ -92,7 +92,7 @@ engine_valid() { # fails when Docker says that it would not start with the new f
     # shellcheck disable=SC2016 # parameters of the inner shell
     said=$({ cat "/proc/${main:-none}/cmdline" 2>/dev/null || printf 'dockerd\0'; } |
         xargs -0 sh -c 'shift; timeout 30 dockerd "$@" --validate --config-file="$0" 2>&1' \
-            "$new/daemon.json") ||
+            "$put/daemon.json") ||
         case $said in
         *'unknown flag: --validate'*) ;; # before 23.0; only a start shows
         *) fail 22 "$(printf '%s\n' "$said" | tail -n 4)" ;;
@@ -127,7 +127,7 @@ engine_copy() { # engine_copy FROM TO: TO becomes FROM, or goes; its link, mode 
 engine_done() { # nothing stays where nothing of ours is in daemon.json any more
     rm -f "$engine/doing" && rm -rf "$engine/before"
     [ -e "$engine/was" ] || rm -rf "$engine"
-    rmdir "$var" 2>/dev/null
+    rmdir "$var" 2>/dev/null || true
 }
 
 engine_act() { # what the change demands of Docker; fails when Docker is not seen to do it

@@ -8,20 +8,21 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     take_lock
     need ip iproute2
     tell_undone
-    now=$etc/$(generation current)
     echo '== generation'
     echo "current $(generation current)"
     [ ! -e "$etc/current/owner" ] || echo "owner $(cat "$etc/current/owner")"
     echo '== plan'
-    [ ! -e "$etc/current/plan.json" ] || cat "$etc/current/plan.json"
-    [ -e "$etc/current/digest" ] || { now=$work/nothing && nothing "$now"; }
-    if [ -e "$now/digest" ] && [ "$(digest_of "$now")" != "$(cat "$now/digest")" ]; then
-        for file in $files; do
-            [ "$file" != wanbound ] && [ "$file" != plan.json ] || continue
-            echo "== edited $file"
-            awk 1 "$now/$file" 2>/dev/null
+    cat "$etc/current/plan.json" 2>/dev/null
+    (cd "$etc/current" && sha256sum -c sums) 2>/dev/null | sed -n 's/^\(.*\): FAILED.*/\1/p' |
+        while read -r file; do
+            echo "== edited ${file#./}"
+            # Also where its last line has no end.
+            awk 1 "$etc/current/$file" 2>/dev/null
         done
-    fi
+    # Whatever somebody has removed of it, the rest can be told.
+    now=$work/generation
+    nothing "$now"
+    [ ! -e "$etc/current" ] || cp "$etc/current"/* "$now/" 2>/dev/null
     print_live "$now" "$work/now" || fail 10 "cannot read what is in force"
     for part in $parts; do
         echo "== live $part"
@@ -45,9 +46,9 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
         host_now link "${link##*/}" | sed 's/^link //'
     done
     echo '== sysctls'
-    while read -r key _; do
+    sed -n 's/^sysctl \([^ ]*\) .*/\1/p' "$now/host" | while read -r key; do
         host_now sysctl "$key" | sed 's/^sysctl \([^ ]*\) /\1 = /'
-    done <"$now/sysctls"
+    done
     exec 9>&-
     echo '== units'
     units_facts
@@ -74,7 +75,7 @@ units_facts() { # what became of the script and of each unit since they were wri
         [ ! -e "$units/$link" ] || how=enabled
         [ -e "$units/$unit" ] || how=missing
         as=edited
-        [ "$(cat "$units/$unit" 2>/dev/null)" != "$(unit_text "$unit")" ] || as=written
+        ! cmp -s "$etc/current/$unit" "$units/$unit" || as=written
         [ "$unit" != wanbound-watch.service ] || as="$as $(watcher_state)"
         echo "$unit $how $as"
     done

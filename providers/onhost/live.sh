@@ -6,6 +6,11 @@
 
 parts='guard host ipv4 ipv6'
 
+iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's commands
+    tool=iptables
+    [ "$1" = ipv4 ] || tool=ip6tables
+}
+
 read_rules() { # read_rules FAMILY FILE: iptables-save of it; empty where that is not installed
     iptables_of "$1"
     : >"$2" || return 1
@@ -14,43 +19,30 @@ read_rules() { # read_rules FAMILY FILE: iptables-save of it; empty where that i
     saved=$("$tool-save" 2>/dev/null) && printf '%s\n' "$saved" >"$2"
 }
 
-hooks() { # hooks FILE: of iptables-save, what the places of our jumps depend on
-    grep -E '^[*]|^-A (PREROUTING|OUTPUT|POSTROUTING|FORWARD|DOCKER-USER|INPUT) ' "$1" | {
-        table='' seen='' isolated='' last='' hook=FORWARD
-        while read -r word chain rule; do
-            if [ "$word" != -A ]; then
-                table=${word#?}
-                continue
-            fi
-            case "$table $chain $rule" in
-            'filter FORWARD -j DOCKER-ISOLATION'*) isolated=yes ;;
-            # docker-ipv6nat may put its isolation before it: an accept there comes too late then.
-            'filter FORWARD -j DOCKER-USER') [ -n "$isolated" ] || hook=DOCKER-USER ;;
-            'filter INPUT '*) last=$rule ;;
-            esac
-            case $seen in
-            *" $table $chain "*) ;;
-            *)
-                seen="$seen $table $chain "
-                echo "first $table $chain $rule"
-                ;;
-            esac
-            case $rule in '-j WANBOUND-'*) echo "jump $table $chain $rule" ;; esac
-        done
-        echo "last filter INPUT $last"
-        echo "hook $hook"
-    }
+hook() { # hook FILE: of iptables-save; the chain that the jump to WANBOUND-FORWARD belongs into
+    # docker-ipv6nat may put Docker's isolation before DOCKER-USER: an accept there comes too late.
+    case $(grep -m 1 -E '^-A FORWARD -j DOCKER-(USER|ISOLATION)' "$1") in
+    *-USER) echo DOCKER-USER ;;
+    *) echo FORWARD ;;
+    esac
 }
 
 print_rules() { # print_rules FILE: of iptables-save, what is ours
-    sed -n '/^\*/p; /^:WANBOUND-/s/ .*//p; /^-A WANBOUND-/p' "$1"
-    hooks "$1" | while read -r line; do
-        case $line in
-        'jump '* | 'hook '*) echo "$line" ;;
-        # Other people's rules may change as they like behind ours.
-        'first '*' -j WANBOUND-'* | 'last '*' -j WANBOUND-'*) echo "$line" ;;
-        esac
+    sed -n '/^\*/p; s/^\(:WANBOUND-[^ ]*\) .*/\1/p; /^-A WANBOUND-/p' "$1" || return 1
+    echo "hook $(hook "$1")"
+    for table in nat filter; do
+        sed -n "/^\*$table\$/,/^COMMIT/s/^-A \(.* -j WANBOUND-\)/jump $table \1/p" "$1"
     done
+    # Whether they are in their place. Other people's rules may change as they like behind ours.
+    for place in nat:PREROUTING nat:OUTPUT nat:POSTROUTING filter:FORWARD filter:DOCKER-USER \
+        filter:INPUT; do
+        table=${place%:*} chain=${place#*:}
+        rules=$(sed -n "/^\*$table\$/,/^COMMIT/s/^-A $chain /$table $chain /p" "$1")
+        case $chain in
+        INPUT) echo "last ${rules##*"$newline"}" ;;
+        *) echo "first ${rules%%"$newline"*}" ;;
+        esac
+    done | sed -n '/ -j WANBOUND-/p'
 }
 
 print_guard() { # the table of the guard; the elements of a map have no order: each gets a line
@@ -69,34 +61,25 @@ print_guard() { # the table of the guard; the elements of a map have no order: e
 }
 
 print_host() { # print_host GENERATION: its addresses wherever they are, its links and routes
-    sed -n 's/^[^ ]* [^ ]* \([^/]*\)\/.*/ \1\//p' "$1/addresses" >"$work/ours" || return 1
     ip -o addr show >"$work/all" || return 1
+    sed 's/^addr replace\( [^/]*\/\).*/\1/' "$1/addresses" >"$work/ours" || return 1
     grep -F -f "$work/ours" "$work/all" |
         sed 's/^[0-9]*: //; s/\\.*//; s/ \(tentative\|optimistic\|noprefixroute\|nodad\|dynamic\)\b//g; s/ brd [^ ]*//; s/  */ /g; s/ $//' |
         sort
-    while read -r device _; do
-        flags=0
-        read -r flags 2>/dev/null <"/sys/class/net/$device/flags"
-        # IFF_UP (netdevice(7)).
-        [ $((flags & 1)) = 0 ] && echo "$device down" || echo "$device up"
-    done <"$1/links"
-    while read -r family line; do
-        routes=$(default_routes "$family") || return 1
-        case "${routes%%"$newline"*} " in
-        # Who set it, and its metric, are of no interest.
-        "$line "*) echo "$family $line" ;;
-        *) echo "$family ${routes%%"$newline"*}" ;;
-        esac
-    done <"$1/routes"
+    sed '/^sysctl /d' "$1/host" | while read -r kind key value; do
+        now=$(host_now "$kind" "$key") || exit 1
+        now=${now%%"$newline"*}
+        # Who set a route, and its metric, are of no interest.
+        case "$now " in "$kind $key $value "*) now="$kind $key $value" ;; esac
+        [ -z "$now" ] || echo "$now"
+    done
 }
 
 print_live() { # print_live GENERATION FOLDER: a file for each of $parts
     mkdir -p "$2" || return 1
     for family in ipv4 ipv6; do
-        { read_rules "$family" "$work/$family.saved" && print_rules "$work/$family.saved" >"$2/$family"; } &
-        eval "${family}_job=$!"
+        read_rules "$family" "$work/$family.saved" &&
+            print_rules "$work/$family.saved" >"$2/$family" || return 1
     done
-    print_guard >"$2/guard" && print_host "$1" >"$2/host" || return 1
-    # shellcheck disable=SC2154 # set by the eval above
-    wait "$ipv4_job" && wait "$ipv6_job" && subnets "$1" >>"$2/ipv4"
+    print_guard >"$2/guard" && print_host "$1" >"$2/host" && subnets "$1" >>"$2/ipv4"
 }

@@ -4,67 +4,37 @@ has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION FAMILY
 has_guard() { grep -q chain "$1/guard.nft"; } # has_guard GENERATION
 
 check() { # check GENERATION: fails, with nothing touched, when it cannot be loaded on this host
-    cut -d' ' -f1 "$1/addresses" "$1/links" | sort -u >"$work/devices"
-    while read -r device; do
-        [ -e "/sys/class/net/$device" ] || fail 10 "there is no interface $device here"
-    done <"$work/devices"
-    while read -r key _; do
-        parameter "$key"
-        [ -e "$parameter" ] || fail 10 "this kernel has no parameter $key"
-    done <"$1/sysctls"
+    need ip iproute2
     ! has_guard "$1" || need nft nftables
     for family in ipv4 ipv6; do
-        has_rules "$1" "$family" || continue
         iptables_of "$family"
-        need "$tool-save" iptables
-        need "$tool-restore" iptables
+        ! has_rules "$1" "$family" || need "$tool-restore" iptables
     done
+    while read -r _ _ _ _ device _; do
+        [ -e "/sys/class/net/$device" ] || fail 10 "there is no interface $device here"
+    done <"$1/addresses"
+    while read -r kind key _; do
+        [ -n "$(host_now "$kind" "$key")" ] || fail 10 "there is no $kind $key here"
+    done <"$1/host"
     while read -r bridge; do
         [ ! -e "/sys/class/net/$bridge" ] || fail 18 "the bridge $bridge still exists"
     done <"$1/absent"
 }
 
-jumps() { # jumps TABLE RULES SAVED: brings the jumps to their places; chains not in RULES go
-    kept='' missing=''
-    for place in nat:DNAT:PREROUTING nat:DNAT:OUTPUT nat:SNAT:POSTROUTING "filter:FORWARD:$hook" \
-        filter:INPUT:INPUT; do
-        target=${place#*:}
-        chain=${place##*:} target=WANBOUND-${target%:*} at=first
-        [ "${place%%:*}" = "$1" ] && grep -q "^:$target " "$2" || continue
-        # DOCKER-USER stays first in FORWARD when Docker restarts. The jump in INPUT is the last rule:
-        # other rules there go on to decide, and ours is what a policy is.
-        [ "$chain" != INPUT ] || at=last
-        jump="$1 $chain -j $target$newline"
-        case $found$newline in
-        *"jump $jump"*"jump $jump"*) ;;
-        *"$at $jump"*)
-            kept="$kept$jump"
-            continue
-            ;;
-        esac
-        [ "$at" = last ] && missing="$missing-A $chain -j $target$newline" ||
-            missing="$missing-I $chain 1 -j $target$newline"
-    done
-    echo "$found" | sed -n "s/^jump $1 //p" | while read -r jump; do
-        case $kept in *"$1 $jump$newline"*) ;; *) echo "-D $jump" ;; esac
-    done
-    printf '%s' "$missing"
-    for command in -F -X; do
-        sed -n "/^\*$1\$/,/^COMMIT/s/^:\(WANBOUND-[A-Z]*\) .*/\1/p" "$3" | while read -r chain; do
-            grep -q "^:$chain " "$2" || echo "$command $chain"
-        done
-    done
-}
-
-subnet_of() { # subnet_of LINK: its IPv4 subnet; one that no packet has while there is no bridge
-    subnet=$(ip -4 route show dev "$1" proto kernel scope link 2>/dev/null | head -n 1)
-    subnet=${subnet%% *}
-    echo "${subnet:-0.0.0.0/32}"
-}
-
-subnets() { # subnets GENERATION: LINK SUBNET for each that a rule asks for
+subnets() { # subnets GENERATION: `subnet LINK SUBNET` for each that a rule asks for
     sed -n 's/.* -s @\([^ ]*\) .*/\1/p' "$1/ipv4.rules" | sort -u | while read -r link; do
-        echo "subnet $link $(subnet_of "$link")"
+        subnet=$(ip -4 route show dev "$link" proto kernel scope link 2>/dev/null | head -n 1)
+        subnet=${subnet%% *}
+        # While there is no such link: one that no packet has.
+        echo "subnet $link ${subnet:-0.0.0.0/32}"
+    done
+}
+
+leftovers() { # leftovers TABLE FILE: what removes the jumps, and the chains that are not wanted
+    within="/^\*$1\$/,/^COMMIT/"
+    sed -n "${within}s/^-A \(.* -j WANBOUND-\)/-D \1/p" "$2" || return 1
+    for command in -F -X; do
+        sed -n -f "$work/wanted" -e "${within}s/^:\(WANBOUND-[^ ]*\) .*/$command \1/p" "$2" || return 1
     done
 }
 
@@ -72,43 +42,40 @@ compose() { # compose GENERATION FAMILY: $work/FAMILY.restore, or nothing where 
     rm -f "$work/$2.restore"
     read_rules "$2" "$work/$2.saved" || return 1
     has_rules "$1" "$2" || grep -q WANBOUND- "$work/$2.saved" || return 0
-    found=$(hooks "$work/$2.saved")
-    hook=${found##*"hook "}
+    sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$1/$2.rules" >"$work/wanted" || return 1
     for table in nat filter; do
-        jumps "$table" "$1/$2.rules" "$work/$2.saved" >"$work/$2.$table" || return 1
+        leftovers "$table" "$work/$2.saved" >"$work/$table" || return 1
     done
-    subnets "$1" | while read -r _ link subnet; do
-        echo "s| -s @$link | -s $subnet |"
-    done >"$work/$2.subnets"
-    sed -e "/^# jumps nat\$/r $work/$2.nat" -e "/^# jumps filter\$/r $work/$2.filter" \
-        -f "$work/$2.subnets" "$1/$2.rules" >"$work/$2.restore"
+    echo "s/^-I @hook /-I $(hook "$work/$2.saved") /" >"$work/edits" || return 1
+    subnets "$1" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' >>"$work/edits" || return 1
+    sed -e "/^# jumps nat\$/r $work/nat" -e "/^# jumps filter\$/r $work/filter" \
+        -f "$work/edits" "$1/$2.rules" >"$work/$2.restore"
 }
 
-restore() { # restore GENERATION FAMILIES [--test]: both at once; a test waits for 30 ms
-    jobs=''
-    for family in $2; do
-        {
-            compose "$1" "$family" || exit 1
-            iptables_of "$family"
-            [ ! -e "$work/$family.restore" ] ||
-                "$tool-restore" --noflush -w 10 ${3:+"$3"} <"$work/$family.restore"
-        } 2>"$work/$family.refused" &
-        jobs="$jobs $!"
+restore() { # restore GENERATION [--test]: the rules of both families
+    for family in ipv4 ipv6; do
+        compose "$1" "$family" || return 1
+        [ -e "$work/$family.restore" ] || continue
+        iptables_of "$family"
+        "$tool-restore" --noflush -w 10 ${2:+"$2"} <"$work/$family.restore" || return 1
     done
-    refused=0
-    for job in $jobs; do
-        wait "$job" || refused=1
-    done
-    [ "$refused" = 0 ] || cat "$work"/*.refused >&2
-    return "$refused"
+}
+
+load_guard() { # load_guard GENERATION [-c]: the whole table, in one transaction; -c only tests it
+    ! has_guard "$1" || nft ${2:+"$2"} -f "$1/guard.nft"
+}
+
+test_load() { # test_load GENERATION
+    load_guard "$1" -c || fail 11 "nft refuses the guard"
+    restore "$1" --test || fail 11 "iptables-restore refuses the rules"
 }
 
 rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them in this boot
     [ -e "$run/bridges" ] || return 0
     while read -r bridge index; do
         [ ! -e "/sys/class/net/$bridge" ] && grep -qx "$bridge" "$1/bridges" || continue
-        name=$(ip -o link show | sed -n "s/^$index: \([^:@]*\).*/\1/p")
-        [ -n "$name" ] || continue
+        name=$(grep -lx "$index" /sys/class/net/*/ifindex) || continue
+        name=${name%/ifindex} name=${name##*/}
         say "the bridge $bridge is called $name now; naming it $bridge again"
         # From Linux 6.2 on a link may be renamed while it is up.
         ip link set dev "$name" name "$bridge" 2>/dev/null || {
@@ -127,43 +94,27 @@ know_bridges() { # know_bridges GENERATION: NAME INDEX of each bridge that is th
     done <"$1/bridges" >"$run/bridges"
 }
 
+live_addresses() { # those of this host, each as what removes it: addr del ADDRESS/LENGTH dev DEV
+    ip -o addr show | sed -n 's/^[0-9]*: \([^ ]*\) *inet6\{0,1\} \([^ ]*\) .*/addr del \2 dev \1/p'
+}
+
+wanted_addresses() { # wanted_addresses FILE…: those of generations, in the same form
+    cat "$@" | sed 's/^addr replace \([^ ]* dev [^ ]*\).*/addr del \1/'
+}
+
 addresses() { # addresses GENERATION: adds them, or moves them to their place
-    ip -o addr show | sed -n 's/^[0-9]*: \([^ ]*\) *inet6\{0,1\} \([^ ]*\) \([^\\]*\).*/\1 \2|\3/p' \
-        >"$work/live" || return 1
-    sed -n -e 's/^\([^ ]*\) inet \([^ ]*\).*/\1 \2|addr add \2 dev \1/p' \
-        -e 's/^\([^ ]*\) inet6 \([^ ]*\).* nodad$/\1 \2|addr add \2 dev \1 preferred_lft 0 nodad/p' \
-        -e 's/^\([^ ]*\) inet6 \([^ ]*\).*/\1 \2|addr add \2 dev \1 preferred_lft 0/p' \
-        "$1/addresses" >"$work/wanted"
-    sed 's/|.*/|/' "$work/wanted" >"$work/keys"
-    sed 's/|.*/|/' "$work/live" >"$work/live.keys"
+    live_addresses >"$work/live" && wanted_addresses "$1/addresses" >"$work/right" || return 1
     # The same address elsewhere, or with another prefix.
-    sed 's/[^ ]*\( [^/]*\/\).*/\1/' "$work/keys" >"$work/ours"
-    grep -F -f "$work/ours" "$work/live.keys" | grep -vxF -f "$work/keys" |
-        sed 's/\([^ ]*\) \([^|]*\)|/addr del \2 dev \1/' >"$work/batch"
-    grep -vxF -f "$work/live.keys" "$work/keys" >"$work/missing"
-    grep -F -f "$work/missing" "$work/wanted" | sed 's/.*|//' >>"$work/batch"
-    # preferred_lft 0 keeps the source of the host itself (RFC 6724, rule 3).
-    sed -n '/:.*|/{ / deprecated/!s/|.*/|/p; }' "$work/live" >"$work/undeprecated"
-    grep -xF -f "$work/keys" "$work/undeprecated" >"$work/preferred"
-    grep -F -f "$work/preferred" "$work/wanted" | sed 's/.*|addr add/addr change/' >>"$work/batch"
-    [ ! -s "$work/batch" ] || ip -batch "$work/batch"
+    sed 's/^addr del\( [^/]*\/\).*/\1/' "$work/right" >"$work/ours" || return 1
+    grep -F -f "$work/ours" "$work/live" | grep -vxF -f "$work/right" >"$work/batch"
+    cat "$1/addresses" >>"$work/batch" && ip -batch "$work/batch"
 }
 
-unwanted_addresses() { # unwanted_addresses GENERATION: DEV ADDR/LEN| of other generations, if there
-    for other in "$etc"/*/addresses; do
-        case $other in
-        "$1/addresses" | "$etc/current/addresses" | "$etc/confirmed/addresses") ;;
-        "$etc/${undoing:-none}/addresses" | "$etc/${undoing:-none}-then/addresses") cat "$etc/$undoing/added" ;;
-        *) sed 's/^\([^ ]*\) [^ ]* \([^ ]*\).*/\1 \2|/' "$other" ;;
-        esac
-    done | sort -u | grep -vxF -f "$work/keys" | grep -xF -f "$work/live.keys"
-}
-
-end_addresses() { # end_addresses GENERATION MOVED: what goes, and the connections of what has gone
-    unwanted_addresses "$1" >"$work/gone"
-    sed 's/\([^ ]*\) \([^|]*\)|/addr del \2 dev \1/' "$work/gone" >"$work/batch"
-    [ ! -s "$work/batch" ] || ip -batch "$work/batch" || return 1
-    { sed 's/[^ ]* \([^/]*\).*/\1/' "$work/gone" && cat "$2"; } | sort -u >"$work/ended"
+end_addresses() { # end_addresses MOVED: removes those of other generations, and ends what used them
+    wanted_addresses "$etc"/*/addresses | sort -u | grep -vxF -f "$work/right" |
+        grep -xF -f "$work/live" >"$work/batch"
+    ip -batch "$work/batch" || return 1
+    { sed 's/^addr del \([^/]*\).*/\1/' "$work/batch" && cat "$1"; } | sort -u >"$work/ended"
     [ -s "$work/ended" ] || return 0
     # NAT is decided once per connection: the old translations of these addresses, and only those, end.
     if ! command -v conntrack >/dev/null 2>&1; then
@@ -182,68 +133,39 @@ end_addresses() { # end_addresses GENERATION MOVED: what goes, and the connectio
     return 0
 }
 
-has_part() { case " $chosen " in *" $1 "*) ;; *) return 1 ;; esac }
-
-load() { # load GENERATION MOVED [PART]…: brings the kernel to it, or those parts of the kernel
-    loading=$1 moved=$2
-    shift 2
-    chosen=${*:-$parts}
-    families=
-    for family in ipv4 ipv6; do
-        ! has_part "$family" || families="$families $family"
+load() { # load GENERATION MOVED: brings the kernel to it
+    rename_bridges "$1"
+    # What the kernel refused it would refuse again; what was flushed meanwhile is loaded again.
+    for _ in 1 2 3; do
+        load_once "$1" "$2" || return 1
+        remember "$1" && know_bridges "$1" && return
     done
-    rename_bridges "$loading"
-    tries=0
-    until load_once && remember; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 3 ] || return 1
-    done
-    know_bridges "$loading"
+    return 1
 }
 
-load_once() {
-    if has_part guard && has_guard "$loading"; then
-        nft -f "$loading/guard.nft" || return 1
-    fi
-    if has_part host; then
-        host_links "$loading" && addresses "$loading" && host_load "$loading" || return 1
-    fi
-    restore "$loading" "$families" || return 1
-    if has_part host; then
-        end_addresses "$loading" "$moved" || return 1
-    fi
-    # Without rules for it, a table that is there is left from what was wanted before.
-    if has_part guard && ! has_guard "$loading" && command -v nft >/dev/null 2>&1; then
+load_once() { # load_once GENERATION MOVED: the guard first; what is no longer wanted goes last
+    load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
+        restore "$1" && end_addresses "$2" || return 1
+    if ! has_guard "$1" && command -v nft >/dev/null 2>&1; then
         nft delete table inet wanbound 2>/dev/null
     fi
     return 0
 }
 
-remember() { # keeps what is in force as what was loaded, if all of it is there
-    print_live "$loading" "$work/next" || return 1
-    for part in $chosen; do
-        # Somebody may have flushed it in this moment: that must not pass for what is right.
-        [ "$(count_wanted "$part")" -le "$(count_live "$part" "$work/next/$part")" ] || return 1
+remember() { # remember GENERATION: keeps what is in force as what was loaded, if all of it is there
+    rm -rf "$work/next"
+    print_live "$1" "$work/next" || return 1
+    # Somebody may have flushed it in this moment: that must not pass for what is right.
+    for family in ipv4 ipv6; do
+        enough '^\(-[AI] \|:\)' "$1/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" ||
+            return 1
     done
-    mkdir -p "$run/loaded" || return 1
-    for part in $chosen; do
-        mv "$work/next/$part" "$run/loaded/$part" || return 1
-    done
+    enough "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" &&
+        grep -v '^sysctl ' "$1/host" | cat - "$1/addresses" >"$work/counted" &&
+        enough '' "$work/counted" '' "$work/next/host" || return 1
+    rm -rf "$run/loaded" && mv "$work/next" "$run/loaded"
 }
 
-count_wanted() { # count_wanted PART: lines of the generation that the kernel must print
-    case $1 in
-    guard) grep -c "^$tab$tab" "$loading/guard.nft" ;;
-    host) cat "$loading/addresses" "$loading/links" "$loading/routes" | wc -l ;;
-    *) sed -n 's/^-A .*/&/p; /^:WANBOUND-DNAT/{p;p;}; s/^:.*/&/p' "$loading/$1.rules" |
-        grep -c -e '^-A' -e '^:' ;;
-    esac
-}
-
-count_live() { # count_live PART FILE: of what it has printed
-    case $1 in
-    guard) grep -c -e "^$tab$tab" -e '^element ' "$2" ;;
-    host) wc -l <"$2" ;;
-    *) grep -c -e '^-A ' -e '^first ' -e '^last ' -e '^:WANBOUND-DNAT' "$2" ;;
-    esac
+enough() { # enough PATTERN FILE LIVE_PATTERN LIVE_FILE: whether the kernel prints as many lines
+    [ "$(grep -c -e "$1" "$2")" -le "$(grep -c -e "$3" "$4")" ]
 }

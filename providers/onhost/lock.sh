@@ -3,15 +3,18 @@
 lock_seconds=60
 
 take_lock() {
-    # For root alone: whoever can open the lock, be it to read, can hold it and keep us out.
-    [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
     # An `exec` that cannot do so ends the shell, with a code of its own.
     true >>"$run/lock" || fail 15 "cannot write to $run"
     exec 9>"$run/lock"
     need flock util-linux
     # The watcher looks around for a moment after each change; that is nothing to be told.
     flock -w 1 9 || wait_for_lock
-    sweep
+    for left in "$run"/run.*; do
+        # A killed run left it in memory. A run makes its folder run.PROCESS.… before it waits here.
+        process=${left#"$run"/run.}
+        [ -e "/proc/${process%%.*}" ] || rm -rf "$left"
+    done
+    [ -n "$work" ] || work_folder
 }
 
 wait_for_lock() { # tells the operator every 15 s that it waits; gives up after $lock_seconds
@@ -22,15 +25,6 @@ wait_for_lock() { # tells the operator every 15 s that it waits; gives up after 
     do
         waited=$((waited + 15))
         [ "$waited" -lt "$lock_seconds" ] || fail 14 "another run held the lock for $waited s"
-    done
-}
-
-sweep() { # the lock is held: remove what killed runs have left in memory
-    for left in "$run"/run.*; do
-        [ -e "$left" ] || continue
-        # A run makes its folder run.PROCESS.… before it waits for the lock: it may be waiting.
-        process=${left#"$run"/run.}
-        [ -e "/proc/${process%%.*}" ] || rm -rf "$left"
     done
 }
 
@@ -48,7 +42,6 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
 }
 
 work_folder() { # sets $work to a folder in memory that goes with this process
-    [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
     work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$work"' EXIT
 }

@@ -49,64 +49,45 @@ disarm() { # disarm TOKEN: nothing is pending any more
 }
 
 go_back() { # go_back TOKEN: everything as before that change
-    undoing=$1
     went=0
+    read_armed
     if [ "$armed_boot" = "$(boot)" ] && [ -e "$etc/$1/before" ]; then
         give_back "$etc/$1/before" || went=1
     fi
+    # What was there before the change is not its own to remove.
+    [ ! -e "$etc/$1/added" ] || mv "$etc/$1/added" "$etc/$1/addresses" || return 1
+    rm -f "$etc/$1-then/addresses"
     to=$(generation confirmed)
-    if [ "$to" = none ]; then
-        rm -f "$etc/current"
-        # Empty files: it loads nothing, and takes away what is there.
-        nothing "$work/nothing" && load "$work/nothing" "$etc/$1/moved" || return 1
-    else
-        point current "$to" && load "$etc/$to" "$etc/$1/moved" || return 1
-        sh "$etc/$to/wanbound" units
-    fi
-    undoing=
+    [ "$to" != none ] || nothing "$etc/none" || return 1
+    point current "$to" && load "$etc/$to" "$etc/$1/moved" || return 1
+    put_units
     return "$went"
-}
-
-nothing() { # nothing FOLDER: makes a generation in it that wants nothing
-    mkdir -p "$1" || return 1
-    for file in $files; do
-        : >"$1/$file" || return 1
-    done
-    for family in ipv4 ipv6; do
-        printf '*%s\n# jumps %s\nCOMMIT\n' nat nat filter filter >"$1/$family.rules" || return 1
-    done
 }
 
 undo() { # undo TOKEN: what the timer runs
     lock_seconds=600
-    work_folder
     take_lock
     # The deadline begins anew when a change has been loaded, later than the timer.
-    while read_armed && [ "$armed_token" = "$1" ] && [ "$armed_boot" = "$(boot)" ] &&
-        [ "$phase" = loaded ] && [ "$(uptime)" -lt "$deadline" ]; do
+    while read_armed && [ "$armed_token $armed_boot $phase" = "$1 $(boot) loaded" ] &&
+        [ "$(uptime)" -lt "$deadline" ]; do
         flock -u 9
         sleep 0.5
         flock -w "$lock_seconds" 9 || fail 14 "another run held the lock for $lock_seconds s"
     done
     read_armed && [ "$armed_token" = "$1" ] || return 0
-    if [ "$armed_boot" = "$(boot)" ]; then
-        undo_armed "was not confirmed in time over a new SSH connection"
-    else
-        undo_armed "was not confirmed before the host was rebooted"
-    fi
+    undo_armed "was not confirmed in time over a new SSH connection"
 }
 
 undo_armed() { # undo_armed WHY: the lock is held
-    if [ "$(generation confirmed)" = "$armed_token" ]; then
-        # Killed in the middle of its confirmation.
-        disarm "$armed_token"
-        clear_disk
-        return 0
+    if [ "$(generation confirmed)" != "$armed_token" ]; then
+        why=$1
+        [ "$armed_boot" = "$(boot)" ] || why='was not confirmed before the host was rebooted'
+        say "the last change $why; going back to what was before it"
+        # It stays armed where that fails: whatever runs next, a change or a boot, tries again.
+        go_back "$armed_token" || fail 13 "the kernel refused what was there before"
+        mkdir -p "$var" && echo "$armed_token $(date -u +%Y-%m-%dT%H:%M:%SZ) $why" >>"$var/undone"
     fi
-    say "the last change $1; going back to what was before it"
-    # It stays armed where that fails: whatever runs next, a change or a boot, tries again.
-    go_back "$armed_token" || fail 13 "the kernel refused what was there before"
-    mkdir -p "$var" && echo "$armed_token $(date -u +%Y-%m-%dT%H:%M:%SZ) $1" >>"$var/undone"
+    # Otherwise it was killed in the middle of its confirmation.
     disarm "$armed_token"
     clear_disk
 }
@@ -118,13 +99,10 @@ unfinished() { # after a run that nobody will end: killed half way, or before a 
         systemd-run --quiet --collect sh "$etc/$armed_token/wanbound" undo "$armed_token" >&2 &&
             fail 14 "a change that nobody ended is undone first"
     fi
-    if [ "$armed_boot" != "$(boot)" ]; then
-        undo_armed "was not confirmed before the host was rebooted"
-    elif [ "$phase" = loading ]; then
-        undo_armed "was cut short"
-    else
-        undo_armed "was never confirmed"
-    fi
+    case $phase in
+    loading) undo_armed "was cut short" ;;
+    *) undo_armed "was never confirmed" ;;
+    esac
 }
 
 tell_undone() { # what was undone since anybody was told
@@ -141,10 +119,9 @@ refuse_undone() { # refuse_undone TOKEN: fails when that change was made, and un
 }
 
 confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so the operator can get in
-    work_folder
     take_lock
-    if read_armed && [ "$armed_boot" != "$(boot)" ]; then
-        # What was loaded is not in force after a reboot: to get in shows nothing.
+    if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
+        # Cut short, or not in force any more after a reboot: to get in shows nothing.
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
         point confirmed "$(generation current)" && disarm "$1" || fail 15 "cannot write to $etc"
@@ -158,7 +135,7 @@ confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so 
 clear_disk() { # removes generations that nobody needs, and everything where nothing is wanted
     [ ! -e "$etc/armed" ] || return 0
     now=$(generation current)
-    for folder in "$etc"/*/ "$etc"/.nothing/; do
+    for folder in "$etc"/*/; do
         folder=${folder%/}
         case ${folder##*/} in
         current | confirmed | "$now" | "$now-then" | '*') ;;
@@ -167,7 +144,7 @@ clear_disk() { # removes generations that nobody needs, and everything where not
     done
     rm -f "$etc"/*.next
     # A generation without networks is that of a destroy.
-    [ "$now" = none ] || [ ! -s "$etc/current/bridges" ] || return 0
-    rm -rf "$etc" "$self" "$run/loaded" "$run/bridges" "$run/engine" "$run/docker"
+    [ ! -s "$etc/current/bridges" ] || return 0
+    rm -rf "$etc" "$self" "$run/loaded" "$run/bridges" "$run/docker"
     remove_units
 }

@@ -1,23 +1,5 @@
 # --- the script in its place, and its units ----------------------------------------------------------
 
-boot_unit() { # before Docker starts its containers: no packet of theirs is earlier than the guard
-    cat <<'UNIT'
-@wanbound.service@
-UNIT
-}
-
-docker_unit() { # after each start of Docker, which puts its own chains first in FORWARD
-    cat <<'UNIT'
-@wanbound-docker.service@
-UNIT
-}
-
-watch_unit() { # repairs a flush or a lost address when it happens
-    cat <<'UNIT'
-@wanbound-watch.service@
-UNIT
-}
-
 enabled="multi-user.target.wants/wanbound.service docker.service.wants/wanbound-docker.service \
 multi-user.target.wants/wanbound-watch.service"
 
@@ -26,21 +8,13 @@ put_script() { # the script is that of the current generation, so an undo brings
         put_units
 }
 
-unit_text() {
-    case $1 in
-    wanbound.service) boot_unit ;;
-    wanbound-docker.service) docker_unit ;;
-    *) watch_unit ;;
-    esac
-}
-
 put_units() { # writes and enables them, as `systemctl enable` would, also where no systemd runs now
-    [ -d "$units" ] || return 0
+    [ -d "$units" ] && [ -e "$etc/current/wanbound.service" ] || return 0
     changed=
     for link in $enabled; do
         unit=${link#*/}
-        if [ "$(unit_text "$unit")" != "$(cat "$units/$unit" 2>/dev/null)" ]; then
-            unit_text "$unit" >"$units/$unit.next" && mv "$units/$unit.next" "$units/$unit" || return 1
+        if ! cmp -s "$etc/current/$unit" "$units/$unit"; then
+            cp "$etc/current/$unit" "$units/$unit.next" && mv "$units/$unit.next" "$units/$unit" || return 1
             changed=yes
         fi
         [ ! -e "$units/$link" ] || continue
@@ -48,8 +22,8 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
         changed=yes
     done
     [ -d /run/systemd/system ] || return 0
-    [ -z "$changed" ] || systemctl daemon-reload
     if [ -n "$changed" ]; then
+        systemctl daemon-reload
         systemctl --no-block restart wanbound-watch.service
     elif [ ! -e /sys/fs/cgroup/system.slice/wanbound-watch.service ]; then
         # Somebody may have stopped it.

@@ -1,7 +1,9 @@
 """Where a host is and who logs in, as properties and configuration say it. Pure."""
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -70,10 +72,14 @@ def target_of(props: Mapping[str, Any]) -> Target:
 def today(target: Target, hosts: object) -> Target:
     """Return `target` with the address, port, user, host key and jump host that `hosts` has for it.
 
-    `hosts` is the value of wanbound:hosts as the operator wrote it. The planner has not checked it:
-    refresh and destroy do not run the program. The entry with the target's name counts as a whole
-    or not at all; where any part of it has an unexpected shape, the target stays as it is.
+    `hosts` is the value of wanbound:hosts, as a list or as the JSON text that a provider's
+    `configure` gets. The planner has not checked it: a provider may be asked without a run of the
+    program. The entry with the target's name counts as a whole or not at all; where any part of it
+    has an unexpected shape, the target stays as it is.
     """
+    if isinstance(hosts, str):
+        with suppress(ValueError):
+            hosts = json.loads(hosts)
     entries = hosts if isinstance(hosts, list) else []
     named = [one for one in entries if isinstance(one, Mapping) and one.get("name") == target.name]
     ssh = named[0].get("ssh") if len(named) == 1 else None

@@ -3,44 +3,34 @@
 import pytest
 
 from bench import floor, scenario
-from providers.fragment import SECTIONS, fragment
+from providers.host.generation import Family, compose
 from tests.bench.test_scenario import PLACE
 
-NETWORKS = scenario.props(scenario.config(PLACE, 12))
+PLAN = scenario.networking(scenario.config(PLACE, 12))
 
 
-def provider_lines(family: str, table: str) -> list[str]:
-    """Return the table's lines of all fragments, in the order in which the host reads them."""
-    texts = {
-        each["network"]: fragment(
-            each["network"], each["bridge"], {section: each[section] for section in SECTIONS}
-        )
-        for each in NETWORKS
-    }
-    prefix = f"{family} {table} "
-    return [
-        line.removeprefix(prefix)
-        for _, text in sorted(texts.items())
-        for line in text.splitlines()
-        if line.startswith(prefix)
-    ]
+def provider_lines(family: Family, table: str) -> list[str]:
+    """Return the table's rules in the provider's own file, in the order in which they are loaded."""
+    text = compose(PLAN, PLAN).files[f"{family}.rules"]
+    part = text.partition(f"*{table}\n")[2].partition("COMMIT\n")[0]
+    return [line for line in part.splitlines() if line.startswith("-A ")]
 
 
 @pytest.mark.parametrize("family", floor.FAMILIES)
 @pytest.mark.parametrize("table", list(floor.TABLES))
-def test_its_rules_are_the_providers(family: floor.Family, table: str) -> None:
+def test_its_rules_are_the_providers(family: Family, table: str) -> None:
     """Line by line and in the same order; only the chains have other names."""
-    found = [floor.as_ours(line) for line in floor.lines(NETWORKS, family, table)]
+    found = [floor.as_ours(line) for line in floor.lines(PLAN, family, table)]
     assert found
     assert found == provider_lines(family, table)
 
 
 @pytest.mark.parametrize("family", floor.FAMILIES)
-def test_its_text_has_all_rules_and_no_chain_of_the_providers(family: floor.Family) -> None:
+def test_its_text_has_all_rules_and_no_chain_of_the_providers(family: Family) -> None:
     """Nothing of a stack that runs on the host is touched."""
-    text = floor.load(NETWORKS, family)
+    text = floor.load(PLAN, family)
     rules = [line for line in text.splitlines() if line.startswith("-A WBENCH-")]
-    expected = [line for table in floor.TABLES for line in floor.lines(NETWORKS, family, table)]
+    expected = [line for table in floor.TABLES for line in floor.lines(PLAN, family, table)]
     assert rules == expected
     assert "WANBOUND-" not in text
     assert text.count("COMMIT\n") == 2
@@ -48,9 +38,9 @@ def test_its_text_has_all_rules_and_no_chain_of_the_providers(family: floor.Fami
 
 def test_a_second_load_makes_no_second_jump() -> None:
     """The jumps of the first are there."""
-    again = floor.load(NETWORKS, "ipv4", hooked=True)
+    again = floor.load(PLAN, "ipv4", hooked=True)
     assert "-A PREROUTING" not in again
-    first = floor.load(NETWORKS, "ipv4")
+    first = floor.load(PLAN, "ipv4")
     assert [line for line in first.splitlines() if line not in again.splitlines()] == [
         "-A PREROUTING -j WBENCH-DNAT",
         "-A OUTPUT -j WBENCH-DNAT",
@@ -61,7 +51,7 @@ def test_a_second_load_makes_no_second_jump() -> None:
 
 def test_unload_and_sweep_name_every_chain_and_jump_that_load_makes() -> None:
     """Nothing stays behind."""
-    loaded = floor.load(NETWORKS, "ipv4").splitlines()
+    loaded = floor.load(PLAN, "ipv4").splitlines()
     jumps = [line[3:] for line in loaded if line.startswith("-A ") and not line[3:].startswith("W")]
     chains = [line[1:].split()[0] for line in loaded if line.startswith(":")]
     assert (len(jumps), len(chains)) == (4, 3)
@@ -89,7 +79,16 @@ def test_standing_lines_are_read_chain_by_chain() -> None:
 
 def test_damage_takes_one_rule_of_each_network() -> None:
     """Its SNAT, the one without which the guard has to hold."""
-    text = floor.damage(NETWORKS[:1], "ipv4").splitlines()
+    text = floor.damage(scenario.networking(scenario.config(PLACE, 1)), "ipv4").splitlines()
     assert text[0] == "*nat"
     assert text[1].startswith("-D WANBOUND-SNAT -s 10.110.1.0/24 ! -o bench-001 -j SNAT")
     assert text[2:] == ["COMMIT"]
+
+
+def test_unhook_takes_the_jumps_and_nothing_else() -> None:
+    """Chains that nothing jumps to cost no packet anything."""
+    saved = (
+        "# by hand\n*nat\n:PREROUTING ACCEPT [0:0]\n:WANBOUND-DNAT - [0:0]\n"
+        "-A PREROUTING -j WANBOUND-DNAT\n-A PREROUTING -j DOCKER\n-A WANBOUND-DNAT -j x\nCOMMIT\n"
+    )
+    assert floor.unhook(saved) == "*nat\n-D PREROUTING -j WANBOUND-DNAT\nCOMMIT\n"

@@ -39,8 +39,8 @@ def test_the_peers_state_is_ours_without_the_dynamic_resources() -> None:
     network = {
         "urn": "urn:network",
         "type": "docker:index/network:Network",
-        "dependencies": ["urn:nat", "urn:host"],
-        "propertyDependencies": {"options": ["urn:nat"], "name": None},
+        "dependencies": ["urn:networking", "urn:host"],
+        "propertyDependencies": {"options": ["urn:networking"], "name": None},
     }
     exported = {
         "version": 3,
@@ -49,7 +49,7 @@ def test_the_peers_state_is_ours_without_the_dynamic_resources() -> None:
             "resources": [
                 {"urn": "urn:stack", "type": "pulumi:pulumi:Stack"},
                 {"urn": "urn:python", "type": "pulumi:providers:pulumi-python"},
-                {"urn": "urn:nat", "type": "pulumi-python:dynamic/wanbound:HostNat"},
+                {"urn": "urn:networking", "type": "pulumi-python:dynamic/wanbound:HostNetworking"},
                 network,
             ],
         },
@@ -58,4 +58,4 @@ def test_the_peers_state_is_ours_without_the_dynamic_resources() -> None:
     assert [each["urn"] for each in found] == ["urn:stack", "urn:network"]
     assert found[1]["dependencies"] == ["urn:host"]
     assert found[1]["propertyDependencies"] == {"options": [], "name": []}
-    assert network["dependencies"] == ["urn:nat", "urn:host"]
+    assert network["dependencies"] == ["urn:networking", "urn:host"]

@@ -66,9 +66,9 @@ def test_what_a_peer_cannot_say_is_not_left_out_in_silence(form: object) -> None
 
 def test_both_get_every_rule_chain_and_jump() -> None:
     """As many as the floor loads."""
-    networks = scenario.props(scenario.config(PLACE, 3))
-    text = "".join(floor.load(networks, family) for family in floor.FAMILIES)
+    plan = scenario.networking(scenario.config(PLACE, 3))
+    text = "".join(floor.load(plan, family) for family in floor.FAMILIES)
     rules = sum(line.startswith("-A ") for line in text.splitlines())
     chains = sum(line.startswith(":") for line in text.splitlines())
-    for found in (peers.for_pyinfra(networks), peers.for_ansible(networks)):
+    for found in (peers.for_pyinfra(plan), peers.for_ansible(plan)):
         assert (len(found.rules), len(found.chains)) == (rules, chains)

@@ -93,7 +93,15 @@ def registered(program: Callable[[], None]) -> list[Registered]:
     monitor = _Monitor(_Answers())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    mocks.set_mocks(_Answers(), project="wanbound", stack="test", preview=False, monitor=monitor)
+    mocks.set_mocks(
+        _Answers(),
+        project="wanbound",
+        stack="test",
+        preview=False,
+        monitor=monitor,
+        # As the engine says it for a backend that has none.
+        organization="organization",
+    )
     try:
         mocks.test(program)()  # type: ignore[no-untyped-call]  # the SDK's
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from components.host import Host
 from planner.config import Stack
 from planner.plan import HostPlan, plan
 from planner.takeover import Same
+from providers.host.plan import Network, Plan, to_json
 from tests.components.mocks import Registered, registered
 from tests.planner import golden
 from tests.planner.test_takeover import ID, by_hand, option
 
-NETWORK, NAT = "Network edge-1-web", "HostNat edge-1-web"
+NETWORK, NETWORKING = "Network edge-1-web", "HostNetworking edge-1"
 
 
 def _plans(
@@ -46,11 +48,11 @@ class Ssh:
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
     def answers(
-        self, *networks: dict[str, Any], containers: str = "", managed: str = "", end: str = "end"
+        self, *networks: dict[str, Any], containers: str = "", plan: str = "", end: str = "end"
     ) -> None:
         """Answer as a host that has these."""
         lines = ["== networks", json.dumps(networks) if networks else "", "== containers"]
-        lines += [containers, "== managed", managed, f"== {end}", ""]
+        lines += [containers, "== managed", plan.rstrip(), f"== {end}", ""]
         (self.folder / "answer").write_text("\n".join(line for line in lines if line))
         self.says(f"cat {self.folder}/answer")
 
@@ -100,6 +102,58 @@ def test_the_same_network_is_taken_over(ssh: Ssh) -> None:
     inside = {"1": {"Name": "x", "IPv4Address": "172.16.0.77/24", "IPv6Address": ""}}
     ssh.answers(by_hand(Containers=inside), containers="x\ny")
     assert taken_over(_plans()) == {"edge-1": {"web": Same(ID, by_hand=True)}}
+
+
+def _host_plan(*networks: str) -> str:
+    """Return plan.json of a host that has these networks."""
+    return to_json(Plan("acme/wanbound/test", "wan0", {name: _network(name) for name in networks}))
+
+
+def _network(name: str) -> Network:
+    return Network(name, {"own": name}, {}, {}, {})
+
+
+def test_a_network_under_management_is_known_by_the_hosts_plan(ssh: Ssh) -> None:
+    """It lacks a label and differs: Pulumi replaces it as always, and nobody is asked."""
+    other = by_hand(Options=option("bridge.name", "other"))
+    ssh.answers(other, plan=_host_plan("mail", "web"))
+    assert taken_over(_plans()) == {"edge-1": {}}
+    for known in ("", _host_plan("mail")):
+        ssh.answers(other, plan=known)
+        with pytest.raises(TakeoverError):
+            taken_over(_plans())
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "x", '{"leaving": [], "stack": "\\u001b"}'])
+def test_a_plan_that_cannot_be_read_is_an_error(ssh: Ssh, text: str) -> None:
+    """Never "nothing is managed"."""
+    ssh.answers(by_hand(), plan=text)
+    with pytest.raises(TakeoverError, match=r"/etc/wanbound/current/plan\.json: ") as caught:
+        taken_over(_plans())
+    assert "\x1b" not in str(caught.value)
+
+
+def test_the_script_prints_the_plan(tmp_path: Path) -> None:
+    """A real shell runs it, with a docker of the test's own."""
+    docker = tmp_path / "docker"
+    docker.write_text("#!/bin/sh\n[ $1 != ps ] || echo x\n")
+    docker.chmod(0o755)
+    file = tmp_path / "plan.json"
+    script = adopt._SCRIPT.replace("/etc/wanbound/current/plan.json", str(file))
+    for text in (None, _host_plan("web")):
+        if text is not None:
+            file.write_text(text)
+        done = subprocess.run(
+            ["sh", "-s"],
+            input=script,
+            capture_output=True,
+            text=True,
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            timeout=30,
+            check=True,
+        )
+        parts = ["== networks", "== containers", "x", f"== managed\n{text or ''}== end", ""]
+        assert done.stdout == "\n".join(parts)
 
 
 def test_every_problem_of_every_host_is_told_at_once(ssh: Ssh) -> None:
@@ -154,18 +208,18 @@ def test_a_network_that_is_there_is_imported() -> None:
     found = _declared({"web": Same(ID, by_hand=True)})
     assert found[NETWORK].import_id == ID
     assert found[NETWORK].ignored == ("labels", "attachable")
-    assert found[NAT].inputs["taken_over"] == ID
+    assert found[NETWORKING].inputs["taken_over"] == {"web": ID}
 
 
 def test_our_own_that_is_there_has_its_label() -> None:
     """It is not by hand, also where the state was lost and it is imported."""
     found = _declared({"web": Same(ID, by_hand=False)})
     assert found[NETWORK].import_id == ID
-    assert "taken_over" not in found[NAT].inputs
+    assert "taken_over" not in found[NETWORKING].inputs
 
 
 def test_a_network_that_is_not_there_is_made() -> None:
     """Nothing is imported, with `adopt` or without."""
     found = _declared({})
     assert found[NETWORK].import_id == ""
-    assert "taken_over" not in found[NAT].inputs
+    assert "taken_over" not in found[NETWORKING].inputs

@@ -9,7 +9,7 @@ from components.connection import connection, target
 from components.host import Host
 from planner.config import Stack
 from planner.plan import HostPlan, plan
-from providers.target import Jump, Target, target_of
+from providers.ssh.target import Jump, Target, target_of
 from tests.components.mocks import registered, without_secrets
 from tests.planner import golden
 
@@ -65,15 +65,15 @@ def test_without_secrets_the_target_is_the_same(raw: dict[str, Any]) -> None:
 
 
 def test_keys_are_secret_in_every_input(raw: dict[str, Any]) -> None:
-    """HostNat gets them and marks them; Docker's provider and the check never see them."""
+    """HostNetworking gets them and marks them; Docker's provider and the check never see them."""
 
     def program() -> None:
         secrets = {name: pulumi.Output.secret(value) for name, value in VALUES.items()}
         Host(planned(raw), secrets)
 
     found = {each.key: each.inputs for each in registered(program)}
-    assert "hunter2" in str(found["HostNat edge-1-web"]["host"])
-    shown = without_secrets(found["HostNat edge-1-web"]["host"])
+    assert "hunter2" in str(found["HostNetworking edge-1"]["host"])
+    shown = without_secrets(found["HostNetworking edge-1"]["host"])
     assert [shown[key] for key in ("key", "key_passphrase")] == ["[secret]"] * 2
     assert shown["jump"]["user"] == "gate"
     assert "hunter" not in str([without_secrets(inputs) for inputs in found.values()])

@@ -13,7 +13,7 @@ from tests.components.mocks import Registered, registered, without_secrets
 from tests.planner import golden
 
 BALANCER, PROXY = "Container edge-1-mail_lb", "Container edge-1-mail_socket"
-NETWORK, NAT = "Network edge-1-mail-socket", "HostNat edge-1-mail"
+NETWORK, NETWORKING = "Network edge-1-mail-socket", "HostNetworking edge-1"
 VOLUME = "Volume edge-1-mail_letsencrypt"
 IMAGES = [f"RemoteImage edge-1-{name}" for name in ("haproxy:3.2", "traefik:v3.7")]
 WHOAMI = "RemoteImage edge-1-wanbound/whoami:1"
@@ -66,15 +66,16 @@ def test_the_proxy_has_its_rules_the_socket_and_no_rights(found: dict[str, Regis
 
 def test_the_load_balancer_comes_after_all_that_it_needs(found: dict[str, Registered]) -> None:
     """And goes before it: proxy, volume, both networks, the rules."""
-    assert {PROXY, VOLUME, NETWORK, NAT, "Network edge-1-mail"} <= found[BALANCER].after
-    assert NAT in found[NETWORK].after
+    assert {PROXY, VOLUME, NETWORK, NETWORKING, "Network edge-1-mail"} <= found[BALANCER].after
+    assert NETWORKING in found[NETWORK].after
     assert NETWORK in found[PROXY].by_property["networksAdvanced"]
 
 
 def test_images_come_before_anything_of_a_network(found: dict[str, Registered]) -> None:
     """One that cannot be pulled ends an update before it has touched anything."""
-    assert found[NAT].after == {*IMAGES, WHOAMI}
-    assert found["HostNat edge-1-direct"].after == {"RemoteImage edge-1-traefik:v3.7"}
+    images = {key for key in found if key.startswith("RemoteImage edge-1-")}
+    assert {*IMAGES, WHOAMI} <= images
+    assert found[NETWORKING].after == images
     for image in (*IMAGES, WHOAMI):
         assert found[image].inputs["keepLocally"]
         assert not found[image].deleted_first

@@ -32,7 +32,7 @@ def test_docker_publishes_at_both_families() -> None:
     assert {port["ip"] for port in ports} == {"203.0.113.20", "2001:db8::20"}
     options = found["Network edge-1-mail"].inputs["options"]
     assert options["com.docker.network.bridge.host_binding_ipv4"] == "203.0.113.20"
-    assert "HostNat edge-1-mail" in found["Container edge-1-mailserver"].after
+    assert "HostNetworking edge-1" in found["Container edge-1-mailserver"].after
 
 
 def test_docker_chooses_and_nobody_takes_it_for_a_change() -> None:
@@ -65,7 +65,7 @@ def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
     # Looked at first, by the user's own ssh; and after the rules, which load the kernel's modules.
     check = found["Command edge-1-ipv6nat"]
     assert check.key in container.after
-    assert "HostNat edge-1-mail" in check.after
+    assert "HostNetworking edge-1" in check.after
     assert check.inputs["interpreter"][-1] == "root@192.0.2.10"
     assert check.inputs["create"] == "sh -s"
 

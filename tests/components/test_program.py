@@ -36,7 +36,7 @@ def test_a_configuration_becomes_resources(run: Run) -> None:
     """All that Pulumi hands over is text; every key finds its way."""
     keys = [each.key for each in run(golden.config("containers"))]
     assert keys[0] == "Host edge-1"
-    assert "HostNat edge-1-web" in keys
+    assert "HostNetworking edge-1" in keys
     assert keys[-1] == "Command edge-1-web"
 
 
@@ -114,3 +114,17 @@ def test_settings_are_what_the_planner_parses() -> None:
         "echo": "{broken",
         "unknown": "[1]",
     }
+
+
+def test_a_number_too_long_to_read_is_the_planners_to_refuse(run: Run) -> None:
+    """Python raises ValueError for 5,000 digits in JSON; the rest of the value is read."""
+    digits = "9" * 5000
+    engine = '{"settings": {"mtu": ' + digits + "}}"
+    text = '[{"name": "edge-1", "engine": ' + engine + "}]"
+    read = raw_settings({"wanbound:hosts": text, "wanbound:secrets": f'{{"PIN": {digits}}}'})
+    assert read["hosts"] == [{"name": "edge-1", "engine": {"settings": {"mtu": digits}}}]
+    assert read["secrets"] == {"PIN": digits}
+    with pytest.raises(StoppedError) as caught:
+        run(read)
+    assert isinstance(caught.value.error, pulumi.RunError)
+    assert "wanbound:hosts[0].engine.settings" in str(caught.value.error)

@@ -120,7 +120,7 @@ def test_a_key_is_on_no_command_line(
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("hunter2-hunter2", "is no private key"), ("", "is no private key")],
+    [("hunter2-hunter2", "is not a private key"), ("", "is not a private key")],
 )
 def test_a_key_that_is_none_is_an_error(host: Sshd, stock: Stock, value: str, words: str) -> None:
     """Before any resource is declared: the key of the configuration, and nothing of the secret."""

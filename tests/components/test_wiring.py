@@ -1,7 +1,6 @@
 """What the components declare for a plan: parents, order, inputs."""
 
 import ast
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,16 @@ import pytest
 
 from components.host import Host
 from components.ssh import docker_host, ssh_options
-from planner.base import BasePlan
 from planner.config import Ssh, Stack
 from planner.plan import HostPlan, plan
-from providers.base_fragment import BASE_SECTIONS
-from providers.installed import installed
+from planner.rule import order, sections
+from providers.host.installed import installed
+from providers.host.plan import plan_of
 from tests.components.mocks import Registered, registered, without_secrets
 from tests.planner import golden
 
-NETWORK, NAT, CHECK = "Network edge-1-web", "HostNat edge-1-web", "Command edge-1-web"
+NETWORK, CHECK = "Network edge-1-web", "Command edge-1-web"
+NETWORKING = "HostNetworking edge-1"
 SOCKET, PROXY = "Network edge-1-web-socket", "Container edge-1-web_socket"
 IMAGES = [
     f"RemoteImage edge-1-{name}"
@@ -35,7 +35,8 @@ def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
     """Return what is registered for a configuration, by type and name, in its order."""
 
     def program() -> None:
-        secrets = {"DB_PASSWORD": pulumi.Output.secret("hunter2")}
+        names = {"DB_PASSWORD", *raw.get("secrets", {})}
+        secrets = {name: pulumi.Output.secret("hunter2") for name in names}
         for host in _plans(raw):
             Host(host, secrets)
 
@@ -62,119 +63,85 @@ def test_everything_has_its_place(found: dict[str, Registered]) -> None:
     assert found["Host edge-1"].parent.startswith("Stack ")
     assert {key: each.parent for key, each in found.items() if key != "Host edge-1"} == {
         "docker edge-1": "Host edge-1",
+        NETWORKING: "Host edge-1",
         "IsolatedNetwork edge-1-web": "Host edge-1",
         **dict.fromkeys(IMAGES, "Host edge-1"),
         "DockerSocket edge-1-web": "IsolatedNetwork edge-1-web",
         **dict.fromkeys([SOCKET, PROXY], "DockerSocket edge-1-web"),
-        **dict.fromkeys([NAT, NETWORK, CHECK, *CONTAINERS], "IsolatedNetwork edge-1-web"),
+        **dict.fromkeys([NETWORK, CHECK, *CONTAINERS], "IsolatedNetwork edge-1-web"),
     }
 
 
 def test_rules_come_first_and_go_last(found: dict[str, Registered]) -> None:
-    """HostNat → network → containers → check: at no moment is there one without those before."""
+    """At no moment is there one without those before: rules, network, containers, check."""
     order = list(found)
-    assert order.index(NAT) < order.index(NETWORK) < min(map(order.index, CONTAINERS))
+    assert order.index(NETWORKING) < order.index(NETWORK) < min(map(order.index, CONTAINERS))
     assert order[-1] == CHECK
-    assert found[NAT].after == frozenset(IMAGES)
-    assert NAT in found[NETWORK].after
+    assert found[NETWORKING].after == frozenset(IMAGES)
+    assert NETWORKING in found[NETWORK].after
     for container in CONTAINERS:
-        assert {NAT, NETWORK} <= found[container].after
-    assert {NAT, NETWORK, *CONTAINERS} <= found[CHECK].after
+        assert {NETWORKING, NETWORK} <= found[container].after
+    assert {NETWORKING, NETWORK, *CONTAINERS} <= found[CHECK].after
 
 
-def test_a_replaced_hostnat_takes_network_and_containers_with_it(
-    found: dict[str, Registered],
-) -> None:
-    """By properties, which is what the engine follows where something is deleted before."""
-    assert NAT in found[NETWORK].by_property["options"]
+def test_a_replaced_network_takes_its_containers_with_it(found: dict[str, Registered]) -> None:
+    """By a property, which is what the engine follows where something is deleted before."""
     for container in CONTAINERS:
         assert NETWORK in found[container].by_property["networksAdvanced"]
 
 
-def test_hostnat_gets_the_rules_of_the_plan(
-    raw: dict[str, Any], found: dict[str, Registered]
-) -> None:
-    """Maps from role to line, and where the host is; no secret, nothing of the engine's own."""
-    (host,) = _plans(raw)
-    inputs = dict(found[NAT].inputs)
-    provider = inputs.pop("__provider")
-    assert isinstance(provider, str)
-    assert len(provider) < 200
-    assert inputs.pop("host") == {
+@pytest.mark.parametrize("case", ["containers", "baseline", "several-networks", "snat-docker"])
+def test_hostnetworking_gets_the_lines_of_the_plan(case: str) -> None:
+    """All of the host, by network, section and role; no secret, nothing of the engine's own."""
+    raw = golden.config(case)
+    found = _declared(raw)
+    for host in _plans(raw):
+        resource = found[f"HostNetworking {host.name}"]
+        inputs = dict(resource.inputs)
+        provider = inputs.pop("__provider")
+        assert isinstance(provider, str)
+        assert len(provider) < 200
+        assert inputs.pop("host")["name"] == host.name
+        assert inputs.pop("installed") == installed()
+        wanted = plan_of(inputs)
+        assert (wanted.stack, wanted.wan) == ("organization/wanbound/test", host.wan)
+        assert wanted.persist == host.persist
+        assert (wanted.lines, wanted.order) == (sections(host.wanted), order(host.wanted))
+        assert list(wanted.networks) == sorted(each.name for each in host.networks)
+        for network in host.networks:
+            got = wanted.networks[network.name]
+            assert (got.lines, got.order) == (sections(network.wanted), order(network.wanted))
+            assert got.bridges == network.owns.bridges
+            assert got.subnets == network.owns.subnets
+            assert got.addresses == network.owns.addresses
+        assert resource.type == "pulumi-python:dynamic/wanbound:HostNetworking"
+        assert not resource.deleted_first
+
+
+def test_hostnetworking_knows_how_the_host_is_reached(found: dict[str, Registered]) -> None:
+    """What `providers.ssh.target.target_of` reads."""
+    assert found[NETWORKING].inputs["host"] == {
         "name": "edge-1",
         "address": "192.0.2.10",
         "port": 22,
         "user": "root",
         "confirm_seconds": 30,
     }
-    rules = host.networks[0].rules
-    assert inputs == {
-        "network": "web",
-        "bridge": "web",
-        "subnets": ["172.16.0.0/24", "fd5c:1b2a:77f0:10::/64"],
-        "addresses": rules.addresses,
-        "nat_ipv4": rules.nat_ipv4,
-        "forward_ipv4": rules.forward_ipv4,
-        "nat_ipv6": rules.nat_ipv6,
-        "forward_ipv6": rules.forward_ipv6,
-        "guard": rules.guard,
-        "installed": installed(),
-    }
-    assert found[NAT].type == "pulumi-python:dynamic/wanbound:HostNat"
 
 
-BASE = "HostBase edge-1"
-
-
-def _closed() -> dict[str, Any]:
-    raw = golden.config("baseline")
-    raw["hosts"][0]["ssh"] = {"address": "192.0.2.10"}
-    raw["hosts"][0]["networks"][0]["name"] = "web"
-    return raw
-
-
-@pytest.fixture(scope="module")
-def based() -> dict[str, Registered]:
-    """A host that wants something for itself, with one network."""
-    return _declared(_closed())
-
-
-def test_a_host_is_made_ready_before_its_networks_and_let_go_after_them(
-    based: dict[str, Registered],
-) -> None:
-    """Routes, parameters and filter are there as long as a network is."""
-    assert based[BASE].parent == "Host edge-1"
-    assert list(based).index(BASE) < list(based).index(NAT)
-    assert based[BASE].after == frozenset()
-    assert BASE in based[NAT].after
-    assert NAT in based[NETWORK].after
-
-
-def test_hostbase_gets_the_lines_of_the_plan(based: dict[str, Registered]) -> None:
-    """Every section by its name, under the host's own; a host that wants nothing has none."""
-    (host,) = _plans(_closed())
-    assert host.base is not None
-    inputs = dict(based[BASE].inputs)
-    assert len(inputs.pop("__provider")) < 200
-    assert inputs.pop("host") == based[NAT].inputs["host"]
-    assert inputs == {field.name: getattr(host.base, field.name) for field in fields(BasePlan)}
-    assert set(inputs) == {*BASE_SECTIONS, "persist"}
-    assert based[BASE].type == "pulumi-python:dynamic/wanbound:HostBase"
-
-
-def test_a_host_that_wants_nothing_for_itself_has_no_hostbase(
-    found: dict[str, Registered],
-) -> None:
-    """The rules of its networks wait for nothing then."""
-    assert BASE not in found
+def test_what_is_not_wanted_is_no_property(found: dict[str, Registered]) -> None:
+    """A host without routes, parameters, filter or persist."""
+    assert set(found[NETWORKING].inputs) == {
+        "__provider", "host", "installed", "networks", "stack", "wan"
+    }  # fmt: skip
 
 
 def test_a_pinned_host_key_is_used_by_every_way_to_the_host(raw: dict[str, Any]) -> None:
-    """By HostNat, by Docker's provider and by the check; none of them reads a file then."""
+    """By HostNetworking, by Docker's provider and by the check; none of them reads a file then."""
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP46Pgcjq6YmfLgjB1oWigKv1mkKeDDIEoSeXROKoQ2O"
     host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "host_key": key}}
     pinned = _declared({**raw, "hosts": [host]})
-    assert pinned[NAT].inputs["host"]["host_key"] == key
+    assert pinned[NETWORKING].inputs["host"]["host_key"] == key
     option = f"KnownHostsCommand=/bin/echo %H {key}"
     assert option in pinned["docker edge-1"].inputs["sshOpts"]
     assert option in pinned[CHECK].inputs["interpreter"]
@@ -291,13 +258,11 @@ def test_without_verify_there_is_no_check(raw: dict[str, Any], verify: dict[str,
 def test_every_host_has_its_own(raw: dict[str, Any]) -> None:
     """The same names on two hosts: two engines, and no order between them."""
     found = _declared(golden.config("several-networks"))
-    assert {key for key in found if key.startswith(("docker ", "HostNat "))} == {
+    assert {key for key in found if key.startswith(("docker ", "HostNetworking "))} == {
         "docker edge-1",
         "docker edge-2",
-        "HostNat edge-1-web",
-        "HostNat edge-1-mail",
-        "HostNat edge-1-special",
-        "HostNat edge-2-web",
+        "HostNetworking edge-1",
+        "HostNetworking edge-2",
     }
     assert found["Network edge-2-web"].provider == "docker edge-2"
     assert found["Network edge-1-web"].provider == "docker edge-1"

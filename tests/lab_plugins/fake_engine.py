@@ -59,7 +59,7 @@ class FakeEngine:
             case ["networks", "connect"]:
                 self._connect(parts[1], body or {})
             case ["networks", "disconnect"]:
-                raise EngineError(403, "container is not connected to the network bridge")
+                raise EngineError("container is not connected to the network bridge")
             case _:
                 raise AssertionError(f"the fake knows no POST {path}")
         return None
@@ -75,16 +75,12 @@ class FakeEngine:
         """Take any archive."""
         self._called("PUT", path)
 
-    def pull(self, image: str, platform: str) -> None:
+    def pull(self, image: str) -> None:
         """Pull from the registry."""
         self._called("PULL", image)
         if image not in self.registry:
-            raise EngineError(404, f"unable to pull image {image}: no such manifest")
+            raise EngineError(f"unable to pull image {image}: no such manifest")
         self.images[image] = {"Id": IMAGE_ID, "RepoDigests": ["web@sha256:" + "2" * 64]}
-
-    def logs(self, container: str) -> str:
-        """What every container says."""
-        return "said\n"
 
     def _called(self, method: str, path: str) -> None:
         call = f"{method} {path}"
@@ -94,14 +90,14 @@ class FakeEngine:
         self.reached = True
         for part, reason in self.refuse.items():
             if part in call:
-                raise EngineError(500, reason)
+                raise EngineError(reason)
 
     def _id(self, kind: str, name: str) -> str:
         things: dict[str, Json] = getattr(self, kind)
         for identity, thing in things.items():
             if name in (identity, thing.get("Id"), str(thing.get("Name")).lstrip("/")):
                 return identity
-        raise NotFoundError(404, f"No such {kind.removesuffix('s')}: {name}")
+        raise NotFoundError(f"No such {kind.removesuffix('s')}: {name}")
 
     def _found(self, kind: str, name: str) -> Json:
         found: Json = getattr(self, kind)[self._id(kind, name)]
@@ -123,26 +119,17 @@ class FakeEngine:
 
     def _create_volume(self, body: Json) -> Json:
         volume = {"Driver": "local", "Mountpoint": f"/volumes/{body['Name']}", **body}
-        volume["Options"] = body.get("DriverOpts") or None
         self.volumes[body["Name"]] = volume
         return volume
 
     def _create_container(self, body: Json, name: str) -> Json:
         identity = f"{len(self.containers):064d}"
-        host = {
-            "LogConfig": {"Type": "json-file", "Config": {}},
-            "IpcMode": "private",
-            "Runtime": "runc",
-            "ShmSize": 64 << 20,
-            **body.pop("HostConfig"),
-        }
-        host["LogConfig"]["Type"] = host["LogConfig"]["Type"] or "json-file"
+        host = body.pop("HostConfig")
         config = {"Hostname": identity[:12], "Cmd": ["run"], "Entrypoint": ["/entry"], **body}
         self.containers[identity] = {
             "Id": identity,
             "Name": f"/{name}",
             "Image": IMAGE_ID,
-            "Platform": "linux",
             "Config": config,
             "HostConfig": host,
             "State": {"Running": False, "ExitCode": 0},

@@ -122,9 +122,8 @@ def test_what_the_engine_refuses_is_told_from_what_is_not_there(engine_socket: s
     engine = DockerEngine(f"unix://{engine_socket}", [])
     with pytest.raises(NotFoundError, match="No such container"):
         engine.get("/containers/it/json")
-    with pytest.raises(EngineError, match="name is in use") as refused:
+    with pytest.raises(EngineError, match="name is in use"):
         engine.post("/containers/refuse", {})
-    assert refused.value.status == 409
     assert engine.post("/x", {"a": 1}) == {"sent": '{"a": 1}', "type": "application/json"}
     assert engine.post("/x") == {"sent": "", "type": ""}
 

@@ -5,12 +5,15 @@ that `plan` returns for it. To add one, copy a pair; then, and after a wanted ch
 
     python -m tests.planner.golden
 
-writes all .rules files anew. Read the difference before it is committed: it is what will happen
-on every host.
+writes all .rules files again. Read the difference before it is committed: it is what will happen
+on every host. Whole generations of the same cases are in tests/providers/host/golden.
+
+The lines of a host or a network (`wanted`) are shown as a preview shows them: section, role, line;
+behind a line whose place in its section is not in the middle, `(first)` or `(last)`.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +21,13 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
 from pydantic import BaseModel
 
-from planner.config import Stack
+from planner.config import Engine, Stack
 from planner.plan import HostPlan, plan
+from planner.rule import FIRST, LAST, Wanted, order, sections
 
 FOLDER = Path(__file__).parent / "golden"
+
+_PLACES = {FIRST: " (first)", LAST: " (last)"}
 
 
 def cases() -> list[str]:
@@ -55,17 +61,31 @@ def text(hosts: tuple[HostPlan, ...]) -> str:
 
 def _data(value: object) -> object:
     """Return `value` with every model in it as a mapping."""
-    if isinstance(value, BaseModel):
+    if isinstance(value, Engine):
+        # Its other keys are in `settings`, too.
+        value = {key: getattr(value, key) for key in ("settings", "install", "restart")}
+    elif isinstance(value, BaseModel):
         value = dict(value)
     elif is_dataclass(value):
         # What few cases have is shown by those alone.
         named = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
         value = {name: part for name, (part, default) in named.items() if part is not default}
+        if "wanted" in value:
+            value["wanted"] = _preview(value["wanted"])
     if isinstance(value, Mapping):
         return {str(key): _data(part) for key, part in value.items()}
     if isinstance(value, tuple):
         return [_data(part) for part in value]
     return value
+
+
+def _preview(wanted: Iterable[Wanted]) -> dict[str, dict[str, str]]:
+    """Return the lines by section and role, each with its place in the section if it has one."""
+    lines, places = sections(wanted), order(wanted)
+    for section, roles in places.items():
+        for role, place in roles.items():
+            lines[section][role] += _PLACES[place]
+    return lines
 
 
 def _block(title: str, value: object) -> Iterator[str]:
@@ -108,7 +128,7 @@ def _word(value: object) -> str:
 
 
 def main() -> None:
-    """Write every case's .rules file as the plan is now, and say which changed."""
+    """Write every case's .rules file as the plan is now, and name those that changed."""
     for name in cases():
         path = FOLDER / f"{name}.rules"
         now = planned(name)

@@ -5,10 +5,14 @@ two lines can match the same packet exactly when they share an element in every 
 model refuses every word that it does not know: a line it accepts, it understands completely.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from itertools import product
 from typing import TypeAlias
+
+from planner import rule as planned
 
 Interval: TypeAlias = tuple[int, int]
 State: TypeAlias = tuple[str, frozenset[str]]
@@ -154,6 +158,20 @@ class Rule:
         return Packet(
             source, destination, original, input_, output, protocol, port, state, source_port, icmp
         )
+
+
+def loaded(wanted: Iterable[planned.Wanted]) -> list[planned.Rule]:
+    """Return the rules of iptables and ip6tables among `wanted`, in the order of loading.
+
+    A host puts a subnet where a rule has `@BRIDGE`; here each bridge has 198.18.0.0/24, which no
+    configuration of the tests has.
+    """
+    found = [
+        replace(each, text=re.sub("-s @[^ ]+ ", "-s 198.18.0.0/24 ", each.text))
+        for each in wanted
+        if isinstance(each, planned.Rule) and each.family != "inet"
+    ]
+    return sorted(found, key=lambda each: (each.section, each.order, each.text))
 
 
 def parse(line: str) -> Rule:

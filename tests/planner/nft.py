@@ -1,34 +1,19 @@
 """What the guard's table does with a packet: the model behind the tests of the guard.
 
-It reads the guard's own lines (``add element``, ``add rule``) and the base chains around them, as
-providers/wanbound.sh frames them, and refuses every word that it does not know.
+It takes the guard's rules and elements, or the whole file that `nft -f` loads, and has the base
+chains of providers/host/generation.py around them. It refuses every word that it does not know.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal, TypeAlias
 
+from planner.rule import Element, Rule, Wanted
+from providers.host.generation import BASE, MAPS
+
 Address: TypeAlias = IPv4Address | IPv6Address
 Verdict: TypeAlias = Literal["accept", "drop"]
-
-BASE = (
-    "add rule inet wanbound forward iifname vmap @from",
-    "add rule inet wanbound forward ct state established,related accept",
-    "add rule inet wanbound forward oifname vmap @to",
-    "add rule inet wanbound postrouting iifname vmap @by-bridge",
-    "add rule inet wanbound postrouting ct original ip saddr vmap @subnet-ipv4",
-    "add rule inet wanbound postrouting ip saddr vmap @subnet-ipv4",
-    "add rule inet wanbound postrouting ct original ip6 saddr vmap @subnet-ipv6",
-    "add rule inet wanbound postrouting ip6 saddr vmap @subnet-ipv6",
-    "add rule inet wanbound postrouting ct direction original ip saddr vmap @public-ipv4",
-    "add rule inet wanbound postrouting ct direction original ip6 saddr vmap @public-ipv6",
-)
-"""The lines that belong to no network."""
-
-_MAPS = frozenset(
-    ("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4", "public-ipv6", "by-bridge")
-)
 
 
 @dataclass(frozen=True)
@@ -46,19 +31,20 @@ class Packet:
 
 
 class Guard:
-    """The table, made of the lines of any number of networks."""
+    """The table: KEY : VERDICT of each map, the rules of each chain in the order of loading."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.maps: dict[str, list[tuple[str, str]]] = {name: [] for name in _MAPS}
-        self.chains: dict[str, list[list[str]]] = {}
-        for line in (*BASE, *lines):
-            match line.split():
-                case ["add", "element", "inet", "wanbound", name, "{", key, ":", "jump", to, "}"]:
-                    self.maps[name].append((key, to))
-                case ["add", "rule", "inet", "wanbound", chain, *rule]:
-                    self.chains.setdefault(chain, []).append(rule)
-                case _:
-                    raise ValueError(f"neither an element nor a rule: {line}")
+    def __init__(
+        self, maps: Mapping[str, Iterable[str]], chains: Mapping[str, Iterable[str]]
+    ) -> None:
+        self.maps: dict[str, list[tuple[str, str]]] = {name: [] for name in MAPS}
+        for name, elements in maps.items():
+            for element in elements:
+                match element.split():
+                    case [key, ":", "jump", chain]:
+                        self.maps[name].append((key, chain))
+                    case _:
+                        raise ValueError(f"no element: {element}")
+        self.chains = {chain: [rule.split() for rule in rules] for chain, rules in chains.items()}
 
     def verdict(self, hook: Literal["forward", "postrouting"], packet: Packet) -> Verdict:
         """Return what becomes of `packet` at one hook of the table."""
@@ -96,6 +82,50 @@ class Guard:
             if value is not None and _is(value, key):
                 return self._chain(chain, packet)
         return None
+
+
+def guard_of(wanted: Iterable[Wanted]) -> Guard:
+    """Return the table of the rules and elements among `wanted`, those of any networks."""
+    maps: dict[str, list[str]] = {}
+    chains: dict[str, list[str]] = {hook: list(rules) for hook, (_, *rules) in BASE.items()}
+    # Where the order says nothing, it is the one in which a generation has the rules.
+    for each in sorted(_of_guard(wanted), key=lambda each: (each.order, each.text)):
+        if isinstance(each, Rule):
+            chains.setdefault(each.chain, []).append(each.text)
+        else:
+            maps.setdefault(each.map, []).append(each.text)
+    return Guard(maps, chains)
+
+
+def _of_guard(wanted: Iterable[Wanted]) -> Iterator[Rule | Element]:
+    for each in wanted:
+        if isinstance(each, Element) or (isinstance(each, Rule) and each.family == "inet"):
+            yield each
+
+
+def guard_in(file: str) -> Guard:
+    """Return the table that a generation's guard.nft makes."""
+    maps: dict[str, list[str]] = {}
+    chains: dict[str, list[str]] = {}
+    here: list[str] = []
+    for line in file.splitlines():
+        match line.split():
+            case ["add" | "delete", "table", "inet", "wanbound"] | [
+                "table",
+                "inet",
+                "wanbound",
+                "{",
+            ]:
+                continue
+            case ["map", name, "{"]:
+                here = maps.setdefault(name, [])
+            case ["chain", name, "{"]:
+                here = chains.setdefault(name, [])
+            case ["type", *_] | ["flags", "interval"] | ["elements", "=", "{"] | ["}"]:
+                continue
+            case _:
+                here.append(line.strip().removesuffix(","))
+    return Guard(maps, chains)
 
 
 def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | None:

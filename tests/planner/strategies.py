@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from planner.config import edge_spec, spec
+from planner.config import schema
 
 Raw = dict[str, Any]
 
@@ -217,24 +217,24 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bo
     return stack
 
 
-_SPECS = (
-    spec.BaselineSpec,
-    spec.ContainerSpec,
-    spec.EchoSpec,
-    spec.HostSpec,
-    spec.IngressSpec,
-    spec.JumpSpec,
-    edge_spec.AcmeSpec,
-    edge_spec.DashboardSpec,
-    edge_spec.LoadBalancerSpec,
-    spec.NetworkSpec,
-    spec.OpenSpec,
-    spec.SshSpec,
-    spec.StackSpec,
-    spec.WanSpec,
-    spec.WhoamiSpec,
+_MODELS = (
+    schema.Acme,
+    schema.Baseline,
+    schema.Container,
+    schema.Dashboard,
+    schema.Echo,
+    schema.Host,
+    schema.Ingress,
+    schema.Jump,
+    schema.LoadBalancer,
+    schema.Network,
+    schema.Open,
+    schema.Root,
+    schema.Ssh,
+    schema.Wan,
+    schema.Whoami,
 )
-_KEYS = st.sampled_from(sorted({key for kind in _SPECS for key in kind.model_fields} | {"secret"}))
+_KEYS = st.sampled_from(sorted({key for kind in _MODELS for key in kind.model_fields} | {"secret"}))
 _SCALARS = (
     st.none()
     | st.booleans()

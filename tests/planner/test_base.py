@@ -1,16 +1,17 @@
 """What a host wants for itself: who gets in and who does not, for every configuration."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 
 from hypothesis import HealthCheck, given, settings
 
-from planner.base import INPUT_CHAIN, BasePlan
+from planner.base import INPUT_CHAIN
 from planner.config import Baseline, Host, Stack, Version
-from planner.plan import plan
+from planner.plan import HostPlan, plan
+from planner.rule import Setting, sections
 from planner.rules import FORWARD_CHAIN
 from tests.planner import golden
-from tests.planner.matching import Packet, Rule, parse
+from tests.planner.matching import Packet, Rule, loaded, parse
 from tests.planner.strategies import Raw, stacks
 
 SETTINGS = settings(
@@ -20,24 +21,23 @@ VERSIONS: tuple[Version, ...] = (4, 6)
 NEW, REPLY = ("NEW", frozenset[str]()), ("ESTABLISHED", frozenset[str]())
 
 
-def _based(raw: Raw) -> Iterator[tuple[Host, BasePlan]]:
+def _planned(raw: Raw) -> Iterator[tuple[Host, HostPlan]]:
     stack = Stack.parse(raw, "any")
-    for host, planned in zip(stack.hosts, plan(stack), strict=True):
-        if planned.base is not None:
-            yield host, planned.base
+    yield from zip(stack.hosts, plan(stack), strict=True)
 
 
 def _closed(raw: Raw) -> Iterator[tuple[Host, Baseline, Version, list[tuple[str, Rule]]]]:
-    """Yield the input lines of each closed host in both families, in the order of loading."""
-    for host, base in _based(raw):
+    """Yield the input rules of each closed host in both families, in the order of loading."""
+    for host, planned in _planned(raw):
         if host.baseline is not None:
             for version in VERSIONS:
-                lines = base.input_ipv4 if version == 4 else base.input_ipv6
-                yield host, host.baseline, version, _loaded(lines)
-
-
-def _loaded(lines: Mapping[str, str]) -> list[tuple[str, Rule]]:
-    return [(role, parse(line)) for role, line in sorted(lines.items())]
+                rules = loaded(planned.wanted)
+                yield (
+                    host,
+                    host.baseline,
+                    version,
+                    [(r.role, parse(r.text)) for r in rules if r.section == f"input_ipv{version}"],
+                )
 
 
 def _verdict(rules: list[tuple[str, Rule]], packet: Packet) -> str:
@@ -154,33 +154,28 @@ def test_a_dhcpv6_answer_comes_in_from_the_link_alone(raw: Raw) -> None:
 @SETTINGS
 def test_no_line_is_of_the_other_family(raw: Raw) -> None:
     """Where a line names an address, it is of the family whose tool loads it."""
-    for _, base in _based(raw):
-        for version, sections in (
-            (4, (base.input_ipv4, base.forward_ipv4)),
-            (6, (base.input_ipv6, base.forward_ipv6)),
-        ):
-            lines = [line for section in sections for line in section.values()]
-            for line in lines:
-                words = line.split()
-                for source in (words[n + 1] for n, word in enumerate(words) if word == "-s"):
-                    found = ip_network(source)
-                    assert (found.version, str(found)) == (version, source)
-                    assert found.prefixlen > 0, "iptables-save prints no match on everything"
-                assert ("icmp6" in line) <= (version == 6)
-            assert len(set(lines)) == len(lines)
+    for _, planned in _planned(raw):
+        rules = loaded(planned.wanted)
+        for rule in rules:
+            version = 4 if rule.family == "ipv4" else 6
+            words = rule.text.split()
+            for source in (words[n + 1] for n, word in enumerate(words) if word == "-s"):
+                found = ip_network(source)
+                assert (found.version, str(found)) == (version, source)
+                assert found.prefixlen > 0, "iptables-save prints no match on everything"
+            assert ("icmp6" in rule.text) <= (version == 6)
+        assert len({(rule.section, rule.text) for rule in rules}) == len(rules)
 
 
 @given(stacks())
 @SETTINGS
 def test_only_strangers_are_not_forwarded(raw: Raw) -> None:
     """From the wan nothing but answers and what was translated; elsewhere it has no say."""
-    for host, base in _based(raw):
-        if host.baseline is None:
-            assert not base.forward_ipv4
-            assert not base.forward_ipv6
-            continue
-        for lines in (base.forward_ipv4, base.forward_ipv6):
-            [rule] = [parse(line) for line in lines.values()]
+    for host, planned in _planned(raw):
+        rules = [rule for rule in loaded(planned.wanted) if rule.chain != INPUT_CHAIN]
+        closed = [] if host.baseline is None else ["forward_ipv4", "forward_ipv6"]
+        assert [rule.section for rule in rules] == closed
+        for rule in [parse(each.text) for each in rules]:
             assert (rule.chain, rule.target) == (FORWARD_CHAIN, "DROP")
             wan = host.wan.interface
             for input_, base_state, flags, dropped in (
@@ -197,47 +192,37 @@ def test_only_strangers_are_not_forwarded(raw: Raw) -> None:
                 assert rule.matches(_packet("10.0.0.1", state=state, input_=input_)) == dropped
 
 
-@given(stacks())
+@given(stacks(moded=True))
 @SETTINGS
 def test_networks_lines_come_to_the_same_beside_the_hosts(raw: Raw) -> None:
-    """In WANBOUND-FORWARD the order across fragments has no meaning: no packet is in two ways."""
-    stack = Stack.parse(raw, "any")
-    for planned in plan(stack):
-        if planned.base is None:
-            continue
-        for network in planned.networks:
-            for own, theirs in (
-                (planned.base.forward_ipv4, network.rules.forward_ipv4),
-                (planned.base.forward_ipv6, network.rules.forward_ipv6),
-            ):
-                for one in map(parse, own.values()):
-                    for other in map(parse, theirs.values()):
-                        if one.target != other.target:
-                            assert one.common(other) is None
+    """In WANBOUND-FORWARD the host's drop takes no packet that a network's rules accept."""
+    for planned in plan(Stack.parse(raw, "any")):
+        for one in loaded(planned.wanted):
+            for network in planned.networks:
+                for other in loaded(network.wanted):
+                    ours, theirs = parse(one.text), parse(other.text)
+                    if one.section == other.section and ours.target != theirs.target:
+                        assert ours.common(theirs) is None
 
 
 @given(stacks())
 @SETTINGS
 def test_a_host_has_what_it_asks_for_and_no_more(raw: Raw) -> None:
     """Each section follows from its key; a host without any of the keys wants nothing."""
-    stack = Stack.parse(raw, "any")
-    for host, planned in zip(stack.hosts, plan(stack), strict=True):
+    for host, planned in _planned(raw):
         gateways = {"ipv4": host.wan.gateway_ipv4, "ipv6": host.wan.gateway_ipv6}
         given_ = {family: str(each) for family, each in gateways.items() if each is not None}
-        asked = bool(given_) or host.baseline is not None or host.persist is not None
-        assert (planned.base is not None) == asked
         assert (planned.confirm_seconds, planned.adopt) == (host.confirm_seconds, host.adopt)
-        if planned.base is None:
-            continue
-        wan = host.wan.interface
-        assert planned.base.routes == {
+        assert planned.persist == host.persist
+        wan, found = host.wan.interface, sections(planned.wanted)
+        assert found.pop("routes", {}) == {
             family: f"default via {each} dev {wan}" for family, each in given_.items()
         }
-        assert planned.base.link == ({wan: f"{wan} up"} if given_ else {})
-        assert planned.base.persist == host.persist
-        assert bool(planned.base.sysctls) == (host.baseline is not None)
+        assert found.pop("links", {}) == ({wan: f"{wan} up"} if given_ else {})
+        closed = {"sysctls", "input_ipv4", "input_ipv6", "forward_ipv4", "forward_ipv6"}
+        assert set(found) == (set() if host.baseline is None else closed)
         routed = any(network.ipv6 is not None for network in host.networks)
-        keys = [line.partition(" = ")[0] for line in planned.base.sysctls.values()]
+        keys = [line.partition(" = ")[0] for line in found.get("sysctls", {}).values()]
         assert any(key.startswith("net.ipv6.") for key in keys) == (
             routed and host.baseline is not None
         )
@@ -248,16 +233,19 @@ def test_router_advertisements_are_taken_before_forwarding_begins() -> None:
     config = golden.config("baseline")
     del config["hosts"][0]["wan"]["gateway_ipv6"]
     (host,) = plan(Stack.parse(config, "any"))
-    assert host.base is not None
-    loaded = [line.partition(" = ")[0] for _, line in sorted(host.base.sysctls.items())]
-    assert loaded.index("net.ipv6.conf.wan0.accept_ra") < loaded.index(
-        "net.ipv6.conf.all.forwarding"
-    )
+    places = {
+        each.text.partition(" = ")[0]: each.order
+        for each in host.wanted
+        if isinstance(each, Setting) and each.section == "sysctls"
+    }
+    accept_ra = places.pop("net.ipv6.conf.wan0.accept_ra")
+    assert all(accept_ra < place for place in places.values())
+    assert "net.ipv6.conf.all.forwarding" in places
 
 
 def test_router_advertisements_stay_as_they_are_where_the_route_is_given() -> None:
     """A host that was told to ignore them would else take a default route from any neighbour."""
     (host,) = plan(Stack.parse(golden.config("baseline"), "any"))
-    assert host.base is not None
-    assert "ipv6" in host.base.routes
-    assert not [line for line in host.base.sysctls.values() if "accept_ra" in line]
+    wanted = sections(host.wanted)
+    assert "ipv6" in wanted["routes"]
+    assert not [line for line in wanted["sysctls"].values() if "accept_ra" in line]

@@ -49,12 +49,13 @@ def test_defaults() -> None:
     network = host.networks[0]
     assert (network.name, network.bridge) == ("web", "web")
     assert (network.allow_public_subnet, network.manage_addresses) == (False, True)
-    assert network.load_balancer == LoadBalancer(
-        name="web_lb",
-        image="traefik:v3.7",
-        socket_name="web_socket",
-        socket_image="haproxy:3.2",
-        socket_subnet=IPv4Network("10.204.7.104/29"),
+    assert network.load_balancer == LoadBalancer(image="traefik:v3.7").model_copy(
+        update={
+            "name": "web_lb",
+            "socket_name": "web_socket",
+            "socket_image": "haproxy:3.2",
+            "socket_subnet": IPv4Network("10.204.7.104/29"),
+        }
     )
     assert network.ingress == (Ingress(protocol="tcp", ports="all", to="load_balancer"),)
     assert (network.whoami, network.containers, network.ipv6) == (None, (), None)
@@ -184,8 +185,8 @@ def test_containers_and_whoami() -> None:
         (f"{turn}.restart", False),
     )
     network = stack.hosts[0].networks[1]
-    assert network.whoami == Whoami(
-        name="whoami-mail", domain="whoami.mail.example.com", image="example.com/whoami:2"
+    assert network.whoami == Whoami(domain="whoami.mail.example.com").model_copy(
+        update={"name": "whoami-mail", "image": "example.com/whoami:2"}
     )
     container = network.containers[0]
     assert container.command == ("--port", "3478")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from planner.config import Acme, SecretRef, Stack
-from planner.config.edge_values import why_no_hash
 from planner.config.names import socket_bridge
+from planner.config.types import why_no_hash
 from planner.errors import ConfigError
 from tests.planner.samples import ABSENT, MAIL, WEB, edited, only_problem, parsed, problems
 

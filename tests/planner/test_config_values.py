@@ -234,3 +234,38 @@ def test_a_missing_key_is_named_with_an_example(path: str, remedy: str) -> None:
     found = [p for p in problems((path, ABSENT)) if p.key == _key(path)]
     assert [p.what for p in found] == ["is missing"]
     assert remedy in found[0].remedy
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "seed",
+        "verify",
+        "socket_pool",
+        "secret",
+        f"{HOST}.name",
+        f"{HOST}.ssh.port",
+        f"{HOST}.confirm_seconds",
+        f"{HOST}.engine.settings.mtu",
+        f"{HOST}.engine.settings.features.some",
+        f"{HOST}.engine.settings.some-new-thing",
+        f"{WEB}.public_ipv4",
+        f"{WEB}.ingress",
+        f"{_TURN}.environment.A",
+        f"{_TURN}.ports",
+    ],
+)
+@pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=["positive", "negative"])
+def test_a_number_of_5000_digits_is_a_problem_like_any_other(path: str, number: int) -> None:
+    """Python refuses to make text of it, so it is never quoted, nor sent on as JSON."""
+    problem = only_problem((path, number))
+    assert problem.key.startswith("wanbound:")
+    assert len(str(problem)) < 1000
+
+
+def test_a_field_that_follows_from_others_is_no_key() -> None:
+    """What is filled in cannot be written: it is as unknown as any other word."""
+    for path in (f"{WEB}.ipv4", f"{WEB}.inner_ipv4", f"{WEB}.load_balancer.socket_subnet"):
+        problem = only_problem((path, "172.20.1.0/24"))
+        assert (problem.key, problem.what) == (_key(path), "is an unknown key")
+        assert path.rpartition(".")[2] not in problem.remedy.split("keys here are ")[1].split(", ")

@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]  # its stubs would be one more packa
 
 from planner.config import Stack
 from planner.plan import plan
+from planner.rule import sections
 
 FOLDER = Path(__file__).parent.parent.parent / "stacks"
 STACKS = sorted(FOLDER.glob("Pulumi.*.yaml"))
@@ -66,17 +67,17 @@ def test_the_first_recipe_is_closed_and_has_its_routes() -> None:
     """As the recipe has it: gateways of both families, INPUT and IPv6 FORWARD closed."""
     raw = _config((FOLDER / "Pulumi.example-dual-stack.yaml").read_text())
     (host,) = plan(Stack.parse(raw, "example"))
-    assert host.base is not None
-    assert list(host.base.routes.values()) == [
+    wanted = sections(host.wanted)
+    assert list(wanted["routes"].values()) == [
         "default via 203.0.113.1 dev wan0",
         "default via fe80::1 dev wan0",
     ]
-    assert host.base.input_ipv4["strangers"].endswith("-j DROP")
-    assert host.base.input_ipv6["strangers"].endswith("-j DROP")
-    assert host.base.forward_ipv6
+    assert wanted["input_ipv4"]["strangers"].endswith("-j DROP")
+    assert wanted["input_ipv6"]["strangers"].endswith("-j DROP")
+    assert wanted["forward_ipv6"]
 
 
 def test_the_demo_leaves_the_host_alone() -> None:
     """It runs in a lab whose hosts have routes of their own."""
     hosts = plan(Stack.parse(_config((FOLDER / "Pulumi.demo.yaml").read_text()), "demo"))
-    assert [host.base for host in hosts] == [None, None]
+    assert [host.wanted for host in hosts] == [(), ()]

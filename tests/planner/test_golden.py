@@ -38,5 +38,13 @@ def test_there_is_a_case_for_each_kind_of_network() -> None:
 def test_the_text_shows_every_field() -> None:
     """A field that is added to a plan is in the golden files without anybody thinking of it."""
     text = golden.expected("containers")
-    for word in ("host_key", "nat_ipv6", "guard", "iface_prefix", "restart", "- --entrypoints"):
+    for word in (
+        "host_key",
+        "snat_ipv6",
+        "map from",
+        " (last)",
+        "iface_prefix",
+        "restart",
+        "- --entrypoints",
+    ):
         assert word in text

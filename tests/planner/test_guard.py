@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from planner.config import Family, Host, Network, Stack, Version
-from planner.guard import guard_lines
-from tests.planner.nft import Address, Guard, Packet
+from planner.guard import guard
+from planner.rule import LAST, Element, Rule
+from tests.planner.nft import Address, Guard, Packet, guard_of
 from tests.planner.strategies import Raw, stacks
 
 SETTINGS = settings(
@@ -29,10 +30,7 @@ def _only_host(raw: Raw) -> Host:
 
 
 def _guard(host: Host) -> Guard:
-    # The lines of each network as its fragment has them: in the order of their roles.
-    return Guard(
-        line for network in host.networks for _, line in sorted(guard_lines(network).items())
-    )
+    return guard_of(each for network in host.networks for each in guard(network))
 
 
 def _family(network: Network, version: Version) -> Family | None:
@@ -135,10 +133,10 @@ def _may_pass(host: Host, packet: Packet) -> bool:
 def test_nothing_leaves_with_another_source(raw: Raw) -> None:
     """A packet of a network leaves with its public address, and with that nothing else does."""
     host = _only_host(raw)
-    guard = _guard(host)
+    table = _guard(host)
     for packet in _leaving(host):
         wanted = "accept" if _may_leave(host, packet) else "drop"
-        assert guard.verdict("postrouting", packet) == wanted, packet
+        assert table.verdict("postrouting", packet) == wanted, packet
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
@@ -146,10 +144,10 @@ def test_nothing_leaves_with_another_source(raw: Raw) -> None:
 def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
     """Into a bridge comes what was sent to its public address; out of it, what is of its subnet."""
     host = _only_host(raw)
-    guard = _guard(host)
+    table = _guard(host)
     for packet in _forwarded(host):
         wanted = "accept" if _may_pass(host, packet) else "drop"
-        assert guard.verdict("forward", packet) == wanted, packet
+        assert table.verdict("forward", packet) == wanted, packet
 
 
 @given(stacks())
@@ -157,38 +155,53 @@ def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
 def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
     """nft refuses a key that is there twice, and one that is not there guards nothing."""
     for host in Stack.parse(raw, "any").hosts:
-        guard = _guard(host)
-        for name, elements in guard.maps.items():
+        table = _guard(host)
+        for name, elements in table.maps.items():
             assert len({key for key, _ in elements}) == len(elements), name
-            assert all(chain in guard.chains for _, chain in elements), name
+            assert all(chain in table.chains for _, chain in elements), name
         for network in host.networks:
             bridge = network.bridge
-            assert guard.maps["from"].count((f'"{bridge}"', f"from-{bridge}")) == 1
-            assert guard.maps["to"].count((f'"{bridge}"', f"to-{bridge}")) == 1
+            assert table.maps["from"].count((f'"{bridge}"', f"from-{bridge}")) == 1
+            assert table.maps["to"].count((f'"{bridge}"', f"to-{bridge}")) == 1
             for family in network.families:
                 ip = "ip" if family.version == 4 else "ip6"
                 element = str(family.subnet), f"egress-{bridge}"
-                assert guard.maps[f"subnet-ipv{family.version}"].count(element) == 1
+                assert table.maps[f"subnet-ipv{family.version}"].count(element) == 1
                 drop = f'oifname != "{bridge}" {ip} saddr != {family.public} counter drop'
-                assert guard.chains[f"egress-{bridge}"].count(drop.split()) == 1
-            assert len(guard.chains[f"egress-{bridge}"]) == len(network.families)
+                assert table.chains[f"egress-{bridge}"].count(drop.split()) == 1
+            assert len(table.chains[f"egress-{bridge}"]) == len(network.families)
 
 
 @given(stacks(moded=True))
 @SETTINGS
 def test_strangers_are_refused_last(raw: Raw) -> None:
-    """Lines are loaded in the order of their roles: an accept behind the drop would be none."""
+    """Behind the accepts of what came to a public address: an accept behind the drop is none."""
     for host in Stack.parse(raw, "any").hosts:
         for network in host.networks:
-            to_bridge = [
-                role
-                for role, line in sorted(guard_lines(network).items())
-                if line.startswith(f"add rule inet wanbound to-{network.bridge} ")
-            ]
-            assert to_bridge[-1] == "strangers"
+            to_bridge = {
+                each.role: each.order
+                for each in guard(network)
+                if isinstance(each, Rule) and each.chain == f"to-{network.bridge}"
+            }
+            assert to_bridge.pop("strangers") == LAST
+            assert set(to_bridge.values()) <= {0}
             extras = sum(len(network.extras(version)) for version in VERSIONS)
             ways_in = 0 if network.mode == "snat" else len(network.families) + extras
-            assert len(to_bridge) == 1 + ways_in
+            assert len(to_bridge) == ways_in
+
+
+@given(stacks(moded=True))
+@SETTINGS
+def test_without_an_order_all_rules_of_a_chain_do_the_same(raw: Raw) -> None:
+    """So their order among each other has no meaning, however they are loaded."""
+    for host in Stack.parse(raw, "any").hosts:
+        verdicts: dict[tuple[str, int], set[str]] = {}
+        for network in host.networks:
+            for each in guard(network):
+                if isinstance(each, Rule):
+                    place = verdicts.setdefault((each.chain, each.order), set())
+                    place.add(each.text.split()[-1])
+        assert all(len(found) == 1 for found in verdicts.values()), verdicts
 
 
 @given(stacks(moded=True))
@@ -198,24 +211,29 @@ def test_no_two_networks_share_a_chain(raw: Raw) -> None:
     for host in Stack.parse(raw, "any").hosts:
         owners: dict[str, str] = {}
         for network in host.networks:
-            for line in guard_lines(network).values():
-                words = line.split()
-                chain = words[4] if words[1] == "rule" else words[-2]
+            for each in guard(network):
+                chain = each.text.split()[-1] if isinstance(each, Element) else each.chain
                 assert owners.setdefault(chain, network.name) == network.name
         assert not owners.keys() & {"forward", "postrouting"}
 
 
 @pytest.mark.parametrize(
-    "line",
+    "rule",
     [
-        "add chain inet wanbound x",
-        "add rule inet wanbound forward iifname web",
-        "add rule inet wanbound forward tcp dport 25 drop",
-        "add rule inet wanbound forward drop counter",
+        "iifname web",
+        "tcp dport 25 drop",
+        "drop counter",
     ],
 )
-def test_what_the_model_does_not_know_is_refused(line: str) -> None:
+def test_what_the_model_does_not_know_is_refused(rule: str) -> None:
     """A word that is passed over could be the one that lets packets out."""
     packet = Packet("web", "wan0", OUTSIDE[4], OUTSIDE[4], OUTSIDE[4])
-    with pytest.raises(ValueError, match=r"known|neither|no verdict|behind"):
-        Guard([line]).verdict("forward", packet)
+    with pytest.raises(ValueError, match=r"known|no verdict|behind"):
+        guard_of([Rule("inet", "forward", "any", rule)]).verdict("forward", packet)
+
+
+@pytest.mark.parametrize("text", ['"web" : drop', '"web" jump from-web', "1 - 2 : jump from-web"])
+def test_an_element_that_the_model_does_not_know_is_refused(text: str) -> None:
+    """A key that is misread could be the one of the network that is asked about."""
+    with pytest.raises(ValueError, match="no element"):
+        guard_of([Element("from", "any", text)])

@@ -6,12 +6,12 @@ from ipaddress import ip_address
 import pytest
 
 from planner.config import Host, Stack
-from planner.guard import guard_lines
-from planner.plan import HostPlan, plan
+from planner.plan import HostPlan, NetworkPlan, plan
+from planner.rule import LAST, Rule
 from planner.takeover import Found, differences
 from tests.planner import golden
 from tests.planner.matching import parse
-from tests.planner.nft import Guard, Packet
+from tests.planner.nft import Guard, Packet, guard_of
 
 SERVER, CLIENT = ip_address("198.51.100.7"), ip_address("198.51.100.9")
 SOMEBODY = ip_address("172.20.7.7")
@@ -22,9 +22,16 @@ def _host(name: str) -> tuple[Host, HostPlan]:
     return stack.hosts[0], plan(stack)[0]
 
 
-def _guard(host: Host) -> Guard:
-    lines = [line for n in host.networks for _, line in sorted(guard_lines(n).items())]
-    return Guard(lines)
+def _guard(planned: HostPlan) -> Guard:
+    return guard_of(each for network in planned.networks for each in network.wanted)
+
+
+def _rules(network: NetworkPlan, section: str) -> dict[str, Rule]:
+    return {
+        each.role: each
+        for each in network.wanted
+        if isinstance(each, Rule) and each.section == section
+    }
 
 
 def _leaving(source: str, original: str, came_by: str, went_by: str = "wan0") -> Packet:
@@ -34,8 +41,8 @@ def _leaving(source: str, original: str, came_by: str, went_by: str = "wan0") ->
 @pytest.mark.parametrize("source", ["172.18.0.2", "172.20.7.7", "203.0.113.12", "198.51.100.1"])
 def test_where_docker_chooses_the_bridge_counts(source: str) -> None:
     """Nobody knows the subnet: whatever comes from the bridge leaves with the one address."""
-    host, _ = _host("snat-docker")
-    guard = _guard(host)
+    _, planned = _host("snat-docker")
+    guard = _guard(planned)
     right = _leaving("203.0.113.11", source, "bridge-coi")
     assert guard.verdict("postrouting", right) == "accept"
     if source != "203.0.113.11":
@@ -51,8 +58,8 @@ def test_where_docker_chooses_the_bridge_counts(source: str) -> None:
 @pytest.mark.parametrize("name", ["snat", "snat-docker"])
 def test_nothing_comes_in_where_nothing_may(name: str) -> None:
     """Not even what somebody else has translated."""
-    host, _ = _host(name)
-    guard, network = _guard(host), host.networks[0]
+    host, planned = _host(name)
+    guard, network = _guard(planned), host.networks[0]
     for version, public in network.publics:
         client = CLIENT if version == 4 else ip_address("2001:db8:ffff::9")
         new = Packet("wan0", network.bridge, client, client, public, dnat=True)
@@ -62,8 +69,8 @@ def test_nothing_comes_in_where_nothing_may(name: str) -> None:
 
 def test_docker_may_translate_where_it_publishes() -> None:
     """Its own translations are let in like ours, and a private address is not."""
-    host, _ = _host("masquerade")
-    guard = _guard(host)
+    host, planned = _host("masquerade")
+    guard = _guard(planned)
     for version, public in host.networks[0].publics:
         client = CLIENT if version == 4 else ip_address("2001:db8:ffff::9")
         new = Packet("wan0", "mail", client, client, public, dnat=True)
@@ -78,19 +85,21 @@ def test_without_the_guard_docker_may_let_in_what_it_publishes(mode: str) -> Non
     raw["hosts"][0]["guard"] = False
     raw["hosts"][0]["networks"][0]["mode"] = mode
     (network,) = plan(Stack.parse(raw, mode))[0].networks
-    for lines in (network.rules.forward_ipv4, network.rules.forward_ipv6):
-        strangers = parse(lines["strangers"])
+    for section in ("forward_ipv4", "forward_ipv6"):
+        rules = _rules(network, section)
+        strangers = parse(rules["strangers"].text)
         dnat = ("NEW", frozenset(["DNAT"]))
         assert (dnat in strangers.states) == (mode != "masquerade")
         assert ("NEW", frozenset[str]()) in strangers.states
-        assert sorted(lines)[-1] == "strangers"
+        assert [role for role, rule in rules.items() if rule.order] == ["strangers"]
+        assert rules["strangers"].order == LAST
 
 
 @pytest.mark.parametrize("extra", ["203.0.113.21", "203.0.113.22", "2001:db8::21"])
 def test_a_further_address_is_for_answers_alone(extra: str) -> None:
     """It leads in; the network's own connections, and others', never leave with it."""
-    host, _ = _host("ingress-addresses")
-    guard, network = _guard(host), host.networks[0]
+    host, planned = _host("ingress-addresses")
+    guard, network = _guard(planned), host.networks[0]
     address = ip_address(extra)
     family = network.ipv4 if address.version == 4 else network.ipv6
     assert family is not None
@@ -113,9 +122,9 @@ def test_ports_are_ingress_where_we_translate() -> None:
     _, planned = _host("ingress-addresses")
     network = planned.networks[0]
     for family, goal in (("ipv4", "172.20.0.10"), ("ipv6", "fd5c:1b2a:77f0:20::10")):
-        lines = network.rules.nat_ipv4 if family == "ipv4" else network.rules.nat_ipv6
+        rules = _rules(network, f"dnat_{family}")
         for role in ("tcp 465", "tcp 587", "tcp 993", "udp 3478"):
-            assert lines[f"ingress {role}"].endswith(f" --to-destination {goal}")
+            assert rules[f"ingress {role}"].text.endswith(f" --to-destination {goal}")
     assert all(each.ports == () for each in network.containers)
 
 
@@ -131,7 +140,8 @@ def test_docker_publishes_at_each_public_address() -> None:
     for each in network.containers:
         found = {(port.protocol, port.number, port.address) for port in each.ports}
         assert found == {(*port, public) for port in wanted[each.name] for public in publics}
-    assert {line for role, line in network.rules.nat_ipv4.items() if role != "egress"} == set()
+    assert not _rules(network, "dnat_ipv4")
+    assert list(_rules(network, "snat_ipv4")) == ["egress"]
 
 
 def test_a_subnet_of_dockers_choosing_is_no_difference() -> None:

@@ -2,8 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from ipaddress import ip_address, ip_network
 from itertools import combinations
 from random import Random
@@ -16,7 +15,8 @@ from hypothesis import strategies as st
 from planner.addresses import overlaps
 from planner.config import Stack
 from planner.errors import ConfigError
-from planner.plan import HostPlan, NetworkPlan, Rules, plan
+from planner.plan import HostPlan, NetworkPlan, plan
+from planner.rule import sections
 from tests.planner import golden
 from tests.planner.strategies import Raw, stacks
 
@@ -29,17 +29,8 @@ def _plan(raw: Raw) -> tuple[HostPlan, ...]:
     return plan(Stack.parse(raw, "any"))
 
 
-def _maps(network: NetworkPlan) -> dict[str, dict[str, str]]:
-    return {field.name: dict(getattr(network.rules, field.name)) for field in fields(Rules)}
-
-
-def _lines(network: NetworkPlan) -> Iterator[str]:
-    for lines in _maps(network).values():
-        yield from lines.values()
-
-
 def _words(network: NetworkPlan) -> set[str]:
-    return {word.partition("/")[0] for line in _lines(network) for word in line.split()}
+    return {word.partition("/")[0] for each in network.wanted for word in each.text.split()}
 
 
 @given(stacks())
@@ -70,27 +61,65 @@ def test_addresses_are_managed_or_left_alone(raw: Raw) -> None:
         for network, planned in zip(host.networks, host_plan.networks, strict=True):
             wanted = {}
             if network.ipv4 is not None:
-                wanted[f"{wan} ipv4"] = f"inet {network.ipv4.public}/32 scope global {wan}"
+                wanted["ipv4"] = f"inet {network.ipv4.public}/32 scope global {wan}"
             if network.ipv6 is not None:
                 text = f"inet6 {network.ipv6.public}/128 scope global deprecated"
-                wanted[f"{wan} ipv6"] = text
-            assert planned.rules.addresses == (wanted if network.manage_addresses else {})
-            assert bool(planned.rules.guard) == host.guard
+                wanted["ipv6"] = text
+            found = sections(planned.wanted)
+            assert found.get("addresses", {}) == (wanted if network.manage_addresses else {})
+            assert any(section.startswith("chain ") for section in found) == host.guard
+            assert any(section.startswith("map ") for section in found) == host.guard
 
 
-@given(stacks())
+@given(stacks(moded=True))
 @SETTINGS
-def test_rules_survive_the_way_through_the_state(raw: Raw) -> None:
-    """Pulumi keeps maps as JSON with sorted keys; roles and lines come back as they went."""
+def test_every_line_is_one_line_and_has_a_role_of_its_own(raw: Raw) -> None:
+    """A line is spelled as the host prints it; two with one role would hide each other."""
+    for host in _plan(raw):
+        for wanted in (host.wanted, *(network.wanted for network in host.networks)):
+            for lines in sections(wanted).values():
+                assert len(set(lines.values())) == len(lines)
+                for line in lines.values():
+                    assert line.isascii()
+                    assert line == " ".join(line.split())
+
+
+@given(stacks(moded=True))
+@SETTINGS
+def test_nothing_belongs_to_two_networks(raw: Raw) -> None:
+    """Bridges and public addresses are each in one network; subnets share no address."""
+    for host in _plan(raw):
+        owns = [network.owns for network in host.networks]
+        for part in ("bridges", "addresses"):
+            found = [value for each in owns for value in getattr(each, part).values()]
+            assert len(set(found)) == len(found)
+        subnets = [ip_network(value) for each in owns for value in each.subnets.values()]
+        for one, other in combinations(subnets, 2):
+            assert not overlaps(one, other)
+
+
+@given(stacks(moded=True))
+@SETTINGS
+def test_a_network_owns_what_its_lines_name(raw: Raw) -> None:
+    """What is loaded for a network is its own: a later plan knows by that what is contested."""
     for host in _plan(raw):
         for network in host.networks:
-            maps = _maps(network)
-            assert json.loads(json.dumps(maps, sort_keys=True)) == maps
-            for line in _lines(network):
-                assert line.isascii()
-                assert line == " ".join(line.split())
-            for lines in maps.values():
-                assert len(set(lines.values())) == len(lines)
+            lines = sections(network.wanted)
+            keys = {
+                kind: {line.split()[0].strip('"') for line in lines.get(f"map {kind}", {}).values()}
+                for kind in ("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4")
+            }
+            bridges, subnets = network.owns.bridges.values(), network.owns.subnets.values()
+            assert keys["from"] in ({*bridges}, set())
+            assert keys["to"] == keys["from"]
+            assert keys["subnet-ipv4"] | keys["subnet-ipv6"] <= {*subnets}
+            assert keys["public-ipv4"] <= {*network.owns.addresses.values()}
+            added = {line.split()[1] for line in lines.get("addresses", {}).values()}
+            assert {each.partition("/")[0] for each in added} <= {*network.owns.addresses.values()}
+            for ipam in network.docker.ipam:
+                assert ipam.subnet in subnets
+            if network.socket is not None:
+                assert {ipam.subnet for ipam in network.socket.docker.ipam} <= {*subnets}
 
 
 def _shuffled(value: Any, random: Random) -> Any:  # noqa: ANN401 - YAML is anything

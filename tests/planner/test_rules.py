@@ -7,44 +7,65 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from planner.config import Family, Host, Network, Stack
+from planner.plan import HostPlan, plan
+from planner.rule import LAST
 from planner.rules import DNAT_CHAIN, FORWARD_CHAIN, SNAT_CHAIN, family_rules
-from tests.planner.matching import Names, Rule, parse
+from tests.planner.matching import Names, Rule, loaded, parse
 from tests.planner.strategies import Raw, stacks
 
 SETTINGS = settings(
     max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 
-
-def _rules(host: Host, network: Network, family: Family) -> dict[str, dict[str, Rule]]:
-    found = family_rules(network, family, host.wan.interface, guard=host.guard)
-    return {
-        "nat": {role: parse(line) for role, line in found.nat.items()},
-        "filter": {role: parse(line) for role, line in found.forward.items()},
-    }
+Chains = dict[str, dict[str, Rule]]
+"""Chain → role → rule."""
 
 
-def _all(raw: Raw) -> Iterator[tuple[Host, Network, Family, dict[str, dict[str, Rule]]]]:
+def _rules(host: Host, network: Network, family: Family) -> Chains:
+    found: Chains = {DNAT_CHAIN: {}, SNAT_CHAIN: {}, FORWARD_CHAIN: {}}
+    for each in family_rules(network, family, host.wan.interface, guard=host.guard):
+        assert each.family == f"ipv{family.version}"
+        rule = parse(each.text)
+        assert rule.chain == each.chain
+        assert each.role not in found[each.chain]
+        found[each.chain][each.role] = rule
+    return found
+
+
+def _all(raw: Raw) -> Iterator[tuple[Host, Network, Family, Chains]]:
     for host in Stack.parse(raw, "any").hosts:
         for network in host.networks:
             for family in network.families:
                 yield host, network, family, _rules(host, network, family)
 
 
+def _of_host(host: HostPlan) -> Iterator[tuple[str, str, int, Rule]]:
+    """Yield all rules of iptables: whose, which section, which place in it."""
+    for name, wanted in [("", host.wanted), *((n.name, n.wanted) for n in host.networks)]:
+        for each in loaded(wanted):
+            yield name, each.section, each.order, parse(each.text)
+
+
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
     """Their order carries no meaning: loading one more network cannot change another's traffic."""
-    found = [
-        (network.name, family.version, table, rule)
-        for _, network, family, tables in _all(raw)
-        for table, rules in tables.items()
-        for rule in rules.values()
-    ]
-    for (name, *table, rule), (other_name, *other_table, other) in combinations(found, 2):
-        if name != other_name and table == other_table:
+    (host,) = plan(Stack.parse(raw, "any"))
+    found = [each for each in _of_host(host) if each[0]]
+    for (name, section, _, rule), (other_name, other_section, _, other) in combinations(found, 2):
+        if name != other_name and section == other_section:
             packet = rule.common(other)
             assert packet is None, f"{name} and {other_name} both match {packet}"
+
+
+@given(stacks(max_hosts=1, moded=True))
+@SETTINGS
+def test_without_an_order_two_rules_do_the_same_to_a_packet(raw: Raw) -> None:
+    """A chain has its rules in the order of their places, and in each place in any order."""
+    (host,) = plan(Stack.parse(raw, "any"))
+    for one, other in combinations(_of_host(host), 2):
+        if one[1:3] == other[1:3] and one[3].target != other[3].target:
+            assert one[3].common(other[3]) is None, (one, other)
 
 
 @given(stacks(moded=True))
@@ -52,7 +73,7 @@ def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
 def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
     """What leaves a subnet for anywhere but its bridge is translated by one line, in one family."""
     everything = list(_all(raw))
-    for host, network, family, tables in everything:
+    for host, network, family, _ in everything:
         leaving = Rule(
             chain=SNAT_CHAIN,
             target="any",
@@ -63,8 +84,8 @@ def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
             (role, rule)
             for other_host, _, other_family, others in everything
             if other_host is host and other_family.version == family.version
-            for role, rule in others["nat"].items()
-            if rule.target.startswith("SNAT") and rule.common(leaving)
+            for role, rule in others[SNAT_CHAIN].items()
+            if rule.common(leaving)
         ]
         assert [role for role, _ in matching] == ["egress"]
         rule = matching[0][1]
@@ -72,15 +93,14 @@ def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
         # And it takes all that leaves, not a part of it.
         assert (rule.source, rule.output) == (leaving.source, leaving.output)
         assert rule == Rule(SNAT_CHAIN, rule.target, source=rule.source, output=rule.output)
-        assert [role for role in tables["nat"] if role == "egress"] == ["egress"]
 
 
 @given(stacks())
 @SETTINGS
 def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
     """Each port of each entry, and no other, to its target, from the public address alone."""
-    for _, network, family, tables in _all(raw):
-        dnat = [rule for rule in tables["nat"].values() if rule.chain == DNAT_CHAIN]
+    for _, network, family, chains in _all(raw):
+        dnat = list(chains[DNAT_CHAIN].values())
         public = parse(f"-A X -d {family.public} -j X").destination
         wanted = {
             (entry.protocol, interval, str(network.address_of(entry.to, family.version)))
@@ -104,9 +124,8 @@ def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
 @SETTINGS
 def test_forward_lets_in_what_was_translated_and_nothing_else(raw: Raw) -> None:
     """An accept towards a bridge is for replies, or for a target through its own public address."""
-    for host, network, family, tables in _all(raw):
-        forward = tables["filter"]
-        assert {rule.chain for rule in forward.values()} == {FORWARD_CHAIN}
+    for host, network, family, chains in _all(raw):
+        forward = chains[FORWARD_CHAIN]
         targets = {str(network.address_of(e.to, family.version)) for e in network.ingress}
         ingress = [rule for role, rule in forward.items() if role.startswith("ingress ")]
         assert {rule.destination for rule in ingress} == {
@@ -130,18 +149,17 @@ def test_forward_lets_in_what_was_translated_and_nothing_else(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_strangers_are_refused_last(raw: Raw) -> None:
-    """Lines are loaded in the order of their roles: the drop must come behind what it follows."""
-    for _, network, _, tables in _all(raw):
-        forward = tables["filter"]
-        drops = [role for role, rule in forward.items() if rule.target == "DROP"]
-        assert drops in ([], ["strangers"])
-        if drops:
-            assert sorted(forward)[-1] == "strangers"
-            dropped = forward["strangers"]
-            assert dropped.output == Names(frozenset([network.bridge]))
-            assert dropped.input == Names(frozenset([network.bridge]), negated=True)
-        # No other role may come to stand behind it, whatever a container is called.
-        assert all(role < "strangers" for role in forward if role != "strangers")
+    """The drop comes behind all accepts of its chain, and is for what enters the bridge."""
+    for host in plan(Stack.parse(raw, "any")):
+        for network in host.networks:
+            for each in loaded(network.wanted):
+                rule = parse(each.text)
+                assert (each.role == "strangers") == (rule.target == "DROP")
+                assert each.order == (LAST if each.role == "strangers" else 0)
+                if rule.target == "DROP":
+                    assert each.chain == FORWARD_CHAIN
+                    assert rule.output == Names(frozenset([network.bridge]))
+                    assert rule.input == Names(frozenset([network.bridge]), negated=True)
 
 
 @pytest.mark.parametrize(
@@ -175,4 +193,5 @@ def test_addresses_are_canonical(version: int, line: str) -> None:
     (network,) = Stack.parse(raw, "any").hosts[0].networks
     family = network.ipv4 if version == 4 else network.ipv6
     assert family is not None
-    assert family_rules(network, family, "wan0", guard=True).nat["egress"] == line
+    rules = family_rules(network, family, "wan0", guard=True)
+    assert line in [each.text for each in rules]

@@ -1,11 +1,8 @@
-"""Networks as the planner plans them, and what real hosts printed once they had them.
+"""A host's plan as the planner makes it from stack.yaml, and as its resource's properties."""
 
-`captured/stack.yaml` is the configuration, `captured/HOST.state` what `wanbound state` printed on
-that host of the lab after it: edge-1 has Docker 20.10 and iptables 1.8.9, edge-2 Docker 28.5 and
-iptables 1.8.13. `python -m tests.providers.capture` makes them anew.
-"""
-
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,77 +10,78 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
 
 from planner.config import Stack
-from planner.plan import HostPlan, plan
-from planner.plan import Rules as PlannedRules
-from providers.base_fragment import BASE_SECTIONS
-from providers.fragment import fragment, subnets
-from providers.installed import installed
+from planner.plan import plan as planned
+from planner.rule import order, sections
+from providers.host.installed import installed
+from providers.host.plan import Network, Plan, properties
 
-FOLDER = Path(__file__).parent / "captured"
-HOSTS = ("edge-1", "edge-2")
-
-RuleMaps = dict[str, dict[str, str]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One network: the arguments of a HostNat."""
-
-    host: str
-    network: str
-    bridge: str
-    rules: RuleMaps
-
-    @property
-    def fragment(self) -> str:
-        """The file that the host keeps for the network."""
-        return fragment(self.network, self.bridge, self.rules)
-
-    @property
-    def props(self) -> dict[str, Any]:
-        """The properties that the engine hands to the provider; it has floats for numbers."""
-        host = {"name": self.host, "address": "192.0.2.1", "port": 22.0, "user": "root"}
-        rules = {section: dict(lines) for section, lines in self.rules.items()}
-        return {
-            "host": host,
-            "network": self.network,
-            "bridge": self.bridge,
-            "subnets": subnets(self.rules),
-            "installed": installed(),
-            **rules,
-        }
+STACK = "acme/wanbound/test"
+HOST = "edge-1"
 
 
 @cache
-def hosts() -> tuple[HostPlan, ...]:
-    """Return the plans of the hosts of captured/stack.yaml."""
-    raw = yaml.safe_load((FOLDER / "stack.yaml").read_text())
-    return plan(Stack.parse(raw, "captured"))
+def plan() -> Plan:
+    """Return the plan of the host of stack.yaml: networks web, mail and old."""
+    raw = yaml.safe_load(Path(__file__).with_name("stack.yaml").read_text())
+    return plan_from(raw)
 
 
-def samples(host: str = "edge-1") -> dict[str, Sample]:
-    """Return the networks of a host by name."""
-    (found,) = (each for each in hosts() if each.name == host)
-    return {
-        network.name: Sample(
-            host,
-            network.name,
-            network.bridge,
-            {
-                field.name: dict(getattr(network.rules, field.name))
-                for field in fields(PlannedRules)
-            },
+def plan_from(raw: Mapping[str, Any]) -> Plan:
+    """Return the plan of the only host of a configuration, as components/host.py wires it."""
+    (host,) = planned(Stack.parse(dict(raw), "test"))
+    networks = {
+        each.name: Network(
+            each.name,
+            each.owns.bridges,
+            each.owns.subnets,
+            each.owns.addresses,
+            sections(each.wanted),
+            order(each.wanted),
         )
-        for network in found.networks
+        for each in host.networks
     }
+    lines, places = sections(host.wanted), order(host.wanted)
+    return Plan(STACK, host.wan, networks, lines, places, host.persist)
 
 
-def base(host: str = "edge-1") -> RuleMaps:
-    """Return what a host wants for itself: the arguments of a HostBase."""
-    (found,) = (each.base for each in hosts() if each.name == host)
-    return {section: dict(getattr(found, section)) for section in BASE_SECTIONS}
+def only(*names: str, of: Plan | None = None) -> Plan:
+    """Return the plan with these networks and no others."""
+    whole = plan() if of is None else of
+    return replace(whole, networks={name: whole.networks[name] for name in names})
 
 
-def captured(host: str) -> str:
-    """Return what `wanbound state` printed on a real host that has the networks."""
-    return (FOLDER / f"{host}.state").read_text()
+def many(count: int) -> Plan:
+    """Return the plan of a host with so many networks."""
+    networks = [
+        {
+            "name": f"net{n}",
+            "load_balancer": {"docker_socket": "direct"},
+            "public_ipv4": f"198.18.{n >> 8}.{n & 255}",
+            "public_ipv6": f"2001:db8::1:{n + 1:x}",
+            "subnet_ipv4": f"10.{n >> 8}.{n & 255}.0/24",
+            "subnet_ipv6": f"fd5c:1b2a:77f0:{n + 0x100:x}::/64",
+        }
+        for n in range(count)
+    ]
+    host = {
+        "name": HOST,
+        "ssh": {"address": "192.0.2.1"},
+        "wan": {"interface": "wan0"},
+        "networks": networks,
+    }
+    return plan_from({"seed": "many", "hosts": [host]})
+
+
+def props(of: Plan | None = None, **more: object) -> dict[str, Any]:
+    """Return the properties that the engine hands to the provider: it has floats for numbers."""
+    host = {"name": HOST, "address": "192.0.2.1", "port": 22.0, "user": "root"}
+    found = {"host": host, **properties(plan() if of is None else of), "installed": installed()}
+    return stored({**found, **more})
+
+
+def stored(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return properties as the engine keeps them: sorted keys, floats for whole numbers."""
+    text = json.dumps(found, sort_keys=True)
+    kept = json.loads(text, parse_int=float)
+    assert isinstance(kept, dict)
+    return kept

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from providers.script import host_script
-from tests.providers.onhost import PARTS
+from providers.ssh.remote import host_script
+from tests.providers.shell import PARTS
 
 SHELL = sorted(PARTS.glob("*.sh"))
 UNITS = sorted(PARTS.glob("*.service"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.providers.onhost import run
+from tests.providers.shell import run
 
 
 class Boot:

@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from providers.live import parse
 from providers.live_match import lines_of
 from providers.live_rules import jump_drift
-from tests.providers.onhost import PARTS
+
+from tests.providers.shell import PARTS
 
 AWKS = [words for words in (["mawk"], ["busybox", "awk"], ["gawk"]) if shutil.which(words[0])]
 LINE = "-A WANBOUND-FORWARD -i web -o web -j ACCEPT"

@@ -5,12 +5,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from providers.fragment import claims, fragment
 from providers.live import GUARD_BRIDGE, parse
 from providers.live_rules import live_rules
+
 from tests.planner import golden
-from tests.providers.onhost import PARTS
+from tests.providers.shell import PARTS
 
 AWKS = [words for words in (["mawk"], ["busybox", "awk"], ["gawk"]) if shutil.which(words[0])]
 BRIDGE = "bridge-coi"

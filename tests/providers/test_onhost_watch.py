@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.providers.onhost import run
+from tests.providers.shell import run
 
 MATTERS = [
     "delete rule ip filter FORWARD handle 15",

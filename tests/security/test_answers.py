@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
-
-from providers.errors import SHOWN, HostError, readable
 from providers.live import ParseError, parse
 from providers.live_base import live_base
+
+from providers.errors import SHOWN, HostError, readable
 from tests.providers.drift import found_in
 from tests.providers.samples import HOSTS, base, captured, samples
 from tests.security.hostile import BREAKOUTS, FUZZ, texts

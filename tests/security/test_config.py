@@ -14,14 +14,14 @@ from typing import cast
 import pytest
 from hypothesis import currently_in_test_context, event, given
 from hypothesis import strategies as st
+from providers.fragment import fragment
 
 from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
 from planner.plan import HostPlan, NetworkPlan, plan
-from providers import script
-from providers.fragment import fragment
-from providers.script import shell_program
+from providers.ssh import remote
+from providers.ssh.remote import shell_program
 from tests.planner.strategies import Raw, junk
 from tests.security.check_command import words_of_checks
 from tests.security.hostile import FUZZ, HOST_KEY, poisoned, sprinkled, texts
@@ -176,7 +176,7 @@ def test_a_here_document_brings_every_byte_and_runs_none(files: dict[str, str]) 
     bundle = "".join(f"== put {name}\n{_sendable(text)}\n" for name, text in files.items())
     with pytest.MonkeyPatch.context() as patch:
         # In place of the host script, which would change the machine that runs the tests.
-        patch.setattr(script, "host_script", lambda: 'cat "$2/bundle"\n')
+        patch.setattr(remote, "host_script", lambda: 'cat "$2/bundle"\n')
         program = shell_program("change $stage 00 30", {"bundle": bundle})
     program = re.sub("stage=/run/wanbound/", "stage=${TMPDIR:-/tmp}/wanbound-test/", program)
     done = subprocess.run(["sh"], input=program.encode(), capture_output=True, timeout=20)

@@ -25,10 +25,6 @@ _NEWEST_API = (1, 51)
 class EngineError(PluginError):
     """The Engine answered, and refused."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
 
 class NotFoundError(EngineError):
     """The Engine answered that there is no such thing."""
@@ -60,11 +56,8 @@ class Engine(Protocol):
     def upload(self, path: str, archive: bytes, query: Mapping[str, str]) -> None:
         """PUT of a tar archive; raises as `get`."""
 
-    def pull(self, image: str, platform: str) -> None:
+    def pull(self, image: str) -> None:
         """Pull an image from its registry; raises EngineError with the registry's own words."""
-
-    def logs(self, container: str) -> str:
-        """What the container has written to both of its outputs; raises as `get`."""
 
 
 def segment(name: str) -> str:
@@ -112,37 +105,22 @@ class DockerEngine:
         """As `Engine.upload`."""
         self._call("PUT", path, archive, query)
 
-    def pull(self, image: str, platform: str) -> None:
+    def pull(self, image: str) -> None:
         """As `Engine.pull`."""
-        for line in self._pull_lines(image, platform):
+        for line in self._pull_lines(image):
             if "error" in line:
-                raise EngineError(500, f"unable to pull image {image}: {line['error']}")
+                raise EngineError(f"unable to pull image {image}: {line['error']}")
 
-    def logs(self, container: str) -> str:
-        """As `Engine.logs`."""
-        client = self._connected()
-        from docker.errors import APIError
-
-        try:
-            written: bytes = client.logs(container, stdout=True, stderr=True)
-        except APIError as error:
-            raise _refusal(error) from error
-        return written.decode(errors="replace")
-
-    def _pull_lines(self, image: str, platform: str) -> Iterator[Json]:
+    def _pull_lines(self, image: str) -> Iterator[Json]:
         client = self._connected()
         from docker.errors import APIError
         from docker.utils import parse_repository_tag
 
         repository, tag = parse_repository_tag(image)
         try:
-            yield from client.pull(
-                repository, tag=tag or "latest", stream=True, decode=True, platform=platform or None
-            )
+            yield from client.pull(repository, tag=tag or "latest", stream=True, decode=True)
         except APIError as error:
-            raise EngineError(
-                _refusal(error).status, f"unable to pull image {image}: {error.explanation}"
-            ) from error
+            raise EngineError(f"unable to pull image {image}: {error.explanation}") from error
 
     def _call(
         self, method: str, path: str, body: object, query: Mapping[str, str] | None
@@ -165,7 +143,8 @@ class DockerEngine:
                 f"docker provider: the Docker Engine at {self.name} does not answer: {error}"
             ) from error
         if answer.status_code >= 400:
-            raise _refused(answer.status_code, _message(answer))
+            kind = NotFoundError if answer.status_code == 404 else EngineError
+            raise kind(_message(answer))
         return answer
 
     def _connected(self) -> Any:  # docker.APIClient, imported only when needed
@@ -221,11 +200,3 @@ def _message(answer: Any) -> str:  # a requests.Response
         return str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
         return str(answer.text).strip() or str(answer.reason)
-
-
-def _refused(status: int, message: str) -> EngineError:
-    return NotFoundError(status, message) if status == 404 else EngineError(status, message)
-
-
-def _refusal(error: Any) -> EngineError:  # docker.errors.APIError
-    return _refused(error.response.status_code, str(error.explanation))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from lab.plugins.docker.engine import EngineError, Json, segment
-from lab.plugins.docker.resource import Resource, Work, label_map, label_pairs
 from lab.plugins.docker.simple_schemas import NETWORK
+from lab.plugins.docker.work import DockerWork, label_map, label_pairs
+from lab.plugins.resource import Resource
 from lab.plugins.values import (
     Plain,
     PluginError,
@@ -25,12 +26,12 @@ _IPAM = {
 }
 
 
-class Network(Resource):
+class Network(Resource[DockerWork]):
     """A Docker network."""
 
     schema = NETWORK
 
-    def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
+    def create(self, work: DockerWork, inputs: Properties) -> tuple[str, Properties]:
         """Create the network; raises PluginError with the Engine's reason."""
         name = text(inputs, "name")
         try:
@@ -44,7 +45,9 @@ class Network(Resource):
             raise PluginError(f"network {name} was gone right after it had been created")
         return found
 
-    def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
+    def read(
+        self, work: DockerWork, identity: str, prior: Properties
+    ) -> tuple[str, Properties] | None:
         """The network as the Engine has it."""
         seen = _inspected(work, identity)
         if seen is None:
@@ -72,7 +75,7 @@ class Network(Resource):
         ]
         return {"ipamOptions": {}, **state, "ipamConfigs": configs}
 
-    def delete(self, work: Work, identity: str, state: Properties) -> None:
+    def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
         """Remove the network, waiting for containers that are on their way out."""
         name = text(state, "name")
         refusal: list[str] = []
@@ -101,7 +104,7 @@ class Network(Resource):
             raise
 
 
-def _inspected(work: Work, identity: str) -> Json | None:
+def _inspected(work: DockerWork, identity: str) -> Json | None:
     # None for any failure once the Engine has been reached, as the real plugin: one that stops
     # between two calls makes a network look gone.
     work.engine.reach()

@@ -40,11 +40,8 @@ NETWORK = Schema(
 VOLUME = Schema(
     token="docker:index/volume:Volume",  # noqa: S106
     fields={
-        "cluster": f.object_of({}, refused="the lab has no swarm for cluster volumes"),
-        "driver": f.text(replace=True, computed=True),
-        "driverOpts": f.strings(replace=True),
-        "labels": f.labels(replace=True),
         "name": f.text(replace=True, computed=True),
+        **f.unused("cluster driver driverOpts labels"),
     },
     outputs=("mountpoint",),
     autonamed=True,
@@ -53,13 +50,9 @@ VOLUME = Schema(
 REMOTE_IMAGE = Schema(
     token="docker:index/remoteImage:RemoteImage",  # noqa: S106
     fields={
-        "build": f.object_of({}, refused="images of the lab are built by lab/images"),
-        "forceRemove": f.flag(),
         "keepLocally": f.flag(),
         "name": f.text(replace=True, required=True),
-        "platform": f.text(replace=True, default=""),
-        "pullTriggers": f.texts(replace=True),
-        "triggers": f.strings(replace=True),
+        **f.unused("build forceRemove pullTriggers triggers", platform=""),
     },
     outputs=("imageId", "repoDigest"),
 )

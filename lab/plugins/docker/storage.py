@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from lab.plugins.docker.engine import EngineError, Json, NotFoundError, segment
-from lab.plugins.docker.resource import Resource, Work, label_map, label_pairs
 from lab.plugins.docker.simple_schemas import REMOTE_IMAGE, VOLUME
-from lab.plugins.values import Plain, PluginError, Properties, flag, objects, strings, text
+from lab.plugins.docker.work import DockerWork
+from lab.plugins.resource import Resource
+from lab.plugins.values import PluginError, Properties, flag, text
 
 _REMOVE_SECONDS = 30.0
 
 
-class Volume(Resource):
+class Volume(Resource[DockerWork]):
     """A named volume."""
 
     schema = VOLUME
 
-    def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
+    def create(self, work: DockerWork, inputs: Properties) -> tuple[str, Properties]:
         """Create the volume; one that is there already under this name is taken as it is."""
         name = text(inputs, "name")
-        body: Json = {
-            "Name": name,
-            "DriverOpts": strings(inputs, "driverOpts"),
-            "Labels": label_map(objects(inputs, "labels")),
-        }
-        if text(inputs, "driver"):
-            body["Driver"] = text(inputs, "driver")
         try:
-            made = work.engine.post("/volumes/create", body)
+            made = work.engine.post("/volumes/create", {"Name": name})
         except EngineError as error:
             raise PluginError(
                 f"unable to create volume {name} on {work.engine.name}: {error}"
@@ -36,21 +30,20 @@ class Volume(Resource):
             raise PluginError(f"volume {name} was gone right after it had been created")
         return found
 
-    def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
+    def read(
+        self, work: DockerWork, identity: str, prior: Properties
+    ) -> tuple[str, Properties] | None:
         """The volume as the Engine has it."""
         try:
             seen: Json = work.engine.get(f"/volumes/{segment(identity)}")
         except NotFoundError:
             return None
         return seen["Name"], {
-            "driver": seen["Driver"],
-            "driverOpts": seen.get("Options") or {},
-            "labels": list[Plain](label_pairs(seen.get("Labels"))),
             "name": seen["Name"],
             "mountpoint": seen["Mountpoint"],
         }
 
-    def delete(self, work: Work, identity: str, state: Properties) -> None:
+    def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
         """Remove the volume, waiting for containers that are on their way out."""
 
         def gone() -> bool:
@@ -69,21 +62,23 @@ class Volume(Resource):
         work.wait_until(f"removal of volume {identity}", gone, _REMOVE_SECONDS)
 
 
-class RemoteImage(Resource):
+class RemoteImage(Resource[DockerWork]):
     """An image that shall be on the host, pulled when it is not."""
 
     schema = REMOTE_IMAGE
 
-    def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
+    def create(self, work: DockerWork, inputs: Properties) -> tuple[str, Properties]:
         """Pull the image unless the host has it."""
         name = text(inputs, "name")
-        found_or_pulled(work, name, text(inputs, "platform"))
+        found_or_pulled(work, name)
         found = self.read(work, "", inputs)
         if found is None:
             raise PluginError(f"image {name} was gone right after it had been pulled")
         return found
 
-    def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties] | None:
+    def read(
+        self, work: DockerWork, identity: str, prior: Properties
+    ) -> tuple[str, Properties] | None:
         """The image of this name; its id changes when the name comes to mean another one."""
         name = text(prior, "name")
         seen = _image(work, name)
@@ -93,18 +88,19 @@ class RemoteImage(Resource):
         # The plugin's ids are these: the image's id and its name run together.
         return f"{seen['Id']}{name}", live
 
-    def update(self, work: Work, identity: str, olds: Properties, news: Properties) -> Properties:
-        """Nothing on the host depends on what can be updated; pull the image if it is gone."""
+    def update(
+        self, work: DockerWork, identity: str, olds: Properties, news: Properties
+    ) -> Properties:
+        """Only whether to keep it can be updated; pull the image if it is gone."""
         return self.create(work, news)[1]
 
-    def delete(self, work: Work, identity: str, state: Properties) -> None:
+    def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
         """Remove the image unless it is to be kept."""
         name = text(state, "name")
         if flag(state, "keepLocally"):
             return
-        query = {"force": "1"} if flag(state, "forceRemove") else {}
         try:
-            work.engine.delete(f"/images/{segment(name)}", query)
+            work.engine.delete(f"/images/{segment(name)}")
         except NotFoundError:
             return
         except EngineError as error:
@@ -113,17 +109,17 @@ class RemoteImage(Resource):
             ) from error
 
 
-def found_or_pulled(work: Work, name: str, platform: str = "") -> None:
+def found_or_pulled(work: DockerWork, name: str) -> None:
     """See to it that the host has the image; raises PluginError with the registry's reason."""
     if _image(work, name) is None:
         work.say(f"pulling {name}")
         try:
-            work.engine.pull(name, platform)
+            work.engine.pull(name)
         except EngineError as error:
             raise PluginError(f"{error} (on {work.engine.name})") from error
 
 
-def _image(work: Work, name: str) -> Json | None:
+def _image(work: DockerWork, name: str) -> Json | None:
     try:
         seen: Json = work.engine.get(f"/images/{segment(name)}/json")
     except NotFoundError:

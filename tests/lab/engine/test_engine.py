@@ -13,7 +13,6 @@ from lab.traffic import PROBE
 from providers.engine import resource
 from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
-from providers.host import Combiner
 from tests.lab.stack.evidence import snapshot
 from tests.lab.stack.test_refusals import connected, target, wanted
 
@@ -95,8 +94,7 @@ def engine(
     before, litter = found.file, found.litter
     host.run(f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000", timeout=120)
     with connected(target(host)) as seam:
-        combiner = Combiner(seam)
-        monkeypatch.setattr(resource, "remote_at", lambda where: combiner)
+        monkeypatch.setattr(resource, "remote_at", lambda where: seam)
         try:
             yield found
         finally:
@@ -173,7 +171,7 @@ def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any
     """Docker runs with the old file, the container too, and the error has Docker's own words."""
     said = engine.refused(keys)
     assert "as it was" in said
-    assert "To mend it: " in said
+    assert "Fix: " in said
     word = "no-such-key" if "no-such-key" in keys else "nonsense"
     assert word in said
     assert engine.host.run("docker inspect -f '{{.State.Running}}' probe").stdout == "true\n"

@@ -11,7 +11,6 @@ from lab.registry import ADDRESS
 from providers.engine import resource
 from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
-from providers.host import Combiner
 from tests.lab.engine.test_engine import FILE, Engine
 from tests.lab.stack.test_refusals import connected, target
 
@@ -45,8 +44,7 @@ def test_docker_is_installed_where_that_is_wanted(
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
     engine = Engine(bare)
     with connected(target(bare)) as seam:
-        combiner = Combiner(seam)
-        monkeypatch.setattr(resource, "remote_at", lambda where: combiner)
+        monkeypatch.setattr(resource, "remote_at", lambda where: seam)
         with pytest.raises(HostError, match=r"there is no Docker Engine[^$]*engine\.install"):
             PROVIDER.create(engine.props(KEYS))
         props: dict[str, Any] = engine.props(KEYS, install=True)
@@ -61,7 +59,7 @@ def test_docker_is_installed_where_that_is_wanted(
         bare.run("command -v dockerd docker iptables nft conntrack && docker version")
         assert engine.info["RegistryConfig"]["Mirrors"] == [f"http://{ADDRESS}/"]
         assert bare.run("dpkg -l docker-cli | grep -c ^ii").stdout == "1\n"
-        assert bare.run("ls /var/lib/wanbound/engine").stdout.split() == ["lock", "was"]
+        assert bare.run("ls /var/lib/wanbound/engine").stdout.split() == ["was"]
         PROVIDER.delete("id", outs)
         left = bare.run(f"ls {FILE} /var/lib/wanbound; command -v dockerd", check=False).stdout
         assert left == "/usr/sbin/dockerd\n"

@@ -12,8 +12,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from providers.session import Session
-from providers.target import target_of
+from providers.ssh.session import Session
+from providers.ssh.target import target_of
 
 
 class ReachProvider(ResourceProvider):

@@ -4,10 +4,10 @@ import hashlib
 import time
 
 import pytest
+from providers.live import Live, parse
 
 from lab.api import Host
-from providers.live import Live, parse
-from providers.script import host_script
+from providers.ssh.remote import host_script
 from tests.lab.stack.test_refusals import connected, target
 
 pytestmark = pytest.mark.lab

@@ -14,10 +14,13 @@ _SECTIONS = {
     "networks": "docker network ls --format '{{.Name}} {{.Driver}}' | sort",
     "containers": "docker ps -a --format '{{.Names}}' | sort",
     # Sums of what is in files; kind, mode, owner and target of everything; no lock without holder.
+    # A generation is named by the change that brought it, and some of its files tell what was there
+    # before it.
     "files": (
-        "find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
+        "{ find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
         " find /etc /usr/local $(ls -d /run/wanbound 2>/dev/null) ! -path '/run/wanbound*'"
-        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*' ! -name lock -print | sort"
+        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*' ! -name lock -print | sort; } |"
+        " sed -E 's#([/ ])[0-9a-f]{16}(-then)?(/| |$)#\\1ID\\3#g; /ID\\/(before|was|added|moved|back)$/d'"
     ),
 }
 
@@ -91,7 +94,9 @@ def own_rules(host: Host) -> str:
     saved = host.run(
         "for save in iptables-save ip6tables-save; do"
         " $save | grep WANBOUND | sed 's/ \\[[0-9:]*\\]$//'; done;"
-        ' for file in /etc/wanbound/*; do echo "== $file"; cat "$file"; done'
+        " for file in /etc/wanbound/current/*; do case $file in"
+        " */before | */was | */added | */moved | */back | */digest) ;;"
+        ' *) echo "== $file"; cat "$file" ;; esac; done'
     ).stdout
     return saved + "".join(guard_blocks(host.run("nft -s list table inet wanbound").stdout))
 

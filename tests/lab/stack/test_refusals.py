@@ -1,18 +1,14 @@
 """What a host refuses, lacks or fails at: the error says so, and the host is as it was."""
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from lab.api import Host, Lab
-from planner.config import Stack
-from planner.plan import plan
 from providers.errors import HostError
-from providers.fragment import fragment
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
+from providers.host.plan import Plan
+from tests.lab.planned import bring, clear, numbered, with_line
 from tests.lab.stack.evidence import snapshot
 
 pytestmark = pytest.mark.lab
@@ -27,73 +23,29 @@ def agent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
 
 
-def target(host: Host) -> Target:
-    """How the host is reached when nothing is wrong."""
-    return Target(host.name, host.address, 22, "root", host.host_key)
-
-
-@contextmanager
-def connected(where: Target) -> Iterator[SshHost]:
-    """The host as providers have it."""
-    session = Session(where)
-    try:
-        yield SshHost(session)
-    finally:
-        session.close()
-
-
-def wanted(host: Host, name: str, number: int, interface: str = "wan0") -> str:
-    """The fragment of a network of that name; its number and the host decide all addresses."""
-    if number < 100 and host.name == "test-2":
-        # No two hosts may have one address: IPv6 would find out, and not use it.
-        number += 100
-    raw = {
-        "hosts": [
-            {
-                "name": host.name,
-                "ssh": {"address": host.address, "host_key": host.host_key},
-                "wan": {"interface": interface},
-                "networks": [
-                    {
-                        "name": name,
-                        "public_ipv4": f"203.0.113.{number}",
-                        "public_ipv6": f"2001:db8::{number}",
-                        "subnet_ipv4": f"10.66.{number}.0/24",
-                        "subnet_ipv6": f"fd66:{number}::/64",
-                    }
-                ],
-            }
-        ]
-    }
-    [planned] = plan(Stack.parse(raw, "test"))
-    [network] = planned.networks
-    return fragment(network.name, network.bridge, dataclasses.asdict(network.rules))
-
-
 @pytest.fixture
 def host(lab: Lab, name: str) -> Iterator[Host]:
     """A host with one network loaded; as bare as before afterwards."""
     found = lab.host(name)
     bare = snapshot(found)
-    with connected(target(found)) as seam:
-        seam.change({"old": wanted(found, "old", 61)}, ())
-        yield found
-        seam.change({}, ("old",))
+    bring(found, numbered(found, {"old": 61}))
+    yield found
+    clear(found)
     assert snapshot(found) == bare, bare.differences(snapshot(found))
 
 
-def refused(host: Host, where: Target, put: dict[str, str] | None = None) -> str:
+def refused(host: Host, plan: Plan | None = None, **connection: object) -> str:
     """What a change of one network and a new second one fails with; nothing else may happen."""
     before = snapshot(host)
-    with connected(where) as seam, pytest.raises(HostError) as caught:
-        seam.change(put or {"old": wanted(host, "old", 62), "new": wanted(host, "new", 63)}, ())
+    with pytest.raises(HostError) as caught:
+        bring(host, plan or numbered(host, {"old": 62, "new": 63}), **connection)
     after = snapshot(host)
     assert before == after, before.differences(after)
     said = str(caught.value)
     print(said)
-    assert said.startswith(f"host {host.name}: ")
+    assert said.startswith(f"host {host.name}")
     assert "\n  The host now: " in said
-    assert "\n  To mend it: " in said
+    assert "\n  Fix: " in said
     return said
 
 
@@ -104,8 +56,7 @@ def refused(host: Host, where: Target, put: dict[str, str] | None = None) -> str
 @pytest.mark.parametrize("address", ["10.97.0.250", "10.97.0.1"])
 def test_unreachable(host: Host, address: str) -> None:
     """Nobody at the address; nothing that listens on the port."""
-    where = dataclasses.replace(target(host), address=address, port=2)
-    said = refused(host, where)
+    said = refused(host, address=address, port=2)
     assert f"cannot be reached at {address} port 2" in said
     assert "unchanged; nothing was sent to it" in said
     assert "ssh.address and ssh.port" in said
@@ -115,7 +66,7 @@ def test_unreachable(host: Host, address: str) -> None:
 def test_wrong_host_key(lab: Lab, host: Host) -> None:
     """Another machine answers, or the host was rebuilt."""
     [other] = [each for each in lab.hosts.values() if each.name != host.name]
-    said = refused(host, dataclasses.replace(target(host), host_key=other.host_key))
+    said = refused(host, host_key=other.host_key)
     assert "not the one that is pinned" in said
     assert host.host_key.split()[1] in said
     assert "unchanged" in said
@@ -124,7 +75,7 @@ def test_wrong_host_key(lab: Lab, host: Host) -> None:
 @ENGINES
 def test_unknown_host_key_is_never_learned(host: Host) -> None:
     """Without a pinned key known_hosts decides."""
-    said = refused(host, dataclasses.replace(target(host), host_key=None))
+    said = refused(host, host_key=None)
     assert "its SSH host key is not known" in said
     assert "set ssh.host_key" in said
 
@@ -132,15 +83,15 @@ def test_unknown_host_key_is_never_learned(host: Host) -> None:
 @ENGINES
 def test_refused_login(host: Host) -> None:
     """No such user, no accepted key: sshd does not say which."""
-    said = refused(host, dataclasses.replace(target(host), user="mallory"))
-    assert "it refuses the log-in of mallory" in said
+    said = refused(host, user="mallory")
+    assert "it rejects the login of mallory" in said
     assert "unchanged" in said
 
 
 @ENGINES
 def test_no_sudo(host: Host) -> None:
     """Let in, but not to root."""
-    said = refused(host, dataclasses.replace(target(host), user="operator"))
+    said = refused(host, user="operator")
     assert "operator may not use sudo without a password" in said
     assert "unchanged" in said
     assert "or set ssh.user to root" in said
@@ -149,15 +100,12 @@ def test_no_sudo(host: Host) -> None:
 @ENGINES
 def test_sudo_without_a_password_is_as_good_as_root(host: Host) -> None:
     """The same files and rules as root leaves."""
-    text = wanted(host, "new", 63)
-    with connected(target(host)) as root:
-        root.change({"new": text}, ())
-        by_root = snapshot(host)
-        root.change({}, ("new",))
-    with connected(dataclasses.replace(target(host), user="admin")) as admin:
-        admin.change({"new": text}, ())
-        by_admin = snapshot(host)
-        admin.change({}, ("new",))
+    plan = numbered(host, {"old": 61, "new": 63})
+    bring(host, plan)
+    by_root = snapshot(host)
+    bring(host, numbered(host, {"old": 61}), user="admin")
+    bring(host, plan, user="admin")
+    by_admin = snapshot(host)
     assert by_root == by_admin, by_root.differences(by_admin)
     assert "63/32" in by_admin.addresses
 
@@ -188,12 +136,8 @@ def without(host: Host, program: str) -> Iterator[None]:
 def test_a_program_is_missing(host: Host, program: str) -> None:
     """No iptables; no nftables while a guard is wanted."""
     before = snapshot(host)
-    with (
-        without(host, program),
-        connected(target(host)) as seam,
-        pytest.raises(HostError) as caught,
-    ):
-        seam.change({"new": wanted(host, "new", 63)}, ())
+    with without(host, program), pytest.raises(HostError) as caught:
+        bring(host, numbered(host, {"old": 61, "new": 63}))
     said = str(caught.value)
     assert f"{program} is not installed" in said
     assert AS_IT_WAS in said
@@ -205,7 +149,7 @@ def test_a_program_is_missing(host: Host, program: str) -> None:
 @ENGINES
 def test_no_such_interface(host: Host) -> None:
     """The key wan.interface names what the host does not have."""
-    said = refused(host, target(host), {"new": wanted(host, "new", 63, interface="eth7")})
+    said = refused(host, numbered(host, {"old": 61, "new": 63}, wan={"interface": "eth7"}))
     assert "there is no interface eth7 here" in said
     assert AS_IT_WAS in said
 
@@ -214,34 +158,34 @@ def test_no_such_interface(host: Host) -> None:
 def test_the_hosts_own_address(host: Host) -> None:
     """A public address that the host has itself is not taken over unasked."""
     number = int(host.wan_ipv4.rpartition(".")[2])
-    said = refused(host, target(host), {"new": wanted(host, "new", number)})
-    assert "already the host's own: " in said
-    assert f"wan0 {host.wan_ipv4}/24" in said
+    said = refused(host, numbered(host, {"old": 61, "new": number}))
+    assert f"{host.wan_ipv4} is the host's own already ({host.wan_ipv4}/24 on wan0)" in said
     assert "manage_addresses: false" in said
 
 
 @ENGINES
 def test_a_rule_that_iptables_does_not_know(host: Host) -> None:
     """Found out by the test, before anything is touched."""
-    text = wanted(host, "new", 63) + "ipv6 nat -A WANBOUND-SNAT --no-such-option\n"
-    said = refused(host, target(host), {"new": text})
+    plan = numbered(host, {"old": 61, "new": 63})
+    line = "-A WANBOUND-SNAT --no-such-option"
+    said = refused(host, with_line(plan, "new", "snat_ipv6", "odd", line))
     assert "no-such-option" in said
     assert AS_IT_WAS in said
 
 
 @ENGINES
 def test_disk_full(host: Host) -> None:
-    """No room for the fragment: the old one stays, whole."""
+    """No room for the new generation: the old one stays, whole."""
     fill = (
-        "cp -a /etc/wanbound /root/wanbound.kept && mount -t tmpfs -o size=16k none /etc/wanbound"
+        "cp -a /etc/wanbound /root/wanbound.kept && mount -t tmpfs -o size=160k none /etc/wanbound"
         " && cp -a /root/wanbound.kept/. /etc/wanbound/"
         " && { cat /dev/zero >/etc/wanbound/filling 2>/dev/null; df /etc/wanbound; }"
     )
     with sabotaged(host, fill, "umount /etc/wanbound; rm -rf /root/wanbound.kept"):
-        said = refused(host, target(host))
+        said = refused(host)
     assert "it cannot write the rules to disk" in said
     assert AS_IT_WAS in said
-    assert "make room" in said
+    assert "free some space" in said
 
 
 WRAPPER = """cat >/usr/local/sbin/{program} <<'END'
@@ -275,18 +219,15 @@ def failing(host: Host, program: str, when: str, times: int) -> Iterator[None]:
     [
         ("iptables-restore", "--noflush", 1),
         ("ip6tables-restore", "--noflush", 1),
-        # What changes in the guard, then the whole guard.
-        ("nft", "-f", 2),
+        ("nft", "-f", 1),
         ("ip", "-batch", 1),
     ],
 )
 def test_the_kernel_refuses_the_load(host: Host, program: str, when: str, times: int) -> None:
     """Whichever step fails: rules, addresses and guard of both families are as they were."""
     before = snapshot(host)
-    with failing(host, program, when, times), connected(target(host)) as seam:
-        put = {"old": wanted(host, "old", 62), "new": wanted(host, "new", 63)}
-        with pytest.raises(HostError) as caught:
-            seam.change(put, ())
+    with failing(host, program, when, times), pytest.raises(HostError) as caught:
+        bring(host, numbered(host, {"old": 62, "new": 63}))
     said = str(caught.value)
     print(said)
     assert "sabotaged" in said
@@ -299,14 +240,12 @@ def test_the_kernel_refuses_the_load(host: Host, program: str, when: str, times:
 def test_the_kernel_refuses_the_undo_too(host: Host) -> None:
     """The error says that the host is between the two; the next run mends it."""
     before = snapshot(host)
-    put = {"old": wanted(host, "old", 62)}
-    with connected(target(host)) as seam:
-        with failing(host, "ip6tables-restore", "--noflush", 9), pytest.raises(HostError) as caught:
-            seam.change(put, ())
-        said = str(caught.value)
-        print(said)
-        assert "and then the old rules too" in said
-        assert "between the two" in said
-        seam.change({"old": wanted(host, "old", 61)}, ())
+    with failing(host, "ip6tables-restore", "--noflush", 9), pytest.raises(HostError) as caught:
+        bring(host, numbered(host, {"old": 62}))
+    said = str(caught.value)
+    print(said)
+    assert "and then the old rules too" in said
+    assert "partly changed" in said
+    bring(host, numbered(host, {"old": 61}))
     after = snapshot(host)
     assert before == after, before.differences(after)

@@ -63,7 +63,7 @@ class FakeEngine:
         return found
 
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
-        """See `providers.host.Host.engine`."""
+        """See `providers.ssh.remote.Remote.engine`."""
         if self.failure is not None:
             raise self.failure
         if act == "state":

@@ -18,8 +18,8 @@ class Site:
     """One host with a Docker, and the provider's calls on it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(resource, "remote_at", lambda target: self.docker)
         self.docker = FakeEngine()
+        monkeypatch.setattr(resource, "remote_at", lambda target: self.docker)
 
     def up(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
         """Create it, as an `up` does; return its outputs."""
@@ -53,6 +53,7 @@ class Site:
         with pytest.raises(HostError) as caught:
             PROVIDER.create(props(daemon, **other))
         assert str(caught.value) == failure.reason
+        assert caught.value.remedy
         return str(caught.value)
 
 
@@ -285,7 +286,7 @@ def test_what_cannot_be_is_refused_before_anything_changes(
     said = site.refusal(daemon)
     assert what in said
     assert "host edge-1: " in said
-    assert "To mend it: " in said
+    assert "Fix: " in said
     assert (site.docker.did, site.docker.file) == ([], before)
 
 

@@ -217,7 +217,7 @@ def test_a_confirmation_is_tried_again(
 def test_a_change_that_could_not_be_confirmed_is_a_failure(
     failures: list[UnreachableError], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The host rolls back by itself, unless a confirmation reached it whose answer did not return."""
+    """It was rolled back, unless a confirmation arrived whose answer was lost."""
     monkeypatch.setattr(remote, "RETRY_SECONDS", 0.01)
     shell = _Shell(OK)
     shell.target = replace(shell.target, confirm_seconds=1)

@@ -116,9 +116,8 @@ def test_the_clock_does_not_start_twice(host: Host, sshd: Sshd, tmp_path: Path) 
     edge = host(
         'echo "$1 $3" >>$log\n'
         "[ $1 = change ] || exit 0\n"
-        'echo "armed $3"\n'
-        "[ -e $log.again ] || { : >$log.again; sleep 30; }\n"
-        "sleep 2.2\n"
+        'if [ -e $log.again ]; then sleep 2.2; echo "armed $3"; exit; fi\n'
+        'echo "armed $3"; : >$log.again; sleep 30\n'
     )
     deadlines: list[float] = []
     edge._confirm = lambda token, saved, until: deadlines.append(until)  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import paramiko
 import pytest
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from providers.errors import UnreachableError
 from providers.ssh import session as session_module
@@ -261,11 +262,11 @@ class _Mute(paramiko.ServerInterface):
 
     def check_auth_none(self, username: str) -> int:
         """Let in."""
-        return paramiko.AUTH_SUCCESSFUL
+        return AUTH_SUCCESSFUL
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         """Open any channel."""
-        return paramiko.OPEN_SUCCEEDED
+        return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         """Say nothing."""

@@ -1,5 +1,7 @@
 """The property `host` of a resource, as the engine hands it over."""
 
+import json
+
 import pytest
 
 from providers.ssh.target import CONFIRM_SECONDS, Jump, Target, target_of, today
@@ -57,7 +59,9 @@ def entry(**ssh: object) -> list[object]:
 def test_today_counts_more_than_the_state() -> None:
     """The place and its key are the configuration's, secrets and seconds the state's."""
     jump = {"address": "Gate.example", "port": "2222", "user": "bob", "host_key": f"{KEY} gate"}
-    found = today(SAVED, entry(port=2022, user="admin", host_key=f" {KEY} root@edge-1", jump=jump))
+    hosts = entry(port=2022, user="admin", host_key=f" {KEY} root@edge-1", jump=jump)
+    found = today(SAVED, hosts)
+    assert found == today(SAVED, json.dumps(hosts))
     assert found == Target(
         "edge-1",
         "198.51.100.1",
@@ -82,7 +86,8 @@ def test_what_is_not_written_has_its_default() -> None:
 @pytest.mark.parametrize(
     "hosts",
     [
-        None, "text", 1, {}, [], [None], ["edge-1"], [{"name": "edge-2", "ssh": {"address": "a"}}],
+        None, "text", "[", '"text"', 1, {}, [], [None], ["edge-1"],
+        [{"name": "edge-2", "ssh": {"address": "a"}}],
         [{"name": "edge-1"}], [{"name": "edge-1", "ssh": None}], [{"name": "edge-1", "ssh": "a"}],
         [{"name": "edge-1", "ssh": {}}], entry() * 2,
         entry(address=None), entry(address=1), entry(address=""), entry(address="a b"),

@@ -1,1 +1,0 @@
-"""The stand-in for pulumi-resource-command 1.2.1."""

@@ -1,0 +1,26 @@
+"""What the resource types of Docker are given beside the rest, and what they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lab.plugins.docker.engine import Engine
+from lab.plugins.resource import Work
+from lab.plugins.values import Properties
+
+
+@dataclass(frozen=True)
+class DockerWork(Work):
+    """One call of the CLI's, and the Engine that it is about."""
+
+    engine: Engine
+
+
+def label_map(pairs: list[Properties]) -> dict[str, str]:
+    """Labels as the Engine has them."""
+    return {str(pair["label"]): str(pair["value"]) for pair in pairs}
+
+
+def label_pairs(labels: dict[str, str] | None) -> list[Properties]:
+    """Labels as the plugin has them."""
+    return [{"label": key, "value": value} for key, value in sorted((labels or {}).items())]

@@ -1,0 +1,511 @@
+"""The keys of the configuration: what the operator may write, and what the rest of wanbound sees.
+
+Each key has a type, an example and a reason; errors quote the last two. There is one model for each
+mapping of the configuration. resolve.py fills in what the operator left out and the `Resolved`
+fields; it changes no value that was written.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainValidator
+from pydantic_core import PydanticKnownError
+
+from planner.config import report
+from planner.config import types as t
+from planner.config.daemonjson import DaemonSettings, Mirrors
+from planner.config.report import Model, Resolved, key, refusal, show
+from planner.config.types import (
+    BY_DOCKER,
+    LOAD_BALANCER,
+    VERSIONS,
+    Address,
+    Flag,
+    Subnet,
+    Version,
+)
+
+IPV6NAT = "ipv6nat"
+"""The name of docker-ipv6nat's container."""
+
+BALANCED = (80, 443)
+"""The ports of a load balancer that Docker publishes in mode masquerade (the recipe's -p)."""
+
+POOL = IPv4Network("10.200.0.0/14")
+"""Where IPv4 subnets come from unless `ipv4_pool` says otherwise."""
+
+SOCKET_POOL = IPv4Network("10.204.0.0/20")
+"""Where the subnets between load balancers and Docker's socket come from: 512 of them.
+
+A pool of their own, so that no network's subnet depends on whether another has a load balancer.
+"""
+
+
+def _later(value: object) -> tuple[()]:
+    """Check that there is a list of hosts or networks; resolve.py validates its entries one by one.
+
+    An invalid entry then does not hide problems of the others, or between them.
+    """
+    if not isinstance(value, list):
+        raise PydanticKnownError("list_type")
+    if not value:
+        raise refusal("is an empty list", "There would be nothing to do.", "add an entry to it")
+    return ()
+
+
+def _some_sources(value: object) -> object:
+    if isinstance(value, list) and not value:
+        why = "SSH would be closed to everybody, and nobody could log in to the host any more."
+        remedy = "list the ranges that you log in from, or remove baseline"
+        raise refusal("is an empty list", why, remedy)
+    return value
+
+
+def _on_off(value: object) -> object:
+    """Turn false into None (off) and true into the defaults."""
+    if isinstance(value, bool):
+        return {} if value else None
+    if not isinstance(value, dict):
+        what = f"is {show(value)}, neither false nor a mapping"
+        why = "The load balancer is on unless it is turned off."
+        remedy = "write false to have none, or {ipv4: …, ipv6: …, image: …}, or remove the key"
+        raise refusal(what, why, remedy)
+    return value
+
+
+class Jump(Model):
+    """`jump` of a host's `ssh`: a host through which the other is reached.
+
+    `host_key` is `type base64` without comment, None means known_hosts.
+    """
+
+    example = "{address: 192.0.2.1, user: admin}"
+
+    address: t.SshAddress = key("192.0.2.10", "The host is reached there.")
+    port: t.Port = key("22", "The host's SSH server listens there.", 22)
+    user: t.UserName = key("root", "SSH logs in as this user.", "root")
+    host_key: t.HostKey | None = key('"ssh-ed25519 AAAA…"', "It proves that it is the host.", None)
+
+
+class Ssh(Jump):
+    """`ssh` of a host: how to reach it.
+
+    `key` is a private key, None means the agent and the user's ssh config; `key_passphrase` opens
+    it, or the key files of that config.
+    """
+
+    example = "{address: 192.0.2.10, user: root}"
+
+    jump: Jump | None = key(Jump.example, "The host is reached through it.", None)
+    key: t.Secret | None = key("{secret: edge-key}", "SSH logs in with it.", None)
+    # By its full name: `key` is the field above from here on.
+    key_passphrase: t.Secret | None = report.key("{secret: edge-phrase}", "It opens the key.", None)
+
+    @property
+    def ip(self) -> Address | None:
+        """The address that SSH uses, None where it is a DNS name."""
+        try:
+            return ip_address(self.address)
+        except ValueError:
+            return None
+
+
+class Wan(Model):
+    """`wan` of a host: its way to the internet; `interface` carries the public addresses.
+
+    Where a gateway is given, the default route of its family is managed.
+    """
+
+    example = "{interface: eth0}"
+
+    interface: t.InterfaceName = key(
+        "eth0",
+        "The public addresses are put on the interface towards the internet"
+        " (ip route show default names it), and nothing else tells which one that is.",
+    )
+    gateway_ipv4: t.GatewayV4 | None = key("203.0.113.1", "The default route goes there.", None)
+    gateway_ipv6: t.GatewayV6 | None = key('"fe80::1"', "The default route goes there.", None)
+
+    def gateway(self, version: Version) -> Address | None:
+        """Return the gateway of that family, None where its route is left alone."""
+        return self.gateway_ipv4 if version == 4 else self.gateway_ipv6
+
+
+class Acme(Model):
+    """`acme` of a load balancer: where certificates come from (RFC 8555) and where they are kept.
+
+    `ca_certificates` is PEM text by which `ca_server` is known, None for those of the image.
+    `volume` is a Docker volume; with `keep_volume` it stays when everything else goes.
+    """
+
+    example = "{email: bob@example.com}"
+
+    email: t.Email = key(
+        "bob@example.com", "The certificate authority wants an address to write to."
+    )
+    ca_server: t.AcmeUrl = key(t.LETS_ENCRYPT, "Certificates are asked for there.", t.LETS_ENCRYPT)
+    ca_certificates: t.Certificates | None = key(
+        "{secret: ca}", "A CA server of your own is known by it.", None
+    )
+    challenge: t.ChallengeWord = key(
+        "http", "By it the authority sees that the name is yours.", "tls-alpn"
+    )
+    volume: t.VolumeName = key("mail_letsencrypt", "Certificates are kept there.", "")
+    keep_volume: Flag = key("true", "It leaves the certificates when the network goes.", False)
+
+
+class Dashboard(Model):
+    """`dashboard` of a load balancer: its own pages, at `domain`, behind a user and a password."""
+
+    example = "{user: bob, password_hash: {secret: dashboard}}"
+
+    domain: t.Domain = key("lb.mail.example.com", "The dashboard has this name.", "")
+    user: t.DashboardUser = key("bob", "The dashboard shows all of the network's routes.")
+    password_hash: t.PasswordHash = key(
+        "{secret: dashboard}", "Nobody should see the dashboard without a password."
+    )
+
+
+class LoadBalancer(Model):
+    """`load_balancer` of a network: its Traefik; its addresses are in each `Family`.
+
+    Without `acme` it serves plain HTTP. X-Forwarded-For is accepted from `trusted_ips` alone.
+    `socket_image` is the image of the proxy between it and Docker's socket, `socket_subnet` the
+    subnet of these two; both are None where the socket itself is mounted.
+    """
+
+    example = "{ipv4: 172.20.0.254}"
+
+    ipv4: t.AddressV4 | None = key("172.20.0.254", "Ingress goes to this address.", None)
+    ipv6: t.AddressV6 | None = key(
+        '"fd5c:1b2a:77f0:1::fffe"', "Ingress goes to this address.", None
+    )
+    image: t.ImageRef = key("traefik:v3.7", "It is run as the load balancer.", "")
+    domain: t.Domain = key("lb.mail.example.com", "The dashboard is reached by it.", "")
+    acme: Acme | None = key(Acme.example, "With it all is answered over https.", None)
+    dashboard: Dashboard | None = key(Dashboard.example, "Traefik shows there what it does.", None)
+    http3: Flag = key("true", "HTTP/3 is HTTP over UDP.", False)
+    trusted_ips: t.TrustedRanges = key(
+        '["172.20.0.0/24"]', "Whose X-Forwarded-For is believed.", ()
+    )
+    docker_socket: t.SocketWord = key("proxy", "Traefik reads there what runs.", "proxy")
+
+    name: Resolved[str] = ""
+    socket_name: Resolved[str] = ""
+    socket_image: Resolved[str | None] = None
+    socket_subnet: Resolved[IPv4Network | None] = None
+
+    def address(self, version: Version) -> Address | None:
+        """Return the written address of that family."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+    @property
+    def host_name(self) -> str:
+        """The dashboard's name, empty where there is no dashboard or it has none."""
+        return "" if self.dashboard is None else self.dashboard.domain or self.domain
+
+
+class Whoami(Model):
+    """`whoami` of a network: its container, reached at `domain` through the load balancer."""
+
+    example = "{domain: whoami.mail.example.com}"
+
+    domain: t.Domain = key("whoami.mail.example.com", "Whoami is reached by this name.")
+
+    name: Resolved[str] = ""
+    image: Resolved[str] = ""
+
+
+class Ingress(Model):
+    """An entry of `ingress` of a network: what is forwarded from public addresses, and to whom.
+
+    `ports` is sorted and without overlaps, or "all" (only with tcp). `to` is `LOAD_BALANCER` or
+    the name of a container of the network that has a fixed address in each of its families.
+    `addresses` are the public addresses that it is for; none stands for the network's own.
+    """
+
+    example = "{protocol: tcp, ports: [25, 465], to: mailserver}"
+
+    protocol: t.ProtocolWord = key("tcp", "Ports belong to a protocol.", "tcp")
+    ports: t.Ports = key('[443, "1000-1010"]', "Only what is listed (or all TCP) is forwarded.")
+    to: t.IngressTarget = key(
+        LOAD_BALANCER, "The ports are forwarded to its address.", LOAD_BALANCER
+    )
+    addresses: t.Entrances = key(
+        '[203.0.113.21, "2001:db8::21"]', "What comes to these addresses is forwarded.", ()
+    )
+
+    def has(self, port: int) -> bool:
+        """Return whether a port is forwarded."""
+        return self.ports == "all" or any(port in ports for ports in self.ports)
+
+
+class Container(Model):
+    """An entry of `containers` of a network, beside what wanbound brings itself."""
+
+    example = "{name: turn, image: coturn/coturn:4.6}"
+
+    name: t.ContainerName = key("turn", "Docker knows the container by this name.")
+    image: t.ImageRef = key("coturn/coturn:4.6", "It is what the container runs.")
+    command: tuple[t.Text, ...] = key('["--verbose"]', "The command is a list of words.", ())
+    labels: dict[t.LabelKey, t.Text] = key("{traefik.enable: 'true'}", "Labels are key: text.", {})
+    environment: dict[t.EnvironmentName, t.EnvironmentValue] = key(
+        "{TURN_REALM: example.com}", "The environment is NAME: text.", {}
+    )
+    volumes: tuple[t.VolumeText, ...] = key('["data:/data:ro"]', "Volumes are a list.", ())
+    ipv4: t.AddressV4 | None = key("172.20.0.10", "It is the container's fixed address.", None)
+    ipv6: t.AddressV6 | None = key(
+        '"fd5c:1b2a:77f0:1::10"', "It is the container's fixed address.", None
+    )
+    restart: t.RestartWord = key("unless-stopped", "Docker restarts by it.", "unless-stopped")
+    ports: t.PublishedPorts = key(
+        '[25, "3478/udp"]', "The world reaches it at these ports of the public addresses.", ()
+    )
+
+    def address(self, version: Version) -> Address | None:
+        """Return the fixed address of that family, None where Docker is to choose one."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+
+@dataclass(frozen=True)
+class Family:
+    """One address family of a network; all addresses are of `version`.
+
+    `gateway` is the first address of `subnet` after the network's own. `load_balancer` is None
+    where the network has none. `derived` says that the operator left the subnet out.
+    """
+
+    version: Version
+    public: Address
+    subnet: Subnet
+    gateway: Address
+    load_balancer: Address | None
+    derived: bool
+
+
+class Network(Model):
+    """An entry of `networks` of a host: its public addresses, its subnets and what runs in it.
+
+    `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that.
+    Up to version 28, Docker gives IPv4 to every bridge network, and a subnet that Docker chooses
+    would be a different one each time.
+    """
+
+    example = '{name: mail, public_ipv4: 203.0.113.20, public_ipv6: "2001:db8::20"}'
+
+    name: t.NetworkName = key("mail", "Docker knows the network by this name.")
+    bridge: t.BridgeName = key("mail", "The kernel's bridge has this name.", "")
+    public_ipv4: t.PublicV4 | None = key("203.0.113.20", "The network owns this address.", None)
+    public_ipv6: t.PublicV6 | None = key('"2001:db8::20"', "The network owns this address.", None)
+    mode: t.ModeWord = key("nat", "It says how traffic is translated.", "nat")
+    subnet_ipv4: t.SubnetV4OrDocker | None = key(
+        "172.20.0.0/24", "Containers have addresses in it.", None
+    )
+    subnet_ipv6: t.SubnetV6 | None = key(
+        '"fd5c:1b2a:77f0:1::/64"', "Containers have addresses in it.", None
+    )
+    allow_public_subnet: Flag = key("true", "It allows subnets outside private space.", False)
+    manage_addresses: Flag = key("false", "false leaves the public addresses alone.", True)
+    load_balancer: Annotated[LoadBalancer | None, BeforeValidator(_on_off)] = key(
+        "false", "The load balancer is on unless turned off.", LoadBalancer()
+    )
+    whoami: Whoami | None = key(Whoami.example, "Whoami needs a domain.", None)
+    ingress: tuple[Ingress, ...] = key(
+        f"[{Ingress.example}]", "Ingress is a list of what is forwarded.", ()
+    )
+    containers: tuple[Container, ...] = key(f"[{Container.example}]", "Containers are a list.", ())
+
+    ipv4: Resolved[Family | None] = None
+    ipv6: Resolved[Family | None] = None
+    inner_ipv4: Resolved[IPv4Network | None] = None
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families whose subnet is known, IPv4 first; at least one, or `docker_ipv4`."""
+        return tuple(family for family in (self.ipv4, self.ipv6) if family is not None)
+
+    @property
+    def publics(self) -> tuple[tuple[Version, Address], ...]:
+        """The network's own public addresses by family: all that its traffic goes out with."""
+        found = ((version, self.public(version)) for version in VERSIONS)
+        return tuple((version, address) for version, address in found if address is not None)
+
+    @property
+    def docker_ipv4(self) -> IPv4Address | None:
+        """The public IPv4 of a network whose IPv4 subnet Docker chooses, else None.
+
+        Such a network has no `ipv4`: its subnet is not known before Docker creates it.
+        """
+        return self.public_ipv4 if self.subnet_ipv4 == BY_DOCKER else None
+
+    def public(self, version: Version) -> Address | None:
+        """Return the public address of that family, None where the network lacks it."""
+        return self.public_ipv4 if version == 4 else self.public_ipv6
+
+    def subnet(self, version: Version) -> Subnet | None:
+        """Return the subnet that the operator wrote for that family."""
+        if version == 6:
+            return self.subnet_ipv6
+        return None if self.subnet_ipv4 == BY_DOCKER else self.subnet_ipv4
+
+    def entrances(self, ingress: Ingress, version: Version) -> tuple[Address, ...]:
+        """Return the public addresses of one family that an entry of the ingress is for."""
+        if ingress.addresses:
+            return tuple(each for each in ingress.addresses if each.version == version)
+        return tuple(public for family, public in self.publics if family == version)
+
+    def extras(self, version: Version) -> tuple[Address, ...]:
+        """Return the addresses of one family beside its own that something comes in by, sorted."""
+        own = {public for _, public in self.publics}
+        found = {each for entry in self.ingress for each in self.entrances(entry, version)} - own
+        return tuple(sorted(found, key=int))
+
+    def address_of(self, to: str, version: Version) -> Address:
+        """Return the private address behind an `Ingress.to` in one of the network's families.
+
+        Raises LookupError for what cannot be an `Ingress.to` of this network.
+        """
+        found: Address | None = None
+        if to == LOAD_BALANCER:
+            family = self.ipv4 if version == 4 else self.ipv6
+            found = family.load_balancer if family is not None else None
+        else:
+            for container in self.containers:
+                if container.name == to:
+                    found = container.address(version)
+        if found is None:
+            raise LookupError(f"{to} has no fixed IPv{version} address in network {self.name}")
+        return found
+
+
+class Open(Model):
+    """An entry of `open` of a baseline: ports of the host itself that everybody may reach.
+
+    `ports` is sorted and without overlaps.
+    """
+
+    example = "{protocol: tcp, ports: [9100]}"
+
+    protocol: t.ProtocolWord = key("tcp", "Ports belong to a protocol.", "tcp")
+    ports: t.OpenPorts = key('[9100, "5000-5010"]', "Only what is listed is open to everybody.")
+
+
+class Baseline(Model):
+    """`baseline` of a host: its own filter lets in SSH from `ssh_from`, and what is `open`."""
+
+    example = "{ssh_from: [198.51.100.0/24]}"
+
+    ssh_from: Annotated[tuple[t.SourceRange, ...], BeforeValidator(_some_sources)] = key(
+        '["198.51.100.0/24", "2001:db8:77::/48"]',
+        "SSH is let in from there alone, and without it you could not log in any more.",
+    )
+    open: tuple[Open, ...] = key(f"[{Open.example}]", "Everything else is closed.", ())
+
+
+class Engine(Model):
+    """`engine` of a host: what its Docker Engine is to be.
+
+    `settings` has all keys for daemon.json by their names there, once resolved including those
+    that are keys here. `install`: whether Docker is installed where it is missing. `restart`:
+    whether it may be restarted where that stops containers.
+    """
+
+    example = "{registry_mirrors: [https://mirror.example.com]}"
+
+    ipv6: Flag | None = key("true", "It gives the default bridge IPv6.", None)
+    fixed_cidr_v6: t.SubnetV6 | None = key(
+        '"fd5c:1b2a:77f0:d0::/64"', "The default bridge has IPv6 addresses in it.", None
+    )
+    ip6tables: Flag | None = key("true", "Docker then loads IPv6 rules of its own.", None)
+    live_restore: Flag | None = key("true", "Containers go on while Docker restarts.", None)
+    registry_mirrors: Mirrors | None = key(
+        '["https://mirror.example.com"]', "Images of Docker Hub are asked for there first.", None
+    )
+    settings: DaemonSettings = key(
+        "{log-driver: journald}", "They are further keys of daemon.json.", {}
+    )
+    install: Flag = key("true", "It installs Docker from the distribution.", False)
+    restart: Flag = key("false", "false refuses what would stop containers.", True)
+
+
+class Host(Model):
+    """An entry of `hosts`: a Docker host and its networks, in the order of the configuration.
+
+    `confirm_seconds`: how long the host waits for the confirmation of a change before it rolls it
+    back. `persist`: whether its rules are also written to /etc/iptables. `adopt`: whether existing
+    Docker networks with the same definition are taken over. `ipv6nat`: whether docker-ipv6nat runs
+    there, as a container. `engine`: None where wanbound does not touch daemon.json.
+    """
+
+    example = (
+        "{name: edge-1, ssh: {address: 192.0.2.10}, wan: {interface: eth0}, networks: [{name: web,"
+        " public_ipv4: 203.0.113.10}]}"
+    )
+
+    name: t.HostName = key("edge-1", "It names the host's resources in Pulumi.")
+    ssh: Ssh = key(Ssh.example, "The host is reached over SSH.")
+    wan: Wan = key(Wan.example, "It says where the public addresses are put.")
+    guard: Flag = key("true", "The guard is the last stop for packets with another source.", True)
+    baseline: Baseline | None = key(
+        Baseline.example, "It closes the host itself, but for SSH and what it names.", None
+    )
+    confirm_seconds: t.Seconds = key("30", "A change that nobody confirms is undone after it.", 30)
+    persist: t.PersistWord | None = key("iptables-files", "Rules are written there as well.", None)
+    adopt: Flag = key("true", "It takes over what was set up by hand.", False)
+    ipv6nat: t.Ipv6NatWord | None = key("container", "It runs docker-ipv6nat there.", None)
+    engine: Engine | None = key(Engine.example, "It says what is in Docker's daemon.json.", None)
+    networks: Annotated[tuple[Network, ...], PlainValidator(_later)] = key(
+        f"[{Network.example}]", "A host without networks has nothing to do."
+    )
+
+
+class Echo(Model):
+    """`echo` of the stack: addresses over HTTP that answer with the caller's own, by family."""
+
+    example = '{ipv4: "http://198.51.100.1/", ipv6: "http://[2001:db8:ffff::1]/"}'
+
+    ipv4: t.EchoV4 | None = key('"http://198.51.100.1/"', "It tells the caller's address.", None)
+    ipv6: t.EchoV6 | None = key(
+        '"http://[2001:db8:ffff::1]/"', "It tells the caller's address.", None
+    )
+
+    def url(self, version: Version) -> str | None:
+        """Return the address to ask in that family, None where none is configured."""
+        return self.ipv4 if version == 4 else self.ipv6
+
+
+class Images(Model):
+    """`images` of the stack: those of the containers that wanbound brings itself."""
+
+    example = "{traefik: traefik:v3.7}"
+
+    traefik: t.ImageRef = key("traefik:v3.7", "It is the load balancers' image.", "traefik:v3.7")
+    whoami: t.ImageRef = key("wanbound/whoami:1", "It is whoami's image.", "wanbound/whoami:1")
+    ipv6nat: t.ImageRef = key(
+        "robbertkl/ipv6nat:0.4.4", "It is docker-ipv6nat's image.", "robbertkl/ipv6nat:0.4.4"
+    )
+    socket_proxy: t.ImageRef = key(
+        "haproxy:3.2", "It stands before Docker's socket.", "haproxy:3.2"
+    )
+
+
+class Root(Model):
+    """All keys after `wanbound:`. `secrets` is None: their values stay out of the models."""
+
+    example = "wanbound:hosts"
+
+    seed: t.Seed | None = key("3f1c…", "IPv6 subnets are derived from it.", None)
+    ipv4_pool: t.PoolV4 = key("10.200.0.0/14", "IPv4 subnets are taken from it.", POOL)
+    socket_pool: t.PoolV4 = key(
+        "10.204.0.0/20",
+        "The subnets between load balancer and Docker are taken from it.",
+        SOCKET_POOL,
+    )
+    verify: Flag = key("true", "It asks each network for its address after an update.", False)
+    echo: Echo | None = key(Echo.example, "It is asked for the caller's address.", None)
+    images: Images = key(Images.example, "They are run on the hosts.", Images())
+    hosts: Annotated[tuple[Host, ...], PlainValidator(_later)] = key(
+        f"[{Host.example}]", "A stack without hosts has nothing to do."
+    )
+    secrets: object = key("{NAME: {secure: …}}", "Only the names are looked at here.", None)

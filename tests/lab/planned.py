@@ -1,0 +1,108 @@
+"""Plans for hosts of the lab, and the provider that brings them there, without Pulumi around it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from lab.api import Host
+from planner.config import Stack
+from planner.plan import HostPlan
+from planner.plan import plan as planned_hosts
+from planner.rule import order, sections
+from providers.host.plan import Network, Plan, properties
+from providers.host.resource import HostNetworkingProvider
+
+STACK = "organization/wanbound/test"
+
+
+def plan_of(host: HostPlan, stack: str = STACK) -> Plan:
+    """Return what the program gives to the resource of a planned host."""
+    return Plan(
+        stack=stack,
+        wan=host.wan,
+        networks={
+            each.name: Network(
+                each.name,
+                each.owns.bridges,
+                each.owns.subnets,
+                each.owns.addresses,
+                sections(each.wanted),
+                order(each.wanted),
+            )
+            for each in host.networks
+        },
+        lines=sections(host.wanted),
+        order=order(host.wanted),
+        persist=host.persist,
+    )
+
+
+def numbered(host: Host, networks: Mapping[str, int], **keys: object) -> Plan:
+    """Return the plan of a host with networks by name; a network's number decides its addresses.
+
+    No two hosts may have one address: IPv6 would find out, and not use it. So those of test-2 are
+    higher by 100. `keys` go into the host's configuration.
+    """
+    raw = {
+        "hosts": [
+            {
+                "name": host.name,
+                "ssh": {"address": host.address, "host_key": host.host_key},
+                "wan": {"interface": "wan0"},
+                "networks": [
+                    network(name, number if number > 99 or host.name != "test-2" else number + 100)
+                    for name, number in networks.items()
+                ],
+                **keys,
+            }
+        ]
+    }
+    [planned] = planned_hosts(Stack.parse(raw, "test"))
+    return plan_of(planned)
+
+
+def network(name: str, number: int) -> dict[str, Any]:
+    """Return the configuration of a network of that number."""
+    return {
+        "name": name,
+        "public_ipv4": f"203.0.113.{number}",
+        "public_ipv6": f"2001:db8::{number}",
+        "subnet_ipv4": f"10.66.{number}.0/24",
+        "subnet_ipv6": f"fd66:{number}::/64",
+    }
+
+
+def props(host: Host, plan: Plan, **connection: object) -> dict[str, Any]:
+    """Return the resource's properties; `connection` overrides how the host is reached."""
+    where = {
+        "name": host.name,
+        "address": host.address,
+        "port": 22,
+        "user": "root",
+        "host_key": host.host_key,
+        **connection,
+    }
+    reached = {key: value for key, value in where.items() if value is not None}
+    return {"host": reached, **properties(plan), "installed": {}}
+
+
+def bring(host: Host, plan: Plan, **connection: object) -> None:
+    """Bring the host to the plan as `pulumi up` does. Raises HostError."""
+    HostNetworkingProvider().create(props(host, plan, **connection))
+
+
+def clear(host: Host, **connection: object) -> None:
+    """Remove everything from the host as `pulumi destroy` does. Raises HostError."""
+    HostNetworkingProvider().delete(host.name, props(host, Plan(STACK, "wan0", {}), **connection))
+
+
+def with_line(plan: Plan, name: str, section: str, role: str, text: str) -> Plan:
+    """Return the plan with one line more in a network."""
+    own = plan.networks[name]
+    lines = {**own.lines, section: {**own.lines.get(section, {}), role: text}}
+    return replace(plan, networks={**plan.networks, name: replace(own, lines=lines)})
+
+
+def without(plan: Plan, names: Iterable[str]) -> Plan:
+    """Return the plan less some networks."""
+    return replace(plan, networks={k: v for k, v in plan.networks.items() if k not in names})

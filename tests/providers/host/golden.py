@@ -1,0 +1,57 @@
+"""The golden files of whole generations: what a host gets for each case of tests/planner/golden.
+
+golden/CASE.generation has the files of the generation of each host of CASE.yaml, on a host that had
+nothing before. After a wanted change of what is composed,
+
+    python -m tests.providers.host.golden
+
+writes all of them again. Read the difference before it is committed: it is what the hosts load.
+plan.json is left out: it has the lines that CASE.rules shows, as one line of JSON.
+"""
+
+import sys
+from pathlib import Path
+
+from planner.config import Stack
+from planner.plan import plan
+from providers.host.generation import compose
+from providers.host.plan import NOTHING
+from tests.planner import golden as planner_golden
+from tests.providers.host.planned import host_plan
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def cases() -> list[str]:
+    """Return the names of all cases; a .generation file without its .yaml is one, too."""
+    return sorted({*planner_golden.cases(), *(path.stem for path in FOLDER.iterdir())})
+
+
+def composed(name: str) -> str:
+    """Return the text that a case's generations have now."""
+    blocks = []
+    for host in plan(Stack.parse(planner_golden.config(name), name)):
+        files = compose(host_plan(host), NOTHING).files
+        blocks += [
+            f"== {host.name} {file}\n{text}" for file, text in files.items() if file != "plan.json"
+        ]
+    return "\n".join(blocks)
+
+
+def expected(name: str) -> str:
+    """Return the text that a case's generations have to have."""
+    return (FOLDER / f"{name}.generation").read_text()
+
+
+def main() -> None:
+    """Write every case's .generation file as it is composed now, and name those that changed."""
+    for name in cases():
+        path = FOLDER / f"{name}.generation"
+        now = composed(name)
+        if not path.exists() or path.read_text() != now:
+            path.write_text(now)
+            sys.stdout.write(f"{path.name} written\n")
+
+
+if __name__ == "__main__":
+    main()

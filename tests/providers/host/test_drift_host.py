@@ -1,0 +1,348 @@
+"""What a refresh finds beside the rules: addresses, links, routes, files, units, Docker."""
+
+from dataclasses import replace
+
+import pytest
+
+from providers.host.drift import renewable
+from providers.host.installed import installed
+from providers.host.plan import properties
+from tests.providers.fake_remote import UNITS, docker_network
+from tests.providers.host.site import Drift, Site
+from tests.providers.samples import only, plan
+
+WEB4, WEB6 = ("wan0", "inet 203.0.113.61/32 scope global wan0"), (
+    "wan0",
+    "inet6 2001:db8::61/128 scope global deprecated",
+)  # fmt: skip
+VERSIONS = pytest.mark.parametrize(("version", "line"), [(4, WEB4), (6, WEB6)])
+
+
+def repaired(site: Site) -> None:
+    """Whatever was done: an update repairs it."""
+    site.apply()
+    assert site.drift() == {}
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+@VERSIONS
+def test_an_address_that_is_gone(up: Site, version: int, line: tuple[str, str]) -> None:
+    """Its role is gone."""
+    up.remote.addresses.remove(line)
+    assert up.drift() == {f"web addresses ipv{version}": None}
+    repaired(up)
+
+
+@VERSIONS
+def test_an_address_on_another_interface(up: Site, version: int, line: tuple[str, str]) -> None:
+    """It is not where it should be, and it is said where it is."""
+    up.remote.addresses.remove(line)
+    moved = line[1].replace("wan0", "eth1")
+    up.remote.addresses.append(("eth1", moved))
+    address = line[1].split()[1].partition("/")[0]
+    assert up.drift() == {
+        f"web addresses ipv{version}": None,
+        f"address {address} on eth1": moved,
+    }
+    repaired(up)
+
+
+def test_an_address_on_two_interfaces(up: Site) -> None:
+    """The one that is right does not hide the other."""
+    moved = WEB4[1].replace("wan0", "eth1")
+    up.remote.addresses.append(("eth1", moved))
+    assert up.drift() == {"address 203.0.113.61 on eth1": moved}
+    repaired(up)
+
+
+def test_an_address_with_another_prefix(up: Site) -> None:
+    """A /24 brings a route of its own with it."""
+    other = WEB4[1].replace("/32", "/24")
+    up.remote.addresses[up.remote.addresses.index(WEB4)] = ("wan0", other)
+    assert up.drift() == {"web addresses ipv4": other}
+    repaired(up)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_an_address_that_is_there_with_a_second_prefix(up: Site, before: bool) -> None:
+    """The kernel takes both; the one that is right does not hide the other."""
+    other = WEB4[1].replace("/32", "/24")
+    at = up.remote.addresses.index(WEB4)
+    up.remote.addresses.insert(at if before else at + 1, ("wan0", other))
+    assert up.drift() == {"address 203.0.113.61 again": other}
+    repaired(up)
+
+
+def test_an_address_that_the_host_would_use_itself(up: Site) -> None:
+    """Not deprecated any more, it may become the source of the host's own connections."""
+    preferred = WEB6[1].removesuffix(" deprecated")
+    up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", preferred)
+    assert up.drift() == {"web addresses ipv6": preferred}
+    repaired(up)
+
+
+def test_an_address_that_another_machine_has(up: Site) -> None:
+    """Duplicate address detection found it: the kernel does not use it then."""
+    failed = WEB6[1] + " dadfailed"
+    up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", f"{failed} tentative")
+    assert up.drift() == {"web addresses ipv6": failed}
+
+
+@pytest.mark.parametrize("flags", ["tentative", "dynamic noprefixroute", "nodad", "optimistic"])
+def test_what_is_said_of_an_address_besides_is_no_drift(up: Site, flags: str) -> None:
+    """It is tentative for a second, and others may say how long it lives."""
+    up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", f"{WEB6[1]} {flags}")
+    assert up.drift() == {}
+
+
+def test_an_address_that_was_added_without_a_look(site: Site) -> None:
+    """`nodad` is how it is added, and nothing that is printed later."""
+    web = plan().networks["web"]
+    lines = {**web.lines, "addresses": {"ipv6": f"{WEB6[1]} nodad"}}
+    wanted = replace(plan(), networks={"web": replace(web, lines=lines)})
+    site.up(wanted)
+    assert site.drift(wanted) == {}
+
+
+def test_the_networks_other_addresses_are_nobodys_matter(up: Site) -> None:
+    """The gateways on bridges, and what the host has for itself."""
+    up.remote.addresses += [("wan0", "inet 198.51.100.7/24 scope global wan0")]
+    assert up.drift() == {}
+
+
+# --- links, routes, kernel parameters ------------------------------------------------------------
+
+
+def test_the_link_is_down_or_gone(up: Site) -> None:
+    """`ip link set wan0 down`; a card that was taken out."""
+    up.remote.links["wan0"] = "down"
+    assert up.drift() == {"own links wan0": "wan0 down"}
+    repaired(up)
+    del up.remote.links["wan0"]
+    assert up.drift() == {"own links wan0": None}
+
+
+ROUTES = pytest.mark.parametrize(
+    ("family", "other"),
+    [("ipv4", "default via 203.0.113.9 dev wan0"), ("ipv6", "default via fe80::9 dev eth1")],
+)
+
+
+@ROUTES
+def test_a_default_route(up: Site, family: str, other: str) -> None:
+    """Gone, and to another gateway."""
+    routes = up.remote.routes
+    (ours,) = (each for each in routes if each.startswith(family))
+    routes.remove(ours)
+    assert up.drift() == {f"own routes {family}": None}
+    routes.append(f"{family} {other} proto static")
+    assert up.drift() == {f"own routes {family}": f"{other} proto static"}
+    repaired(up)
+
+
+@ROUTES
+def test_another_default_route(up: Site, family: str, other: str) -> None:
+    """Before ours it takes all packets; behind it, with a higher metric, it takes none."""
+    up.remote.routes.append(f"{family} {other} metric 9000")
+    assert up.drift() == {}
+    up.remote.routes.insert(0, f"{family} {other} proto dhcp metric 1")
+    assert up.drift() == {f"route {family} before ours 1": f"{other} proto dhcp metric 1"}
+    repaired(up)
+
+
+def test_who_set_a_route_does_not_matter(up: Site) -> None:
+    """Only where it goes: metric, protocol and flags are the affair of whoever set it."""
+    ours = "ipv4 default via 203.0.113.1 dev wan0"
+    at = up.remote.routes.index(f"{ours} proto static")
+    for more in ("", " proto dhcp src 203.0.113.101 metric 100 onlink"):
+        up.remote.routes[at] = ours + more
+        assert up.drift() == {}
+    up.remote.routes[at] = f"{ours}1 proto static"
+    assert up.drift() == {"own routes ipv4": "default via 203.0.113.1 dev wan01 proto static"}
+
+
+def test_a_kernel_parameter(up: Site) -> None:
+    """Turned, and gone with its interface."""
+    for role, line in properties(plan())["own"]["sysctls"].items():
+        key = line.partition(" = ")[0]
+        up.remote.sysctls[key] = "7"
+        assert up.drift() == {f"own sysctls {role}": f"{key} = 7"}
+        del up.remote.sysctls[key]
+        assert up.drift() == {f"own sysctls {role}": None}
+        repaired(up)
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_edited(up: Site) -> None:
+    """What is in force is right, but the next boot would load something else."""
+    files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
+    files["links"] = "wan0 down\n"
+    assert up.drift() == {
+        "file links": f"{path}/links was edited",
+        "file links 1": "lacks: wan0 up",
+        "file links 2": "has: wan0 down",
+    }
+    repaired(up)
+
+
+def test_a_file_that_is_gone_or_much_longer(up: Site) -> None:
+    """The first 20 lines are shown."""
+    files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
+    del files["routes"]
+    assert up.drift()["file routes"] == f"{path}/routes was edited"
+    repaired(up)
+    files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
+    files["ipv4.rules"] += "".join(f"# {n}\n" for n in range(5000))
+    drift = up.drift()
+    assert drift["file ipv4.rules"] == f"{path}/ipv4.rules was edited"
+    assert drift["file ipv4.rules 1"] == "has: # 0"
+    assert len(drift) < 25
+
+
+def test_the_plan_was_edited_or_is_gone(up: Site) -> None:
+    """It cannot be read: what is wanted is what the lines are held against, and it is repaired."""
+    for text in ("{}\n", "[1]\n", ""):
+        before = up.remote.current
+        up.remote.disk[before]["plan.json"] = text
+        drift = up.drift()
+        said = f"/etc/wanbound/{before}/plan.json is gone, or cannot be read"
+        assert drift == {"file plan.json": said}
+        repaired(up)
+
+
+# --- script and units ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ("disabled written", "disabled"),
+        ("enabled edited", "enabled, edited"),
+        ("missing edited", "missing"),
+    ],
+)
+def test_a_unit(up: Site, unit: str, found: str, said: str) -> None:
+    """`systemctl disable`, an editor, `rm`."""
+    watch = ", active" if "watch" in unit and said != "missing" else ""
+    words = f"{unit} {found}{' active' * ('watch' in unit)}"
+    up.remote.units[UNITS.index(unit)] = words
+    assert up.drift() == {f"installed {unit}": said + watch}
+    up.apply()
+    assert up.remote.calls[-1] == "change"
+
+
+def test_the_watcher_was_stopped(up: Site) -> None:
+    """Nothing repairs a flush then."""
+    up.remote.units[-1] = "wanbound-watch.service enabled written inactive"
+    assert up.drift() == {"installed wanbound-watch.service": "enabled, inactive"}
+
+
+def test_a_unit_that_is_not_spoken_of(up: Site) -> None:
+    """A version that did not know it has written the others."""
+    del up.remote.units[-1]
+    assert up.drift() == {"installed wanbound-watch.service": "missing"}
+
+
+def test_the_script(up: Site) -> None:
+    """Edited or gone; by its digest another version of it shows in a preview."""
+    up.remote.script = "0123456789ab" + "0" * 52
+    assert up.drift() == {"installed script": "/usr/local/sbin/wanbound 0123456789ab"}
+    up.remote.script = "missing"
+    assert up.drift() == {"installed script": "/usr/local/sbin/wanbound is missing"}
+
+
+def test_without_systemd_nothing_can_be_enabled(up: Site) -> None:
+    """So units are taken to be as wanted; the script is looked at all the same."""
+    up.remote.units = ["no systemd"]
+    assert up.drift() == {}
+    up.remote.script = "missing"
+    assert set(up.drift()) == {"installed script"}
+
+
+def test_what_is_wanted_is_what_this_version_brings() -> None:
+    """All three units run or are started at boot."""
+    assert set(installed()) == {"script", *UNITS}
+
+
+# --- Docker --------------------------------------------------------------------------------------
+
+
+def _network(site: Site, **changes: object) -> dict[str, object]:
+    """Return Docker's network web, changed."""
+    (found,) = (each for each in site.remote.networks if each["Name"] == "web")
+    found.update(changes)
+    return found
+
+
+def test_a_network_made_by_hand(up: Site) -> None:
+    """`docker network rm`, `docker network create`: without a label, or with any."""
+    _network(up, Labels={})
+    said = "Docker network web was made by hand (no label wanbound=edge-1/web)"
+    assert up.drift() == {"docker network web": said}
+    assert renewable(up.state["drift"]) == {"web"}
+    _network(up, Labels={"wanbound": "ours now"})
+    said = "Docker network web is another's (label wanbound=ours now, not edge-1/web)"
+    assert up.drift() == {"docker network web": said}
+
+
+def test_a_network_that_was_taken_over(site: Site) -> None:
+    """It has no label, and cannot get one; made again by hand it is another."""
+    by_hand = docker_network("web", "web", None)
+    wanted = replace(plan(), taken_over={"web": by_hand["Id"]})
+    site.remote.add_network(by_hand)
+    site.up(wanted)
+    assert site.drift(wanted) == {}
+    _network(site, Id="f" * 64)
+    assert set(site.drift(wanted)) == {"docker network web"}
+
+
+def test_two_networks_of_one_name(up: Site) -> None:
+    """Docker allows it, and takes either of them for what has the name."""
+    up.remote.networks.append(dict(_network(up)))
+    assert up.drift() == {"docker network web": "Docker has 2 networks called web"}
+
+
+def test_a_network_that_docker_does_not_have(up: Site) -> None:
+    """Its own resource is what misses it; without Docker there is nothing to be said at all."""
+    up.remote.remove_network("web")
+    assert up.drift() == {}
+    for docker in ("docker stopped", "docker absent"):
+        up.remote.docker = docker
+        assert up.drift() == {}
+
+
+def test_a_bridge_that_is_gone_or_down(up: Site) -> None:
+    """`ip link del web`, `ip link set web down`."""
+    up.remote.links["web"] = "down"
+    assert up.drift() == {"bridge web": "bridge web is down"}
+    up.remote.drop_link("web")
+    assert up.drift() == {"bridge web": "bridge web is gone"}
+    assert renewable(up.state["drift"]) == set()
+
+
+# --- networks that are leaving -------------------------------------------------------------------
+
+
+def test_a_leaving_network(up: Site) -> None:
+    """It is no property any more; what is wrong with its lines is said in words."""
+    wanted = only("web", "old")
+    up.apply(wanted)
+    assert up.drift(wanted) == {}
+    mail = properties(plan())["networks"]["mail"]
+    egress = mail["snat_ipv4"]["egress"]
+    up.remote.chain("WANBOUND-SNAT").remove(egress)
+    assert up.drift(wanted) == {"leaving mail snat_ipv4 egress": "is gone"}
+    chain = up.remote.table.chains["from-br-mail"]
+    chain[0] = "accept"
+    expected: Drift = {
+        "leaving mail snat_ipv4 egress": "is gone",
+        "leaving mail chain from-br-mail source ipv4": "accept",
+    }
+    assert up.drift(wanted) == expected
+    up.remote.remove_network("mail")
+    assert up.drift(wanted) == {}

@@ -1,0 +1,509 @@
+"""What each call of the engine does on a host."""
+
+import base64
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+
+from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
+from providers.host.plan import Plan, properties
+from providers.host.resource import HostNetworkingProvider
+from providers.ssh.target import Target
+from tests.providers.fake_remote import docker_network
+from tests.providers.host.site import PROVIDER, Site
+from tests.providers.samples import HOST, STACK, many, only, plan, props, stored
+
+FAILURE = HostError(HOST, "cannot be reached", "unchanged", "check that the host is up")
+
+
+def changes(site: Site) -> int:
+    """Return how many changes the host has made."""
+    return len(site.remote.changed)
+
+
+# --- diff ----------------------------------------------------------------------------------------
+
+
+def test_a_diff_contacts_nothing_and_sees_every_line(site: Site) -> None:
+    """A plain preview opens no connection; nothing replaces the resource."""
+    olds = {**props(), "__provider": "gASV"}
+    assert PROVIDER.diff(HOST, olds, props()).changes is False
+    for name, network in olds["networks"].items():
+        for section, roles in network.items():
+            for role in roles:
+                news = copy.deepcopy(props())
+                del news["networks"][name][section][role]
+                result = PROVIDER.diff(HOST, olds, news)
+                # None: the engine compares path by path, and a preview shows this line alone.
+                assert (result.changes, result.replaces) == (None, None)
+    assert site.targets == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"wan": "eth1"},
+        {"stack": "acme/wanbound/other"},
+        {"persist": "iptables-files"},
+        {"taken_over": {"web": "1" * 64}},
+        {"installed": {"script": "/usr/local/sbin/wanbound 0123456789ab"}},
+        {"own": {}},
+        {"networks": {}},
+        {"host": {"name": HOST, "address": "192.0.2.77", "port": 22.0, "user": "root"}},
+    ],
+)
+def test_every_property_is_a_change(more: dict[str, object]) -> None:
+    """Also the way to the host, and another version of the script."""
+    assert PROVIDER.diff(HOST, props(), {**props(), **more}).changes is None
+
+
+def test_drift_is_a_change(up: Site) -> None:
+    """Until an update has repaired it: it is a property that the program does not have."""
+    assert PROVIDER.diff(HOST, {**props(), "drift": {"guard": "gone"}}, props()).changes is None
+
+
+# --- create and update ---------------------------------------------------------------------------
+
+
+def test_create_brings_everything_in_one_change(site: Site) -> None:
+    """And gives back the properties as they came, under an id that people can read."""
+    result = PROVIDER.create({**props(), "__provider": "gASV"})
+    assert (result.id, stored(result.outs)) == (HOST, props())
+    assert site.remote.calls == ["facts", "change"]
+    assert site.remote.chain("WANBOUND-SNAT", "ipv6")
+    assert site.targets == [Target(HOST, "192.0.2.1", 22, "root", None)]
+    assert isinstance(site.targets[0].port, int)
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_one_change_whatever_the_number_of_networks(site: Site, count: int) -> None:
+    """Up, an update, a refresh, a destroy: one command each, and one look before it."""
+    wanted = many(count) if count else replace(many(1), networks={})
+    site.up(wanted)
+    assert site.remote.calls == ["facts", "change"]
+    site.apply(wanted, installed={"script": "another"})
+    assert site.remote.calls[2:] == ["facts", "change"]
+    site.refresh()
+    assert site.remote.calls[4:] == ["facts"]
+    for name in wanted.networks:
+        site.remote.remove_network(name)
+    site.destroy()
+    assert site.remote.calls[5:] == ["facts", "change"]
+
+
+def test_create_adopts_what_is_there(up: Site) -> None:
+    """The state was lost: the same lines from another life are no error."""
+    up.state = {}
+    up.apply()
+    assert up.drift() == {}
+
+
+def test_doing_it_twice_changes_nothing(up: Site) -> None:
+    """A run that was cut short can be repeated."""
+    before = copy.deepcopy(up.remote.iptables["ipv4"].tables)
+    for _ in range(2):
+        up.apply()
+    assert up.remote.iptables["ipv4"].tables == before
+    assert up.drift() == {}
+
+
+def test_addresses_are_swapped_in_one_update(up: Site) -> None:
+    """Each network gets the other's: one change, and the host ends both their old connections."""
+    text = json.dumps(properties(plan()))
+    for one, other in (("203.0.113.61", "203.0.113.62"), ("2001:db8::61", "2001:db8::62")):
+        text = text.replace(one, "@").replace(other, one).replace("@", other)
+    news = {**props(), **json.loads(text)}
+    PROVIDER.update(HOST, up.state, stored(news))
+    assert changes(up) == 2
+    moved = up.remote.changed[-1]["new/moved"].splitlines()
+    assert moved == ["2001:db8::61", "2001:db8::62", "203.0.113.61", "203.0.113.62"]
+    (egress,) = (x for x in up.remote.chain("WANBOUND-SNAT") if "172.29.11.0/24 !" in x)
+    assert egress.endswith("203.0.113.62")
+
+
+def test_a_change_on_the_host_in_between_is_decided_again(up: Site) -> None:
+    """The watcher followed a network that left, or another run was faster."""
+    up.apply(only("web", "old"))
+    up.remote.meanwhile = [lambda: up.remote.remove_network("mail")]
+    up.apply(only("web"))
+    assert up.remote.calls[-4:] == ["facts", "change", "facts", "change"]
+    assert up.remote.changed[-1]["new/leaving"] == "old.0\n"
+
+
+@pytest.mark.parametrize("call", ["update", "delete"])
+def test_a_host_that_changes_all_the_time_is_an_error(site: Site, call: str) -> None:
+    """After three attempts; nothing was applied."""
+    site.apply()
+    failure = ChangedMeanwhileError(HOST, "it has another state now", "as it was", "run again")
+    site.remote.failures = lambda number: failure if site.remote.calls[-1] == "change" else None
+    with pytest.raises(ChangedMeanwhileError):
+        site.apply() if call == "update" else site.destroy()
+    assert site.remote.calls[2:] == ["facts", "change"] * 3
+    assert changes(site) == 1
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("failure", [FAILURE, UnreachableError(HOST, "gone", "not known", "look")])
+def test_a_failure_leaves_the_host_as_it_was(site: Site, at: int, failure: HostError) -> None:
+    """Create, update and delete; what the host says is in it, and nothing is tried again."""
+    site.apply()
+    before, calls = site.remote.current, len(site.remote.calls)
+    for call in (
+        lambda: PROVIDER.create(props()),
+        lambda: PROVIDER.update(HOST, site.state, props(only("web"))),
+        lambda: PROVIDER.delete(HOST, site.state),
+    ):
+        calls = len(site.remote.calls)
+        fails = calls + at
+        site.remote.failures = lambda number, fails=fails: failure if number == fails else None  # type: ignore[misc]  # the default binds it
+        with pytest.raises(type(failure)) as caught:
+            call()
+        assert str(caught.value) == str(failure)
+        assert len(site.remote.calls) == fails
+        assert site.remote.current == before
+
+
+def test_a_failure_says_host_what_state_and_remedy(site: Site) -> None:
+    """In that order, as every error does."""
+    site.remote.failures = lambda number: FAILURE
+    with pytest.raises(HostError) as caught:
+        site.apply()
+    assert str(caught.value) == (
+        "host edge-1: cannot be reached\n"
+        "  The host now: unchanged\n"
+        "  Fix: check that the host is up"
+    )
+
+
+def test_an_interface_that_is_not_there(site: Site) -> None:
+    """The host refuses before it has touched anything."""
+    with pytest.raises(HostError, match="there is no interface wan0"):
+        del site.remote.links["wan0"]
+        site.apply()
+    assert site.remote.current == "none"
+
+
+# --- read ----------------------------------------------------------------------------------------
+
+
+def test_read_gives_what_is_there(up: Site) -> None:
+    """Properties and inputs alike; a refresh of a host in order changes nothing."""
+    assert up.refresh() == props()
+    assert PROVIDER.diff(HOST, up.state, props()).changes is False
+    assert changes(up) == 1
+
+
+def test_a_host_without_a_generation_has_no_id(site: Site) -> None:
+    """The engine drops it from the state then, and the next update creates it."""
+    result = PROVIDER.read(HOST, props())
+    assert (result.id, result.outs) == ("", {})
+
+
+def test_what_another_run_applied_is_read_by_line(up: Site) -> None:
+    """From the plan that the host keeps, and not from this state."""
+    state = up.state
+    up.apply(only("web", "old"))
+    up.remote.remove_network("mail")
+    up.state = state
+    read = up.refresh()
+    assert set(read["networks"]) == {"web", "old"}
+    assert "drift" not in read
+
+
+@pytest.mark.parametrize("text", ["", "Last login: today\n", "== generation\n"])
+def test_an_answer_that_is_none_is_an_error_and_never_gone(up: Site, text: str) -> None:
+    """A refresh over a broken line must not make the engine forget the resource."""
+    up.remote.answer = lambda _: text
+    for call in (up.refresh, up.apply, up.destroy):
+        with pytest.raises(HostError, match="host edge-1: its state cannot be read") as caught:
+            call()
+        assert "only read" in str(caught.value)
+    assert changes(up) == 1
+
+
+def test_docker_that_does_not_answer_is_an_error(up: Site) -> None:
+    """Never "no Docker": its networks would be taken for gone, and be made a second time."""
+    failure = up.remote.failed(10, "Docker does not answer: no answer within 60 s")
+    up.remote.failures = lambda number: failure
+    for call in (up.refresh, up.apply, up.destroy):
+        with pytest.raises(HostError, match="Docker does not answer"):
+            call()
+    up.remote.failures = lambda number: None
+    # Nor where the script's answer has nothing about it.
+    up.remote.answer = lambda text: text.partition("docker 28")[0] + "== end\n"
+    with pytest.raises(HostError, match="does not say whether it has Docker"):
+        up.refresh()
+    assert changes(up) == 1
+
+
+# --- two stacks ----------------------------------------------------------------------------------
+
+
+def test_two_stacks_on_one_host(up: Site) -> None:
+    """The second is refused with the owner's name, whatever it wants of the host."""
+    up.state = {}
+    other = "acme/wanbound/other"
+    for call in (
+        lambda: PROVIDER.create(props(stack=other)),
+        lambda: PROVIDER.read(HOST, props(stack=other)),
+        lambda: PROVIDER.delete(HOST, props(stack=other)),
+    ):
+        with pytest.raises(HostError) as caught:
+            call()
+        said = str(caught.value)
+        assert f"it belongs to the stack {STACK}, and this is {other}" in said
+        assert "rm /etc/wanbound/*/owner" in said
+    assert changes(up) == 1
+
+
+def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
+    """Both read a host that belongs to nobody."""
+    site.remote.meanwhile = [lambda: PROVIDER.create(props(stack="acme/wanbound/other")) and None]
+    with pytest.raises(HostError, match="belongs to the stack acme/wanbound/other"):
+        site.apply()
+
+
+# --- networks that leave -------------------------------------------------------------------------
+
+
+def test_a_network_that_leaves_keeps_its_rules_until_its_bridge_is_gone(
+    up: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Then the host drops them by itself, with the generation that came along."""
+    capsys.readouterr()
+    up.apply(only("web", "old"))
+    said = capsys.readouterr().err
+    assert "host edge-1: network mail: its lines stay until Docker has removed its bridge" in said
+    assert "(br-mail)" in said
+    assert [x for x in up.remote.chain("WANBOUND-SNAT") if "br-mail" in x]
+    before = up.remote.current
+    up.remote.remove_network("mail")
+    assert up.remote.current == f"{before}-then"
+    assert not [x for x in up.remote.chain("WANBOUND-SNAT") if "br-mail" in x]
+    assert ("wan0", "inet 203.0.113.62/32 scope global wan0") not in up.remote.addresses
+    assert up.drift(only("web", "old")) == {}
+
+
+def test_an_address_of_a_leaving_network_goes_to_another(up: Site) -> None:
+    """In one update: nothing passes the old bridge any more, and the address has one owner."""
+    wanted = only("web", "old")
+    text = json.dumps(properties(wanted)).replace("203.0.113.61", "203.0.113.62")
+    PROVIDER.update(HOST, up.state, stored({**props(wanted), **json.loads(text)}))
+    snat = [x for x in up.remote.chain("WANBOUND-SNAT") if "203.0.113.62" in x]
+    assert all("-o web" in x for x in snat)
+    assert up.remote.table.chains["from-br-mail"] == ['oifname != "br-mail" counter drop']
+    up.remote.remove_network("mail")
+    assert "from-br-mail" not in up.remote.table.chains
+
+
+def test_a_network_whose_bridge_is_gone_leaves_at_once(up: Site) -> None:
+    """Nothing is left to wait for."""
+    up.remote.remove_network("mail")
+    up.apply(only("web", "old"))
+    assert not any(name.startswith("then/") for name in up.remote.changed[-1])
+    assert not [x for x in up.remote.chain("WANBOUND-SNAT") if "br-mail" in x]
+
+
+def test_a_leaving_network_is_known_without_the_hosts_record(up: Site) -> None:
+    """Somebody removed plan.json: then the state says whose bridges there are."""
+    del up.remote.disk[up.remote.current]["plan.json"]
+    up.apply(only("web", "old"))
+    assert up.remote.changed[-1]["new/leaving"] == "br-mail\n"
+
+
+# --- delete --------------------------------------------------------------------------------------
+
+
+def test_delete_refuses_while_a_bridge_exists(up: Site) -> None:
+    """With each bridge, its network, and what is in it; all rules stay in force."""
+    (web,) = (each for each in up.remote.networks if each["Name"] == "web")
+    web["Containers"] = {"1": {"Name": "shop"}, "2": {"Name": "app"}}
+    up.remote.remove_network("mail")
+    with pytest.raises(HostError) as caught:
+        up.destroy()
+    said = str(caught.value)
+    assert said.startswith("host edge-1: networks of it still exist: bridge old.0 of network old")
+    assert "bridge web of network web (containers app, shop)" in said
+    assert "bridge web-sock of network web (no container)" in said
+    assert "br-mail" not in said
+    assert "all rules, addresses and the guard are still in force" in said
+    assert "docker network rm" in said
+    assert changes(up) == 1
+
+
+def test_delete_refuses_without_docker_and_without_the_hosts_record(up: Site) -> None:
+    """A bridge is there or not; who made it, and whether Docker runs, is no matter."""
+    up.remote.docker = "docker stopped"
+    with pytest.raises(HostError, match=r"bridge web of network web \(no container\)"):
+        up.destroy()
+    del up.remote.disk[up.remote.current]["plan.json"]
+    with pytest.raises(HostError, match="bridge web of network web"):
+        up.destroy()
+
+
+def test_delete_names_a_leaving_network_too(up: Site) -> None:
+    """Its bridge is still there."""
+    up.apply(Plan(STACK, "wan0", {}))
+    with pytest.raises(HostError, match="bridge br-mail of network mail"):
+        up.destroy()
+
+
+def test_delete_removes_everything(up: Site) -> None:
+    """In one change, which the host refuses where a bridge has come back in between."""
+    for name in plan().networks:
+        up.remote.remove_network(name)
+    up.remote.meanwhile = [lambda: up.remote.links.update(web="up")]
+    with pytest.raises(HostError, match="the bridge web still exists"):
+        up.destroy()
+    del up.remote.links["web"]
+    up.destroy()
+    assert up.remote.guard is None
+    for each in up.remote.iptables.values():
+        assert not any("WANBOUND" in line for line in each.saved())
+    assert not any("203.0.113" in line for _, line in up.remote.addresses)
+
+
+def test_delete_on_a_host_without_a_generation_does_nothing(site: Site) -> None:
+    """A run that was cut short can be repeated."""
+    PROVIDER.delete(HOST, props())
+    assert site.remote.calls == ["facts"]
+
+
+# --- Docker networks made by hand ----------------------------------------------------------------
+
+
+def test_a_network_made_by_hand_goes_only_after_a_refresh_found_it(up: Site) -> None:
+    """The update after the refresh removes it; one without a refresh refuses."""
+    up.remote.remove_network("web")
+    up.remote.add_network(docker_network("web", "web", None, ["172.29.11.0/24"]))
+    with pytest.raises(HostError, match="there is a Docker network web already, made by hand"):
+        up.apply()
+    assert up.remote.renewed == []
+    up.refresh()
+    up.refresh()
+    up.up()
+    assert up.remote.renewed == [("web", "edge-1/web")]
+    assert up.drift() == {}
+
+
+def test_a_network_that_others_use_stays(up: Site) -> None:
+    """The host refuses; nothing is changed then, and the error says whose it is."""
+    up.remote.remove_network("web")
+    up.remote.add_network(docker_network("web", "web", None, containers=["shop"]))
+    up.refresh()
+    with pytest.raises(HostError, match="containers of others: shop"):
+        up.apply()
+    assert changes(up) == 1
+
+
+def test_a_bridge_that_is_gone_takes_no_network_away(up: Site) -> None:
+    """Loading the generation gives it its name again, or Docker makes it."""
+    up.remote.drop_link("web")
+    assert up.drift() == {"bridge web": "bridge web is gone"}
+    up.apply()
+    assert up.remote.renewed == []
+
+
+def test_what_was_taken_over_stays_so(site: Site) -> None:
+    """One update that forgets the input; the host knows it all the same, and it is no drift."""
+    by_hand = docker_network("web", "web", None, ["172.29.11.0/24"])
+    site.remote.add_network(by_hand)
+    taken = replace(plan(), taken_over={"web": by_hand["Id"]})
+    site.up(taken)
+    assert site.drift(taken) == {}
+    site.apply()
+    assert site.drift() == {}
+    assert site.remote.renewed == []
+    by_hand["Id"] = "f" * 64
+    assert set(site.drift()) == {"docker network web"}
+    # With the key still there it is taken over again.
+    site.apply(replace(plan(), taken_over={"web": "f" * 64}))
+    assert site.remote.renewed == []
+    assert site.drift(replace(plan(), taken_over={"web": "f" * 64})) == {}
+
+
+def test_what_was_taken_over_is_forgotten_with_its_network(site: Site) -> None:
+    """Another network of that name is another one."""
+    by_hand = docker_network("web", "web", None, ["172.29.11.0/24"])
+    site.remote.add_network(by_hand)
+    site.up(replace(plan(), taken_over={"web": by_hand["Id"]}))
+    site.apply(only("mail", "old"))
+    site.remote.remove_network("web")
+    site.remote.add_network(by_hand)
+    with pytest.raises(HostError, match="made by hand"):
+        site.apply()
+
+
+# --- what the operator is told -------------------------------------------------------------------
+
+
+def test_rules_made_by_hand_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the kernel, and in a file that is loaded at boot; once the change is in force."""
+    rule = "-A POSTROUTING -s 172.29.11.0/24 -o wan0 -j SNAT --to-source 203.0.113.61"
+    site.remote.chain("POSTROUTING").append(rule)
+    site.remote.files["/etc/iptables/rules.v4"] = f"*nat\n{rule}\nCOMMIT\n"
+    site.up()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    assert all(line.startswith("host edge-1: made by hand, and ") for line in said)
+    assert any("of no more use" in line and "172.29.11.0/24" in line for line in said)
+    assert any("loaded again at each boot" in line and "rules.v4" in line for line in said)
+
+
+def test_nothing_is_told_of_a_change_that_failed(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor of a host where there is nothing to tell."""
+    site.up()
+    assert capsys.readouterr().err == ""
+    site.remote.ipv6nat = True
+    site.remote.failures = lambda number: FAILURE
+    with pytest.raises(HostError):
+        site.apply()
+    assert capsys.readouterr().err == ""
+
+
+def test_ipv6nat_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a network has IPv6 at all."""
+    site.remote.ipv6nat = True
+    site.up(only("old"))
+    assert capsys.readouterr().err == ""
+    site.up()
+    assert "docker-ipv6nat runs here" in capsys.readouterr().err
+
+
+def test_no_control_character_of_a_host_is_told(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a rule that somebody made."""
+    rule = "-A POSTROUTING -s 172.29.11.0/24 -m comment --comment \x1b[2J -j MASQUERADE"
+    site.remote.chain("POSTROUTING").append(rule)
+    site.up()
+    assert "\x1b" not in capsys.readouterr().err
+
+
+# --- the provider itself -------------------------------------------------------------------------
+
+
+def test_no_key_of_the_engines_own_gets_into_the_outputs(up: Site) -> None:
+    """`__provider` is in what comes, never in what goes back."""
+    mine: dict[str, Any] = {**up.state, "__provider": "gASV"}
+    assert "__provider" not in (PROVIDER.update(HOST, mine, mine).outs or {})
+    assert "__provider" not in (PROVIDER.read(HOST, mine).outs or {})
+
+
+def test_the_provider_is_pickled_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of the code is no change of the state, and no code is in the state."""
+    before = serialize_provider(HostNetworkingProvider())
+    monkeypatch.setattr(HostNetworkingProvider, "update", lambda *_: None)
+    monkeypatch.setattr(HostNetworkingProvider, "added", lambda *_: None, raising=False)
+    assert serialize_provider(HostNetworkingProvider()) == before
+    raw = base64.b64decode(before)
+    assert b"providers.host.resource" in raw
+    assert len(raw) < 200
+    assert HostNetworkingProvider.serialize_as_secret_always is False
+    assert vars(HostNetworkingProvider()) == {}

@@ -1,0 +1,40 @@
+"""Generations composed from the planner's golden cases, as an operator's stack would have them."""
+
+from dataclasses import replace
+from functools import cache
+
+from planner.config import Stack
+from planner.plan import plan
+from planner.rule import order, sections
+from providers.host.generation import compose
+from providers.host.plan import NOTHING, Network, Plan
+from tests.planner import golden
+
+STACK = "organization/wanbound/demo"
+
+
+@cache
+def plan_of(case: str, stack: str = STACK) -> Plan:
+    """Return the plan of the first host of a case; of "nothing", that of a destroy."""
+    if case == "nothing":
+        return replace(NOTHING, stack=stack)
+    host = plan(Stack.parse(golden.config(case), case))[0]
+    networks = {
+        each.name: Network(
+            each.name,
+            each.owns.bridges,
+            each.owns.subnets,
+            each.owns.addresses,
+            sections(each.wanted),
+            order(each.wanted),
+        )
+        for each in host.networks
+    }
+    wanted = host.wanted
+    return Plan(stack, host.wan, networks, sections(wanted), order(wanted), host.persist)
+
+
+def files(case: str, before: str = "nothing", *, absent: bool = False) -> dict[str, str]:
+    """Return the files of a case, for a host that has the case `before`."""
+    old = plan_of(before)
+    return dict(compose(plan_of(case), old, old.bridges if absent else ()).files)

@@ -1,0 +1,274 @@
+"""A change, its confirmation and its undo: what is loaded, and what the files say."""
+
+import pytest
+
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import files
+
+OWN = ["etc/current", "etc/confirmed", "sbin/wanbound"]
+UNITS = [
+    "units/docker.service.wants/wanbound-docker.service",
+    "units/multi-user.target.wants/wanbound-watch.service",
+    "units/multi-user.target.wants/wanbound.service",
+    "units/wanbound-docker.service",
+    "units/wanbound-watch.service",
+    "units/wanbound.service",
+]
+RESTORE_ONCE = """\
+case "$*" in *--test*) exec $real "$@" ;; esac
+echo x >>/mnt/restores
+[ "$(wc -l </mnt/restores)" -gt {times} ] || { echo refused by the shim >&2; exit 1; }
+exec $real "$@"
+"""
+
+
+def _refusing(times: int) -> str:
+    return RESTORE_ONCE.replace("{times}", str(times))
+
+
+def test_a_change_waits_for_its_confirmation(host: Box) -> None:
+    """The undo knows what to return to before anything is loaded."""
+    done = host.change(files("dual-stack"), "a1")
+    assert (done.code, done.out) == (0, "armed a1\n"), done
+    assert (host.current, host.confirmed, host.armed) == ("a1", "none", True)
+    kernel = host.kernel
+    assert "-A WANBOUND-SNAT -s 172.20.0.0/24 ! -o mail -j SNAT --to-source 203.0.113.20" in kernel
+    assert "203.0.113.20/32" in kernel
+    assert "chain from-mail" in kernel
+    assert host.confirm("a1").code == 0
+    assert (host.current, host.confirmed, host.armed) == ("a1", "a1", False)
+    assert sorted(host.files) == sorted([*OWN, *UNITS, "etc/a1"])
+    assert host.kernel == kernel
+
+
+def test_the_same_change_again_is_the_same_change(host: Box) -> None:
+    """Its connection was lost, and the command was sent again over the next one."""
+    host.change(files("dual-stack"), "a1")
+    kernel = host.kernel
+    done = host.change(files("dual-stack"), "a1", expected="none")
+    assert (done.code, done.out, host.kernel) == (0, "armed a1\n", kernel)
+
+
+def test_an_undo_brings_back_what_was_before(host: Box) -> None:
+    """Rules, addresses and files; the operator learns of it, and the same change is refused."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    host.change(files("several-networks", "dual-stack"), "a2")
+    assert host.kernel != kernel
+    host.overdue()
+    assert host.run("undo", "a2").code == 0
+    assert (host.kernel, host.files) == (kernel, names)
+    late = host.confirm("a2")
+    assert late.code == 17, late
+    again = host.change(files("several-networks", "dual-stack"), "a2")
+    assert again.code == 17
+    told = host.change(files("several-networks", "dual-stack"), "a3")
+    assert "was not confirmed in time over a new SSH connection and was undone" in told.err
+    assert host.confirm("a3").code == 0
+    assert "undone" not in host.run("facts").err
+
+
+def test_the_timer_undoes_a_change_by_itself(host: Box) -> None:
+    """Without systemd it is a process of its own, which outlives the run."""
+    before = host.kernel
+    host.change(files("dual-stack"), "a1", seconds=1)
+    for _ in range(60):
+        if not host.armed:
+            break
+        host.sh("sleep 0.2")
+    assert host.kernel == before
+    assert host.files == []
+
+
+def test_an_undo_of_another_change_does_nothing(host: Box) -> None:
+    """A timer may come late."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    assert host.run("undo", "a0").code == 0
+    assert (host.kernel, host.current) == (kernel, "a1")
+
+
+@pytest.mark.parametrize("case", ["dual-stack", "baseline", "edge", "snat-docker"])
+def test_a_destroy_leaves_no_trace(host: Box, case: str) -> None:
+    """Byte for byte what was there, rules of others included."""
+    host.out(
+        "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -t nat -A POSTROUTING -o tun0 -j MASQUERADE"
+        "; ip6tables -A INPUT -p tcp --dport 25 -j DROP"
+        "; ip route add default via 203.0.113.9 dev wan0"
+    )
+    before = host.kernel
+    host.deploy(files(case), "a1")
+    assert host.kernel != before
+    host.deploy(files("nothing", case, absent=True), "a2")
+    assert host.files == []
+    assert host.kernel == before
+    assert sorted(path.name for path in host.run_folder.iterdir()) == ["lock", "none", "stage"]
+
+
+def test_an_unconfirmed_destroy_is_undone(host: Box) -> None:
+    """Script, units and generation stay until the confirmation."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    host.change(files("nothing", "dual-stack", absent=True), "a2")
+    host.overdue()
+    assert host.run("undo", "a2").code == 0
+    assert (host.kernel, host.files) == (kernel, names)
+
+
+def test_another_stack_is_refused(host: Box) -> None:
+    """A host belongs to one; it is told which."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    done = host.change({**files("snat"), "owner": "organization/wanbound/other\n"}, "a2")
+    assert done.code == 16
+    assert "organization/wanbound/demo" in done.err
+    assert (host.kernel, host.files) == (kernel, names)
+
+
+def test_another_state_than_that_which_was_read_is_refused(host: Box) -> None:
+    """The decision was made from a state that is no more."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    assert host.change(files("snat"), "a2", expected="none").code == 19
+    assert (host.kernel, host.files) == (kernel, names)
+
+
+def test_a_bridge_that_may_not_exist_is_refused(host: Box) -> None:
+    """What sends through it would send with the host's own address."""
+    host.deploy(files("dual-stack"), "a1")
+    host.bridge("mail", "172.20.0.1/24")
+    kernel, names = host.kernel, host.files
+    done = host.change(files("nothing", "dual-stack", absent=True), "a2")
+    assert done.code == 18
+    assert "mail" in done.err
+    assert (host.kernel, host.files) == (kernel, names)
+
+
+BAD = {
+    "IPv4 rules": ("ipv4.rules", "-j SNAT", "-j NOSUCH", 11),
+    "IPv6 rules": ("ipv6.rules", "-j SNAT", "-j NOSUCH", 11),
+    "guard": ("guard.nft", "counter drop", "counter nosuch", 11),
+    "interface": ("addresses", "wan0", "wan7", 10),
+}
+
+
+@pytest.mark.parametrize(("file", "old", "new", "code"), BAD.values(), ids=BAD)
+def test_what_is_refused_in_the_test_changes_nothing(
+    host: Box, file: str, old: str, new: str, code: int
+) -> None:
+    """Neither the kernel nor a file."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    wanted = files("several-networks", "dual-stack")
+    done = host.change({**wanted, file: wanted[file].replace(old, new)}, "a2")
+    assert done.code == code, done
+    assert (host.kernel, host.files, host.current) == (kernel, names, "a1")
+
+
+def test_a_parameter_that_this_kernel_does_not_have_is_refused(host: Box) -> None:
+    """Before anything is touched."""
+    wanted = files("baseline")
+    done = host.change({**wanted, "host": "sysctl net.no.such 1\n"}, "a1")
+    assert (done.code, host.files) == (10, [])
+
+
+def test_a_load_that_fails_is_taken_back(host: Box) -> None:
+    """Both families; the generation that failed is gone."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    # The three tries of one load.
+    host.shim("ip6tables-restore", _refusing(3))
+    done = host.change(files("several-networks", "dual-stack"), "a2")
+    assert done.code == 12, done
+    assert "refused by the shim" in done.err
+    assert (host.kernel, host.files, host.current) == (kernel, names, "a1")
+
+
+def test_a_load_that_fails_for_a_moment_is_tried_again(host: Box) -> None:
+    """Somebody else may hold what it needs."""
+    host.shim("ip6tables-restore", _refusing(1))
+    assert host.change(files("dual-stack"), "a1").code == 0
+
+
+def test_the_first_change_that_fails_leaves_nothing(host: Box) -> None:
+    """There is no generation to return to."""
+    before = host.kernel
+    host.shim("ip6tables-restore", _refusing(3))
+    assert host.change(files("baseline"), "a1").code == 12
+    assert (host.kernel, host.files) == (before, [])
+
+
+def test_what_cannot_be_taken_back_stays_armed(host: Box) -> None:
+    """The next run tries again; until then the guard is in force."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    host.shim("ip6tables-restore", _refusing(1000))
+    done = host.change(files("several-networks", "dual-stack"), "a2")
+    assert done.code == 13, done
+    assert host.armed
+    assert "chain from-mail" in host.kernel
+    host.no_shims()
+    assert host.run("apply").code == 0
+    assert (host.kernel, host.files, host.current) == (kernel, names, "a1")
+
+
+def test_an_address_that_was_there_before_stays(host: Box) -> None:
+    """It was not added by us, so an undo does not remove it; a destroy does not know it as foreign."""
+    host.out("ip addr add 203.0.113.20/32 dev wan0")
+    before = host.kernel
+    host.change(files("dual-stack"), "a1")
+    host.overdue()
+    host.run("undo", "a1")
+    assert host.kernel == before
+
+
+def test_addresses_swap_between_networks_in_one_change(host: Box) -> None:
+    """With all rules whole there is no order in which this could go wrong."""
+    swapped = files("several-networks")
+    a, b = "203.0.113.10", "203.0.113.20"
+    host.deploy(swapped, "a1")
+    for name in ("ipv4.rules", "guard.nft"):
+        swapped[name] = swapped[name].replace(a, "@@").replace(b, a).replace("@@", b)
+    swapped["moved"] = f"{a}\n{b}\n"
+    host.deploy(swapped, "a2")
+    assert host.current == "a2"
+    assert host.run("mend").err == ""
+
+
+def test_a_change_is_confirmed_after_a_reboot_by_nobody(host: Box) -> None:
+    """What was loaded is not in force then; the boot returns to what was confirmed."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    host.change(files("several-networks", "dual-stack"), "a2")
+    host.reboot()
+    assert host.run("apply").code == 0
+    assert (host.kernel, host.files) == (kernel, names)
+    assert "before the host was rebooted" in host.run("facts").err
+
+
+def test_a_confirmation_after_a_reboot_undoes(host: Box) -> None:
+    """Whoever gets in then gets in without what was loaded."""
+    before = host.kernel
+    host.change(files("dual-stack"), "a1")
+    host.reboot()
+    assert host.confirm("a1").code == 17
+    assert (host.kernel, host.files) == (before, [])
+
+
+def test_a_boot_loads_what_was_confirmed(host: Box) -> None:
+    """All of it."""
+    host.deploy(files("baseline"), "a1")
+    kernel = host.kernel
+    host.reboot()
+    assert host.run("apply").code == 0
+    assert host.kernel == kernel
+
+
+def test_a_confirmation_that_was_killed_is_finished(host: Box) -> None:
+    """`confirmed` has moved, `armed` is still there."""
+    host.change(files("dual-stack"), "a1")
+    kernel = host.kernel
+    host.out("ln -sfn a1 /etc/wanbound/confirmed")
+    host.overdue()
+    assert host.run("undo", "a1").code == 0
+    assert (host.kernel, host.armed, host.current) == (kernel, False, "a1")

@@ -1,0 +1,80 @@
+"""What `wanbound facts` prints is what providers/host reads, and what is there is no drift."""
+
+import pytest
+
+from providers.host.drift import found
+from providers.host.facts import parse
+from providers.host.generation import compose
+from providers.host.installed import installed, live_installed
+from providers.host.plan import NOTHING
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import STACK, files, plan_of
+
+
+@pytest.mark.parametrize("case", ["dual-stack", "baseline", "several-networks", "snat-docker"])
+def test_what_was_loaded_is_no_drift(host: Box, case: str) -> None:
+    """Every line is found where it was put."""
+    host.deploy(files(case), "a1")
+    facts = parse(host.run("facts").out)
+    plan = plan_of(case)
+    live = found("edge-1", plan, compose(plan, plan), facts)
+    assert not live.get("drift"), live["drift"]
+    assert (facts.current, facts.owner, facts.plan, facts.edited) == ("a1", STACK, plan, {})
+    assert facts.units is not None
+    units = {name for name in facts.units if name != "wanbound-watch.service"}
+    assert all(facts.units[name] == ("enabled", "written") for name in units)
+    assert facts.docker is None
+    assert set(live_installed(facts)) == set(installed())
+
+
+def test_a_host_without_wanbound_has_facts(host: Box) -> None:
+    """For the first change."""
+    host.out("ip route add default via 203.0.113.9 dev wan0 metric 5; ip link set wan1 down")
+    facts = parse(host.run("facts").out)
+    assert (facts.current, facts.owner, facts.plan) == ("none", "", NOTHING)
+    assert not facts.has_generation
+    assert ("ipv4", "default via 203.0.113.9 dev wan0 metric 5") in facts.routes
+    assert facts.links["wan1"] == "down"
+    assert any(line.startswith("inet 203.0.113.101/24") for _, line in facts.addresses)
+
+
+def test_an_edited_file_is_told(host: Box) -> None:
+    """And a flushed chain is no line that is there."""
+    host.deploy(files("dual-stack"), "a1")
+    with (host.etc / "a1/ipv4.rules").open("a") as file:
+        file.write("# by an operator")
+    host.out("iptables -t nat -F WANBOUND-SNAT; iptables -N MINE; iptables -A MINE -j ACCEPT")
+    facts = parse(host.run("facts").out)
+    assert facts.edited["ipv4.rules"].endswith("# by an operator\n")
+    assert facts.live["ipv4"] != facts.loaded["ipv4"]
+    assert facts.live["ipv6"] == facts.loaded["ipv6"]
+    assert "-A MINE -j ACCEPT" in facts.others["ipv4"]
+
+
+def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> None:
+    """The units were disabled, or have failed."""
+    host.deploy(files("dual-stack"), "a1")
+    host.reboot()
+    facts = parse(host.run("facts").out)
+    assert facts.current == "a1"
+    assert not any(facts.loaded.values())
+
+
+def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
+    """Edited, disabled, missing."""
+    host.deploy(files("dual-stack"), "a1")
+    units = host.root / "etc/systemd/system"
+    (units / "wanbound.service").write_text("[Unit]\n")
+    (units / "docker.service.wants/wanbound-docker.service").unlink()
+    (units / "wanbound-watch.service").unlink()
+    found_units = parse(host.run("facts").out).units
+    assert found_units is not None
+    assert found_units["wanbound.service"] == ("enabled", "edited")
+    assert found_units["wanbound-docker.service"] == ("disabled", "written")
+    assert found_units["wanbound-watch.service"][0] == "missing"
+
+
+def test_a_stopped_docker_is_not_asked(host: Box) -> None:
+    """Its socket would start it."""
+    host.docker(ran=False)
+    assert host.run("facts").out.splitlines()[-2:] == ["docker stopped", "== end"]

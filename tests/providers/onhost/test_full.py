@@ -1,0 +1,62 @@
+"""A disk or a memory that is full: nothing has changed then, or all of it is taken back."""
+
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import files
+
+
+def test_a_full_disk_changes_nothing(host: Box) -> None:
+    """It is told before the kernel is touched; and there is room again for the next try."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    host.out(
+        "cp -a /etc/wanbound /mnt/kept && mount -t tmpfs -o size=256k none /etc/wanbound"
+        " && cp -a /mnt/kept/. /etc/wanbound && head -c 1M /dev/zero >/etc/wanbound/fill; true"
+    )
+    done = host.change(files("several-networks", "dual-stack"), "a2")
+    assert done.code == 15, done
+    assert (host.kernel, host.current, host.confirmed, host.armed) == (kernel, "a1", "a1", False)
+    assert host.run("mend").code == 0
+    (host.etc / "fill").unlink()
+    host.deploy(files("several-networks", "dual-stack"), "a3")
+
+
+def test_a_full_memory_changes_nothing_or_is_taken_back(host: Box) -> None:
+    """The folder of the run, iptables-save and the remembered print are there."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    seen = set()
+    for pages in range(0, 40, 2):
+        stage = host.stage(files("several-networks", "dual-stack"))
+        # A page of the filler less in each round, until all of it fits.
+        host.sh("rm -f /run/wanbound/fill")
+        host.sh(
+            "used=$(du -sk /run/wanbound | cut -f1); umount -l /run/small 2>/dev/null;"
+            " rm -rf /run/small; cp -a /run/wanbound /run/copy; mkdir /run/small;"
+            f" mount -t tmpfs -o size=$((used + {pages * 4} + 16))k none /run/wanbound &&"
+            " cp -a /run/copy/. /run/wanbound; rm -rf /run/copy"
+        )
+        token = f"b{pages:02}"
+        done = host.sh(f"{host.words()} change {stage} {token} 3000 a1")
+        seen.add(done.code)
+        assert done.code in (0, 11, 12, 15), done
+        if done.code != 0:
+            assert (host.kernel, host.files) == (kernel, names), (pages, done)
+        host.sh("cp -a /run/wanbound/loaded /run/kept; umount /run/wanbound")
+        if done.code == 0:
+            break
+    assert 0 in seen
+    assert len(seen) > 1
+
+
+def test_a_full_memory_is_no_difference(host: Box) -> None:
+    """A print that is cut short would differ, and be loaded again for ever."""
+    host.deploy(files("several-networks"), "a1")
+    kernel = host.kernel
+    host.out(
+        "cp -a /run/wanbound /run/copy; used=$(du -sk /run/copy | cut -f1);"
+        " mount -t tmpfs -o size=$((used + 24))k none /run/wanbound;"
+        " cp -a /run/copy/. /run/wanbound; head -c 1M /dev/zero >/run/wanbound/fill; true"
+    )
+    done = host.run("mend")
+    assert done.code == 15, done
+    assert host.kernel == kernel

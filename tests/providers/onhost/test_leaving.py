@@ -1,0 +1,95 @@
+"""A network that left the configuration: its lines stay until Docker has removed its bridge."""
+
+from dataclasses import replace
+
+import pytest
+
+from providers.host.generation import compose
+from providers.host.leaving import leaving
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import plan_of
+
+OLD = plan_of("several-networks")
+KEPT, *GONE = sorted(OLD.networks)
+
+
+def _files() -> tuple[dict[str, str], dict[str, str]]:
+    wanted = replace(OLD, networks={KEPT: OLD.networks[KEPT]})
+    bridges = {bridge for name in GONE for bridge in OLD.networks[name].bridges.values()}
+    plan = replace(wanted, leaving=leaving(OLD, wanted, bridges))
+    assert plan.leaving
+    return dict(compose(plan, OLD).files), dict(compose(wanted, plan).files)
+
+
+@pytest.fixture
+def bridges(host: Box) -> list[str]:
+    """The bridges of the networks that leave; the change is confirmed."""
+    found = [bridge for name in GONE for bridge in OLD.networks[name].bridges.values()]
+    host.deploy(dict(compose(OLD, OLD).files), "a1")
+    for bridge in found:
+        host.bridge(bridge)
+    new, then = _files()
+    host.deploy(new, "a2", then)
+    return found
+
+
+def test_it_stays_as_long_as_its_bridge(host: Box, bridges: list[str]) -> None:
+    """With all of its rules; and goes with the last one."""
+    host.docker()
+    gone = OLD.networks["web"].addresses["ipv4"]
+    for bridge in bridges:
+        assert host.run("mend").code == 0
+        assert host.current == "a2"
+        assert f"--to-source {gone}" in host.kernel
+        host.out(f"ip link del {bridge}")
+    done = host.run("mend")
+    assert (done.code, host.current, host.confirmed) == (0, "a2-then", "a2-then")
+    assert f"--to-source {gone}" not in host.kernel
+    assert f"{gone}/32" not in host.kernel
+    assert [name for name in host.files if name.startswith("etc/a")] == ["etc/a2-then"]
+    assert host.run("mend").err == ""
+
+
+def test_before_docker_has_run_a_bridge_may_still_come(host: Box, bridges: list[str]) -> None:
+    """After a boot there are none at first."""
+    host.reboot()
+    assert host.run("apply").code == 0
+    assert host.current == "a2"
+    host.docker()
+    assert host.run("apply").code == 0
+    assert host.current == "a2-then"
+
+
+def test_the_next_change_begins_from_there(host: Box, bridges: list[str]) -> None:
+    """The watcher has gone on by itself; the program sees that."""
+    host.docker()
+    for bridge in bridges:
+        host.out(f"ip link del {bridge}")
+    host.run("mend")
+    host.deploy(_files()[1], "a3")
+    assert host.current == "a3"
+
+
+def test_a_change_that_is_not_confirmed_may_go_on_and_is_undone(host: Box) -> None:
+    """The undo returns to the networks that had left."""
+    host.deploy(dict(compose(OLD, OLD).files), "a1")
+    old, names = host.kernel, host.files
+    new, then = _files()
+    assert host.change(new, "a2", then=then).code == 0
+    host.docker()
+    assert host.run("mend").code == 0
+    assert (host.current, host.confirmed) == ("a2-then", "a1")
+    host.overdue()
+    assert host.run("undo", "a2").code == 0
+    assert (host.kernel, host.files) == (old, names)
+
+
+def test_a_change_that_has_gone_on_can_be_confirmed(host: Box) -> None:
+    """What is confirmed is what is loaded."""
+    host.deploy(dict(compose(OLD, OLD).files), "a1")
+    new, then = _files()
+    assert host.change(new, "a2", then=then).code == 0
+    host.docker()
+    host.run("mend")
+    assert host.confirm("a2").code == 0
+    assert (host.current, host.confirmed, host.armed) == ("a2-then", "a2-then", False)

@@ -1,0 +1,235 @@
+"""mend and apply: what differs from what was loaded is loaded again, and nothing else."""
+
+import pytest
+
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import files
+
+DAMAGE = {
+    "a rule": "iptables -t nat -D WANBOUND-SNAT 1",
+    "a rule of IPv6": "ip6tables -D WANBOUND-FORWARD 1",
+    "a rule more": "iptables -I WANBOUND-FORWARD -j ACCEPT",
+    "the order of rules": "iptables -S WANBOUND-FORWARD 1 | sed 's/^-A/iptables -A/' | sh;"
+    " iptables -D WANBOUND-FORWARD 1",
+    "all rules": "iptables -F; iptables -t nat -F",
+    "a chain": "iptables -t nat -D POSTROUTING -j WANBOUND-SNAT; iptables -t nat -F WANBOUND-SNAT;"
+    " iptables -t nat -X WANBOUND-SNAT",
+    "a jump": "iptables -D FORWARD -j WANBOUND-FORWARD",
+    "a jump twice": "iptables -I FORWARD -j WANBOUND-FORWARD",
+    "a jump that is not first": "iptables -I FORWARD -i tun0 -j ACCEPT",
+    "the jump in INPUT that is not last": "iptables -A INPUT -i tun0 -j ACCEPT",
+    "the guard": "nft delete table inet wanbound",
+    "a chain of the guard": "nft flush chain inet wanbound forward",
+    "an element of the guard": "nft delete element inet wanbound from '{ \"mail\" }'",
+    "everything of nft": "nft flush ruleset",
+    "an address": "ip addr del 203.0.113.20/32 dev wan0",
+    "an address of IPv6": "ip addr del 2001:db8::20/128 dev wan0",
+    "an address that is preferred": "ip addr change 2001:db8::20/128 dev wan0 preferred_lft forever",
+    "an address elsewhere": "ip link set wan1 up; ip addr del 203.0.113.20/32 dev wan0;"
+    " ip addr add 203.0.113.20/32 dev wan1",
+    "an address with another prefix": "ip addr add 203.0.113.20/24 dev wan0",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damage_is_repaired(host: Box, damage: str) -> None:
+    """At once, and then there is nothing more to do."""
+    host.deploy(files("baseline"), "a1")
+    kernel = host.kernel
+    theirs = damage.endswith("-i tun0 -j ACCEPT")
+    host.out(damage)
+    done = host.run("mend")
+    assert done.code == 0, done
+    assert "repairing" in done.err
+    assert theirs or host.kernel == kernel
+    again = host.run("mend")
+    assert (again.code, again.err) == (0, "")
+
+
+def test_a_link_that_is_down_is_set_up(host: Box) -> None:
+    """With the addresses and the route that it lost; the host's own IPv6 address is not ours."""
+    host.deploy(files("baseline"), "a1")
+    host.out("ip link set wan0 down")
+    assert "repairing" in host.run("mend").err
+    assert "2001:db8::20/128" in host.kernel
+    assert "default via 203.0.113.1 dev wan0" in host.kernel
+    assert host.run("mend").err == ""
+
+
+def test_nothing_is_repaired_where_nothing_differs(host: Box) -> None:
+    """Rules of others may come and go; parameters are not watched."""
+    host.deploy(files("baseline"), "a1")
+    host.out(
+        "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -t nat -A PREROUTING -i tun0 -j ACCEPT;"
+        " ip addr add 203.0.113.77/24 dev wan0; nft add table inet other"
+    )
+    done = host.run("mend")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_an_apply_loads_all_of_it(host: Box) -> None:
+    """Whatever is there."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    host.out("rm -rf /run/wanbound/loaded; nft flush ruleset; ip addr flush dev wan0")
+    host.reboot()
+    assert host.run("apply").code == 0
+    assert host.kernel == kernel
+
+
+def test_a_spelling_of_its_own_is_no_difference(host: Box) -> None:
+    """Another iptables prints a match in another way than it was written."""
+    for tool in ("iptables-save", "ip6tables-save"):
+        host.shim(tool, "$real \"$@\" | sed 's/-m conntrack --ctstate/-m state --state/'")
+    host.deploy(files("dual-stack"), "a1")
+    for _ in range(2):
+        done = host.run("mend")
+        assert (done.code, done.err) == (0, "")
+    host.out("iptables -t nat -D WANBOUND-SNAT 1")
+    assert "loaded: ipv4\n" in host.run("mend").err
+    assert host.run("mend").err == ""
+
+
+def test_what_is_flushed_after_the_load_does_not_pass_for_right(host: Box) -> None:
+    """In the moment before the print is remembered; it is loaded once more."""
+    host.shim(
+        "iptables-restore",
+        '$real "$@" || exit\n'
+        'case "$*" in *--test*) exit ;; esac\n'
+        "echo x >>/mnt/loads\n"
+        '[ "$(wc -l </mnt/loads)" != 1 ] || iptables -t nat -F WANBOUND-SNAT\n',
+    )
+    host.deploy(files("dual-stack"), "a1")
+    assert (host.root / "mnt/loads").read_text().count("x") == 2
+    assert "--to-source 203.0.113.20" in host.out("iptables-save")
+
+
+def test_a_flush_of_the_guard_after_the_load_does_not_pass_for_right(host: Box) -> None:
+    """As above."""
+    host.shim(
+        "nft",
+        'case "$*" in "-s list"*) [ -e /mnt/flushed ] || { : >/mnt/flushed;'
+        " $real flush chain inet wanbound forward; } ;; esac\n"
+        'exec $real "$@"',
+    )
+    host.deploy(files("dual-stack"), "a1")
+    assert "vmap @from" in host.out("nft list chain inet wanbound forward")
+
+
+FORWARD = {
+    "no Docker": ([], "FORWARD"),
+    "Docker's": (["DOCKER-USER", "DOCKER-ISOLATION-STAGE-1"], "DOCKER-USER"),
+    "docker-ipv6nat's": (["DOCKER-ISOLATION-STAGE-1", "DOCKER-USER"], "FORWARD"),
+    "isolation alone": (["DOCKER-ISOLATION-STAGE-1"], "FORWARD"),
+}
+
+
+@pytest.mark.parametrize("tool", ["iptables", "ip6tables"])
+@pytest.mark.parametrize(("chains", "hook"), FORWARD.values(), ids=FORWARD)
+def test_the_jump_comes_before_isolation(
+    host: Box, tool: str, chains: list[str], hook: str
+) -> None:
+    """Docker keeps DOCKER-USER first; another program may put isolation before it."""
+    for chain in chains:
+        host.out(f"{tool} -N {chain}; {tool} -A FORWARD -j {chain}")
+    host.deploy(files("dual-stack"), "a1")
+    jumps = host.out(f"{tool}-save -t filter").splitlines()
+    assert [line for line in jumps if line.endswith("-j WANBOUND-FORWARD")] == [
+        f"-A {hook} -j WANBOUND-FORWARD"
+    ]
+    first = [line for line in jumps if line.startswith(f"-A {hook} ")][0]
+    assert first.endswith("-j WANBOUND-FORWARD")
+
+
+def test_an_operators_rule_before_dockers_does_not_matter(host: Box) -> None:
+    """DOCKER-USER is the place as long as isolation comes behind it."""
+    host.out(
+        "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -N DOCKER-USER;"
+        " iptables -A FORWARD -j DOCKER-USER; iptables -N DOCKER-ISOLATION-STAGE-1;"
+        " iptables -A FORWARD -j DOCKER-ISOLATION-STAGE-1"
+    )
+    host.deploy(files("dual-stack"), "a1")
+    assert "-A DOCKER-USER -j WANBOUND-FORWARD" in host.kernel
+
+
+def test_the_jump_moves_when_docker_appears(host: Box) -> None:
+    """And back, when it has gone."""
+    host.deploy(files("dual-stack"), "a1")
+    host.out("iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
+    assert "loaded: ipv4\n" in host.run("mend").err
+    assert "-A DOCKER-USER -j WANBOUND-FORWARD" in host.kernel
+    assert "-A FORWARD -j WANBOUND-FORWARD" not in host.out("iptables-save")
+    assert host.run("mend").err == ""
+    host.out("iptables -F DOCKER-USER; iptables -D FORWARD -j DOCKER-USER; iptables -X DOCKER-USER")
+    assert host.run("mend").code == 0
+    assert "-A FORWARD -j WANBOUND-FORWARD" in host.out("iptables-save")
+
+
+def test_the_jump_in_input_is_last(host: Box) -> None:
+    """Rules of others there go on to decide; ours is what a policy is."""
+    host.out("iptables -A INPUT -p tcp --dport 25 -j ACCEPT")
+    host.deploy(files("baseline"), "a1")
+    assert host.out("iptables -S INPUT").splitlines()[1:] == [
+        "-A INPUT -p tcp -m tcp --dport 25 -j ACCEPT",
+        "-A INPUT -j WANBOUND-INPUT",
+    ]
+    host.out("iptables -A INPUT -p tcp --dport 26 -j ACCEPT")
+    assert host.run("mend").code == 0
+    assert host.out("iptables -S INPUT").splitlines()[-1] == "-A INPUT -j WANBOUND-INPUT"
+
+
+def test_the_subnet_of_a_bridge_is_put_in_when_it_appears(host: Box) -> None:
+    """Docker chooses it; until then the line matches no packet."""
+    host.deploy(files("snat-docker"), "a1")
+    rule = "-A WANBOUND-SNAT -s {} ! -o bridge-coi -j SNAT --to-source 203.0.113.11"
+    assert rule.format("0.0.0.0/32") in host.out("iptables-save")
+    host.bridge("bridge-coi", "172.19.77.1/20")
+    assert "loaded: ipv4\n" in host.run("mend").err
+    assert rule.format("172.19.64.0/20") in host.out("iptables-save")
+    assert host.run("mend").err == ""
+    host.out(
+        "ip link del bridge-coi; ip link add bridge-coi type bridge; ip link set bridge-coi up"
+        "; ip addr add 10.1.2.129/25 dev bridge-coi"
+    )
+    assert host.run("mend").code == 0
+    assert rule.format("10.1.2.128/25") in host.out("iptables-save")
+
+
+def test_a_bridge_that_was_renamed_gets_its_name_back(host: Box) -> None:
+    """It is known by its number; what merely holds the gateway's address is another's."""
+    host.bridge("mail", "172.20.0.1/24")
+    host.deploy(files("dual-stack"), "a1")
+    host.out("ip link set mail name foo")
+    assert "naming it mail again" in host.run("mend").err
+    assert "foo" not in host.out("ip -o link show")
+    host.out("ip link del mail")
+    host.bridge("theirs", "172.20.0.1/24")
+    assert host.run("mend").code == 0
+    assert ": theirs:" in host.out("ip -o link show")
+
+
+def test_a_repair_that_cannot_be_is_told(host: Box) -> None:
+    """And the next one, when it can be, is done."""
+    host.deploy(files("dual-stack"), "a1")
+    host.out("iptables -t nat -F WANBOUND-SNAT")
+    host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
+    done = host.run("mend")
+    assert done.code in (11, 13)
+    assert "refused by the shim" in done.err
+    host.no_shims()
+    assert host.run("mend").code == 0
+    assert "--to-source 203.0.113.20" in host.out("iptables-save")
+
+
+def test_the_guard_is_loaded_though_the_rules_are_refused(host: Box) -> None:
+    """What fails is closed, not open."""
+    host.deploy(files("dual-stack"), "a1")
+    host.reboot()
+    host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
+    assert host.run("apply").code != 0
+    assert "chain from-mail" in host.kernel
+
+
+def test_a_host_with_nothing_has_nothing_to_repair(host: Box) -> None:
+    """The units may be there a moment longer."""
+    assert (host.run("apply").code, host.run("mend").code) == (0, 0)
