@@ -135,7 +135,9 @@ def tampered_plan(draw: st.DrawFn) -> str:
             break
         here = here[key]
     keys = list(here) if isinstance(here, dict) else list(range(len(here)))
-    odd = st.sampled_from([None, 0, 1e999, True, [], {}, [[]], {"": ""}, "\x1b[2J"]) | texts()
+    odd: st.SearchStrategy[Any] = (
+        st.sampled_from([None, 0, 1e999, True, [], {}, [[]], {"": ""}, "\x1b[2J"]) | texts()
+    )
     here[draw(st.sampled_from(keys))] = draw(odd)
     if isinstance(here, dict) and draw(st.booleans()):
         here[draw(texts())] = here.pop(draw(st.sampled_from(list(here))))

@@ -159,7 +159,7 @@ def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
                 assert name == "plan.json" or _known(name, line), f"{name}: {line}"
                 count += name != "plan.json" and not _is_frame(name, line)
         assert from_json(generation.files["plan.json"]) == wanted
-        lines = sum(len(each.wanted) for each in (host, *host.networks))
+        lines = len(host.wanted) + sum(len(each.wanted) for each in host.networks)
         bridges = sum(len(each.owns.bridges) for each in host.networks)
         assert count == lines + bridges + len(["owner"])
 
