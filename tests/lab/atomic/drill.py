@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-<<<<<<< HEAD
 from lab.api import Host
 from providers.errors import HostError
 from providers.host.plan import Plan, properties
@@ -27,17 +26,6 @@ from tests.lab.atomic.programs import (
     record,
     steps,
 )
-=======
-from providers.exchange import Completed, OnLine
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
-
-from lab.api import Host
-from providers.errors import UnreachableError
-from tests.lab.atomic.look import SAFE_PATH, Look, look
-from tests.lab.atomic.programs import FOLDER, Step, arm, disarm, steps
-from tests.lab.stack.test_refusals import wanted
->>>>>>> host-unit
 
 Kind: TypeAlias = Literal["create", "update", "delete"]
 KINDS: tuple[Kind, ...] = ("create", "update", "delete")

@@ -5,17 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-<<<<<<< HEAD
 from providers.errors import HostError
 from providers.host.plan import Plan
 from providers.ssh.remote import SshRemote, shell_program
 from providers.ssh.session import Session
-=======
-from providers.session import Session
-from providers.ssh_host import SshHost
-
-from providers.errors import HostError
->>>>>>> host-unit
 from tests.lab.atomic.drill import (
     KINDS,
     LONG,
