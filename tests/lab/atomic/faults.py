@@ -57,7 +57,7 @@ class Loop:
     """A fault at the steps of an operation, or of its undo.
 
     At all of them, where `every`; else at those that change something: a kill before one that only
-    reads leaves what a kill before the next of these leaves. `part` is (K, N): each N-th of them, from
+    reads leaves what one before the next of these leaves. `part` is (K, N): each N-th of them, from
     the K-th on. The ways take turns, from `first` on, or each step has all of them where `every`.
     """
 
