@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from components.host import wanted_plan
 from lab.api import Host
 from planner.config import Stack
 from planner.plan import plan as planned_hosts
