@@ -6,7 +6,6 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     (docker_facts >"$work/docker") &
     docker_job=$!
     take_lock
-    need ip iproute2
     tell_undone
     echo '== generation'
     echo "current $(generation current)"
