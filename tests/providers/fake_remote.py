@@ -217,7 +217,9 @@ class FakeRemote:
         if owner and owner != new["owner"]:
             raise self.failed(16, f"this host belongs to the stack {owner}")
         for line in new["addresses"].splitlines():
-            added = re.fullmatch(r"addr replace \S+/(?:32|128) dev (\S+)( preferred_lft 0.*)?", line)
+            added = re.fullmatch(
+                r"addr replace \S+/(?:32|128) dev (\S+)( preferred_lft 0.*)?", line
+            )
             if added is None:
                 raise self.failed(12, f"ip: {line}")
             if added[1] not in self.links:

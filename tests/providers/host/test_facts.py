@@ -12,8 +12,8 @@ from providers.host.plan import NOTHING, Plan, to_json
 from tests.providers.fake_kernel import Guard, print_rules
 from tests.providers.fake_remote import docker_network
 from tests.providers.host.site import Site
-from tests.providers.shell import run
 from tests.providers.samples import HOST, many, plan
+from tests.providers.shell import run
 
 LIMIT = 10.0
 """Seconds of this process for one answer, however long it is."""
