@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -323,7 +324,7 @@ def test_an_answer_of_100000_lines(text: str, what: str) -> None:
     assert time.process_time() - started < LIMIT
 
 
-SHAPES = {
+SHAPES: dict[str, tuple[Callable[[int], int], Callable[[int], int]]] = {
     "pairs": (lambda n: n % 2, lambda n: n // 2 % 2),
     "threes": (lambda n: n % 3, lambda n: -n % 3),
     "equal": (lambda n: 0, lambda n: n % 2),
