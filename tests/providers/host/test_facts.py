@@ -45,11 +45,11 @@ def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
     up.remote.chain("FORWARD", "ipv6").pop(0)
     for each in up.remote.iptables.values():
         saved = each.saved()
-        program = "newline='\n'\nprint_rules /dev/stdin"
         stdin = "".join(f"{line}\n" for line in saved)
         # It reads its input twice.
         program = 'cat >"$0.saved"\nprint_rules "$0.saved"\nrm "$0.saved"'
         program = f"folder=$(mktemp -d)\n{program.replace('$0', '$folder/x')}\nrmdir $folder"
+        program = f"newline='\n'\n{program}"
         assert run(f"\n{program}\n", "live.sh", stdin=stdin).splitlines() == print_rules(saved)
 
 
@@ -359,7 +359,7 @@ def test_no_control_character_is_shown(up: Site) -> None:
     up.remote.table.maps["from"].append(f"{evil} : accept")
     up.remote.routes.insert(0, f"ipv4 default {evil}")
     up.remote.sysctls["net.ipv4.ip_forward"] = evil
-    up.remote.disk[up.remote.current]["links"] = f"{evil}\n"
+    up.remote.disk[up.remote.current]["host"] = f"link {evil} up\n"
     up.remote.addresses.append(("x\x1b[2J", "inet 203.0.113.61/32 scope global x"))
     up.remote.units[0] = f"wanbound.service enabled {evil}"
     up.remote.script = f"{evil} x"
