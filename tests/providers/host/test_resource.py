@@ -262,7 +262,11 @@ def test_two_stacks_on_one_host(up: Site) -> None:
 
 def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
     """Both read a host that belongs to nobody."""
-    site.remote.meanwhile = [lambda: PROVIDER.create(props(stack="acme/wanbound/other")) and None]
+
+    def other() -> None:
+        PROVIDER.create(props(stack="acme/wanbound/other"))
+
+    site.remote.meanwhile = [other]
     with pytest.raises(HostError, match="belongs to the stack acme/wanbound/other"):
         site.apply()
 
