@@ -319,8 +319,8 @@ def _addresses(plan: Plan, generation: Generation, facts: Facts, out: _Found) ->
 
 
 def _address_of(line: str) -> str:
-    """Return the address of a line of `ip addr show`."""
-    return line.split()[1].partition("/")[0]
+    """Return the address of a line of `ip addr show`, nothing for another line."""
+    return "".join(line.split()[1:2]).partition("/")[0]
 
 
 def _links(generation: Generation, facts: Facts, out: _Found) -> None:

@@ -15,7 +15,7 @@
 #   wanbound engine …        see engine.sh
 #
 # providers/onhost/README.md describes the files in /etc/wanbound, the order of a load and the exit
-# codes. On 10, 11, 14, 15, 16, 18, 19 and 22 nothing has changed.
+# codes. On 10, 11, 14, 15, 16, 18, 19, 22 and 24 nothing has changed.
 
 # `a && b || fail` is meant as it reads: whichever fails, the program ends.
 # shellcheck disable=SC2015

@@ -9,8 +9,11 @@ from planner.config import Stack
 from planner.plan import HostPlan
 from planner.plan import plan as planned_hosts
 from planner.rule import order, sections
+from providers.host.facts import Facts, parse
 from providers.host.plan import Network, Plan, properties
 from providers.host.resource import HostNetworkingProvider
+from providers.ssh.remote import Remote, remote_at
+from providers.ssh.target import target_of
 
 STACK = "organization/wanbound/test"
 
@@ -94,6 +97,16 @@ def bring(host: Host, plan: Plan, **connection: object) -> None:
 def clear(host: Host, **connection: object) -> None:
     """Remove everything from the host as `pulumi destroy` does. Raises HostError."""
     HostNetworkingProvider().delete(host.name, props(host, Plan(STACK, "wan0", {}), **connection))
+
+
+def seam(host: Host) -> Remote:
+    """Return the host as the providers see it."""
+    return remote_at(target_of(props(host, Plan(STACK, "wan0", {}))["host"]))
+
+
+def facts(host: Host) -> Facts:
+    """Return what the host says of itself, as a refresh reads it. Raises HostError."""
+    return parse(seam(host).facts())
 
 
 def with_line(plan: Plan, name: str, section: str, role: str, text: str) -> Plan:

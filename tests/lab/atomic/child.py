@@ -1,6 +1,6 @@
 """An operator's machine of its own: one change in a process that may be killed, and kill itself.
 
-    python -m tests.lab.atomic.child <<<'{"target": {…}, "put": {…}, "remove": […], …}'
+    python -m tests.lab.atomic.child <<<'{"target": {…}, "files": {…}, …}'
 
 Exit status 0 when the change is done and confirmed; 3 with the error on standard output when not.
 Killed at a call, it is as a machine whose power has gone: no goodbye of its own to the host.
@@ -20,20 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
-
 from providers.errors import HostError
+from providers.ssh.remote import SshRemote
+from providers.ssh.session import Session
+from providers.ssh.target import Target
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
-Moment: TypeAlias = Literal["never", "call", "armed", "hold", "confirmed"]
-"""When the child ends itself: at the `at`-th call of its sockets; when the host has answered that
-the change is made, before or (`hold`) instead of the confirmation, for which it waits until its
-standard input ends; when the host has the confirmation, before anybody is told."""
+Moment: TypeAlias = Literal["never", "call", "confirmed"]
+"""When the child ends itself: at the `at`-th call of its sockets; when the host has the
+confirmation, before anybody is told."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ class Job:
     """What a child does."""
 
     target: Target
-    put: Mapping[str, str]
-    remove: Sequence[str] = ()
+    files: Mapping[str, str]
+    expected: str
     die: Moment = "never"
     at: int = 0
     source: str = ""
@@ -124,23 +123,18 @@ def _main() -> int:
         socket.create_connection = functools.partial(
             socket.create_connection, source_address=(job.source, 0)
         )
-    seam = SshHost(Session(job.target))
-    if job.die in ("armed", "hold", "confirmed"):
+    seam = SshRemote(Session(job.target))
+    if job.die == "confirmed":
         confirm = seam._confirm
 
-        def instead(token: str, until: float) -> None:
-            if job.die == "confirmed":
-                confirm(token, until)
+        def instead(token: str, saved: Mapping[str, str], until: float) -> None:
+            confirm(token, saved, until)
             print("armed", flush=True)
-            if job.die == "hold":
-                sys.stdin.read()
-                confirm(token, until)
-            else:
-                os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(seam, "_confirm", instead)  # noqa: B010 (mypy has methods stay as they are)
     try:
-        seam.change(job.put, job.remove)
+        seam.change(job.files, job.expected, {})
     except HostError as error:
         print(error)
         return 3

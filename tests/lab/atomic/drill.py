@@ -1,74 +1,67 @@
-"""One operation on one host, gone wrong once, and what became of it.
+"""One host, the changes that are made on it, and what it has before and after each."""
 
-An iteration begins in the old state, has the operation go wrong at one step, sees that the host
-comes to the old state or the new one by itself, and that the next change brings the new one.
-"""
-
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
-
-from providers.exchange import Completed, OnLine
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 from lab.api import Host
-from providers.errors import UnreachableError
-from tests.lab.atomic.look import SAFE_PATH, Look, look
-from tests.lab.atomic.programs import FOLDER, Step, arm, disarm, steps
-from tests.lab.stack.test_refusals import wanted
+from providers.errors import HostError
+from providers.host.plan import Plan, properties
+from providers.host.resource import HostNetworkingProvider
+from providers.ssh import remote
+from providers.ssh.remote import shell_program
+from providers.ssh.session import Completed, DroppedError, Session, exchange
+from providers.ssh.target import Target
+from tests.lab.atomic.look import NONE, SAFE_PATH, Look, look
+from tests.lab.atomic.plans import Net, base, files, plan
+from tests.lab.atomic.programs import (
+    FOLDER,
+    OPERATOR,
+    UNDO,
+    Recorded,
+    disarm,
+    record,
+    steps,
+)
 
 Kind: TypeAlias = Literal["create", "update", "delete"]
+KINDS: tuple[Kind, ...] = ("create", "update", "delete")
 
-CONFIRM_SECONDS = 4
-"""How long the host waits for an operator who is dead."""
-
-RECOVERED_SECONDS = 10.0
-
-AGED = """
-for file in /usr/local/sbin/wanbound /etc/systemd/system/wanbound*.service; do
-    [ -e $file ] || continue
-    cp -p $file $file.aged && echo '# an older one' >>$file.aged && mv $file.aged $file || exit
-done
+AGED = r"""
+now=/etc/wanbound/current/wanbound
+if [ -e $now ] && ! grep -q '^# an older one' $now; then
+    sed 's/^# Written by wanbound/# an older one\n&/' $now >$now.aged && chmod 755 $now.aged &&
+        mv $now.aged $now && sh $now units
+fi
 """
 """Makes script and units those of an older version, which an update replaces.
 
 By a rename: what systemd is just about to execute cannot be written to ("Text file busy").
 """
 
+REBOOTED = r"""
+systemctl stop 'wanbound-undo-*.timer' 'wanbound-undo-*.service' 2>/dev/null
+if read -r token _ phase due </etc/wanbound/armed; then
+    echo "$token 00000000-0000-0000-0000-000000000000 $phase $due" >/etc/wanbound/armed
+fi 2>/dev/null
+[ ! -e /usr/local/sbin/wanbound ] || /usr/local/sbin/wanbound apply
+"""
+"""What a boot finds, without the boot: no timer, `armed` from another one. Then its unit runs."""
 
-@dataclass(frozen=True)
-class Change:
-    """What a change puts and removes."""
+RUN_UNDO = """
+if read -r token boot phase _ </etc/wanbound/armed; then
+    echo "$token $boot $phase 0" >/etc/wanbound/armed
+    setsid -w sh /etc/wanbound/$token/wanbound undo $token
+fi 2>/dev/null
+true
+"""
+"""What the timer does, as if its time had come."""
 
-    put: Mapping[str, str]
-    remove: tuple[str, ...] = ()
-
-
-class MortalSession(Session):
-    """A session whose operator's machine is gone as soon as its connection is."""
-
-    lost = False
-
-    def run(self, program: str, seconds: float, on_stderr: OnLine | None = None) -> Completed:
-        """See `Session.run`; once only."""
-        return self.run_on_new_connection(program, seconds, on_stderr)
-
-    def run_on_new_connection(
-        self,
-        program: str,
-        seconds: float,
-        on_stderr: OnLine | None = None,
-        connect_seconds: float | None = None,
-    ) -> Completed:
-        """See `Session.run_on_new_connection`; never again after a connection was lost."""
-        if self.lost:
-            raise UnreachableError(self.target.name, "this operator is dead", "-", "-")
-        try:
-            return super().run_on_new_connection(program, seconds, on_stderr, connect_seconds)
-        except UnreachableError:
-            self.lost = True
-            raise
+LONG = 600
+"""Seconds: no timer is earlier than what a test does meanwhile."""
 
 
 def target(host: Host, seconds: int = 30) -> Target:
@@ -76,59 +69,84 @@ def target(host: Host, seconds: int = 30) -> Target:
     return Target(host.name, host.address, 22, "root", host.host_key, confirm_seconds=seconds)
 
 
-def base(version: int, gateway: int = 0) -> str:
-    """The host's own fragment: route, kernel parameter and INPUT differ from version to version.
-
-    The gateway ends in that number. Unless told, it is not the one that the host had: that would
-    stay as it is, whoever has put it there.
-    """
-    gateway = gateway or 252 + version
-    return "".join(
-        f"{line}\n"
-        for line in (
-            "link wan0 up",
-            f"route ipv4 default via 203.0.113.{gateway} dev wan0",
-            f"route ipv6 default via fe80::{gateway} dev wan0",
-            "sysctl net.ipv4.ip_forward 1",
-            f"sysctl net.ipv4.conf.wan0.accept_redirects {version - 1}",
-            "ipv4 filter -A WANBOUND-INPUT -i lo -j ACCEPT",
-            f"ipv4 filter -A WANBOUND-INPUT -s 198.51.100.{version}/32 -p udp -j DROP",
-            f"ipv6 filter -A WANBOUND-INPUT -s 2001:db8:ffff::{version}/128 -p udp -j DROP",
-        )
-    )
+def props(host: Host, wanted: Plan, seconds: int = 30) -> dict[str, Any]:
+    """The properties of the host's resource."""
+    where = target(host, seconds)
+    return {
+        "host": {
+            "name": where.name,
+            "address": where.address,
+            "port": where.port,
+            "user": where.user,
+            "host_key": where.host_key,
+            "confirm_seconds": seconds,
+        },
+        **properties(wanted),
+    }
 
 
-def network(host: Host, name: str, number: int) -> str:
-    """The fragment of a network; no two hosts may have one address, so one half adds 100."""
-    return wanted(host, name, number + 100 * (int(host.name[-1]) % 2 == 0))
+@contextmanager
+def provider(host: Host, seconds: int = 30) -> Iterator["Provided"]:
+    """The host's resource, as the engine calls its provider; its connection ends with this."""
+    try:
+        yield Provided(host, seconds)
+    finally:
+        made = remote._remotes.pop(target(host, seconds), None)
+        if made is not None:
+            made.session.close()
+
+
+class Provided:
+    """The provider of one host: it asks the host what is there, and decides."""
+
+    def __init__(self, host: Host, seconds: int) -> None:
+        self.host = host
+        self.seconds = seconds
+        self._provider = HostNetworkingProvider()
+
+    def up(self, wanted: Plan) -> None:
+        """Bring the host to a plan. Raises HostError."""
+        self._provider.update("", {}, props(self.host, wanted, self.seconds))
+
+    def destroy(self, had: Plan) -> None:
+        """Remove all. Raises HostError."""
+        self._provider.delete("", props(self.host, had, self.seconds))
 
 
 class Drill:
-    """One host, with two networks and its own fragment in two versions."""
+    """A host with two networks and lines of its own, in two versions."""
 
-    def __init__(self, host: Host, first: int = 64) -> None:
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.session = Session(target(host))
-        self.seam = SshHost(self.session)
-        self.control = Session(target(host))
-        texts = [network(host, "one", first), network(host, "one", first + 1)]
-        two, three = network(host, "two", first + 2), network(host, "three", first + 3)
         # The one's address changes and the other network goes, while a third one comes.
-        self.versions = (
-            {"_host": base(1), "one": texts[0], "two": two},
-            {"_host": base(2), "one": texts[1], "three": three},
-        )
-        self.version = 0
-        self.looks: dict[str, Look] = {}
+        self.plans: dict[int, Plan | None] = {
+            -1: None,
+            0: plan(host, [Net("one", 64), Net("two", 66)], base(1)),
+            1: plan(host, [Net("one", 65, 64), Net("three", 67)], base(2)),
+        }
+        self.now: Plan | None = None
+        """The plan that the host has."""
 
     def close(self) -> None:
-        """End the connections."""
+        """End the connection."""
         self.session.close()
-        self.control.close()
+
+    def run(self, program: str) -> Completed:
+        """Run a program as root; what it prints is nobody's business but the caller's."""
+        return self.session.run(program, 120)
+
+    def run_once(self, program: str) -> bool:
+        """Run a program that may be killed, and never twice; return whether it ended well."""
+        connection = self.session._connected()
+        try:
+            return exchange(connection.transport, "sh -s", program, 120).exit_code == 0
+        except DroppedError:
+            return False
 
     def ask(self, commands: str) -> str:
         """Return what commands of the test's own print on the host."""
-        done = self.control.run(SAFE_PATH + commands, 60)
+        done = self.run(SAFE_PATH + commands)
         assert done.exit_code == 0, done.stderr
         return done.stdout
 
@@ -136,18 +154,44 @@ class Drill:
         """Return what the host has, at the latest after `seconds` of waiting for an undo."""
         return Look.parse(self.ask(look(seconds)))
 
-    def change(self, kind: Kind) -> Change:
-        """What the next operation of that kind is."""
-        now, other = self.versions[self.version], self.versions[1 - self.version]
-        if kind == "create":
-            return Change(now)
-        if kind == "delete":
-            return Change({}, tuple(now))
-        return Change(other, tuple(name for name in now if name not in other))
+    @property
+    def generation(self) -> str:
+        """The id of what is loaded."""
+        return self.ask("readlink /etc/wanbound/current || true").strip() or NONE
 
-    def apply(self, change: Change) -> None:
-        """Have the change done, with nothing in its way."""
-        self.seam.change(change.put, change.remove)
+    def program(self, wanted: Plan | None, seconds: int, expected: str = "") -> tuple[str, str]:
+        """Return the token of a change to a plan, and the program that makes it."""
+        token = secrets.token_hex(8)
+        words = f"change $stage {token} {seconds} {expected or self.generation}"
+        return token, shell_program(words, files(wanted, self.now))
+
+    def apply(self, wanted: Plan | None) -> None:
+        """Bring the host to a plan, with nothing in the way, and confirm it. Raises HostError.
+
+        Over one connection: that another one gets in as well is not what these tests are about.
+        """
+        token, program = self.program(wanted, 30)
+        self._done(self.run(program), f"wanbound\narmed {token}\n")
+        self._done(self.run(shell_program(f"confirm {token} $stage", {})), "wanbound\n")
+        self.now = wanted
+
+    def _done(self, done: Completed, said: str) -> None:
+        if (done.exit_code, done.stdout) != (0, said):
+            raise HostError(self.host.name, f"{done}", "-", "-")
+
+    def unconfirmed(self, wanted: Plan | None, seconds: int = LONG) -> str:
+        """Have a change loaded that nobody confirms; return its token."""
+        token, program = self.program(wanted, seconds)
+        self._done(self.run(program), f"wanbound\narmed {token}\n")
+        return token
+
+    def to(self, kind: Kind) -> Plan | None:
+        """Return the plan that an operation of that kind leads to."""
+        return self.plans[{"create": 0, "update": 1, "delete": -1}[kind]]
+
+    def since(self, kind: Kind) -> Plan | None:
+        """Return the plan that the host has before."""
+        return self.plans[-1 if kind == "create" else 0]
 
 
 @dataclass
@@ -168,47 +212,50 @@ class Outcome:
 
 
 class Expected:
-    """What the host has before and after each operation, when nothing goes wrong."""
+    """What the host has before and after each operation, when nothing goes wrong, and the steps."""
 
     def __init__(self, drill: Drill) -> None:
-        self.traces: dict[tuple[Kind, int], list[Step]] = {}
+        self.drill = drill
         self.bare = drill.look()
-        self.whole: list[Look] = []
-        self.aged: list[Look] = []
-        for version in (0, 1):
-            drill.version = version
-            self._traced(drill, "create")
-            self.whole.append(drill.look())
-            self._traced(drill, "delete")
-            assert drill.look() == self.bare, self.bare.differences(drill.look())
-        drill.version = 0
-        drill.apply(drill.change("create"))
-        for version in (0, 1):
-            drill.version = version
-            drill.ask(AGED)
-            self.aged.append(drill.look())
-            self._traced(drill, "update")
-            now = drill.look()
-            assert now == self.whole[1 - version], self.whole[1 - version].differences(now)
-            assert set(now.timers.split()) <= set(self.bare.timers.split())
-        drill.version = 0
-        drill.apply(drill.change("delete"))
+        self.changes: dict[Kind, list[Recorded]] = {}
+        self.undos: dict[Kind, list[Recorded]] = {}
+        self._looks: dict[tuple[Kind, bool], Look] = {}
+        for kind in KINDS:
+            self.begin(kind)
+            old = drill.look()
+            self._looks[kind, False] = old
+            wanted = drill.to(kind)
+            drill.unconfirmed(wanted)
+            self.undos[kind] = self._traced(UNDO, partial(drill.ask, RUN_UNDO))
+            seen = drill.look()
+            assert seen.same(old), f"{kind}, undone: {old.differences(seen)}"
+            self.changes[kind] = self._traced(OPERATOR, partial(drill.apply, wanted))
+            self._looks[kind, True] = drill.look()
+        assert self.new("delete") == self.bare, self.bare.differences(self.new("delete"))
 
-    def _traced(self, drill: Drill, kind: Kind) -> None:
-        drill.ask(arm(None))
-        drill.apply(drill.change(kind))
-        trace = steps(drill.ask(disarm() + f"cat {FOLDER}/trace"))
-        assert trace, "the stand-ins were not called"
-        assert self.traces.setdefault((kind, drill.version), trace) == trace
+    def begin(self, kind: Kind) -> None:
+        """Bring the host to where an operation of that kind begins."""
+        if self.drill.now != self.drill.since(kind):
+            self.drill.apply(self.drill.since(kind))
+        if kind == "update":
+            self.drill.ask(AGED)
 
-    def old(self, kind: Kind, version: int) -> Look:
+    def _traced(self, scope: str, act: Callable[[], object]) -> list[Recorded]:
+        self.drill.ask(record(scope))
+        act()
+        found = steps(self.drill.ask(disarm() + f"cat {FOLDER}/trace"))
+        assert found, "the stand-ins were not called"
+        return found
+
+    def old(self, kind: Kind) -> Look:
         """What is there before."""
-        if kind == "create":
-            return self.bare
-        return (self.aged if kind == "update" else self.whole)[version]
+        return self._looks[kind, False]
 
-    def new(self, kind: Kind, version: int) -> Look:
+    def new(self, kind: Kind) -> Look:
         """What is there after."""
-        if kind == "delete":
-            return self.bare
-        return self.whole[1 - version if kind == "update" else version]
+        return self._looks[kind, True]
+
+
+def told(expected: Mapping[str, Look], seen: Look) -> str:
+    """Say in which lines and files what was seen differs from each."""
+    return "\n".join(f"not {name}: {look.differences(seen)}" for name, look in expected.items())

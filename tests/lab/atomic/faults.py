@@ -1,138 +1,207 @@
-"""The loop: one fault at a time, at each step of an operation, and what the host has then."""
+"""The loops: one fault at a time, at each step of an operation, and what the host has then."""
 
 import time
-from collections.abc import Iterator
-from itertools import zip_longest
-from typing import TypeAlias
-
-from providers.session import Session
-from providers.ssh_host import SshHost
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from providers.errors import HostError
+from providers.host.plan import Plan
+from providers.ssh.remote import SshRemote, shell_program
+from providers.ssh.session import Session
 from tests.lab.atomic.drill import (
-    AGED,
-    CONFIRM_SECONDS,
-    RECOVERED_SECONDS,
-    Drill,
+    KINDS,
+    LONG,
+    REBOOTED,
+    RUN_UNDO,
     Expected,
     Kind,
-    MortalSession,
     Outcome,
     target,
+    told,
 )
 from tests.lab.atomic.look import Look
-from tests.lab.atomic.programs import ALL, FOLDER, OPERATOR, Fault, Mode, Step, arm, disarm
+from tests.lab.atomic.plans import files
+from tests.lab.atomic.programs import (
+    ALL,
+    FOLDER,
+    OPERATOR,
+    UNDO,
+    Fault,
+    Mode,
+    Recorded,
+    Step,
+    arm,
+    disarm,
+)
 
-Loop: TypeAlias = tuple[Mode, tuple[Kind, ...]]
-"""One fault at every step of these operations: of an update, or of both that are each other's."""
+Way: TypeAlias = Literal["timer", "boot", "next run"]
+WAYS: tuple[Way, ...] = ("timer", "next run", "boot")
+"""Who finishes what a kill has left: the timer, the unit that runs at boot, or the next change."""
 
-WAYS: tuple[tuple[Kind, ...], ...] = (("create", "delete"), ("update",))
-MODES: tuple[Mode, ...] = ("kill before", "kill after", "drop", "fail", "fail for good")
-EVERY_LOOP: tuple[Loop, ...] = tuple((mode, kinds) for kinds in WAYS for mode in MODES)
+LIVING: tuple[Mode, ...] = ("drop", "fail", "fail for good")
+"""Faults after which the operator is there still, and is told."""
+
+MODES: tuple[Mode, ...] = ("kill before", "kill after", *LIVING)
+
+CONFIRM_SECONDS = 4
+"""For which the host waits for a living operator."""
+
+RECOVERED_SECONDS = 10.0
 
 FIRED = f"! [ -e {FOLDER}/fired -o -e {FOLDER}/failing ] || echo fired\n"
 
 
-def loop(
-    drill: Drill, expected: Expected, mode: Mode, kinds: tuple[Kind, ...]
-) -> Iterator[Outcome]:
-    """Yield what became of the operations with that fault at each of their steps in turn.
+@dataclass(frozen=True)
+class Loop:
+    """A fault at the steps of an operation, or of its undo.
 
-    The host is bare before and afterwards. An update goes to and fro between two versions.
+    At all of them, where `every`; else at those that change something: a kill before one that only
+    reads leaves what a kill before the next of these leaves. `part` is (K, N): each N-th of them, from
+    the K-th on. The ways take turns, from `first` on, or each step has all of them where `every`.
     """
-    drill.version = 0
-    if kinds == ("update",):
-        drill.apply(drill.change("create"))
-        most = max(len(expected.traces["update", version]) for version in (0, 1))
-        for number in range(most):
-            if number < len(expected.traces["update", drill.version]):
-                yield one(drill, expected, "update", mode, number)
-        drill.apply(drill.change("delete"))
-        return
-    creates, deletes = (expected.traces[kind, 0] for kind in ("create", "delete"))
-    for number, (create, delete) in enumerate(zip_longest(creates, deletes)):
-        if create is None:
-            drill.apply(drill.change("create"))
-        else:
-            yield one(drill, expected, "create", mode, number)
-        if delete is None:
-            drill.apply(drill.change("delete"))
-        else:
-            yield one(drill, expected, "delete", mode, number)
+
+    mode: Mode
+    kind: Kind
+    undo: bool = False
+    every: bool = False
+    part: tuple[int, int] = (0, 1)
+    first: int = 0
+
+    def steps(self, recorded: Sequence[Recorded]) -> Iterator[tuple[int, Step, Way]]:
+        """Yield the place of each step, the step, and who finishes."""
+        places = [n for n, each in enumerate(recorded) if self.every or each.changes]
+        start, every = self.part
+        for turn, place in enumerate(places[start::every]):
+            ways = WAYS if self.every else (WAYS[(self.first + turn) % len(WAYS)],)
+            for way in ways:
+                yield place, recorded[place].step, way
 
 
-def one(drill: Drill, expected: Expected, kind: Kind, mode: Mode, number: int) -> Outcome:
-    """Do the operation with one fault in it; the host has the new state in the end."""
-    began = time.monotonic()
-    version = drill.version
-    trace = expected.traces[kind, version]
-    fault = Fault(mode, trace[number], ALL if mode == "fail for good" else OPERATOR)
-    outcome = Outcome(kind, mode, str(fault.step))
-    old, new = expected.old(kind, version), expected.new(kind, version)
-    change = drill.change(kind)
-    drill.ask((AGED if kind == "update" else "") + arm(fault))
-    mortal = mode in ("kill before", "kill after")
+EVERY_LOOP: tuple[Loop, ...] = (
+    *(Loop(mode, kind, every=True) for mode in MODES for kind in KINDS),
+    *(Loop("kill before", kind, undo=True, every=True) for kind in KINDS),
+)
+
+
+def run(expected: Expected, loop: Loop) -> Iterator[Outcome]:
+    """Yield what became of the operation, with the fault at each of the loop's steps in turn."""
+    recorded = (expected.undos if loop.undo else expected.changes)[loop.kind]
+    for place, step, way in loop.steps(recorded):
+        began = time.monotonic()
+        expected.begin(loop.kind)
+        if loop.undo:
+            outcome = _undo(expected, loop.kind, step, way)
+        elif loop.mode in LIVING:
+            outcome = _living(expected, loop.kind, loop.mode, step)
+        else:
+            outcome = _killed(expected, loop, place, way)
+        outcome.seconds = time.monotonic() - began
+        yield outcome
+
+
+def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
+    """Kill the change or its confirmation at one step."""
+    drill, kind = expected.drill, loop.kind
+    recorded = expected.changes[kind]
+    step = recorded[place].step
+    outcome = Outcome(kind, f"{loop.mode}, {way}", str(step))
+    old, new, wanted = expected.old(kind), expected.new(kind), drill.to(kind)
+    confirming = place > _confirmation(recorded)
     # A timer that is due at once waits for the lock, and so begins as soon as the script is dead.
     # Not so once the confirmation is under way: the timer would be before it.
-    at_once = mortal and number < _confirmation(trace)
-    seconds = 0 if at_once else CONFIRM_SECONDS
-    session = (MortalSession if mortal else Session)(target(drill.host, seconds))
+    seconds = LONG if way != "timer" else 1 if confirming else 0
+    token, program = drill.program(wanted, seconds)
+    drill.ask(arm(Fault(loop.mode, step)))
+    for each in (program, shell_program(f"confirm {token} $stage", {})):
+        # As a machine that has lost its power: after the kill it does nothing more.
+        if not drill.run_once(each):
+            break
+    if "fired" not in drill.ask(disarm() + FIRED):
+        outcome.problems.append("the step was never reached")
+    if way == "next run":
+        _finish(outcome, expected, wanted)
+        outcome.ended = "new"
+        return outcome
+    if way == "boot":
+        drill.ask(REBOOTED)
+    _judge(outcome, drill.look(RECOVERED_SECONDS), old, new)
+    if outcome.ended == "new":
+        drill.now = wanted
+    return outcome
+
+
+def _confirmation(recorded: Sequence[Recorded]) -> int:
+    """Return where the confirmation begins: the second time that the script is run."""
+    words = [each.step.words for each in recorded]
+    return next(n for n, text in enumerate(words) if text.startswith("sh ") and " confirm " in text)
+
+
+def _living(expected: Expected, kind: Kind, mode: Mode, step: Step) -> Outcome:
+    """Have one call go wrong under an operator who lives: what he is told has to be so."""
+    drill = expected.drill
+    outcome = Outcome(kind, mode, str(step))
+    old, new, wanted = expected.old(kind), expected.new(kind), drill.to(kind)
+    drill.ask(arm(Fault(mode, step, ALL if mode == "fail for good" else OPERATOR)))
+    session = Session(target(drill.host, CONFIRM_SECONDS))
     try:
-        SshHost(session).change(change.put, change.remove)
+        SshRemote(session).change(files(wanted, drill.now), drill.generation, {})
     except HostError as error:
         outcome.said = str(error)
     finally:
         session.close()
-    if "fired" not in drill.ask(FIRED + disarm()):
+    if "fired" not in drill.ask(disarm() + FIRED):
         outcome.problems.append("the step was never reached")
     seen = drill.look(RECOVERED_SECONDS)
-    _judge(outcome, seen, old, new, mortal=mortal)
-    # Killed before there is a timer, it stays armed, with nothing to undo, for the next run to see.
-    timer = trace.index(Step("systemd-run", 1)) + (mode == "kill before")
-    timed = not mortal or number >= timer
-    if seen.armed and (timed or not seen.same(old)):
-        outcome.problems.append(f"still armed: {seen.armed}")
-    try:
-        drill.apply(change)
-    except HostError as error:
-        outcome.problems.append(f"the next change: {error}")
-        drill.apply(change)
-    if kind == "update":
-        drill.version = 1 - version
-    final = drill.look()
-    if final != new:
-        outcome.problems.append(f"after the next change:\n{told(new, final)}")
-    outcome.seconds = time.monotonic() - began
+    _judge(outcome, seen, old, new)
+    if not outcome.said and not seen.same(new):
+        outcome.problems.append(f"said to be done, and is not: {new.differences(seen)}")
+    if "as it was" in outcome.said and not seen.same(old):
+        outcome.problems.append(f"said to be as it was, and is not: {outcome.said}")
+    _finish(outcome, expected, wanted)
     return outcome
 
 
-def _confirmation(trace: list[Step]) -> int:
-    """Return where in a trace the confirmation begins: the second time that the script is run."""
-    return trace.index(Step("sh", 2)) - 2
+def _undo(expected: Expected, kind: Kind, step: Step, way: Way) -> Outcome:
+    """Kill the undo at one step; whoever comes next finishes it."""
+    drill = expected.drill
+    outcome = Outcome(kind, f"undo killed, {way}", str(step))
+    old, wanted = expected.old(kind), drill.to(kind)
+    drill.unconfirmed(wanted)
+    fired = drill.ask(arm(Fault("kill before", step, UNDO)) + RUN_UNDO + disarm() + FIRED)
+    if "fired" not in fired:
+        outcome.problems.append("the step was never reached")
+    if way == "next run":
+        _finish(outcome, expected, wanted)
+        outcome.ended = "new"
+        return outcome
+    drill.ask(REBOOTED if way == "boot" else RUN_UNDO)
+    seen = drill.look(RECOVERED_SECONDS)
+    _judge(outcome, seen, old, old)
+    return outcome
 
 
-def _judge(outcome: Outcome, seen: Look, old: Look, new: Look, *, mortal: bool) -> None:
+def _judge(outcome: Outcome, seen: Look, old: Look, new: Look) -> None:
     if seen.same(old):
         outcome.ended = "old"
     elif seen.same(new):
         outcome.ended = "new"
     else:
         outcome.ended = "between"
-        closest = min(told(old, seen), told(new, seen), key=len)
-        outcome.problems.append(f"between old and new:\n{closest}")
-    if mortal:
-        return
-    # Whoever lives is told, and what he is told is so.
-    if not outcome.said and not seen.same(new):
-        outcome.problems.append(f"said to be done, and is not:\n{told(new, seen)}")
-    if "as it was" in outcome.said and not seen.same(old):
-        outcome.problems.append(f"said to be as it was, and is not:\n{outcome.said}")
+        outcome.problems.append(told({"old": old, "new": new}, seen))
+    # Killed before there is a timer, it stays armed, with nothing to undo, for the next run to see.
+    if seen.armed and outcome.ended != "old":
+        outcome.problems.append(f"still armed: {seen.armed}")
 
 
-def told(expected: Look, seen: Look) -> str:
-    """Say in which lines and files the two differ."""
-    text = expected.differences(seen)
-    if expected.litter != seen.litter:
-        left = sorted(set(seen.litter.split()) ^ set(expected.litter.split()))
-        text += f"\nlitter: {' '.join(left[:10])}"
-    return text
+def _finish(outcome: Outcome, expected: Expected, wanted: Plan | None) -> None:
+    """Have the next change made: it brings the new state, with nothing left behind."""
+    drill, new = expected.drill, expected.new(outcome.kind)
+    try:
+        drill.apply(wanted)
+    except HostError as error:
+        outcome.problems.append(f"the next change: {error}")
+        drill.apply(wanted)
+    final = drill.look()
+    if final != new:
+        outcome.problems.append(f"after the next change: {new.differences(final)}")

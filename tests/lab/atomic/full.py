@@ -4,15 +4,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from providers.session import Session
-from providers.ssh_host import SshHost
-
 from providers.errors import HostError
-from tests.lab.atomic.drill import AGED, CONFIRM_SECONDS, Drill, Expected, Outcome, target
-from tests.lab.atomic.faults import told
+from providers.ssh.remote import SshRemote
+from providers.ssh.session import Session
+from tests.lab.atomic.drill import Drill, Expected, Outcome, target, told
+from tests.lab.atomic.faults import CONFIRM_SECONDS
+from tests.lab.atomic.plans import files
 
 PLACES = ("/etc/wanbound", "/run/wanbound")
-"""What the script writes its fragments to, and what it works in."""
+"""Where the script keeps its generations, and what it works in."""
 
 FULL = ("No space left on device", "I/O error")
 """What says why: ENOSPC in words, or what the `echo` of dash makes of it."""
@@ -21,23 +21,23 @@ PAGE = 4096
 ROOM = 4 * 1024 * 1024
 
 
-def full_disks(drill: Drill, expected: Expected) -> Iterator[Outcome]:
-    """Yield what became of an update with no page left, with one, with two, until it succeeds."""
-    drill.version = 0
-    drill.apply(drill.change("create"))
+def full_disks(expected: Expected, stride: int = 1) -> Iterator[Outcome]:
+    """Yield what became of an update with no page left, with `stride`, and so on: until it is done.
+
+    The host has the old state before each, and the new one in the end.
+    """
+    drill = expected.drill
     for place in PLACES:
+        expected.begin("update")
         with _small(drill, place):
             pages = 0
             while True:
-                outcome = _one(drill, expected, place, pages)
+                expected.begin("update")
+                outcome = _one(expected, place, pages)
                 yield outcome
                 if not outcome.said:
                     break
-                pages += 1
-            while drill.version != 0:
-                drill.apply(drill.change("update"))
-                drill.version = 1 - drill.version
-    drill.apply(drill.change("delete"))
+                pages += stride
 
 
 @contextmanager
@@ -57,20 +57,19 @@ def _small(drill: Drill, place: str) -> Iterator[None]:
         )
 
 
-def _one(drill: Drill, expected: Expected, place: str, pages: int) -> Outcome:
+def _one(expected: Expected, place: str, pages: int) -> Outcome:
     began = time.monotonic()
+    drill = expected.drill
     outcome = Outcome("update", f"full disk at {place}", f"with {pages} pages left")
-    version = drill.version
-    old, new = expected.old("update", version), expected.new("update", version)
-    change = drill.change("update")
+    old, new, wanted = expected.old("update"), expected.new("update"), drill.to("update")
     filling = f"{place}/.filling"
     drill.ask(
-        f"{AGED}\ncat /dev/zero >{filling} 2>/dev/null;"
+        f"cat /dev/zero >{filling} 2>/dev/null;"
         f" size=$(stat -c %s {filling}); truncate -s $((size - {pages * PAGE})) {filling}"
     )
     session = Session(target(drill.host, CONFIRM_SECONDS))
     try:
-        SshHost(session).change(change.put, change.remove)
+        SshRemote(session).change(files(wanted, drill.now), drill.generation, {})
     except HostError as error:
         outcome.said = str(error)
     finally:
@@ -81,14 +80,16 @@ def _one(drill: Drill, expected: Expected, place: str, pages: int) -> Outcome:
         if "as it was" not in outcome.said or not any(word in outcome.said for word in FULL):
             outcome.problems.append(f"said: {outcome.said}")
         if outcome.ended != "old":
-            outcome.problems.append(f"refused, and not as it was:\n{told(old, seen)}")
+            outcome.problems.append(f"refused, and not as it was: {old.differences(seen)}")
     elif outcome.ended != "new":
-        outcome.problems.append(f"said to be done, and is not:\n{told(new, seen)}")
+        outcome.problems.append(f"done? {told({'new': new}, seen)}")
     drill.ask(f"rm {filling}")
-    drill.apply(change)
-    drill.version = 1 - version
-    final = drill.look()
-    if final != new:
-        outcome.problems.append(f"after the next change:\n{told(new, final)}")
+    if outcome.ended == "new":
+        drill.now = wanted
+    elif pages == 0:
+        drill.apply(wanted)
+        final = drill.look()
+        if final != new:
+            outcome.problems.append(f"after the next change: {new.differences(final)}")
     outcome.seconds = time.monotonic() - began
     return outcome

@@ -14,36 +14,41 @@ for family in 4 6; do ip -$family route show | grep -v ' dev veth'; done
 cat /sys/class/net/wan0/flags
 cd /proc/sys/net; grep . {sysctls}
 echo '== files'
+cd /etc/wanbound/current 2>/dev/null && {{
+    sha256sum ipv?.rules guard.nft addresses routes links sysctls bridges leaving absent owner \
+        plan.json wanbound was
+    [ "$(readlink ../current)" = "$(readlink ../confirmed)" ] || echo 'current is not confirmed'
+    cd /run/wanbound/loaded && sha256sum *
+}}
 cd /
-for file in etc/wanbound/*.rules etc/wanbound/_host.was usr/local/sbin/wanbound \
-    etc/systemd/system/wanbound*.service etc/iptables/rules.v[46]; do
-    [ ! -e $file ] || sha256sum $file
-done
-find etc/wanbound etc/systemd/system usr/local/sbin/wanbound* -path '*wanbound*' \
-    -printf '%p %y %m %u %g %l\n' 2>/dev/null |
-    grep -v -e ' d ' -e /wanbound/[.] -e '[.]next ' | sort
+sha256sum usr/local/sbin/wanbound etc/systemd/system/wanbound*.service \
+    etc/iptables/rules.v[46] 2>/dev/null
+find etc/systemd/system usr/local/sbin/wanbound* -path '*wanbound*' \
+    -printf '%p %y %m %u %g %l\n' 2>/dev/null | grep -v '[.]next ' | sort
 ls -d etc/wanbound etc/systemd/system/docker.service.wants 2>/dev/null
 echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
     etc/systemd/system/wanbound*.next 2>/dev/null |
-    grep -e '[.]next' -e /wanbound/[.] -e ^run/wanbound/ -e ^var |
-    grep -v -x -e run/wanbound/lock -e run/wanbound/engine
-echo '== timers'; ls run/systemd/transient | grep wanbound-undo
+    grep -v -x -e run/wanbound -e run/wanbound/lock -e run/wanbound/engine \
+        -e run/wanbound/docker -e run/wanbound/watch -e etc/wanbound/armed
+echo '== generation'
+readlink etc/wanbound/current
 echo '== armed'
-cat etc/wanbound/.old/armed 2>/dev/null
+cat etc/wanbound/armed 2>/dev/null
 true
 """
 
 SYSCTLS = "ipv4/ip_forward ipv4/conf/wan0/accept_redirects ipv6/conf/wan0/accept_ra"
-"""Those that the tests' own `_host` fragments turn."""
+"""Those that the tests' own plans turn."""
 
 SAFE_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; unset SSH_CONNECTION\n"
 """Puts a command of the test itself out of the stand-ins' way."""
 
 SETTLED = """
+# A change that was killed before it had a timer stays armed, with nothing to undo.
 under_way() {{
-    [ -e /etc/wanbound/.old/armed ] ||
-        grep -q -s -z -x -e 'chang[e]' -e 'confir[m]' /proc/[0-9]*/cmdline
+    grep -q -s -z -x -e 'chang[e]' -e 'confir[m]' -e 'und[o]' /proc/[0-9]*/cmdline && return
+    [ -e /etc/wanbound/armed ] && ls /run/systemd/transient/wanbound-undo-* >/dev/null 2>&1
 }}
 for i in $(seq {tries}); do
     under_way || break
@@ -57,19 +62,21 @@ ALONE = """
 """
 """Keeps everybody else out while the host is looked at, the watcher too."""
 
+NONE = "none"
+
 
 @dataclass(frozen=True)
 class Look:
     """A host at one moment: equal to another where all that is in force or on disk is the same.
 
-    `litter` are files that nobody acts on: what a run that was killed has left behind. `timers` of
-    an undo that is no longer armed find nothing to do; they do not count.
+    `litter` are files that nobody acts on: what a run that was killed has left behind. The id of
+    the generation is another after each change, and does not count.
     """
 
     force: tuple[tuple[str, str], ...]
     litter: str
     armed: str
-    timers: str = field(compare=False)
+    generation: str = field(compare=False)
 
     @classmethod
     def parse(cls, text: str) -> "Look":
@@ -85,12 +92,16 @@ class Look:
         lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
         found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
         found["host"] = re.sub(r" linkdown| expires \d+sec| +$", "", found["host"], flags=re.M)
-        litter, armed, timers = (found.pop(name) for name in ("litter", "armed", "timers"))
-        if ".rules" not in found["files"]:
+        litter, armed, generation = (found.pop(name) for name in ("litter", "armed", "generation"))
+        generation = generation.strip() or NONE
+        own = re.compile(rf"etc/wanbound(/(current|confirmed|{generation}(/.*)?))?")
+        left = [line for line in litter.splitlines() if own.fullmatch(line) is None]
+        if generation == NONE:
             # Script and units have nothing to do here, until the next run takes them away.
-            litter += found["files"]
+            left += found["files"].splitlines()
             found["files"] = ""
-        return cls(tuple(found.items()), litter, armed, timers)
+        litter = "".join(f"{line}\n" for line in sorted(left))
+        return cls(tuple(found.items()), litter, armed, generation)
 
     def differences(self, other: "Look") -> str:
         """Every line that only one of the two has, for a failing test's message."""
@@ -100,6 +111,9 @@ class Look:
             lines += [f"{name} + {line}" for line in theirs.splitlines() if line not in mine]
             if mine != theirs and sorted(mine.split("\n")) == sorted(theirs.split("\n")):
                 lines.append(f"{name}: the same lines in another order")
+        if self.litter != other.litter:
+            left = sorted(set(self.litter.split("\n")) ^ set(other.litter.split("\n")))
+            lines.append(f"litter: {' '.join(left[:10])}")
         return "\n".join(lines)
 
     def lines(self) -> list[str]:

@@ -1,13 +1,14 @@
 """Every program that the host script runs, and how one call of one of them is made to go wrong.
 
-A stand-in for each program is put where the script looks first. It counts its calls, and at the
-one that is meant it ends the script, drops the connection or fails. Which programs there are is
-read from the script itself, so that a new one cannot be forgotten: every word of its text that
-the host has a program for is one.
+A stand-in for each program is put where the script looks first. At the call that is meant it ends
+the script, drops the connection or fails. Which programs there are is read from the script itself,
+so that a new one cannot be forgotten: every word of its text that the host has a program for is
+one.
 """
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,17 +52,32 @@ read -r parent </proc/$PPID/cmdline
 if {scope}; then
     name=${{0##*/}}
     [ "$name" = setsid ] || export ATOMIC=1
-    call=1
-    set -C
-    until true >{folder}/calls/$name.$call; do call=$((call + 1)); done 2>/dev/null
-    set +C
-    [ "$name" = awk ] && args= || args=$*
-    echo "$name $call $args" >>{folder}/trace
-    if [ "$name" = "{program}" ] && [ "$call" {compare} {call} ]; then
+    case "$name $*" in {pattern})
         {action}
-    fi
+    esac
 fi
 """
+
+_NTH = """\
+call=1
+        set -C
+        until true >{folder}/calls/$call; do call=$((call + 1)); done 2>/dev/null
+        set +C
+        if [ "$call" {compare} {call} ]; then
+            {action}
+        fi"""
+
+_CALL = "\037"
+_RECORD = f"""printf '%s{_CALL}' "$name $*" >>{FOLDER}/trace"""
+
+_READERS = re.compile(
+    r"(awk|base64|cat|cksum|cmp|cut|date|docker|find|flock|grep|head|id|ls|mktemp|ps|readlink|sed"
+    r"|seq|setpriv|sha256sum|sleep|sort|stat|sync|tail|timeout|tr|uname|wc)\b(?! .*/proc/sys/net)"
+    r"|ip .*\b(show|monitor)\b|nft (-c|.*\blist)\b|ip6?tables-(save|restore .*--test)"
+    r"|conntrack -L|systemctl show|(cp|mkdir|mv|rm|rmdir)( -\S+)*( \*\S*)+$"
+)
+"""Calls that change nothing, or nothing but a folder of their run's own in memory. What reads a
+kernel parameter is not among them: the shell itself writes those, between two of these."""
 
 # Armed once. What fails for good has to stay armed, and says so elsewhere.
 _FIRED = f"true >{FOLDER}/fired"
@@ -80,16 +96,27 @@ _ACTIONS: Mapping[Mode, str] = {
     "hold": f"true >{FOLDER}/held; while [ ! -e {FOLDER}/go ]; do /bin/sleep 0.02; done",
 }
 
+# Names of folders and tokens, and processes: another in each run.
+_VOLATILE = re.compile(r"/run/wanbound/run\.\d+\.\w+|\b[0-9a-f]{16}\b|(?<=/proc/)\d+")
+
 
 @dataclass(frozen=True, order=True)
 class Step:
-    """One call of one program: the `call`-th since the fault was armed."""
+    """The `call`-th call, since the fault was armed, of a program with these words.
 
-    program: str
+    Its words are kept with an asterisk for what differs from run to run.
+    """
+
+    words: str
     call: int
 
     def __str__(self) -> str:
-        return f"{self.program}.{self.call}"
+        return f"{' '.join(self.words.split())[:150]} ({self.call})"
+
+    @property
+    def pattern(self) -> str:
+        """The words as the shell's `case` matches them."""
+        return "*".join(shlex.quote(part) if part else "" for part in self.words.split("*"))
 
 
 @dataclass(frozen=True)
@@ -106,7 +133,7 @@ class Fault:
 
 def externals(host: Host) -> dict[str, str]:
     """Return the programs that the script may run on `host`, by name, and where they are."""
-    text = host_script() + shell_program("state", {})
+    text = host_script() + shell_program("facts", {})
     words = set(re.findall(r"[A-Za-z][\w.+-]*", text))
     words |= {
         f"{family}{tool}"
@@ -135,17 +162,24 @@ def stand_ins(host: Host) -> Iterator[None]:
         host.run(f"/bin/rm -rf {FOLDER} {places}")
 
 
-def arm(fault: Fault | None, scope: str = OPERATOR) -> str:
-    """Return the shell commands that arm `fault`, or count and trace alone where there is none."""
-    step = Step("-", 0) if fault is None else fault.step
-    text = _ARMED.format(
+def arm(fault: Fault) -> str:
+    """Return the shell commands that arm `fault`."""
+    action = _NTH.format(
         folder=FOLDER,
-        scope=scope if fault is None else fault.scope,
-        program=step.program,
-        call=step.call,
-        compare="-ge" if fault is not None and fault.mode == "fail for good" else "-eq",
-        action=":" if fault is None else _ACTIONS[fault.mode],
+        call=fault.step.call,
+        compare="-ge" if fault.mode == "fail for good" else "-eq",
+        action=_ACTIONS[fault.mode],
     )
+    return _arming(fault.scope, fault.step.pattern, action)
+
+
+def record(scope: str = OPERATOR) -> str:
+    """Return the shell commands after which every call is written down."""
+    return _arming(scope, "*", _RECORD)
+
+
+def _arming(scope: str, pattern: str, action: str) -> str:
+    text = _ARMED.format(scope=scope, pattern=pattern, action=action)
     return (
         f"rm -rf {FOLDER}; mkdir -p {FOLDER}/calls; : >{FOLDER}/trace\n"
         f"printf %s {shlex.quote(text)} >{FOLDER}/arming; mv {FOLDER}/arming {FOLDER}/armed\n"
@@ -157,10 +191,20 @@ def disarm() -> str:
     return f"rm -f {FOLDER}/armed\n"
 
 
-def steps(trace: str) -> list[Step]:
+@dataclass(frozen=True)
+class Recorded:
+    """A step, and whether it changes anything that outlives its run."""
+
+    step: Step
+    changes: bool
+
+
+def steps(trace: str) -> list[Recorded]:
     """Return the calls that a trace tells of, in their order."""
     found = []
-    for line in trace.splitlines():
-        if matched := re.match(r"(\S+) (\d+) ", f"{line} "):
-            found.append(Step(matched[1], int(matched[2])))
+    calls: Counter[str] = Counter()
+    for text in trace.split(_CALL)[:-1]:
+        words = _VOLATILE.sub("*", text)
+        calls[words] += 1
+        found.append(Recorded(Step(words, calls[words]), _READERS.match(words) is None))
     return found

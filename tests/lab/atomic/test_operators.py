@@ -2,111 +2,172 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
-from providers.exchange import Completed, OnLine
-from providers.session import Session
-from providers.ssh_host import SshHost
 
+from lab.api import Host, Lab
 from providers.errors import UnreachableError
-from tests.lab.atomic import child
-from tests.lab.atomic.child import Job
-from tests.lab.atomic.drill import Drill, network, target
-from tests.lab.atomic.test_confirm import ENGINES, SECONDS, UNDONE, back, told
-from tests.lab.atomic.test_confirm import drill as drill
+from providers.ssh import session
+from providers.ssh.remote import SshRemote
+from providers.ssh.session import Completed, OnLine, Session
+from tests.lab.atomic.drill import LONG, Drill, provider, target
+from tests.lab.atomic.hosts import on_both
+from tests.lab.atomic.look import Look
+from tests.lab.atomic.operators import operator
+from tests.lab.atomic.plans import Net, base, files, plan
+from tests.lab.atomic.sides import SECONDS, UNDONE, Side, sides
 
 pytestmark = pytest.mark.lab
 
-ROUNDS = 10
-WAITING = 12
-"""Seconds for which a change waits here: a second operator has to come meanwhile."""
+ROUNDS = 4
 
 WAITS = "a change by another run waits for its confirmation; waiting until that comes, or its undo"
+CHANGED = "its state changed after wanbound had read it"
 
 
-@ENGINES
-def test_another_operator_waits_and_says_so(drill: Drill) -> None:
-    """While the first one's change may still be confirmed; then both are there."""
-    first = child.start(Job(target(drill.host, 30), drill.versions[1], die="hold"))
-    assert first.stdout is not None
-    assert first.stdout.readline() == "armed\n"
-    third = {"three": network(drill.host, "three", 67)}
-    second = child.start(Job(target(drill.host), third))
-    assert second.stderr is not None
-    # It is said while it waits, not afterwards.
-    assert WAITS in second.stderr.readline()
-    assert second.poll() is None
-    assert "/etc/wanbound/three.rules" not in drill.ask("ls /etc/wanbound/*")
-    one, two = child.finish(first), child.finish(second)
-    assert (one.status, two.status) == (0, 0), (one, two)
-    assert "undone" not in one.stderr + two.stderr
-    drill.version = 1
-    rules = drill.ask("iptables-save; ip6tables-save; nft list table inet wanbound")
-    for number in (65, 67):
-        assert network(drill.host, "any", number).split("claim address ")[1].split()[0] in rules
-    drill.seam.change({}, ("three",))
+@pytest.fixture(scope="module")
+def both(lab: Lab) -> Iterator[Mapping[str, Side]]:
+    """Both hosts; each test leaves them in either version."""
+    with sides(lab) as found:
+        yield found
 
 
-@ENGINES
-def test_another_operator_goes_on_after_an_undo(drill: Drill) -> None:
-    """The first one died: the second waits for the undo, is told of it, and loses nothing."""
-    first = child.start(Job(target(drill.host, WAITING), drill.versions[1], die="hold"))
-    assert first.stdout is not None
-    assert first.stdout.readline() == "armed\n"
-    second = child.start(
-        Job(target(drill.host), {"three": network(drill.host, "three", 67)}),
-    )
-    assert second.stderr is not None
-    assert WAITS in second.stderr.readline()
-    first.kill()
-    done = child.finish(second)
-    assert done.status == 0, done.stdout
-    assert UNDONE in done.stderr
-    assert drill.ask("cat /etc/wanbound/one.rules") == drill.versions[0]["one"]
-    assert drill.ask("cat /etc/wanbound/three.rules") == network(drill.host, "three", 67)
-    drill.seam.change({}, ("three",))
+HASTY = """\
+#!/bin/sh
+[ "$*" != 0.2 ] || set -- 0.02
+exec /bin/sleep "$@"
+"""
 
 
-@ENGINES
-def test_two_operators_at_once(drill: Drill) -> None:
-    """Ten times each their own network, back and forth: none of the changes is lost."""
-    started = threading.Barrier(2)
+@contextmanager
+def hasty(host: Host) -> Iterator[None]:
+    """Have whoever waits for a confirmation look ten times as often, and tell as often of it."""
+    host.put("/usr/local/sbin/sleep", HASTY, mode=0o755)
+    try:
+        yield
+    finally:
+        host.run("/bin/rm -f /usr/local/sbin/sleep")
 
-    def operator(name: str, number: int) -> str:
-        session = Session(target(drill.host))
-        seam = SshHost(session)
-        text = ""
-        try:
-            for turn in range(ROUNDS):
-                text = network(drill.host, name, number + turn % 2)
+
+def test_another_operator_waits_and_is_told_so(
+    lab: Lab, both: Mapping[str, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again and again, while the first one's change may still be confirmed; then it is served.
+
+    However long that is: what counts is silence, and the host is not silent for so long.
+    """
+    # In place of 150 s; the host's note comes every 1.5 s or so, in place of 12.
+    monkeypatch.setattr(session, "SILENCE_SECONDS", 4.0)
+
+    def act(host: Host) -> None:
+        side = both[host.name]
+        wanted = side.other
+        first, second = operator(side, LONG, hold=True), operator(side)
+        first.start(side, wanted)
+        assert first.armed.wait(60)
+        with hasty(host):
+            # From what will be there: this one has read the host after the change.
+            side.now = wanted
+            second.start(side, side.other)
+            began = time.monotonic()
+            while len(second.notes) < 4 or time.monotonic() - began < 5:
+                assert second.is_running
+                assert time.monotonic() - began < 30, second.notes
+                time.sleep(0.05)
+        assert all(WAITS in note for note in second.notes)
+        assert not second.armed.is_set()
+        first.go.set()
+        assert first.end().error == ""
+        done = second.end()
+        assert done.error == ""
+        assert "undone" not in done.notes
+        side.now = side.other
+
+    on_both(lab, act)
+
+
+def test_another_operator_goes_on_after_an_undo(lab: Lab, both: Mapping[str, Side]) -> None:
+    """The first one died: the second waits for the undo, is told of it, and decides anew."""
+
+    def act(host: Host) -> None:
+        side = both[host.name]
+        before = side.look()
+        wanted = side.other
+        old = side.generation
+        first = operator(side, SECONDS + 1, die=True)
+        assert first.run(side, wanted).error == "died"
+        # One that has read the host before the first change, and one that has read it after.
+        for expected, error in ((side.generation, CHANGED), (old, "")):
+            second = SshRemote(Session(target(host)))
+            said: list[str] = []
+            second._tell = said.append  # type: ignore[method-assign, assignment]
+            try:
+                second.change(files(wanted, side.now), expected, {})
+                problem = ""
+            except Exception as caught:
+                problem = str(caught)
+            finally:
+                second.session.close()
+            assert (error in problem) and bool(error) == bool(problem), problem
+            if error:
+                assert any(WAITS in line for line in said)
+                assert side.look().same(before)
+            assert any(UNDONE in line for line in said), said
+        side.now = wanted
+
+    on_both(lab, act)
+
+
+def test_two_operators_at_once(lab: Lab, both: Mapping[str, Side]) -> None:
+    """By way of the provider: the second decides anew, and the host has the plan of one of them."""
+
+    def act(host: Host) -> None:
+        side = both[host.name]
+        plans = {
+            name: plan(host, [Net("one", 64), Net(name, number)], base(number % 2 + 1, gateway=1))
+            for name, number in (("left", 70), ("right", 81))
+        }
+        looks: dict[str, Look] = {}
+        for name, wanted in plans.items():
+            side.apply(wanted)
+            looks[name] = side.look()
+        started = threading.Barrier(2)
+
+        def change(name: str, number: int) -> None:
+            # Two operators' machines: a connection is kept for each way to reach a host.
+            with provider(host, 30 + number) as provided:
                 started.wait(60)
-                seam.change({name: text}, ())
-                assert drill_of[name].ask(f"cat /etc/wanbound/{name}.rules") == text
-        except BaseException:
-            started.abort()
-            raise
-        finally:
-            session.close()
-        return text
+                provided.up(plans[name])
 
-    drill_of = {"left": drill, "right": Drill(drill.host)}
-    with ThreadPoolExecutor(2) as pool:
-        left = pool.submit(operator, "left", 70)
-        right = pool.submit(operator, "right", 80)
-        texts = {"left": left.result(), "right": right.result()}
-    drill_of["right"].close()
-    rules = drill.ask("iptables-save; ip6tables-save; ip -o addr show dev wan0")
-    for name, text in texts.items():
-        assert drill.ask(f"cat /etc/wanbound/{name}.rules") == text
-        for line in text.splitlines():
-            if line.startswith("address "):
-                assert f" {line.split()[2]} " in rules
-            elif line.startswith("ip"):
-                assert line.split(" ", 2)[2] in rules
-    drill.seam.change({}, ("left", "right"))
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(ROUNDS):
+                for each in [pool.submit(change, *pair) for pair in (("left", 1), ("right", 2))]:
+                    each.result(120)
+                seen = side.look()
+                [last] = [name for name, expected in looks.items() if seen == expected]
+                print(f"{host.name}: the last was {last}")
+        side.now = plans[last]
+        side.apply(side.plans[0])
+
+    on_both(lab, act)
+
+
+def test_another_stack_is_refused(lab: Lab, both: Mapping[str, Side]) -> None:
+    """A host belongs to one stack: the host itself says so, and names it."""
+
+    def act(host: Host) -> None:
+        side = both[host.name]
+        before = side.look()
+        done = operator(side).run(side, replace(side.other, stack="somebody/else/prod"))
+        assert "this host belongs to the stack tests/atomic/drill" in done.error
+        assert "nothing has changed" in done.error
+        assert side.look() == before
+
+    on_both(lab, act)
 
 
 class _Forgetful(Session):
@@ -117,34 +178,45 @@ class _Forgetful(Session):
     def run_on_new_connection(
         self,
         program: str,
-        seconds: float,
+        silence: float | None = None,
         on_stderr: OnLine | None = None,
         connect_seconds: float | None = None,
     ) -> Completed:
         """See `Session.run_on_new_connection`."""
-        done = super().run_on_new_connection(program, seconds, on_stderr, connect_seconds)
+        done = super().run_on_new_connection(program, silence, on_stderr, connect_seconds)
         if self.lost:
             self.lost -= 1
             raise UnreachableError(self.target.name, "the answer was lost", "-", "-")
         return done
 
 
-@ENGINES
-def test_an_answer_to_the_confirmation_is_lost(drill: Drill) -> None:
-    """It is confirmed again, and stands."""
-    session = _Forgetful(target(drill.host, WAITING))
-    try:
-        SshHost(session).change(drill.versions[1], ())
-    finally:
-        session.close()
-    assert session.lost == 0
-    drill.version = 1
-    now = drill.look()
-    assert not now.armed
-    # Neither what it was undone from nor its timer is there any more.
-    assert (now.litter, now.timers) == ("run/wanbound/guard\n", "")
-    assert drill.ask("cat /etc/wanbound/one.rules") == drill.versions[1]["one"]
+def test_an_answer_to_the_confirmation_is_lost(lab: Lab, both: Mapping[str, Side]) -> None:
+    """It is confirmed again, and stays."""
 
+    def act(host: Host) -> None:
+        side = both[host.name]
+        wanted = side.other
+        forgetful = _Forgetful(target(host, 12))
+        try:
+            SshRemote(forgetful).change(files(wanted, side.now), side.generation, {})
+        finally:
+            forgetful.close()
+        assert forgetful.lost == 0
+        side.now = wanted
+        now = side.look()
+        assert not now.armed
+        # Neither what it would be undone to nor its timer is there any more.
+        assert set(now.litter.split()) == LOADED
+        assert "wanbound-undo" not in side.ask("ls /run/systemd/transient")
+
+    on_both(lab, act)
+
+
+LOADED = {
+    "run/wanbound/bridges",
+    "run/wanbound/loaded",
+    *(f"run/wanbound/loaded/{part}" for part in ("guard", "host", "ipv4", "ipv6")),
+}
 
 WITHOUT = """\
 #!/bin/sh
@@ -154,28 +226,36 @@ exec unshare --mount /bin/sh -c 'mount -t tmpfs none /run/systemd && exec /bin/s
 
 
 @contextmanager
-def without_systemd(drill: Drill) -> Iterator[None]:
+def without_systemd(host: Host) -> Iterator[None]:
     """Hide systemd from whatever comes over SSH; it goes on starting the host's other services."""
-    drill.host.put("/usr/local/sbin/sh", WITHOUT, mode=0o755)
+    host.put("/usr/local/sbin/sh", WITHOUT, mode=0o755)
     try:
         yield
     finally:
-        drill.host.run("/bin/rm /usr/local/sbin/sh")
+        host.run("/bin/rm /usr/local/sbin/sh")
 
 
-@ENGINES
-def test_without_systemd(drill: Drill) -> None:
+def test_without_systemd(lab: Lab, both: Mapping[str, Side]) -> None:
     """A process of its own undoes what is not confirmed, and nothing else."""
-    before = drill.look()
-    with without_systemd(drill):
-        done = child.run(Job(target(drill.host, SECONDS), drill.versions[1], die="armed"))
-        assert done.status == -9
-        assert "wanbound-undo" not in drill.host.run("ls /run/systemd/transient").stdout
-        processes = drill.host.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
-        assert f"sleep {SECONDS}; until" in processes
-    back(drill, before)
-    with without_systemd(drill):
-        told(drill)
-        now = drill.look()
-        time.sleep(SECONDS + 1)
-        assert drill.look() == now
+
+    def act(host: Host) -> None:
+        side: Drill = both[host.name]
+        assert isinstance(side, Side)
+        before = side.look()
+        with without_systemd(host):
+            died = operator(side, SECONDS, die=True).run(side, side.other)
+            assert died.error == "died"
+            assert "wanbound-undo" not in host.run("ls /run/systemd/transient").stdout
+            processes = host.run("cat /proc/[0-9]*/cmdline | tr '\\0' ' '").stdout
+            assert f"sleep {SECONDS}; until" in processes
+        side.back(before)
+        with without_systemd(host):
+            done = operator(side, SECONDS).run(side, side.other)
+            assert done.error == ""
+            assert UNDONE in done.notes
+            side.now = side.other
+            now = side.look()
+            time.sleep(SECONDS + 1)
+            assert side.look() == now
+
+    on_both(lab, act)

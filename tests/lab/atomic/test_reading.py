@@ -1,22 +1,19 @@
 """What the loops read: traces and hosts. No host is needed here."""
 
-import pytest
-
-from tests.lab.atomic.commandline import PHASES, Phase, step_of
+from tests.lab.atomic.faults import WAYS, Loop
 from tests.lab.atomic.look import Look
-from tests.lab.atomic.programs import Step, steps
+from tests.lab.atomic.programs import Recorded, Step, steps
 
-TRACE = """\
-mkdir 1 -p /run/wanbound/run.1.aa
-sh 1 /run/wanbound/run.1.aa/wanbound change /run/wanbound/run.1.aa 00 5
-awk 1 
-iptables-restore 1 --noflush -w 10 --test
-systemctl 1 daemon-reload
-iptables-restore 2 --noflush -w 10
-sh 2 /run/wanbound/run.2.bb/wanbound confirm 00
-mv 9 /etc/wanbound/.old/armed /etc/wanbound/.old/confirmed
-systemctl 2 stop wanbound-undo-00.timer
-"""  # noqa: W291 (a call without arguments)
+RECORDS = (
+    "mkdir -p /run/wanbound/run.1.aa",
+    "mv /etc/wanbound/armed.next /etc/wanbound/armed",
+    "sed s/a/b/",
+    "mv /etc/wanbound/armed.next /etc/wanbound/armed",
+    "ln -sfn 0123456789abcdef /etc/wanbound/current.next",
+    "ip -o addr show",
+    "ip -batch /run/wanbound/run.1.aa/batch",
+)
+TRACE = "".join(f"{words}\037" for words in RECORDS)
 
 SEEN = """\
 == iptables
@@ -29,49 +26,68 @@ default via 203.0.113.1 dev wan0 linkdown
 == files
 {file}
 == litter
-run/wanbound/guard
-== timers
+etc/wanbound
+etc/wanbound/current
+etc/wanbound/0123456789abcdef
+etc/wanbound/0123456789abcdef/ipv4.rules
+run/wanbound/bridges
+== generation
+{generation}
 == armed
 """
+WHOLE = SEEN.replace("{generation}", "0123456789abcdef").replace("{file}", "aa  ipv4.rules")
 
 
 def test_steps_are_calls_in_their_order() -> None:
-    """The first word is the program, the second which of its calls it is."""
-    assert steps(TRACE)[:3] == [Step("mkdir", 1), Step("sh", 1), Step("awk", 1)]
-    assert len(steps(TRACE)) == len(TRACE.splitlines())
+    """By their words, without what is another in each run; and which of the calls with these."""
+    found = steps(TRACE)
+    assert [each.step.call for each in found] == [1, 1, 1, 2, 1, 1, 1]
+    assert found[0].step.words == "mkdir -p *"
+    assert found[4].step.words == "ln -sfn * /etc/wanbound/current.next"
+    assert [each.changes for each in found] == [False, True, False, True, True, False, True]
 
 
-@pytest.mark.parametrize(
-    ("phase", "step"),
-    [
-        ("before", Step("sh", 1)),
-        ("loading", Step("iptables-restore", 2)),
-        ("unconfirmed", Step("sh", 2)),
-        ("confirmed", Step("systemctl", 2)),
-    ],
-)
-def test_a_phase_is_found_by_what_the_step_does(phase: Phase, step: Step) -> None:
-    """Whatever its number is in this operation."""
-    assert step_of(TRACE, phase) == step
-    assert phase in PHASES
+def test_a_pattern_is_for_the_shell() -> None:
+    """What a word has in it means nothing to `case`; asterisks are what differs."""
+    assert Step("sed 's/[a]/b/' *x", 1).pattern == """'sed '"'"'s/[a]/b/'"'"' '*x"""
+    assert Step("*", 1).pattern == "*"
+
+
+def test_the_loop_kills_before_what_changes_something() -> None:
+    """The ways take turns; where every step counts, each has all of them."""
+    recorded = [Recorded(Step(str(n), 1), n != 1) for n in range(4)]
+    short = list(Loop("kill before", "update", first=1).steps(recorded))
+    assert [place for place, _, _ in short] == [0, 2, 3]
+    assert [way for _, _, way in short] == [WAYS[1], WAYS[2], WAYS[0]]
+    every = list(Loop("kill before", "update", every=True).steps(recorded))
+    assert len(every) == 4 * len(WAYS)
+    halves = [
+        [place for place, _, _ in Loop("kill before", "update", part=(n, 2)).steps(recorded)]
+        for n in (0, 1)
+    ]
+    assert halves == [[0, 3], [2]]
 
 
 def test_two_looks_differ_in_what_is_in_force() -> None:
-    """Not in litter, nor in what counts down or settles by itself."""
-    one = Look.parse(SEEN.format(file="aa  etc/wanbound/one.rules"))
-    settled = SEEN.format(file="aa  etc/wanbound/one.rules").replace(" tentative", "")
-    more = Look.parse(settled.replace("/guard", "/guard\nrun/wanbound/run.7.cc"))
+    """Not in litter, nor in what counts down or settles by itself, nor in a generation's name."""
+    one = Look.parse(WHOLE)
+    assert one.litter == "run/wanbound/bridges\n"
+    same = Look.parse(WHOLE.replace(" tentative", "").replace("0123456789abcdef", "f" * 16))
+    assert one == same
+    more = Look.parse(WHOLE.replace("/bridges", "/bridges\nrun/wanbound/run.7.cc"))
     assert one.same(more)
     assert one != more
-    other = Look.parse(SEEN.format(file="bb  etc/wanbound/one.rules"))
+    other = Look.parse(WHOLE.replace("aa  ", "bb  "))
     assert not one.same(other)
-    assert "bb  etc/wanbound/one.rules" in one.differences(other)
+    assert "bb  ipv4.rules" in one.differences(other)
 
 
-def test_script_and_units_without_a_fragment_are_litter() -> None:
+def test_script_and_units_without_a_generation_are_litter() -> None:
     """They do nothing, and the next run takes them away."""
-    bare = Look.parse(SEEN.replace("{file}\n", ""))
-    left = Look.parse(SEEN.format(file="aa  usr/local/sbin/wanbound"))
+    bare = Look.parse(SEEN.replace("{file}\n", "").replace("{generation}\n", ""))
+    left = Look.parse(
+        SEEN.replace("{file}", "aa  usr/local/sbin/wanbound").replace("{generation}\n", "")
+    )
     assert left.same(bare)
     assert "usr/local/sbin/wanbound" in left.litter
     assert dict(left.force)["files"] == ""

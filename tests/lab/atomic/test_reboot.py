@@ -1,77 +1,88 @@
-"""A reboot while a change waits for its confirmation."""
+"""A reboot while a change waits for its confirmation, and while a network is leaving."""
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from lab.api import Lab
-from lab.settings import ECHO_IPV4, ECHO_IPV6
-from tests.lab.atomic import child
-from tests.lab.atomic.child import Job
-from tests.lab.atomic.drill import Drill, base, target
-from tests.lab.atomic.networks import Network
-from tests.lab.atomic.test_confirm import ENGINES
+from lab.api import Host, Lab
+from tests.lab.atomic.drill import LONG, Drill
+from tests.lab.atomic.hosts import on_both
+from tests.lab.atomic.operators import operator
+from tests.lab.atomic.plans import Net, base, plan
+from tests.lab.atomic.wired import docker, remove
 
 pytestmark = pytest.mark.lab
 
-TRAFFIC = f"ping -q {ECHO_IPV4} & ping -q {ECHO_IPV6} & wait"
+SENDS, LEAVES = Net("sends", 64), Net("leaves", 80)
+MOVED = SENDS.moved(65)
 
 
-@pytest.fixture
-def drill(lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
-    """A host with a network that is sending all the time; bare as before afterwards."""
-    monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
-    drill = Drill(lab.host(name))
-    sends = Network(drill.host, "sends", 64)
-    drill.versions = (
-        {"_host": base(1, gateway=1), "sends": sends.text},
-        {"_host": base(2, gateway=1), "sends": sends.renumbered(sends.number + 1)},
-    )
+def test_a_reboot_while_armed(lab: Lab) -> None:
+    """It ends in the old state, and no packet of the new one leaves after it.
+
+    A network that is leaving has its lines again as soon as Docker has its bridge again; and they
+    go with that, as before.
+    """
+    on_both(lab, lambda host: _reboots(lab, host))
+
+
+def _reboots(lab: Lab, host: Host) -> None:
+    drill = Drill(host)
     bare = drill.look()
-    drill.apply(drill.change("create"))
-    with sends.made(TRAFFIC):
-        yield drill
-    drill.apply(drill.change("delete"))
+    with_both = plan(host, [SENDS, LEAVES], base(1, gateway=1))
+    left = with_both.networks["leaves"]
+    old, new = (
+        replace(plan(host, [net], base(version, gateway=1)), leaving=(left,))
+        for net, version in ((SENDS, 1), (MOVED, 2))
+    )
+    for each in (with_both, old):
+        drill.apply(each)
+    sending = f"ping -q {lab.internet.ipv4} & ping -q {lab.internet.ipv6} & wait"
+    with docker(host, [SENDS, LEAVES], sending):
+        before = drill.look()
+        done = operator(drill, LONG, die=True).run(drill, new)
+        assert done.error == "died"
+        publics = {net: net.publics(host) for net in (SENDS, MOVED, LEAVES)}
+        now = drill.ask("ip -o addr show dev wan0")
+        assert all(f" {address}/" in now for net in (MOVED, LEAVES) for address in publics[net])
+        pings = f"dst host {lab.internet.ipv4} or dst host {lab.internet.ipv6}"
+        with lab.internet.capture(pings, f"wan-{host.name}") as seen:
+            boot = host.boot_id
+            drill.close()
+            host.reboot()
+            assert host.boot_id != boot
+            host.run("sleep 3")
+        packets = list(seen.packets)
+        sources = Counter(packet.src for packet in packets)
+        print(host.name, sources)
+        # In a container the clock is this machine's, and of the capture.
+        shown = host.run("systemctl show --value -p UserspaceTimestampMonotonic").stdout
+        booted = time.time() - time.monotonic() + int(shown) / 1e6
+        late = [each for each in packets if each.src in publics[MOVED] and each.time > booted]
+        assert late == []
+        after_boot = {each.src for each in packets if each.time > booted}
+        for net in (SENDS, LEAVES):
+            assert set(publics[net]) <= after_boot
+        own = {host.wan_ipv4, host.wan_ipv6}
+        assert set(sources) <= {*own, *(each for pair in publics.values() for each in pair)}
+        seen_now = drill.look(10)
+        assert not seen_now.armed
+        # At boot Docker makes its own chains anew, in another order.
+        assert seen_now.ours == before.ours, before.differences(seen_now)
+        assert seen_now.lines() == before.lines(), before.differences(seen_now)
+        remove(host, LEAVES)
+        began = time.monotonic()
+        while not drill.generation.endswith("-then"):
+            assert time.monotonic() - began < 3, "the lines of the network are still there"
+            time.sleep(0.05)
+        drill.now = replace(old, leaving=())
+        told = operator(drill).run(drill, plan(host, [MOVED], base(2, gateway=1)))
+        assert told.error == ""
+        assert "was not confirmed before the host was rebooted and was undone" in told.notes
+        drill.now = plan(host, [MOVED], base(2, gateway=1))
+    drill.apply(None)
     after = drill.look()
     drill.close()
-    assert after == bare, bare.differences(after)
-
-
-@ENGINES
-def test_a_reboot_while_armed(lab: Lab, drill: Drill) -> None:
-    """It ends in the old state, and no packet of the new one leaves after it."""
-    sends = Network(drill.host, "sends", 64)
-    old, new = sends.public(), sends.public(sends.number + 1)
-    before = drill.look()
-    done = child.run(Job(target(drill.host, 600), drill.versions[1], die="armed"))
-    assert done.status == -9
-    now = drill.ask("ip -o addr show dev wan0")
-    assert all(f" {address}/" in now for address in new)
-    expression = " or ".join(f"dst host {address}" for address in (ECHO_IPV4, ECHO_IPV6))
-    with lab.internet.capture(expression) as capture:
-        boot = drill.host.boot_id
-        drill.control.close()
-        drill.host.reboot()
-        assert drill.host.boot_id != boot
-        drill.host.run("sleep 3")
-    sources = Counter(packet.src for packet in capture.packets)
-    print(sources)
-    # In a container the clock is this machine's, and of the capture.
-    shown = drill.host.run("systemctl show --value -p UserspaceTimestampMonotonic").stdout
-    booted = time.time() - time.monotonic() + int(shown) / 1e6
-    late = [packet for packet in capture.packets if packet.src in new and packet.time > booted]
-    assert late == []
-    own = {drill.host.wan_ipv4, drill.host.wan_ipv6}
-    assert set(sources) <= {*old, *new, *own}
-    assert all(sources[address] > 0 for address in (*old, *new))
-    seen = drill.look(10)
-    assert not seen.armed
-    # At boot Docker makes its own chains anew, in another order.
-    assert seen.ours == before.ours
-    assert seen.lines() == before.lines(), before.differences(seen)
-    told = child.run(Job(target(drill.host), drill.versions[1]))
-    assert told.status == 0, told.stdout
-    assert "was not confirmed before the host was rebooted and was undone" in told.stderr
-    drill.version = 1
+    assert after.lines() == bare.lines(), bare.differences(after)

@@ -180,11 +180,11 @@ def test_a_kernel_parameter(up: Site) -> None:
 def test_a_file_that_was_edited(up: Site) -> None:
     """What is in force is right, but the next boot would load something else."""
     files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
-    files["links"] = "wan0 down\n"
+    files["host"] = files["host"].replace("link wan0 up", "link wan0 down")
     assert up.drift() == {
-        "file links": f"{path}/links was edited",
-        "file links 1": "lacks: wan0 up",
-        "file links 2": "has: wan0 down",
+        "file host": f"{path}/host was edited",
+        "file host 1": "lacks: link wan0 up",
+        "file host 2": "has: link wan0 down",
     }
     repaired(up)
 
@@ -192,8 +192,8 @@ def test_a_file_that_was_edited(up: Site) -> None:
 def test_a_file_that_is_gone_or_much_longer(up: Site) -> None:
     """The first 20 lines are shown."""
     files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
-    del files["routes"]
-    assert up.drift()["file routes"] == f"{path}/routes was edited"
+    del files["host"]
+    assert up.drift()["file host"] == f"{path}/host was edited"
     repaired(up)
     files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
     files["ipv4.rules"] += "".join(f"# {n}\n" for n in range(5000))

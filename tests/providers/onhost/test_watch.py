@@ -157,7 +157,7 @@ def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
     host.sh("sleep 2")
     assert host.kernel == kernel
     repairs = [line for line in watcher.said.splitlines() if "repairing" in line]
-    assert 3 <= len(repairs) <= 6, watcher.said
+    assert 1 <= len(repairs) <= 6, watcher.said
 
 
 def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:

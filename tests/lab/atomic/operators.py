@@ -1,0 +1,89 @@
+"""Operators whose runs stop, die or are listened to at a moment of the test's choice."""
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from providers.errors import HostError
+from providers.host.plan import Plan
+from providers.ssh.remote import SshRemote
+from providers.ssh.session import Session
+from providers.ssh.target import Target
+from tests.lab.atomic.drill import Drill, target
+from tests.lab.atomic.plans import files
+
+
+class DiedError(Exception):
+    """The operator's machine is gone."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: `error` is what it failed with, "" where it did not; `notes` what it was
+    told meanwhile."""
+
+    error: str
+    notes: str
+
+
+class Operator(SshRemote):
+    """One run against a host, in a thread of its own."""
+
+    def __init__(self, where: Target, *, hold: bool = False, die: bool = False) -> None:
+        super().__init__(Session(where))
+        self.notes: list[str] = []
+        self.armed = threading.Event()
+        """Set once the host has said so."""
+        self.go = threading.Event()
+        """Where it holds, it confirms once this is set."""
+        self._hold = hold
+        self._die = die
+        self._pool = ThreadPoolExecutor(1)
+        self._running: Future[None] | None = None
+
+    def start(self, drill: Drill, wanted: Plan | None) -> None:
+        """Begin a change to a plan, from what the host has now."""
+        contents, expected = files(wanted, drill.now), drill.generation
+        self._running = self._pool.submit(self.change, contents, expected, {})
+
+    def end(self, seconds: float = 120) -> Ended:
+        """Wait for the end of the change. Raises TimeoutError."""
+        assert self._running is not None
+        try:
+            self._running.result(seconds)
+            error = ""
+        except HostError as caught:
+            error = str(caught)
+        except DiedError:
+            error = "died"
+        self._pool.shutdown()
+        self.session.close()
+        return Ended(error, "\n".join(self.notes))
+
+    def run(self, drill: Drill, wanted: Plan | None) -> Ended:
+        """Make a change to its end."""
+        self.start(drill, wanted)
+        return self.end()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the change is under way."""
+        return self._running is not None and not self._running.done()
+
+    def _confirm(self, token: str, saved: Mapping[str, str], until: float) -> None:
+        self.armed.set()
+        if self._hold:
+            self.go.wait(120)
+        if self._die:
+            raise DiedError
+        super()._confirm(token, saved, until)
+
+    def _tell(self, line: str) -> None:
+        if line.startswith("note "):
+            self.notes.append(line.removeprefix("note "))
+
+
+def operator(drill: Drill, seconds: int = 30, *, hold: bool = False, die: bool = False) -> Operator:
+    """Return an operator of a drill's host."""
+    return Operator(target(drill.host, seconds), hold=hold, die=die)

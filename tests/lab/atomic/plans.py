@@ -1,0 +1,143 @@
+"""What the hosts here are to have: plans made by the planner, with their generations."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lab.api import Host
+from planner.config import Stack
+from planner.plan import plan as planned
+from planner.rule import order, sections
+from providers.host.generation import compose
+from providers.host.plan import NOTHING, Lines, Network, Plan
+
+STACK = "tests/atomic/drill"
+IMAGE = "busybox:1"
+PORT = 7000
+"""On which the container of a network can be reached by its public addresses, TCP and UDP."""
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network: its name is that of its bridge; the last parts of its addresses and subnets.
+
+    No two hosts may have one address, so the second host adds 100 to `public`.
+    """
+
+    name: str
+    public: int
+    subnet: int = 0
+
+    def publics(self, host: Host) -> tuple[str, str]:
+        """The public addresses that it has on a host."""
+        number = self.public + 100 * (int(host.name[-1]) % 2 == 0)
+        return f"203.0.113.{number}", f"2001:db8::{number}"
+
+    @property
+    def subnets(self) -> tuple[str, str]:
+        """Its subnets, by `subnet`, or by `public` where that is 0."""
+        number = self.subnet or self.public
+        return f"10.66.{number}.0/24", f"fd66:{number}::/64"
+
+    @property
+    def inside(self) -> tuple[str, str]:
+        """The addresses of its container."""
+        four, six = self.subnets
+        return four.replace("0/24", "254"), six.replace("/64", "fffe")
+
+    def moved(self, public: int) -> "Net":
+        """The same network with other public addresses."""
+        return dataclasses.replace(self, public=public, subnet=self.subnet or self.public)
+
+
+def _networks(host: Host, nets: Iterable[Net]) -> dict[str, Network]:
+    raw = {
+        "hosts": [
+            {
+                "name": host.name,
+                "ssh": {"address": host.address, "host_key": host.host_key},
+                "wan": {"interface": "wan0"},
+                "networks": [_config(host, net) for net in nets],
+            }
+        ]
+    }
+    [found] = planned(Stack.parse(raw, "test"))
+    return {
+        each.name: Network(
+            each.name,
+            each.owns.bridges,
+            each.owns.subnets,
+            each.owns.addresses,
+            sections(each.wanted),
+            order(each.wanted),
+        )
+        for each in found.networks
+    }
+
+
+def _config(host: Host, net: Net) -> dict[str, object]:
+    four, six = net.publics(host)
+    return {
+        "name": net.name,
+        "bridge": net.name,
+        "public_ipv4": four,
+        "public_ipv6": six,
+        "subnet_ipv4": net.subnets[0],
+        "subnet_ipv6": net.subnets[1],
+        "load_balancer": False,
+        "ingress": [
+            {"protocol": protocol, "ports": [PORT], "to": net.name} for protocol in ("tcp", "udp")
+        ],
+        "containers": [
+            {"name": net.name, "image": IMAGE, "ipv4": net.inside[0], "ipv6": net.inside[1]}
+        ],
+    }
+
+
+def plan(host: Host, nets: Iterable[Net] = (), lines: Lines | None = None) -> Plan:
+    """Return the plan of a host with these networks and these lines of its own."""
+    return Plan(STACK, "wan0", _networks(host, nets), lines or {})
+
+
+def base(version: int, gateway: int = 0) -> Lines:
+    """The host's own lines: routes, kernel parameters and INPUT differ by version.
+
+    The gateway ends in that number. Unless told, it is not the one that the host had: that would
+    stay as it is, whoever has put it there.
+    """
+    gateway = gateway or 252 + version
+    ipv6 = f"-A WANBOUND-INPUT -s 2001:db8:ffff::{version}/128 -p udp -j DROP"
+    return {
+        "links": {"wan0": "wan0 up"},
+        "routes": {
+            "ipv4": f"default via 203.0.113.{gateway} dev wan0",
+            "ipv6": f"default via fe80::{gateway} dev wan0",
+        },
+        "sysctls": {
+            "forwarding": "net.ipv4.ip_forward = 1",
+            "redirects": f"net.ipv4.conf.wan0.accept_redirects = {version - 1}",
+        },
+        "input_ipv4": {"udp": f"-A WANBOUND-INPUT -s 198.51.100.{version}/32 -p udp -j DROP"},
+        "input_ipv6": {"udp": ipv6},
+    }
+
+
+def files(wanted: Plan | None, old: Plan | None) -> dict[str, str]:
+    """Return the files of a change from one plan to another; None is a host with nothing."""
+    before = NOTHING if old is None else old
+    if wanted is None:
+        generation = compose(
+            dataclasses.replace(NOTHING, stack=before.stack), before, absent=before.bridges
+        )
+    else:
+        generation = compose(wanted, before)
+    found = {f"new/{name}": text for name, text in generation.files.items()}
+    if wanted is not None and wanted.leaving:
+        final = compose(dataclasses.replace(wanted, leaving=()), wanted)
+        found |= {f"then/{name}": text for name, text in final.files.items()}
+    return found
+
+
+def with_line(lines: Lines, section: str, role: str, text: str) -> dict[str, Mapping[str, str]]:
+    """Return the lines with one more, or another in its place."""
+    return {**lines, section: {**lines.get(section, {}), role: text}}

@@ -1,0 +1,55 @@
+"""One container's part: it sends all the time, and says who it is to whoever comes.
+
+    python3 talk.py NAME PORT PORT_OF_OURS ADDRESS…
+
+Runs with the standard library alone, in a container's network. To each ADDRESS, at PORT, it sends a
+datagram every 20 ms, each from another port: so each is a connection of its own. To whoever
+connects or sends something to PORT_OF_OURS, it answers with its name. It prints "ready", and ends
+when its standard input does.
+"""
+
+import selectors
+import socket
+import sys
+import time
+
+EVERY = 0.02
+
+
+def main() -> None:
+    """Send and answer."""
+    name, port, ours, *addresses = sys.argv[1:]
+    waiting = selectors.DefaultSelector()
+    server = socket.create_server(("::", int(ours)), family=socket.AF_INET6, dualstack_ipv6=True)
+    asked = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    asked.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    asked.bind(("::", int(ours)))
+    for each in (server, asked, sys.stdin):
+        waiting.register(each, selectors.EVENT_READ)
+    print("ready", flush=True)
+    due = time.monotonic()
+    while True:
+        for key, _ in waiting.select(max(0.0, due - time.monotonic())):
+            if key.fileobj is server:
+                other, _ = server.accept()
+                other.sendall(f"{name}\n".encode())
+                other.close()
+            elif key.fileobj is asked:
+                _, whence = asked.recvfrom(64)
+                asked.sendto(f"{name}\n".encode(), whence)
+            else:
+                return
+        if time.monotonic() < due:
+            continue
+        due += EVERY
+        for address in addresses:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as link:
+                try:
+                    link.sendto(name.encode(), (address, int(port)))
+                except OSError:
+                    # No route for a moment, or the guard has said no.
+                    continue
+
+
+main()

@@ -1,0 +1,225 @@
+"""A network that has left the configuration while Docker still has it.
+
+Its lines stay until its bridge is gone, and then the host drops them by itself. Whether it is gone
+is what the host says: what a plugin reports changes nothing.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from lab.api import Host, Lab
+from providers.errors import HostError
+from tests.lab.atomic.drill import Drill, Provided, provider
+from tests.lab.atomic.hosts import on_both
+from tests.lab.atomic.look import Look
+from tests.lab.atomic.operators import operator
+from tests.lab.atomic.plans import Net, base, plan
+from tests.lab.atomic.sides import SECONDS
+from tests.lab.atomic.wired import answers, docker, port, remove, sources, talking
+
+pytestmark = pytest.mark.lab
+
+STAYS, LEAVES = Net("stays", 66), Net("leaves", 80)
+HEIR = Net("heir", 80, 81)
+"""Another network, with the addresses of the one that leaves."""
+
+DROPPED_SECONDS = 3.0
+"""Within which the host has dropped the lines: it takes one second where nothing else runs."""
+
+
+@dataclass
+class Leaving:
+    """A host with both networks, whose containers talk all the time."""
+
+    lab: Lab
+    host: Host
+    drill: Drill
+    provided: Provided
+    alone: Look
+    """What the host has when there has never been another network than STAYS."""
+
+    def up(self, *nets: Net) -> None:
+        """What `pulumi up` does for the host."""
+        self.provided.up(plan(self.host, nets, base(1, gateway=1)))
+
+    def dropped(self) -> float:
+        """Wait until the host has dropped the lines, and return how many seconds that took."""
+        began = time.monotonic()
+        while not self.drill.generation.endswith("-then"):
+            assert time.monotonic() - began < DROPPED_SECONDS, "its lines are still there"
+            time.sleep(0.05)
+        took = time.monotonic() - began
+        print(f"{self.host.name}: dropped after {took:.2f} s")
+        return took
+
+    def is_alone(self) -> None:
+        """The host is as if the network had never been there."""
+        seen = self.drill.look()
+        # Whose plan it was composed from is written down with it.
+        assert seen.same(self.alone), self.alone.differences(seen)
+        assert not seen.armed
+
+    def in_force(self) -> bool:
+        """Whether the network's lines are: its rules, its addresses, the guard of its bridge."""
+        four, six = LEAVES.publics(self.host)
+        shown = self.drill.ask(
+            "iptables-save; ip6tables-save; nft list table inet wanbound; ip -o addr show dev wan0"
+        )
+        wanted = (
+            f"-j SNAT --to-source {four}",
+            f"-j SNAT --to-source {six}",
+            f" {four}/32 ",
+            f" {six}/128 ",
+            '"leaves" : jump',
+        )
+        found = [line in shown for line in wanted]
+        assert all(found) or not any(found), dict(zip(wanted, found, strict=True))
+        return all(found)
+
+
+@contextmanager
+def leaving(lab: Lab, host: Host) -> Iterator[Leaving]:
+    """The host with both networks; bare as before afterwards."""
+    drill = Drill(host)
+    bare = drill.look()
+    with ExitStack() as stack:
+        provided = stack.enter_context(provider(host))
+        alone = plan(host, [STAYS], base(1, gateway=1))
+        provided.up(alone)
+        stack.callback(provided.destroy, alone)
+        story = Leaving(lab, host, drill, provided, drill.look())
+        story.up(STAYS, LEAVES)
+        with docker(host, [STAYS, LEAVES]):
+            yield story
+    after = drill.look()
+    drill.close()
+    assert after.same(bare), bare.differences(after)
+
+
+def test_its_lines_stay_until_its_bridge_is_gone(lab: Lab) -> None:
+    """Whatever the run that removed it from the configuration has become."""
+
+    def act(host: Host) -> None:
+        with leaving(lab, host) as story:
+            with (
+                talking(lab, host, [STAYS, LEAVES]),
+                lab.internet.capture("udp and dst portrange 7100-7399", f"wan-{host.name}") as seen,
+            ):
+                story.up(STAYS)
+                assert story.in_force()
+                publics = LEAVES.publics(host)
+                assert answers(lab, publics) == ["leaves"] * 4
+                # Another change of the host, and a refresh, leave them alone as well.
+                story.up(STAYS)
+                assert story.in_force()
+                time.sleep(0.5)
+            packets = list(seen.packets)
+            for net in (STAYS, LEAVES):
+                assert sources(host, packets, net) == set(net.publics(host))
+            _docker_has_not_started(story)
+            # Here the run has failed, or Docker's plugin has taken an error for "removed".
+            remove(host, LEAVES)
+            story.dropped()
+            story.is_alone()
+            assert not story.in_force()
+
+    on_both(lab, act)
+
+
+def _docker_has_not_started(story: Leaving) -> None:
+    """A bridge that is not there after a boot may still come: as long as Docker has not started."""
+    drill = story.drill
+    drill.ask(
+        "systemctl stop docker.socket docker; rm -f /run/wanbound/docker; ip link del leaves;"
+        " /usr/local/sbin/wanbound mend; sleep 1.5; /usr/local/sbin/wanbound mend"
+    )
+    assert story.in_force()
+    drill.ask("systemctl start docker.socket docker; timeout 30 docker version >/dev/null")
+    # Docker makes the bridge again, and only then the boot's unit of Docker has run.
+    drill.ask("for i in $(seq 100); do [ ! -e /sys/class/net/leaves ] || break; sleep 0.1; done")
+    drill.ask("/usr/local/sbin/wanbound mend")
+    assert story.in_force()
+
+
+def test_a_change_is_undone_while_a_bridge_goes(lab: Lab) -> None:
+    """The lines go with the bridge while a change is armed; the undo does not bring them back."""
+
+    def act(host: Host) -> None:
+        with leaving(lab, host) as story:
+            drill = story.drill
+            story.up(STAYS)
+            left = plan(host, [LEAVES]).networks["leaves"]
+            drill.now, wanted = (
+                replace(plan(host, [STAYS], base(version, gateway=1)), leaving=(left,))
+                for version in (1, 2)
+            )
+            died = operator(drill, SECONDS + 2, die=True).run(drill, wanted)
+            assert died.error == "died"
+            remove(host, LEAVES)
+            story.dropped()
+            assert "loaded" in drill.look().armed
+            assert not story.in_force()
+            assert not drill.look(SECONDS + 6).armed
+            story.dropped()
+            story.is_alone()
+            assert not story.in_force()
+
+    on_both(lab, act)
+
+
+def test_its_address_goes_to_another_network_at_once(lab: Lab) -> None:
+    """Then nothing passes its bridge any more, while the new one has the address to itself."""
+
+    def act(host: Host) -> None:
+        with leaving(lab, host) as story, docker(host, [HEIR]):
+            with talking(lab, host, [STAYS, LEAVES]):
+                story.up(STAYS, HEIR)
+                with (
+                    talking(lab, host, [HEIR]),
+                    lab.internet.capture(
+                        "udp and dst portrange 7100-7399", f"wan-{host.name}"
+                    ) as seen,
+                ):
+                    time.sleep(1)
+                    assert answers(lab, HEIR.publics(host)) == ["heir"] * 4
+                packets = list(seen.packets)
+                assert [str(each) for each in packets if each.dport == port(host, LEAVES)] == []
+                for net in (STAYS, HEIR):
+                    assert sources(host, packets, net) == set(net.publics(host))
+            remove(host, LEAVES)
+            story.dropped()
+            remove(host, HEIR)
+            story.up(STAYS)
+            story.is_alone()
+
+    on_both(lab, act)
+
+
+def test_a_destroy_is_refused_while_a_bridge_exists(lab: Lab) -> None:
+    """It names the bridge, the network and what is in it, and all stays in force."""
+
+    def act(host: Host) -> None:
+        with leaving(lab, host) as story:
+            drill = story.drill
+            both = plan(host, [STAYS, LEAVES], base(1, gateway=1))
+            before = drill.look()
+            with pytest.raises(HostError) as caught:
+                story.provided.destroy(both)
+            said = str(caught.value)
+            print(said)
+            for net in (STAYS, LEAVES):
+                assert f"bridge {net.name} of network {net.name} (containers {net.name})" in said
+            assert "all rules, addresses and the guard are still in force" in said
+            assert drill.look() == before
+            # One that comes while it decides: then it is the host itself that refuses.
+            drill.now = both
+            done = operator(drill).run(drill, None)
+            assert "still exists" in done.error
+            assert "nothing has changed" in done.error
+            assert drill.look() == before
+
+    on_both(lab, act)
