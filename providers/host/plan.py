@@ -8,6 +8,7 @@ role. No text of a rule is ever read back.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any, TypeAlias
 
@@ -191,12 +192,21 @@ def owners(networks: Iterable[Network]) -> dict[str, str]:
 
 def overlap(one: str, other: str) -> bool:
     """Return whether two subnets share an address; what is no subnet shares none."""
-    try:
-        first, second = ip_network(one, strict=False), ip_network(other, strict=False)
-    except ValueError:
-        return False
+    first, second = _span(one), _span(other)
     return (
-        first.version == second.version
-        and int(first.network_address) <= int(second.broadcast_address)
-        and int(second.network_address) <= int(first.broadcast_address)
+        first is not None
+        and second is not None
+        and first[0] == second[0]
+        and first[1] <= second[2]
+        and second[1] <= first[2]
     )
+
+
+@lru_cache(maxsize=4096)
+def _span(subnet: str) -> tuple[int, int, int] | None:
+    """Return version, first and last address. Cached: each subnet is compared with every other."""
+    try:
+        found = ip_network(subnet, strict=False)
+    except ValueError:
+        return None
+    return found.version, int(found.network_address), int(found.broadcast_address)

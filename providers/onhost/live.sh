@@ -77,9 +77,12 @@ print_host() { # print_host GENERATION: its addresses wherever they are, its lin
 
 print_live() { # print_live GENERATION FOLDER: a file for each of $parts
     mkdir -p "$2" || return 1
+    # At the same time as the rest: with many networks each of them takes long.
     for family in ipv4 ipv6; do
         read_rules "$family" "$work/$family.saved" &&
-            print_rules "$work/$family.saved" >"$2/$family" || return 1
-    done
-    print_guard >"$2/guard" && print_host "$1" >"$2/host" && subnets "$1" >>"$2/ipv4"
+            print_rules "$work/$family.saved" >"$2/$family" || exit 1
+    done &
+    rules_job=$! unread=0
+    print_guard >"$2/guard" && print_host "$1" >"$2/host" || unread=1
+    wait "$rules_job" && [ "$unread" = 0 ] && subnets "$1" >>"$2/ipv4"
 }

@@ -29,35 +29,43 @@ subnets() { # subnets GENERATION: `subnet LINK SUBNET` for each that a rule asks
     done
 }
 
-leftovers() { # leftovers TABLE FILE: what removes the jumps, and the chains that are not wanted
-    within="/^\*$1\$/,/^COMMIT/"
-    sed -n "${within}s/^-A \(.* -j WANBOUND-\)/-D \1/p" "$2" || return 1
-    for command in -F -X; do
-        sed -n -f "$work/wanted" -e "${within}s/^:\(WANBOUND-[^ ]*\) .*/$command \1/p" "$2" || return 1
-    done
+leftovers() { # leftovers TABLE FAMILY: what removes the jumps, and the chains that are not wanted
+    # Chains come before rules there, but a jump to a chain has to go before it: so these are held.
+    sed -n "/^\*$1\$/,/^COMMIT/!d
+        $wanted
+        s/^-A \(.* -j WANBOUND-\)/-D \1/p
+        s/^:\(WANBOUND-[^ ]*\) .*/-F \1/
+        /^-F /H
+        /^COMMIT/{ x; s/^\n//; /./p; s/-F /-X /g; /./p; }" "$work/$2.saved"
 }
 
 compose() { # compose GENERATION FAMILY: $work/FAMILY.restore, or nothing where there is nothing to do
     rm -f "$work/$2.restore"
     read_rules "$2" "$work/$2.saved" || return 1
     has_rules "$1" "$2" || grep -q WANBOUND- "$work/$2.saved" || return 0
-    sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$1/$2.rules" >"$work/wanted" || return 1
+    wanted=$(sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$1/$2.rules") || return 1
     for table in nat filter; do
-        leftovers "$table" "$work/$2.saved" >"$work/$table" || return 1
+        leftovers "$table" "$2" >"$work/$2.$table" || return 1
     done
-    echo "s/^-I @hook /-I $(hook "$work/$2.saved") /" >"$work/edits" || return 1
-    subnets "$1" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' >>"$work/edits" || return 1
-    sed -e "/^# jumps nat\$/r $work/nat" -e "/^# jumps filter\$/r $work/filter" \
-        -f "$work/edits" "$1/$2.rules" >"$work/$2.restore"
+    echo "s/^-I @hook /-I $(hook "$work/$2.saved") /" >"$work/$2.edits" || return 1
+    subnets "$1" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' >>"$work/$2.edits" || return 1
+    sed -e "/^# jumps nat\$/r $work/$2.nat" -e "/^# jumps filter\$/r $work/$2.filter" \
+        -f "$work/$2.edits" "$1/$2.rules" >"$work/$2.restore"
 }
 
-restore() { # restore GENERATION [--test]: the rules of both families
-    for family in ipv4 ipv6; do
-        compose "$1" "$family" || return 1
-        [ -e "$work/$family.restore" ] || continue
-        iptables_of "$family"
-        "$tool-restore" --noflush -w 10 ${2:+"$2"} <"$work/$family.restore" || return 1
-    done
+restore() { # restore GENERATION [--test]: the rules of both families, at the same time
+    restore_family "$1" ipv4 ${2:+"$2"} &
+    ipv4_job=$! refused=0
+    restore_family "$1" ipv6 ${2:+"$2"} || refused=1
+    wait "$ipv4_job" || refused=1
+    return "$refused"
+}
+
+restore_family() { # restore_family GENERATION FAMILY [--test]
+    compose "$1" "$2" || return 1
+    [ -e "$work/$2.restore" ] || return 0
+    iptables_of "$2"
+    "$tool-restore" --noflush -w 10 ${3:+"$3"} <"$work/$2.restore"
 }
 
 load_guard() { # load_guard GENERATION [-c]: the whole table, in one transaction; -c only tests it
@@ -65,8 +73,11 @@ load_guard() { # load_guard GENERATION [-c]: the whole table, in one transaction
 }
 
 test_load() { # test_load GENERATION
-    load_guard "$1" -c || fail 11 "nft refuses the guard"
-    restore "$1" --test || fail 11 "iptables-restore refuses the rules"
+    load_guard "$1" -c &
+    guard_job=$! refused=0
+    restore "$1" --test || refused=1
+    wait "$guard_job" || fail 11 "nft refuses the guard"
+    [ "$refused" = 0 ] || fail 11 "iptables-restore refuses the rules"
 }
 
 rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them in this boot
