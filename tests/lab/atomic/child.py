@@ -20,17 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, ParamSpec, TypeAlias, TypeVar
 
-<<<<<<< HEAD
 from providers.errors import HostError
 from providers.ssh.remote import SshRemote
 from providers.ssh.session import Session
 from providers.ssh.target import Target
-=======
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
->>>>>>> host-unit
-
-from providers.errors import HostError
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,21 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-<<<<<<< HEAD
 from providers.errors import HostError
 from providers.ssh.remote import SshRemote
 from providers.ssh.session import Session
 from tests.lab.atomic.drill import Drill, Expected, Outcome, target, told
 from tests.lab.atomic.faults import CONFIRM_SECONDS
 from tests.lab.atomic.plans import files
-=======
-from providers.session import Session
-from providers.ssh_host import SshHost
-
-from providers.errors import HostError
-from tests.lab.atomic.drill import AGED, CONFIRM_SECONDS, Drill, Expected, Outcome, target
-from tests.lab.atomic.faults import told
->>>>>>> host-unit
 
 PLACES = ("/etc/wanbound", "/run/wanbound")
 """Where the script keeps its generations, and what it works in."""
