@@ -110,7 +110,7 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
     outcome = Outcome(kind, f"{loop.mode}, {way}", str(step))
     old, new, wanted = expected.old(kind), expected.new(kind), drill.to(kind)
     # A timer that is due at once waits for the lock, and so begins as soon as the script is dead.
-    # Not so once all is loaded: it would be before the confirmation. And for that the next run waits.
+    # Not so once all is loaded: it would be before the confirmation, for which the next run waits.
     loaded = place > _loaded(recorded)
     seconds = LONG if way == "boot" or (way == "next run" and not loaded) else int(loaded)
     token, program = drill.program(wanted, seconds)

@@ -134,7 +134,9 @@ def test_modes_of_what_is_written_on_the_host(stage: Stage, number: int) -> None
     assert [path for path, mode in modes.items() if int(mode, 8) & 0o022] == []
     now = host.run("realpath /etc/wanbound/current /etc/wanbound/confirmed").stdout.split()
     assert len(set(now)) == 1
-    scripts = {path for path in modes if path.rpartition("/")[2] == "wanbound" and kinds[path] == "f"}
+    scripts = {
+        path for path in modes if path.rpartition("/")[2] == "wanbound" and kinds[path] == "f"
+    }
     assert scripts == {f"{now[0]}/wanbound"}
     assert host.run("realpath /usr/local/sbin/wanbound").stdout.strip() in scripts
     assert {modes[path] for path in scripts} == {"755"}
