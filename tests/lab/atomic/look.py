@@ -48,7 +48,10 @@ SETTLED = """
 # A change that was killed before it had a timer stays armed, with nothing to undo.
 under_way() {{
     grep -q -s -z -x -e 'chang[e]' -e 'confir[m]' -e 'und[o]' /proc/[0-9]*/cmdline && return
-    [ -e /etc/wanbound/armed ] && ls /run/systemd/transient/wanbound-undo-* >/dev/null 2>&1
+    [ -e /etc/wanbound/armed ] || return
+    # The timer, or the process that there is in its place.
+    ls /run/systemd/transient/wanbound-undo-* >/dev/null 2>&1 ||
+        grep -q -s -e 'wanbound und[o]' /proc/[0-9]*/cmdline
 }}
 for i in $(seq {tries}); do
     under_way || break
