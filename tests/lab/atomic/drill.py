@@ -93,11 +93,11 @@ class Provided:
 
     def up(self, wanted: Plan) -> None:
         """Bring the host to a plan. Raises HostError."""
-        self._provider.update("", {}, props(self.host, wanted, confirm_seconds=self.seconds))
+        self._provider.create(props(self.host, wanted, confirm_seconds=self.seconds))
 
     def destroy(self, had: Plan) -> None:
         """Remove all. Raises HostError."""
-        self._provider.delete("", props(self.host, had, confirm_seconds=self.seconds))
+        self._provider.delete(self.host.name, props(self.host, had, confirm_seconds=self.seconds))
 
 
 class Drill:
