@@ -77,7 +77,7 @@ def main(
     """Measure wanbound on the lab against floors and peers, as ratios; needs root.
 
     Brings the lab up, uses networks and addresses of its own, and removes them, also those that an
-    interrupted run left. Writes bench/results/.
+    interrupted run left. Its hosts may not belong to another stack. Writes bench/results/.
     """
     if os.geteuid() != 0:
         console.print("[red]error:[/] the benchmark boots hosts and captures packets: run as root")
@@ -102,11 +102,11 @@ def main(
         calls = {Part.A: [a], Part.B: [b], Part.C: [c], Part.D: d, Part.E: [e]}
         # What a run that was ended at once has left.
         shutil.rmtree(part_pulumi.folder(lab.settings), ignore_errors=True)
-        for each in sites.values():
-            each.clean()
-        about = _about(sites.values())
         chosen = [(key, call) for key in part or list(Part) for call in calls[key]]
-        results = _measured(about, chosen, list(sites.values()))
+        used = list(sites.values()) if Part.D in dict(chosen) else [site]
+        for each in used:
+            each.clean()
+        results = _measured(_about(used), chosen, used)
     if any(isinstance(result, Failure) for result in results):
         raise typer.Exit(1)
 
@@ -169,10 +169,7 @@ def _about(sites: Iterable[Site]) -> dict[str, str]:
         f" {pages / 2**30:.0f} GiB, Linux {platform.release()}",
         "load average when it began": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "wanbound": revision.stdout.strip() or "no revision",
-        **{
-            site.name: f"{site.engine}; networks of other stacks on it: {site.others}"
-            for site in sites
-        },
+        **{site.name: site.engine for site in sites},
     }
 
 

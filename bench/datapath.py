@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from providers.fragment import SECTIONS, fragment
-
 from bench import scenario
 from bench.scenario import MARK
 from bench.site import BenchError, Site
@@ -35,27 +33,19 @@ _CALLS: dict[Kind, tuple[str, str]] = {
 class DataPath:
     """Measures on a host that `prepared` has made ready."""
 
-    def __init__(self, site: Site, count: int) -> None:
+    def __init__(self, site: Site) -> None:
         self._site = site
-        properties = scenario.props(scenario.config(site.place, count))
-        self._fragments = {
-            each["network"]: fragment(
-                each["network"], each["bridge"], {section: each[section] for section in SECTIONS}
-            )
-            for each in properties
-        }
-        self.loaded = False
+        self._loaded = True
 
     def rules(self, *, loaded: bool) -> None:
-        """Load the rules of all our networks, or remove them, and let the host settle."""
-        if loaded == self.loaded:
+        """Load our rules and guard, or take them out of the packets' path; let the host settle."""
+        if loaded == self._loaded:
             return
         if loaded:
-            self._site.fragments(self._fragments, [])
+            self._site.load()
         else:
-            self._site.fragments({}, list(self._fragments))
-        self.loaded = loaded
-        # For each address that goes the kernel looks through all of conntrack, in the background.
+            self._site.unhook()
+        self._loaded = loaded
         time.sleep(SETTLE_SECONDS)
 
     def rate(self, container: str, kind: Kind, family: Family, seconds: float) -> float:
@@ -86,9 +76,9 @@ def prepared(site: Site, count: int) -> Iterator[DataPath]:
     """
     config = scenario.config(site.place, count)
     networks = scenario.host_plan(config).networks
-    path = DataPath(site, count)
     site.route_back()
-    path.rules(loaded=True)
+    props = scenario.props(config)
+    site.work("create", props, props)
     for network in {network.name: network for network in (networks[0], networks[-1])}.values():
         site.host.run(network_command(network.docker), timeout=120)
         _start(site, network.name, network.name)
@@ -98,7 +88,7 @@ def prepared(site: Site, count: int) -> Iterator[DataPath]:
     probe = str(probe_program(site.lab.settings.cache))
     sink = site.start_outside([probe, "sink", *_SINK.values()])
     try:
-        yield path
+        yield DataPath(site)
     finally:
         sink.kill()
         sink.wait()

@@ -6,19 +6,21 @@ chains' names the text is the provider's, line by line and in its order. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-Family = Literal["ipv4", "ipv6"]
+from providers.host.generation import CHAINS, Family, compose
+from providers.host.plan import Plan
+
 Chains = Literal["floor", "ours"]
 FAMILIES: tuple[Family, ...] = ("ipv4", "ipv6")
 
 _OURS, _FLOOR = "WANBOUND-", "WBENCH-"
 
-TABLES: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
-    "nat": ("nat", {"DNAT": ("PREROUTING", "OUTPUT"), "SNAT": ("POSTROUTING",)}),
-    "filter": ("forward", {"FORWARD": ("FORWARD",)}),
+TABLES: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "nat": {"DNAT": ("PREROUTING", "OUTPUT"), "SNAT": ("POSTROUTING",)},
+    "filter": {"FORWARD": ("FORWARD",)},
 }
-"""By table: the section of the properties, and our chains with what jumps to them."""
+"""By table: our chains with what jumps to them, of networks and not of the host itself."""
 
 
 def tool(family: Family, what: str = "") -> str:
@@ -27,19 +29,16 @@ def tool(family: Family, what: str = "") -> str:
     return f"{name}-{what}" if what else name
 
 
-def lines(networks: Iterable[Mapping[str, Any]], family: Family, table: str) -> list[str]:
+def lines(plan: Plan, family: Family, table: str) -> list[str]:
     """Return the rules of all networks in one table, in chains of the floor."""
-    section = f"{TABLES[table][0]}_{family}"
-    return [
-        line.replace(_OURS, _FLOOR, 1)
-        for network in sorted(networks, key=lambda each: str(each["network"]))
-        for _, line in sorted(network[section].items())
-    ]
+    own = compose(plan, plan).rules(family).get(table, {})
+    found = [line for chain in CHAINS[table].values() for line in own.get(chain, ())]
+    return [line.replace(_OURS, _FLOOR, 1) for line in found]
 
 
 def chains(table: str) -> Iterator[tuple[str, Sequence[str]]]:
     """Yield the floor's chains in a table, each with the built-in chains that jump to it."""
-    for name, hooks in TABLES[table][1].items():
+    for name, hooks in TABLES[table].items():
         yield f"{_FLOOR}{name}", hooks
 
 
@@ -48,7 +47,7 @@ def as_ours(line: str) -> str:
     return line.replace(_FLOOR, _OURS, 1)
 
 
-def load(networks: Sequence[Mapping[str, Any]], family: Family, *, hooked: bool = False) -> str:
+def load(plan: Plan, family: Family, *, hooked: bool = False) -> str:
     """Return the input of iptables-restore --noflush that loads the rules of all networks.
 
     With `hooked` the jumps are there already, as in a second load.
@@ -60,7 +59,7 @@ def load(networks: Sequence[Mapping[str, Any]], family: Family, *, hooked: bool 
         if not hooked:
             # Last and not first: the provider's own jumps have to stay the first rules.
             text += [f"-A {hook} -j {chain}" for chain, hooks in chains(table) for hook in hooks]
-        text += [*lines(networks, family, table), "COMMIT"]
+        text += [*lines(plan, family, table), "COMMIT"]
     return "".join(f"{line}\n" for line in text)
 
 
@@ -100,11 +99,25 @@ def standing(text: str, where: Chains) -> list[str]:
 
 
 def by_chain(rules: Iterable[str]) -> list[str]:
-    """Return the lines sorted by the chain they stand in, and else as they were."""
+    """Return the lines sorted by the chain they are in, and else as they were."""
     return sorted(rules, key=lambda line: line.split()[1])
 
 
-def damage(networks: Iterable[Mapping[str, Any]], family: Family) -> str:
+def damage(plan: Plan, family: Family) -> str:
     """Return the input of iptables-restore that takes one rule from each network: its SNAT."""
-    gone = ["-D" + network[f"nat_{family}"]["egress"][2:] for network in networks]
+    gone = [f"-D{each.lines[f'snat_{family}']['egress'][2:]}" for each in plan.networks.values()]
     return "".join(f"{line}\n" for line in ["*nat", *gone, "COMMIT"])
+
+
+def unhook(saved: str) -> str:
+    """Return the input of iptables-restore that takes our own chains out of every packet's path.
+
+    `saved` is what iptables-save prints.
+    """
+    text = []
+    for line in saved.splitlines():
+        if line.startswith("*") or line == "COMMIT":
+            text.append(line)
+        elif " -j WANBOUND-" in line:
+            text.append(f"-D{line[2:]}")
+    return "".join(f"{line}\n" for line in text)

@@ -1,7 +1,7 @@
 """Part (d): what a packet pays, against Docker's own masquerade on a plain network."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from statistics import median
 
@@ -11,6 +11,7 @@ from bench.report import Finding
 from bench.site import BenchError, Site
 from bench.stats import amount, ratio
 from lab.errors import LabError
+from providers.host.plan import Network
 
 AIM = 0.95
 NETWORKS = 100
@@ -24,7 +25,7 @@ BESIDE = "masquerade beside ours"
 _NOTES = (
     "All of them have rules, guard and public addresses; the first and the last in the order of the"
     " rules are real Docker networks. From a container there to a sink in the internet namespace.",
-    f"{BARE}: a plain Docker network with Docker's masquerade, while no rule of ours is loaded."
+    f"{BARE}: a plain Docker network with Docker's masquerade, while no packet meets our rules."
     f" {BESIDE}: the same network while all are.",
     f"first, last, {BESIDE}: median over repeats of (its rate / that of {BARE} in the same repeat),"
     " and its range; 1 is as fast, more is faster. first/beside, last/beside: to the plain network"
@@ -44,8 +45,9 @@ def measure(
     first, last = scenario.network_name(1), scenario.network_name(count)
     # Bare at the end: then each turn has one change of rules, and neighbours are close in time.
     order = [(FIRST, first), (BESIDE, PLAIN), (LAST, last), (BARE, PLAIN)]
+    networks = scenario.networking(scenario.config(site.place, count)).networks
     with prepared(site, count) as path:
-        families = _check(site, path, count)
+        families = _check(site, path, (first, last), networks)
         values: Values = defaultdict(lambda: defaultdict(list))
         for repeat in range(repeats):
             say(f"(d) {site.name}, repeat {repeat + 1} of {repeats}")
@@ -67,20 +69,15 @@ def measure(
     )
 
 
-def _check(site: Site, path: DataPath, count: int) -> list[Family]:
+def _check(
+    site: Site, path: DataPath, names: Iterable[str], networks: Mapping[str, Network]
+) -> list[Family]:
     """Return the families to measure. Raises BenchError where traffic takes another way."""
-    place = site.place
-    for number in (1, count):
-        [network] = scenario.props(scenario.config(place, count))[number - 1 : number]
+    for name in names:
         for family in FAMILIES:
-            public = next(
-                line.split()[1].partition("/")[0]
-                for role, line in network["addresses"].items()
-                if role.endswith(family)
-            )
-            seen = path.source(network["network"], family)
+            seen, public = path.source(name, family), networks[name].addresses[family]
             if seen != public:
-                raise BenchError(f"{network['network']}: seen as {seen}, {public} is its own")
+                raise BenchError(f"{name}: seen as {seen}, {public} is its own")
     own: Mapping[Family, str] = {"ipv4": site.host.wan_ipv4, "ipv6": site.host.wan_ipv6}
     found: list[Family] = []
     for family in FAMILIES:

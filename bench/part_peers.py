@@ -8,10 +8,10 @@ from pathlib import Path
 from bench import floor, peers, scenario
 from bench.part_provider import check_rules
 from bench.report import Finding
-from bench.scenario import Props
 from bench.site import Site, TooLongError
 from bench.stats import ratio, seconds
 from lab import keys
+from providers.host.plan import Plan
 
 LIMIT_SECONDS = 120.0
 """A peer that takes longer for one run is left out at that size, and at larger ones."""
@@ -49,8 +49,8 @@ def measure(site: Site, sizes: Sequence[int], repeats: int, say: Callable[[str],
     notes = [
         "floor: two plain ssh calls that load the same rules. All others: one whole process, from"
         " its start to its end, with a handshake of its own and nothing kept from the run before.",
-        "wanbound: a fresh Python with HostNat's calls (without the pulumi program, see part e); it"
-        " also adds the addresses, loads the guard and writes the fragments: the peers do not.",
+        "wanbound: a fresh Python with the calls of HostNetworking (without pulumi, see part e); it"
+        " also adds the addresses, loads the guard and can roll back: the peers do not.",
         f"pyinfra {versions['pyinfra']}: chains of IPv6 by its server.shell, because its operation"
         " for them fails in this version.",
         f"ansible-core {versions['ansible-core']}: pipelining, ControlPersist, one loop; its module"
@@ -90,11 +90,12 @@ def _row(size: int, phase: str, values: Mapping[str, Mapping[str, list[float]]])
 
 
 def _ours(site: Site, size: int, values: Values) -> None:
-    networks = scenario.props(scenario.config(site.place, size))
-    values["floor"]["create"].append(site.floor_load(networks))
+    settings = scenario.config(site.place, size)
+    values["floor"]["create"].append(site.floor_load(scenario.networking(settings)))
     site.floor_unload()
     for phase in (*PHASES, "delete"):
-        values["ours"][phase].append(site.work(phase, networks, networks).process)
+        props = scenario.props(settings)
+        values["ours"][phase].append(site.work(phase, props, props).process)
 
 
 class _Peers:
@@ -108,19 +109,19 @@ class _Peers:
 
     def run(self, peer: str, size: int, values: Values) -> None:
         """Create from nothing, do it again, remove. Raises BenchError, TooLongError."""
-        networks = scenario.props(scenario.config(self._site.place, size))
+        plan = scenario.networking(scenario.config(self._site.place, size))
         call = {"pyinfra": self._pyinfra, "ansible": self._ansible}[peer]
         try:
             for phase in PHASES:
-                taken = call(networks)
-                check_rules(self._site, networks, "floor", peers.FORMS[peer])
+                taken = call(plan)
+                check_rules(self._site, plan, "floor", peers.FORMS[peer])
                 values[peer][phase].append(taken)
         finally:
             self._site.host.run(floor.sweep())
 
-    def _pyinfra(self, networks: Sequence[Props]) -> float:
+    def _pyinfra(self, plan: Plan) -> float:
         folder = self._fresh()
-        peers.for_pyinfra(networks).write(folder / "rules.json")
+        peers.for_pyinfra(plan).write(folder / "rules.json")
         settings = self._site.lab.settings
         data = {
             "ssh_user": "root",
@@ -139,9 +140,9 @@ class _Peers:
             env={"BENCH_RULES": str(folder / "rules.json")},
         ).seconds
 
-    def _ansible(self, networks: Sequence[Props]) -> float:
+    def _ansible(self, plan: Plan) -> float:
         folder = self._fresh()
-        peers.for_ansible(networks).write(folder / "rules.json")
+        peers.for_ansible(plan).write(folder / "rules.json")
         config = self._site.lab.settings.ssh_config
         environment = {
             "ANSIBLE_HOME": str(folder),

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from bench import floor
 from lab.settings import Settings
 from lab.steps import step
+from providers.host.generation import Family
+from providers.host.plan import Plan
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "peers-requirements.txt"
@@ -79,7 +81,7 @@ def options(line: str) -> Iterator[Option]:
         yield Option(name, tuple(values), negated)
 
 
-def pyinfra_rule(line: str, family: floor.Family, table: str) -> Args:
+def pyinfra_rule(line: str, family: Family, table: str) -> Args:
     """Return the arguments of pyinfra's iptables.rule for a line."""
     args: Args = {
         "chain": line.split()[1],
@@ -101,7 +103,7 @@ def pyinfra_rule(line: str, family: floor.Family, table: str) -> Args:
     return {**args, "extras": " ".join(extras)}
 
 
-def ansible_rule(line: str, family: floor.Family, table: str) -> Args:
+def ansible_rule(line: str, family: Family, table: str) -> Args:
     """Return the parameters of Ansible's iptables module for a line, less `ANSIBLE_LACKS`."""
     args: Args = {"chain": line.split()[1], "table": table, "ip_version": family}
     for option in options(line):
@@ -120,10 +122,10 @@ def ansible_rule(line: str, family: floor.Family, table: str) -> Args:
     return args
 
 
-def for_pyinfra(networks: Sequence[Mapping[str, Any]]) -> Rules:
+def for_pyinfra(plan: Plan) -> Rules:
     """Return all that pyinfra is to make."""
     rules = Rules()
-    for family, table, chain, lines in _everything(networks):
+    for family, table, chain, lines in _everything(plan):
         version = 4 if family == "ipv4" else 6
         if chain:
             rules.chains.append({"chain": chain, "table": table, "version": version})
@@ -131,10 +133,10 @@ def for_pyinfra(networks: Sequence[Mapping[str, Any]]) -> Rules:
     return rules
 
 
-def for_ansible(networks: Sequence[Mapping[str, Any]]) -> Rules:
+def for_ansible(plan: Plan) -> Rules:
     """Return all that Ansible is to make."""
     rules = Rules()
-    for family, table, chain, lines in _everything(networks):
+    for family, table, chain, lines in _everything(plan):
         if chain:
             rules.chains.append({"chain": chain, "table": table, "ip_version": family})
         rules.rules.extend(ansible_rule(line, family, table) for line in lines)
@@ -142,14 +144,14 @@ def for_ansible(networks: Sequence[Mapping[str, Any]]) -> Rules:
 
 
 def _everything(
-    networks: Sequence[Mapping[str, Any]],
-) -> Iterator[tuple[floor.Family, str, str, list[str]]]:
+    plan: Plan,
+) -> Iterator[tuple[Family, str, str, list[str]]]:
     """Yield each chain with the jumps to it, then each table's rules without a chain."""
     for family in floor.FAMILIES:
         for table in floor.TABLES:
             for chain, hooks in floor.chains(table):
                 yield family, table, chain, [f"-A {hook} -j {chain}" for hook in hooks]
-            yield family, table, "", floor.lines(networks, family, table)
+            yield family, table, "", floor.lines(plan, family, table)
 
 
 def installed(settings: Settings) -> Path:

@@ -1,20 +1,19 @@
 """The networks that are measured: the benchmark's own names and addresses, planned as any stack.
 
 Pure. Everything that the benchmark makes on a host has a name that begins with `MARK`, and every
-public address is of RFC 2544's and RFC 3849's space, so that it meets nothing of a stack that runs
-beside it and can be removed whole by name.
+public address is of RFC 2544's and RFC 3849's space, so that it can be removed whole by name.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from providers.fragment import subnets
-from providers.installed import installed
-
+from components.connection import connection
+from components.host import wanted_plan
 from planner.config import Stack
 from planner.plan import HostPlan, plan
+from providers.host.installed import installed
+from providers.host.plan import Plan, properties
 
 MARK = "bench-"
 """What begins the name of every network, container and unit of ours."""
@@ -25,6 +24,10 @@ LARGEST = 100
 _PUBLIC_IPV4 = IPv4Network("198.18.0.0/15")
 _PUBLIC_IPV6 = IPv6Network("2001:db8:1::/48")
 
+STACK = "organization/wanbound/bench"
+"""The stack that the hosts belong to meanwhile: that of part (e), as Pulumi names it."""
+
+Change: TypeAlias = Literal["none", "one", "all"]
 Config: TypeAlias = dict[str, Any]
 Props: TypeAlias = dict[str, Any]
 
@@ -53,18 +56,19 @@ def public_space(place: Place) -> tuple[IPv4Network, IPv6Network]:
 
 
 def config(
-    place: Place, count: int, *, changed: bool = False, load_balancer: bool = True
+    place: Place, count: int, change: Change = "none", *, load_balancer: bool = True
 ) -> Config:
     """Return the configuration of a stack with `count` networks, dual stack, on one host.
 
-    `changed` gives each network another public IPv4 address.
+    A change is another public IPv4 address, of the first network or of each.
     """
     networks = []
     four, six = public_space(place)
     for number in range(1, count + 1):
+        moved = {"none": 0, "one": LARGEST if number == 1 else 0, "all": 2 * LARGEST}[change]
         network: Config = {
             "name": network_name(number),
-            "public_ipv4": str(four[number + (256 if changed else 0)]),
+            "public_ipv4": str(four[number + moved]),
             "public_ipv6": str(six[number]),
             "subnet_ipv4": str(IPv4Network((int(IPv4Address("10.110.0.0")) + number * 256, 24))),
             "subnet_ipv6": str(
@@ -85,25 +89,15 @@ def host_plan(settings: Config) -> HostPlan:
     return host
 
 
-def props(settings: Config) -> list[Props]:
-    """Return the properties of each network's HostNat, as the program gives them to Pulumi."""
-    host = host_plan(settings)
-    connection: Mapping[str, Any] = {
-        "name": host.name,
-        "address": host.ssh.address,
-        "port": host.ssh.port,
-        "user": host.ssh.user,
-        "host_key": host.ssh.host_key,
-        "confirm_seconds": host.confirm_seconds,
+def networking(settings: Config) -> Plan:
+    """Return what the program wants on the host of a configuration."""
+    return wanted_plan(host_plan(settings), STACK, {})
+
+
+def props(settings: Config) -> Props:
+    """Return the properties of the host's HostNetworking, as the program gives them to Pulumi."""
+    return {
+        "host": connection(host_plan(settings), {}),
+        **properties(networking(settings)),
+        "installed": installed(),
     }
-    return [
-        {
-            "host": dict(connection),
-            "network": network.name,
-            "bridge": network.bridge,
-            "subnets": subnets(asdict(network.rules)),
-            "installed": installed(),
-            **{section: dict(lines) for section, lines in asdict(network.rules).items()},
-        }
-        for network in host.networks
-    ]

@@ -11,21 +11,31 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from providers.session import Session, Target
-from providers.ssh_host import SshHost
-
 from bench import floor
-from bench.scenario import MARK, Place, Props, public_space
+from bench.scenario import MARK, STACK, Place, Props, config, props, public_space
 from lab import hosts
 from lab.api import Host, Lab
 from lab.lifecycle import specs
 from lab.namespace import inside
 from lab.steps import ENDS_WITH_US
+from providers.host.generation import Family
+from providers.host.plan import Plan
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 PHASE_SECONDS = 300.0
 """Limit for one call of the worker or of ssh; 100 networks take seconds."""
+
+HANDSHAKES = {
+    "create": 2,
+    "refresh": 1,
+    "no-op": 0,
+    "one": 2,
+    "all": 2,
+    "mend": 2,
+    "delete": 2,
+}
+"""SSH handshakes by phase: one connection for each run, and another that confirms a change."""
 
 
 class BenchError(Exception):
@@ -82,20 +92,25 @@ class Site:
         return f"Docker {self.host.docker_version}, {version}"
 
     @property
-    def others(self) -> int:
-        """How many networks of other stacks have rules on the host now."""
-        return int(self.host.run(f"ls /etc/wanbound 2>/dev/null | grep -vc '^{MARK}' ; :").stdout)
+    def owner(self) -> str:
+        """The stack that the host belongs to; empty where it belongs to none."""
+        return self.host.run("cat /etc/wanbound/current/owner 2>/dev/null; :").stdout.strip()
 
-    def work(self, phase: str, olds: Sequence[Props], news: Sequence[Props]) -> Worked:
-        """Run one phase in a fresh process, as the dynamic plugin would."""
-        job = json.dumps({"phase": phase, "olds": olds, "news": news})
+    def work(self, phase: str, old: Props, new: Props) -> Worked:
+        """Run one phase in a fresh process, as the dynamic plugin would. Raises BenchError."""
+        job = json.dumps({"phase": phase, "old": old, "new": new})
         ran = self.timed([sys.executable, "-m", "bench.worker"], stdin=job)
         found = json.loads(ran.stdout)
+        if found["handshakes"] != HANDSHAKES[phase]:
+            raise BenchError(
+                f"{self.name}: {phase}: {found['handshakes']} SSH handshakes, not"
+                f" {HANDSHAKES[phase]}"
+            )
         return Worked(found["seconds"], ran.seconds, found["handshakes"], found["commands"])
 
-    def floor_load(self, networks: Sequence[Props], *, hooked: bool = False) -> float:
+    def floor_load(self, plan: Plan, *, hooked: bool = False) -> float:
         """Load the rules by plain ssh; return the seconds that it took."""
-        return self._restore({f: floor.load(networks, f, hooked=hooked) for f in floor.FAMILIES})
+        return self._restore({f: floor.load(plan, f, hooked=hooked) for f in floor.FAMILIES})
 
     def floor_unload(self) -> float:
         """Remove by plain ssh what `floor_load` made; return the seconds that it took."""
@@ -107,28 +122,31 @@ class Site:
             self._plain_ssh(floor.tool(family, "save"), "").seconds for family in floor.FAMILIES
         )
 
-    def saved(self, family: floor.Family, table: str) -> str:
+    def saved(self, family: Family, table: str) -> str:
         """Return what iptables-save prints."""
         return self.host.run(f"{floor.tool(family, 'save')} -t {table}").stdout
 
-    def damage(self, networks: Sequence[Props]) -> None:
-        """Take a rule from each network, as a hand or a program that knows nothing of us might.
+    def damage(self, plan: Plan) -> None:
+        """Remove a rule of each network, as an operator or another program might.
 
-        The watcher, which would mend them before anybody looks, is stopped; a change starts it.
+        The watcher, which would repair that at once, is stopped; a change starts it.
         """
         self.host.run("systemctl stop wanbound-watch.service")
         for family in floor.FAMILIES:
             call = f"{floor.tool(family, 'restore')} --noflush -w 10"
-            self.host.run(call, stdin=floor.damage(networks, family))
+            self.host.run(call, stdin=floor.damage(plan, family))
 
-    def fragments(self, put: dict[str, str], remove: Sequence[str]) -> None:
-        """Load and remove networks' fragments in one command, for what is not itself measured."""
-        place = self.place
-        session = Session(Target(place.name, place.address, 22, "root", place.host_key))
-        try:
-            SshHost(session).change(put, remove)
-        finally:
-            session.close()
+    def unhook(self) -> None:
+        """Take all that is ours out of every packet's path; `load` puts it back."""
+        self.host.run("systemctl stop wanbound-watch.service; nft delete table inet wanbound")
+        for family in floor.FAMILIES:
+            saved = self.host.run(floor.tool(family, "save")).stdout
+            call = f"{floor.tool(family, 'restore')} --noflush -w 10"
+            self.host.run(call, stdin=floor.unhook(saved))
+
+    def load(self) -> None:
+        """Load all of the host's generation, as at boot."""
+        self.host.run("wanbound apply")
 
     def timed(
         self,
@@ -167,9 +185,13 @@ class Site:
         return Timed(seconds, stdout)
 
     def clean(self) -> None:
-        """Remove everything of the benchmark's own from the host, whatever run left it."""
-        found = self.host.run(f"cd /etc/wanbound 2>/dev/null && ls -d {MARK}*.rules; :").stdout
-        names = [name.removesuffix(".rules") for name in found.split()]
+        """Remove everything of the benchmark's own from the host, whatever run left it.
+
+        Raises BenchError where the host belongs to another stack.
+        """
+        owner = self.owner
+        if owner not in ("", STACK):
+            raise BenchError(f"{self.name} belongs to the stack {owner}: destroy that first")
         program = (
             f"systemctl stop '{MARK}*' 2>/dev/null\n"
             f"rm -f /run/{MARK}*\n"
@@ -180,8 +202,9 @@ class Site:
         )
         self.host.run(program + floor.sweep(), timeout=PHASE_SECONDS)
         # After Docker's networks, as everywhere: rules go last.
-        if names:
-            self.fragments({}, names)
+        if owner:
+            everything = props(config(self.place, 1))
+            self.work("delete", everything, everything)
         for subnet, version in zip(public_space(self.place), ("-4", "-6"), strict=True):
             route = ["ip", version, "route", "del", str(subnet)]
             self.lab.internet.run(route, check=False)
@@ -201,7 +224,7 @@ class Site:
             stdout=subprocess.DEVNULL,
         )
 
-    def _restore(self, texts: dict[floor.Family, str]) -> float:
+    def _restore(self, texts: dict[Family, str]) -> float:
         return sum(
             self._plain_ssh(f"{floor.tool(family, 'restore')} --noflush -w 10", text).seconds
             for family, text in texts.items()

@@ -54,7 +54,7 @@ class Host(pulumi.ComponentResource):
         self.networking = HostNetworking(
             plan.name,
             host=connection(plan, secrets),
-            plan=_plan(plan, taken_over or {}),
+            plan=wanted_plan(plan, _stack(), taken_over or {}),
             # An image that cannot be pulled ends the update before anything is touched.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*first, *self.images.values()]),
         )
@@ -92,10 +92,14 @@ class Host(pulumi.ComponentResource):
         )
 
 
-def _plan(host: HostPlan, taken_over: Mapping[str, Same]) -> Plan:
-    """Return all of the host's lines as its resource wants them."""
+def _stack() -> str:
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def wanted_plan(host: HostPlan, stack: str, taken_over: Mapping[str, Same]) -> Plan:
+    """Return all of the host's lines as its resource wants them; `stack` owns the host."""
     return Plan(
-        stack=f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}",
+        stack=stack,
         wan=host.wan,
         networks={
             network.name: Network(

@@ -13,6 +13,24 @@ from planner.plan import HostPlan, NetworkPlan
 from planner.takeover import LABEL, Same
 
 
+def network_args(plan: NetworkPlan, owner: str) -> docker.NetworkArgs:
+    """Return what the Docker network is made of; `owner` is `HOST/NETWORK`, for its label."""
+    return docker.NetworkArgs(
+        name=plan.docker.name,
+        driver="bridge",
+        attachable=True,
+        ipv6=plan.docker.ipv6,
+        # None of them where Docker chooses: the provider then writes down what it has chosen.
+        ipam_configs=[
+            docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
+            for ipam in plan.docker.ipam
+        ]
+        or None,
+        options=dict(plan.docker.options),
+        labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
+    )
+
+
 class IsolatedNetwork(pulumi.ComponentResource):
     """A Docker network that comes from and goes to its own public addresses only."""
 
@@ -36,18 +54,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
         owner = f"{host.name}/{plan.name}"
         self.network = docker.Network(
             name,
-            name=plan.docker.name,
-            driver="bridge",
-            attachable=True,
-            ipv6=plan.docker.ipv6,
-            # None of them where Docker chooses: the provider then writes down what it has chosen.
-            ipam_configs=[
-                docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
-                for ipam in plan.docker.ipam
-            ]
-            or None,
-            options=dict(plan.docker.options),
-            labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
+            network_args(plan, owner),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # Imported where it is not in the state yet, and nothing more where it is.

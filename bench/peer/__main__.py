@@ -1,12 +1,13 @@
-"""The program without its dynamic resources: the same components, providers and networks.
+"""The program without its dynamic resource: the same components, providers and networks.
 
-What part (e) holds the real program against; the difference is what HostNat costs. Pulumi runs it
-in a folder of the benchmark's own, where `components` and `planner` are the checkout's.
+What part (e) holds the real program against; the difference is what HostNetworking costs. Pulumi
+runs it in a folder of the benchmark's own, where `components` and `planner` are the checkout's.
 """
 
 import pulumi
 import pulumi_docker as docker
 
+from components.isolated_network import network_args
 from components.settings import raw_settings
 from components.ssh import docker_host, ssh_options
 from planner.config import Stack
@@ -14,23 +15,13 @@ from planner.plan import HostPlan, NetworkPlan, plan
 
 
 class IsolatedNetwork(pulumi.ComponentResource):
-    """components.isolated_network.IsolatedNetwork, less its HostNat."""
+    """components.isolated_network.IsolatedNetwork, of a network without containers."""
 
-    def __init__(self, name: str, network: NetworkPlan, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, host: HostPlan, network: NetworkPlan, opts: pulumi.ResourceOptions) -> None:
+        name = f"{host.name}-{network.name}"
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
-        docker.Network(
-            name,
-            name=network.docker.name,
-            driver="bridge",
-            attachable=True,
-            ipv6=network.docker.ipv6,
-            ipam_configs=[
-                docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
-                for ipam in network.docker.ipam
-            ],
-            options=dict(network.docker.options),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        args = network_args(network, f"{host.name}/{network.name}")
+        docker.Network(name, args, pulumi.ResourceOptions(parent=self))
         self.register_outputs({})
 
 
@@ -46,8 +37,7 @@ class Host(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         for network in host.networks:
-            options = pulumi.ResourceOptions(parent=self, providers=[engine])
-            IsolatedNetwork(f"{host.name}-{network.name}", network, options)
+            IsolatedNetwork(host, network, pulumi.ResourceOptions(parent=self, providers=[engine]))
         self.register_outputs({})
 
 

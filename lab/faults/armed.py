@@ -17,11 +17,11 @@ from lab.faults.watching import everywhere, look, watch
 from lab.stacks import Run
 from lab.steps import wait_until
 
-ARMED = "etc/wanbound/.old/armed"
+ARMED = "etc/wanbound/armed"
 """There from before the first rule is loaded until the change is confirmed or undone."""
 
-_BEGUN = f"[ -e /etc/wanbound/.next -o -e /{ARMED} ]"
-"""The rules are being written: the confirmation is 0.1 s away or more, and cannot be missed."""
+_BEGUN = f"[ -e /{ARMED} ]"
+"""The rules are being loaded: the confirmation is 0.1 s away or more, and cannot be missed."""
 
 _LOADED = f"grep -qs loaded /{ARMED}"
 

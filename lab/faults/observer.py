@@ -36,6 +36,7 @@ COMMANDS = {
     "routes6": ("ip", "-6", "route", "show", "default"),
 }
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+RECORDS = ("added", "back", "before", "moved", "was")
 BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 QUICK, SLOW = 0.02, 0.1
 """Seconds between two looks: while something is wrong or has just been done, and afterwards."""
@@ -51,9 +52,7 @@ def look() -> list[str]:
         lines += sorted(f"route: {line.strip()}" for line in said[family].splitlines())
     lines += [f"bridge: {path.parent.name}" for path in nets("bridge")]
     lines += [f"sysctl: {name} = {text(Path('/proc/sys') / name)}" for name in SYSCTLS]
-    for file in sorted(Path("/etc/wanbound").glob("*.rules")):
-        lines.append(f"file: {file.name} {hashlib.sha256(text(file).encode()).hexdigest()[:12]}")
-    return lines
+    return [*lines, *files(Path("/etc/wanbound/current"))]
 
 
 def read() -> dict[str, str]:
@@ -63,6 +62,13 @@ def read() -> dict[str, str]:
         for name, words in COMMANDS.items()
     }
     return {name: process.communicate()[0] for name, process in running.items()}
+
+
+def files(generation: Path) -> Iterator[str]:
+    """What a generation was made of, by name; not what it remembers of the host before it."""
+    for file in sorted(generation.glob("*")):
+        if file.name not in RECORDS:
+            yield f"file: {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
 def nets(part: str) -> list[Path]:

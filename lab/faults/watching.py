@@ -83,7 +83,7 @@ def bring_back(site: Site, name: str, before: Sequence[str], restore: str) -> bo
     seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
     if seen.repaired is not None:
         return True
-    # The product has not mended it, which the row has said. The next row must not suffer from it.
+    # The product has not repaired it, which the row has said. The next row must not suffer from it.
     host.run(f"{exports}{OWN_BACK}\nwanbound apply", check=False)
     seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
     if seen.repaired is None:
@@ -103,4 +103,4 @@ ip route replace default via 203.0.113.1 dev wan0 proto static
 ip -6 route replace default via fe80::1 dev wan0 proto static
 """
 """The lab's own addresses and default routes. systemd-networkd gave them and does not watch over
-them; they are not wanbound's to give back, unless its HostBase has the routes."""
+them; they are not wanbound's to give back, unless its generation has the routes."""

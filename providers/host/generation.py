@@ -15,7 +15,7 @@ from typing import Literal
 from providers.host.plan import Network, Plan, owners, to_json
 
 UNITS = ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service")
-"""The units of systemd that travel with each generation, so that an undo brings the old ones back."""
+"""The units of systemd that travel with each generation: an undo brings the old ones back."""
 
 FILES = (
     "ipv4.rules",

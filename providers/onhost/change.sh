@@ -63,7 +63,7 @@ keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, 
         [ -d "$folder" ] || continue
         # By the digests an edited file is noticed.
         cp "$0" "$folder/wanbound" && chmod 0755 "$folder/wanbound" &&
-            (cd "$folder" && sha256sum ./*.* addresses host bridges >sums) || return 1
+            (cd "$folder" && sha256sum ./*.rules ./*.nft ./*.service addresses host bridges leaving >sums) || return 1
     done
     # Data before names: a power cut after the rename must not find empty files.
     sync "$new"/* "$new" "$etc" 2>/dev/null

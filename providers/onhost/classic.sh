@@ -4,10 +4,11 @@
 classic=/etc/iptables
 
 classic_facts() { # `== file PATH` and the content in base64, for each file with rules
-    for boot in "$classic"/rules.v4 "$classic"/rules.v6 "$classic"/iptables.rules \
-        "$classic"/ip6tables.rules "${classic%/*}/iptables.rules" \
-        "${classic%/*}/ip6tables.rules"; do
-        if [ -f "$boot" ] && [ -r "$boot" ]; then echo "== file $boot" && base64 <"$boot"; fi
+    for folder in "$classic" "${classic%/*}"; do
+        for name in rules.v4 rules.v6 iptables.rules ip6tables.rules; do
+            boot=$folder/$name
+            if [ -f "$boot" ] && [ -r "$boot" ]; then echo "== file $boot" && base64 <"$boot"; fi
+        done
     done
 }
 

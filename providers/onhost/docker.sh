@@ -22,7 +22,7 @@ docker_ask() { # docker_ask WORD...: prints Docker's answer; status 1: it has no
     *'No such network'* | *'network '*' not found'*) return 1 ;;
     '') said='no answer within 60 s' ;;
     esac
-    fail 10 "Docker does not answer: $(printf '%s\n' "$said" | tail -n 2 | cut -c 1-300)"
+    fail 24 "Docker does not answer: $(printf '%s\n' "$said" | tail -n 2 | cut -c 1-300)"
 }
 
 docker_facts() { # prints one of these, and nothing else:
@@ -51,7 +51,7 @@ docker_version() { # asked once for each start of Docker
     version=$(printf '%s\n' "$info" | sed -n 's/.*"ServerVersion":"\([^" ]*\)".*/\1/p')
     # Up to 20.10 the client ends well when the engine does not answer.
     said=$(printf '%s\n' "$info" | sed 's/.*"ServerErrors"://' | cut -c 1-300)
-    [ -n "$version" ] || fail 10 "Docker does not answer: $said"
+    [ -n "$version" ] || fail 24 "Docker does not answer: $said"
     backend=iptables
     case $info in *'"FirewallBackend":{"Driver":"nftables'*) backend=nftables ;; esac
     echo "docker $version $backend"
@@ -69,8 +69,8 @@ docker_networks() {
         # shellcheck disable=SC2086 # one word for each
         networks=$(docker_ask network inspect $ids) && break
         # One of them was removed in between.
-        [ $? = 1 ] || exit 10
-        [ "$attempt" != 3 ] || fail 10 "Docker does not answer: its networks keep changing"
+        [ $? = 1 ] || exit 24
+        [ "$attempt" != 3 ] || fail 24 "Docker does not answer: its networks keep changing"
     done
     printf '%s\n' "$networks" | tr -d '\n'
     echo
@@ -87,7 +87,7 @@ renew() { # renew NETWORK LABEL: removes the network of this name unless it has 
     case $? in
     0) [ "$label" != "$2" ] || return 0 ;;
     1) return 0 ;;
-    *) exit 10 ;;
+    *) exit 24 ;;
     esac
     # shellcheck disable=SC2016 # Docker's own variables
     each='{{range $id, $_ := .Containers}}{{println $id}}{{end}}'

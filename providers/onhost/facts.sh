@@ -6,7 +6,6 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     (docker_facts >"$work/docker") &
     docker_job=$!
     take_lock
-    need ip iproute2
     tell_undone
     echo '== generation'
     echo "current $(generation current)"
@@ -43,8 +42,8 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     done
     echo '== links'
     for link in /sys/class/net/*; do
-        host_now link "${link##*/}" | sed 's/^link //'
-    done
+        host_now link "${link##*/}"
+    done | sed 's/^link //'
     echo '== sysctls'
     sed -n 's/^sysctl \([^ ]*\) .*/\1/p' "$now/host" | while read -r key; do
         host_now sysctl "$key" | sed 's/^sysctl \([^ ]*\) /\1 = /'

@@ -68,9 +68,11 @@ set_routes() { # set_routes FILE: its routes are better than any other; the othe
         [ "$family" = ipv4 ] || metric='metric 1'
         change_route replace "$family" "$route proto static $metric" 2>"$work/refused" && continue
         # A gateway outside all subnets of the link, as hosters have them.
-        grep -q -e 'invalid gateway' -e unreachable -e 'No route to host' "$work/refused" &&
-            change_route replace "$family" "$route proto static $metric onlink" ||
-            { cat "$work/refused" >&2 && exit 1; }
+        if ! grep -q -e 'invalid gateway' -e unreachable -e 'No route to host' "$work/refused"; then
+            cat "$work/refused" >&2
+            exit 1
+        fi
+        change_route replace "$family" "$route proto static $metric onlink" || exit 1
     done
 }
 

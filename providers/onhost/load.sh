@@ -4,7 +4,6 @@ has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION FAMILY
 has_guard() { grep -q chain "$1/guard.nft"; } # has_guard GENERATION
 
 check() { # check GENERATION: fails, with nothing touched, when it cannot be loaded on this host
-    need ip iproute2
     ! has_guard "$1" || need nft nftables
     for family in ipv4 ipv6; do
         iptables_of "$family"
@@ -73,7 +72,8 @@ test_load() { # test_load GENERATION
 rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them in this boot
     [ -e "$run/bridges" ] || return 0
     while read -r bridge index; do
-        [ ! -e "/sys/class/net/$bridge" ] && grep -qx "$bridge" "$1/bridges" || continue
+        [ ! -e "/sys/class/net/$bridge" ] || continue
+        grep -qx "$bridge" "$1/bridges" || continue
         name=$(grep -lx "$index" /sys/class/net/*/ifindex) || continue
         name=${name%/ifindex} name=${name##*/}
         say "the bridge $bridge is called $name now; naming it $bridge again"
@@ -144,8 +144,10 @@ load() { # load GENERATION MOVED: brings the kernel to it
 }
 
 load_once() { # load_once GENERATION MOVED: the guard first; what is no longer wanted goes last
-    load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
-        restore "$1" && end_addresses "$2" || return 1
+    if ! { load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
+        restore "$1" && end_addresses "$2"; }; then
+        return 1
+    fi
     if ! has_guard "$1" && command -v nft >/dev/null 2>&1; then
         nft delete table inet wanbound 2>/dev/null
     fi

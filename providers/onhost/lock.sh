@@ -7,6 +7,7 @@ take_lock() {
     true >>"$run/lock" || fail 15 "cannot write to $run"
     exec 9>"$run/lock"
     need flock util-linux
+    need ip iproute2
     # The watcher looks around for a moment after each change; that is nothing to be told.
     flock -w 1 9 || wait_for_lock
     for left in "$run"/run.*; do

@@ -147,6 +147,7 @@ clear_disk() { # removes generations that nobody needs, and everything where not
     rm -f "$etc"/*.next
     # A generation without networks is that of a destroy.
     [ ! -s "$etc/current/bridges" ] || return 0
-    rm -rf "$etc" "$self" "$run/loaded" "$run/bridges" "$run/docker"
+    # The generation last: killed before, the next destroy finds it and removes the rest.
     remove_units
+    rm -rf "$self" "$run/loaded" "$run/bridges" "$run/engine" "$run/docker" "$etc"
 }

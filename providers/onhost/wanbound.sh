@@ -15,8 +15,10 @@
 #   wanbound engine …        see engine.sh
 #
 # providers/onhost/README.md describes the files in /etc/wanbound, the order of a load and the exit
-# codes. On 10, 11, 14, 15, 16, 18, 19 and 22 nothing has changed.
+# codes. On 10, 11, 14, 15, 16, 18, 19, 22 and 24 nothing has changed.
 
+# `a && b || fail` is meant as it reads: whichever fails, the program ends.
+# shellcheck disable=SC2015
 set -u
 umask 022
 LC_ALL=C
@@ -84,5 +86,5 @@ engine)
 esac
 shift
 # For root alone: whoever can open the lock, be it to read, can hold it and keep us out.
-[ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
+[ -d "$run" ] || (umask 077 && mkdir -p "$run") || fail 15 "cannot write to $run"
 "$command" "$@"

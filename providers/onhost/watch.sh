@@ -1,13 +1,12 @@
 # --- watching ------------------------------------------------------------------------------------
 #
 # The kernel tells `ip monitor` and `nft monitor` of each change when it happens, and both write into
-# one FIFO. What may matter there leads to one `mend`, which compares everything and touches only
-# what differs; so it does not matter who changed what, and a repair is not mistaken for a fault.
-# Nobody tells of the rules of the legacy iptables: they are read every 3 s. Kernel parameters are
-# not watched at all: a program that sets one does it again, and the two would go on for ever.
+# one FIFO. What may matter there leads to one `mend`, which compares everything and loads only where
+# something differs; so a repair is not mistaken for a fault. Nobody tells of the rules of the legacy
+# iptables: they are read every 3 s. Kernel parameters are not watched at all: a program that sets one
+# does it again, and the two would go on for ever.
 
 watch() {
-    [ -d "$run" ] || mkdir -p -m 0700 "$run" || fail 15 "cannot write to $run"
     need ip iproute2
     need flock util-linux
     rm -f "$run/watch"
@@ -20,7 +19,9 @@ watch() {
     trap 'say "what watches the kernel has ended; starting it again"; exit 1' HUP
     follow ip -o monitor address route link
     ! command -v nft >/dev/null 2>&1 || follow nft monitor
-    ! unheard || follow poll_rules
+    if ! command -v nft >/dev/null 2>&1 || iptables -V 2>/dev/null | grep -q legacy; then
+        follow poll_rules
+    fi
     # What happened before they listened is found by the first check, or by one a second later.
     echo start >&3
     { sleep 1 && echo started >&3; } &
@@ -50,21 +51,10 @@ follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends 
     followers="$followers $!"
 }
 
-unheard() { # whether iptables changes rules without telling nft
-    command -v iptables >/dev/null 2>&1 || return 1
-    command -v nft >/dev/null 2>&1 || return 0
-    case $(iptables -V) in *legacy*) ;; *) return 1 ;; esac
-}
-
 poll_rules() { # prints a word when the rules are others than before
     before=
     while sleep 3; do
-        rules=$(
-            for family in ipv4 ipv6; do
-                iptables_of "$family"
-                "$tool-save" 2>/dev/null
-            done | sed -n '/^-A/p; s/^\([*:][^ ]*\).*/\1/p'
-        )
+        rules=$({ iptables-save; ip6tables-save; } 2>/dev/null | sed -n '/^-A/p; s/^\([*:][^ ]*\).*/\1/p')
         [ "$rules" = "$before" ] || echo polled
         before=$rules
     done
@@ -116,15 +106,12 @@ check_all() { # repairs what differs, and tells a failure once
         [ -z "$failed" ] || say "all is in force again"
         [ -z "$said" ] || printf '%s\n' "$said" >&2
         failed='' failures=0
-    else
-        [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
-        failed=${said:-$code}
-        credit=$((credit - 2))
-        try_again
+        return
     fi
-}
-
-try_again() { # without an event: after 1 s, then 2, and so on up to 10
+    [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
+    failed=${said:-$code}
+    credit=$((credit - 2))
+    # Without an event it is tried again after 1 s, then 2, and so on up to 10.
     [ "$now" -ge "$again" ] || return 0
     failures=$((failures + (failures < 10)))
     again=$((now + failures))

@@ -94,6 +94,11 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
         " network; or set adopt: true to keep a network that was created manually",
     ),
     **ENGINE_MEANING,
+    24: (
+        "Docker on it gave no answer that can be relied on",
+        _NOTHING,
+        "check `docker info` and `journalctl -u docker` on the host, then run again",
+    ),
     CHANGED_MEANWHILE: (
         "its state changed after wanbound had read it",
         _NOTHING,

@@ -4,37 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from components.host import wanted_plan
 from lab.api import Host
 from planner.config import Stack
-from planner.plan import HostPlan
 from planner.plan import plan as planned_hosts
-from planner.rule import order, sections
-from providers.host.plan import Network, Plan, properties
+from providers.host.facts import Facts, parse
+from providers.host.plan import Plan, properties
 from providers.host.resource import HostNetworkingProvider
+from providers.ssh.remote import Remote, remote_at
+from providers.ssh.target import target_of
 
 STACK = "organization/wanbound/test"
-
-
-def plan_of(host: HostPlan, stack: str = STACK) -> Plan:
-    """Return what the program gives to the resource of a planned host."""
-    return Plan(
-        stack=stack,
-        wan=host.wan,
-        networks={
-            each.name: Network(
-                each.name,
-                each.owns.bridges,
-                each.owns.subnets,
-                each.owns.addresses,
-                sections(each.wanted),
-                order(each.wanted),
-            )
-            for each in host.networks
-        },
-        lines=sections(host.wanted),
-        order=order(host.wanted),
-        persist=host.persist,
-    )
 
 
 def numbered(host: Host, networks: Mapping[str, int], **keys: object) -> Plan:
@@ -58,7 +38,7 @@ def numbered(host: Host, networks: Mapping[str, int], **keys: object) -> Plan:
         ]
     }
     [planned] = planned_hosts(Stack.parse(raw, "test"))
-    return plan_of(planned)
+    return wanted_plan(planned, STACK, {})
 
 
 def network(name: str, number: int) -> dict[str, Any]:
@@ -94,6 +74,16 @@ def bring(host: Host, plan: Plan, **connection: object) -> None:
 def clear(host: Host, **connection: object) -> None:
     """Remove everything from the host as `pulumi destroy` does. Raises HostError."""
     HostNetworkingProvider().delete(host.name, props(host, Plan(STACK, "wan0", {}), **connection))
+
+
+def seam(host: Host) -> Remote:
+    """Return the host as the providers see it."""
+    return remote_at(target_of(props(host, Plan(STACK, "wan0", {}))["host"]))
+
+
+def facts(host: Host) -> Facts:
+    """Return what the host says of itself, as a refresh reads it. Raises HostError."""
+    return parse(seam(host).facts())
 
 
 def with_line(plan: Plan, name: str, section: str, role: str, text: str) -> Plan:

@@ -25,8 +25,8 @@ MUCH_DONE = """Resources:
     ("line", "shown"),
     [
         (
-            " +  pulumi-python:dynamic/wanbound:HostNat edge-2-web created (0.35s) ",
-            "  +  HostNat          edge-2-web                   created [dim](0.35s)[/]",
+            " +  pulumi-python:dynamic/wanbound:HostNetworking edge-2 created (0.35s) ",
+            "  +  HostNetworking   edge-2                       created [dim](0.35s)[/]",
         ),
         (
             " ++ docker:index:Container edge-1-web_lb created replacement (2s) [diff: ~image]",

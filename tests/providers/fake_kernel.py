@@ -19,6 +19,8 @@ _PLACES = (
 )
 """Table, chain of ours, chain that jumps to it: by its last rule from INPUT, else by its first."""
 
+_PRINTED = (*_PLACES[:3], ("filter", "WANBOUND-FORWARD", "FORWARD"), *_PLACES[3:])
+
 _RULE = re.compile(r"-A (WANBOUND-[A-Z]+) .*-j (ACCEPT|DROP|[DS]NAT --to-\w+ [0-9a-f.:]+)")
 
 
@@ -92,7 +94,7 @@ def _restore_input(text: str) -> dict[str, dict[str, list[str]]]:
             chains = None
         elif name := re.fullmatch(r":(WANBOUND-[A-Z]+) - \[0:0\]", line):
             chains[name[1]] = []
-        elif not re.fullmatch(r"# jumps (nat|filter)", line):
+        elif not re.fullmatch(r"# jumps (nat|filter)|-[IA] (\S+)( 1)? -j WANBOUND-[A-Z]+", line):
             rule = _RULE.fullmatch(line)
             if rule is None or rule[1] not in chains:
                 raise ValueError(f"iptables-restore: refused: {line}")
@@ -109,27 +111,26 @@ def print_rules(saved: Sequence[str]) -> list[str]:
         for line in saved
         if line.startswith(("*", ":WANBOUND-", "-A WANBOUND-"))
     ]
-    table, hook, last = "", "FORWARD", ""
-    seen: set[tuple[str, str]] = set()
-    hooks = [*_BUILTIN["nat"], *_BUILTIN["filter"], "DOCKER-USER"]
+    table, hook = "", "FORWARD"
+    rules: dict[tuple[str, str], list[str]] = {}
     for line in saved:
         table = line[1:] if line.startswith("*") else table
         chain, _, rule = line.removeprefix("-A ").partition(" ")
-        # live.sh does not look at INPUT of nat: nothing of ours is there.
-        if not line.startswith("-A ") or chain not in hooks:
-            continue
-        if (table, chain, rule) == ("filter", "FORWARD", "-j DOCKER-USER"):
-            hook = "DOCKER-USER"
-        last = rule if (table, chain) == ("filter", "INPUT") else last
-        ours = rule.startswith("-j WANBOUND-")
-        if (table, chain) not in seen and ours:
-            found.append(f"first {table} {chain} {rule}")
-        seen.add((table, chain))
-        if ours:
-            found.append(f"jump {table} {chain} {rule}")
-    if last.startswith("-j WANBOUND-"):
-        found.append(f"last filter INPUT {last}")
-    return [*found, f"hook {hook}"]
+        if line.startswith("-A "):
+            rules.setdefault((table, chain), []).append(rule)
+    if "-j DOCKER-USER" in rules.get(("filter", "FORWARD"), []):
+        hook = "DOCKER-USER"
+    found.append(f"hook {hook}")
+    for wanted in _BUILTIN:
+        for (table, chain), each in rules.items():
+            ours = [rule for rule in each if rule.startswith("-j WANBOUND-")]
+            found += [f"jump {table} {chain} {rule}" for rule in ours if table == wanted]
+    for table, chain in dict.fromkeys((table, hook) for table, _, hook in _PRINTED):
+        end = "last" if chain == "INPUT" else "first"
+        rule = (rules.get((table, chain)) or [""])[-1 if end == "last" else 0]
+        if rule.startswith("-j WANBOUND-"):
+            found.append(f"{end} {table} {chain} {rule}")
+    return found
 
 
 class Guard:

@@ -216,12 +216,17 @@ class FakeRemote:
         owner = self._now.get("owner", "")
         if owner and owner != new["owner"]:
             raise self.failed(16, f"this host belongs to the stack {owner}")
-        for line in (*new["addresses"].splitlines(), *new["links"].splitlines()):
-            if (device := line.split()[0]) not in self.links:
-                raise self.failed(10, f"there is no interface {device} here")
         for line in new["addresses"].splitlines():
-            if not re.fullmatch(r"\S+ inet6? \S+/(32|128) scope global( \S+)*", line):
+            added = re.fullmatch(
+                r"addr replace \S+/(?:32|128) dev (\S+)( preferred_lft 0.*)?", line
+            )
+            if added is None:
                 raise self.failed(12, f"ip: {line}")
+            if added[1] not in self.links:
+                raise self.failed(10, f"there is no interface {added[1]} here")
+        for link in _settings(new, "link"):
+            if link not in self.links:
+                raise self.failed(10, f"there is no link {link} here")
         for bridge in new["absent"].splitlines():
             if bridge in self.links:
                 raise self.failed(18, f"the bridge {bridge} still exists")
@@ -242,7 +247,7 @@ class FakeRemote:
         old, self.current = self._now, id_
         new = self._now
         self.iptables, self.guard = tables, guard
-        wanted = [tuple(line.split(" ", 1)) for line in new["addresses"].splitlines()]
+        wanted = [_added(line) for line in new["addresses"].splitlines()]
         ours = {line.split()[1] for _, line in wanted}
         was = {line.split()[2] for line in old.get("addresses", "").splitlines()}
         hosts = {line.split()[1].partition("/")[0] for _, line in wanted}
@@ -250,13 +255,12 @@ class FakeRemote:
             (device, line)
             for device, line in self.addresses
             if (place := line.split()[1]) not in was | ours and place.partition("/")[0] not in hosts
-        ] + [(device, line.removesuffix(" nodad")) for device, line in wanted]
-        self.links |= dict(line.split() for line in new["links"].splitlines())
-        for line in new["routes"].splitlines():
-            family = line.split()[0]
+        ] + wanted
+        self.links |= _settings(new, "link")
+        for family, route in _settings(new, "route").items():
             self.routes = [each for each in self.routes if not each.startswith(f"{family} ")]
-            self.routes.append(f"{line} proto static")
-        self.sysctls |= dict(line.split(" = ") for line in new["sysctls"].splitlines())
+            self.routes.append(f"{family} {route} proto static")
+        self.sysctls |= _settings(new, "sysctl")
         self.loaded = self._live()
 
     def _put_classic(self, saved: Mapping[str, str]) -> None:
@@ -279,7 +283,7 @@ class FakeRemote:
         host = [
             f"{device} {line}"
             for device, line in self.addresses
-            if f"{device} {line}" in self._now.get("addresses", "")
+            if (device, line) in map(_added, self._now.get("addresses", "").splitlines())
         ]
         return {"guard": [*map(self.spelling, guard)], "host": host, **found}
 
@@ -305,7 +309,7 @@ class FakeRemote:
         lines += ["== addresses", *map(_shown, self.addresses)]
         lines += ["== routes", *self.routes]
         lines += ["== links", *(f"{link} {how}" for link, how in sorted(self.links.items()))]
-        keys = [line.split(" ")[0] for line in now.get("sysctls", "").splitlines()]
+        keys = _settings(now, "sysctl")
         lines += ["== sysctls"]
         lines += [f"{key} = {self.sysctls[key]}" for key in keys if key in self.sysctls]
         lines += ["== units", f"script {self.script}", *self.units]
@@ -358,3 +362,17 @@ def _shown(address: tuple[str, str]) -> str:
     device, line = address
     life = "0sec" if "deprecated" in line else "forever"
     return rf"3: {device}    {line} \       valid_lft forever preferred_lft {life}"
+
+
+def _added(line: str) -> tuple[str, str]:
+    """Return interface and line of an address that a line of a generation adds."""
+    _, _, address, _, device, *rest = line.split()
+    if rest:
+        return device, f"inet6 {address} scope global deprecated"
+    return device, f"inet {address} scope global {device}"
+
+
+def _settings(files: Mapping[str, str], kind: str) -> dict[str, str]:
+    """Return the links, routes or kernel parameters of a generation by name."""
+    found = [line.split(" ", 2) for line in files.get("host", "").splitlines()]
+    return {each[1]: each[2] for each in found if len(each) == 3 and each[0] == kind}

@@ -10,6 +10,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
 
 from planner.config import Stack
+from planner.plan import HostPlan
 from planner.plan import plan as planned
 from planner.rule import order, sections
 from providers.host.installed import installed
@@ -27,8 +28,13 @@ def plan() -> Plan:
 
 
 def plan_from(raw: Mapping[str, Any]) -> Plan:
-    """Return the plan of the only host of a configuration, as components/host.py wires it."""
+    """Return the plan of the only host of a configuration."""
     (host,) = planned(Stack.parse(dict(raw), "test"))
+    return host_plan(host)
+
+
+def host_plan(host: HostPlan) -> Plan:
+    """Return what the planner plans for a host as the providers get it."""
     networks = {
         each.name: Network(
             each.name,

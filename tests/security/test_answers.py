@@ -1,44 +1,62 @@
 """A host that was taken over answers the operator: whatever it says is read, or refused, at once.
 
-Each test takes what real hosts printed (tests/providers/captured) and has somebody tamper with it.
+Each test takes what a host prints (tests/providers/fake_remote.py) and has somebody tamper with it.
 """
 
+import json
 import time
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import event, given
+from hypothesis import given
 from hypothesis import strategies as st
-from providers.live import ParseError, parse
-from providers.live_base import live_base
 
 from providers.errors import SHOWN, HostError, readable
-from tests.providers.drift import found_in
-from tests.providers.samples import HOSTS, base, captured, samples
+from providers.host.drift import found
+from providers.host.facts import ParseError, parse
+from providers.host.generation import compose
+from providers.host.installed import live_installed
+from tests.providers.host.site import Site
+from tests.providers.samples import HOST, only, plan
 from tests.security.hostile import BREAKOUTS, FUZZ, texts
 
 LIMIT = 10.0
 """Seconds of this process for one answer, however long it is."""
 
 _WORDS = (
-    "== end", "== addresses", "== guard", "== ipv4 nat", "== fragment tst-web.rules", "== routes",
-    "== fragment ../../etc/passwd", "== units", "== docker", "-A ", "-A WANBOUND-DNAT", "-A  ",
+    "== end", "== addresses", "== live guard", "== loaded ipv4", "== edited links", "== routes",
+    "== edited ../../etc/passwd", "== units", "== docker", "-A ", "-A WANBOUND-DNAT", "-A  ",
+    "== plan", "== generation", "current none", "current x", "owner x", "hook X", "jump", "first",
+    "jump nat OUTPUT -j WANBOUND-DNAT", ":WANBOUND-X", "element", "element from x : accept",
+    "docker 28.5.2 iptables", "docker stopped", "[]", '[{"Name": 1, "Id": 2}]', '"leaving": [],',
     "-A WANBOUND-SNAT -s 0.0.0.0/0 -j SNAT --to-source", "*nat", "COMMIT", ":FORWARD", "1: lo",
     "7: wan0    inet 203.0.113.10/32 scope", "7: wan0    inet6 ::/0 scope global \\", "\\", "inet ",
     "table inet wanbound {", "\tchain from-web {", "\tmap from {", "\t\telements = {", "}", "{",
-    "\t\telements = { }", "type ", "claim bridge tst-web", "claim ", "wanbound", "999999999999: a",
+    "\t\telements = { }", "type ", "\tchain forward {", "wanbound", "999999999999: a",
     "ipv4 default via 203.0.113.1 dev wan0", "ipv6 nexthop", "net.ipv4.ip_forward = ", "no systemd",
     "script", "script missing", "bridge 0123456789ab - -", "1.2.3.4/33", "fe80::%wan0/129",
 )  # fmt: skip
 """Pieces of the language in which a host answers."""
 
 
+@cache
+def answer() -> str:
+    """Return what a host says that has networks, one that is leaving, and an edited file."""
+    with pytest.MonkeyPatch.context() as patch:
+        site = Site(patch)
+        site.up()
+        site.apply(only("web", "mail"))
+        site.remote.disk[site.remote.current]["links"] = "wan0 down\n"
+        site.remote.files["/etc/iptables/rules.v4"] = "*nat\nCOMMIT\n"
+        return site.remote.facts()
+
+
 @st.composite
-def tampered(draw: st.DrawFn) -> tuple[str, str]:
-    """Draw a host, and what it says once somebody has cut, copied, moved and added pieces."""
-    host = draw(st.sampled_from(HOSTS))
-    text = captured(host)
+def tampered(draw: st.DrawFn) -> str:
+    """Draw what a host says once somebody has cut, copied, moved and added pieces."""
+    text = answer()
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 400)))
@@ -57,60 +75,86 @@ def tampered(draw: st.DrawFn) -> tuple[str, str]:
                 lines = text.splitlines(keepends=True)
                 first = draw(st.integers(0, len(lines)))
                 text = "".join(lines[:first] + lines[first + draw(st.integers(1, 200)) :])
-    return host, text
+    return text
 
 
-def _read(host: str, text: str) -> None:
-    """Read it as a refresh does, for every network: a result, or ParseError and nothing else."""
+def _read(text: str) -> None:
+    """Read it as a refresh does: plain properties, or ParseError and nothing else."""
     try:
-        parse(text)
+        facts = parse(text)
     except ParseError as error:
         assert str(error).isprintable()
         assert len(str(error)) < 1000
         return
-    event("read")
-    own = live_base(base(host), None, parse(text))
-    if own is None:
-        assert "== fragment _host.rules" not in text.split("\n")
-    else:
-        _assert_plain(own)
-    for name, sample in samples(host).items():
-        found = found_in(sample, text)
-        if found is None:
-            # "Gone" makes the next `up` create it anew: only if nothing at all speaks of it.
-            assert f"== fragment {name}.rules" not in text.split("\n")
-        else:
-            _assert_plain(found)
+    if not facts.has_generation:
+        # "Gone" makes the next `up` create it: only where the host says just that.
+        assert "current none" in text.split("\n")
+    wanted = plan() if facts.plan is None else facts.plan
+    props = found(HOST, wanted, compose(wanted, wanted), facts)
+    _assert_plain({**props, "installed": live_installed(facts)})
+    assert len(json.dumps(props)) < 1_000_000
 
 
-def _assert_plain(found: dict[str, dict[str, str]]) -> None:
-    assert sum(map(len, found.values())) < 1000
-    for lines in found.values():
-        for role, line in lines.items():
-            assert isinstance(role, str)
-            assert isinstance(line, str)
-            assert "\n" not in role + line
+def _assert_plain(value: object) -> None:
+    """Texts without control characters, in any depth."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _assert_plain(key)
+            _assert_plain(each)
+    elif not isinstance(value, int):
+        assert isinstance(value, str)
+        assert value.isprintable()
 
 
-@pytest.mark.parametrize("host", HOSTS)
-def test_an_untouched_answer_is_read(host: str) -> None:
+def test_an_untouched_answer_is_read() -> None:
     """Else the tests below would tamper with nothing."""
-    for sample in samples(host).values():
-        assert found_in(sample, captured(host)) is not None
+    facts = parse(answer())
+    assert facts.plan is not None
+    assert [each.name for each in facts.plan.leaving] == ["old"]
+    assert facts.edited
+    _read(answer())
 
 
 @given(tampered())
 @FUZZ
-def test_a_tampered_answer(drawn: tuple[str, str]) -> None:
+def test_a_tampered_answer(text: str) -> None:
     """Pieces cut, copied, moved and added."""
-    _read(*drawn)
+    _read(text)
 
 
 @st.composite
-def invented(draw: st.DrawFn) -> tuple[str, str]:
-    """Draw a host, and an answer that has every part and in them lines from anywhere."""
-    host = draw(st.sampled_from(HOSTS))
-    real = captured(host).splitlines()
+def tampered_plan(draw: st.DrawFn) -> str:
+    """Draw an answer in whose plan something else is in one place."""
+    (line,) = (line for line in answer().split("\n") if line.startswith('{"leaving'))
+    raw = json.loads(line)
+    here: Any = raw
+    while draw(st.integers(0, 5)):
+        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
+        key = draw(st.sampled_from(keys))
+        if not isinstance(here[key], dict | list) or not here[key]:
+            break
+        here = here[key]
+    keys = list(here) if isinstance(here, dict) else list(range(len(here)))
+    odd: st.SearchStrategy[Any] = (
+        st.sampled_from([None, 0, 1e999, True, [], {}, [[]], {"": ""}, "\x1b[2J"]) | texts()
+    )
+    here[draw(st.sampled_from(keys))] = draw(odd)
+    if isinstance(here, dict) and draw(st.booleans()):
+        here[draw(texts())] = here.pop(draw(st.sampled_from(list(here))))
+    return answer().replace(line, json.dumps(raw))
+
+
+@given(tampered_plan())
+@FUZZ
+def test_a_tampered_plan(text: str) -> None:
+    """It is JSON, and not what wanbound has written."""
+    _read(text)
+
+
+@st.composite
+def invented(draw: st.DrawFn) -> str:
+    """Draw an answer that has every part and in them lines from anywhere."""
+    real = answer().splitlines()
     line = st.sampled_from(real) | st.sampled_from(_WORDS) | texts()
     names = [line for line in real if line.startswith("== ")]
     text = ""
@@ -118,7 +162,7 @@ def invented(draw: st.DrawFn) -> tuple[str, str]:
         mine = list(_part(real, name)) if draw(st.booleans()) else []
         some = draw(st.lists(line, max_size=2)) if draw(st.integers(0, 9)) == 0 else []
         text += "".join(f"{line}\n" for line in [name, *mine, *some])
-    return host, text
+    return text
 
 
 def _part(lines: list[str], name: str) -> Iterator[str]:
@@ -131,26 +175,26 @@ def _part(lines: list[str], name: str) -> Iterator[str]:
 
 @given(invented())
 @FUZZ
-def test_an_invented_answer(drawn: tuple[str, str]) -> None:
+def test_an_invented_answer(text: str) -> None:
     """Every part is there, some empty, some with lines of others and of nobody."""
-    _read(*drawn)
+    _read(text)
 
 
-@given(st.sampled_from(HOSTS), st.binary(max_size=2000))
+@given(st.binary(max_size=2000))
 @FUZZ
-def test_a_binary_answer(host: str, data: bytes) -> None:
+def test_a_binary_answer(data: bytes) -> None:
     """Bytes of no encoding, alone and within a real answer."""
     text = data.decode(errors="replace")
-    _read(host, text)
-    real = captured(host)
-    _read(host, real[: len(real) // 2] + text + real[len(real) // 2 :])
+    _read(text)
+    real = answer()
+    _read(real[: len(real) // 2] + text + real[len(real) // 2 :])
 
 
-@given(st.sampled_from(HOSTS), st.data())
+@given(st.data())
 @FUZZ
-def test_a_truncated_answer_is_never_gone(host: str, data: st.DataObject) -> None:
-    """Cut at any place: the network is not said to be gone, so nothing is created over it."""
-    text = captured(host)
+def test_a_truncated_answer_is_never_gone(data: st.DataObject) -> None:
+    """Cut at any place: the host is not said to be without networks."""
+    text = answer()
     at = data.draw(st.integers(0, len(text) - 1))
     with pytest.raises(ParseError):
         parse(text[:at])
@@ -163,7 +207,7 @@ _HUGE = {
     "lines of nothing": "\n" * 3_000_000,
     "lines alike": "-A WANBOUND-SNAT -s 172.29.11.0/24 -j SNAT --to-source 203.0.113.1\n" * 300_000,
     "lines that differ": "".join(
-        f"-A WANBOUND-SNAT -s 172.29.11.0/24 ! -o tst-web -j SNAT --to-source 203.0.{n}\n"
+        f"-A WANBOUND-SNAT -s 172.29.11.0/24 ! -o web -j SNAT --to-source 203.0.{n}\n"
         for n in range(200_000)
     ),
     "elements": "\tmap from {\n\t\telements = {" + ' "a" : jump from-a,' * 300_000 + " }\n\t}\n",
@@ -173,26 +217,19 @@ _HUGE = {
 }
 
 
-@pytest.mark.parametrize("section", ["ipv4 nat", "guard", "addresses", "fragment tst-web.rules"])
+@pytest.mark.parametrize(
+    "section",
+    ["live ipv4", "loaded ipv4", "live guard", "addresses", "edited links", "plan", "docker"],
+)
 @pytest.mark.parametrize("kind", _HUGE)
 def test_a_huge_answer_costs_no_time(section: str, kind: str) -> None:
     """Megabytes of what is expensive to read, in each part: seconds, not hours."""
-    host = HOSTS[0]
     mark = f"\n== {section}\n"
-    text = f"\n{captured(host)}".replace(mark, f"{mark}{_HUGE[kind]}\n", 1)[1:]
+    text = f"\n{answer()}".replace(mark, f"{mark}{_HUGE[kind]}\n", 1)[1:]
     assert len(text) > 1_000_000
     started = time.process_time()
-    _outside_hypothesis(host, text)
+    _read(text)
     assert time.process_time() - started < LIMIT
-
-
-def _outside_hypothesis(host: str, text: str) -> None:
-    try:
-        live_base(base(host), None, parse(text))
-        for sample in samples(host).values():
-            found_in(sample, text)
-    except ParseError as error:
-        assert len(str(error)) < 1000
 
 
 # --- what of it reaches the operator's terminal --------------------------------------------------

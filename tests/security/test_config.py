@@ -8,21 +8,22 @@ what was accepted is still the one word that it should be.
 import re
 import subprocess
 import time
-from dataclasses import asdict
 from typing import cast
 
 import pytest
 from hypothesis import currently_in_test_context, event, given
 from hypothesis import strategies as st
-from providers.fragment import fragment
 
 from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
-from planner.plan import HostPlan, NetworkPlan, plan
+from planner.plan import plan
+from providers.host.generation import BASE, FILES, compose
+from providers.host.plan import from_json
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
 from tests.planner.strategies import Raw, junk
+from tests.providers.samples import STACK, host_plan
 from tests.security.check_command import words_of_checks
 from tests.security.hostile import FUZZ, HOST_KEY, poisoned, sprinkled, texts
 
@@ -84,41 +85,59 @@ def test_long_text_costs_no_time(text: str, size: int) -> None:
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
 _V4, _V6 = r"[0-9.]+(?:/[0-9]+)?", r"[0-9a-f:]+(?:/[0-9]+)?"
 _ANY = rf"(?:{_V4}|{_V6})"
+_MATCH = r"-m conntrack --ctstate"
+_PORT = r"-p (?:tcp|udp)(?: -m (?:tcp|udp) --dport [0-9]+(?::[0-9]+)?)?"
 _IPTABLES = re.compile(
-    rf"-A WANBOUND-(?:DNAT -d {_ANY} -p (?:tcp|udp)(?: -m (?:tcp|udp) --dport [0-9]+(?::[0-9]+)?)?"
-    rf" -j DNAT --to-destination {_ANY}"
-    rf"|SNAT -s (?:{_ANY}|@{_NAME}) (?:! )?-o {_NAME}(?: -m conntrack --ctstate DNAT)? -j SNAT"
+    rf"-A WANBOUND-(?:DNAT -d {_ANY} {_PORT} -j DNAT --to-destination {_ANY}"
+    rf"|SNAT -s (?:{_ANY}|@{_NAME}) (?:! )?-o {_NAME}(?: {_MATCH} DNAT)? -j SNAT"
     rf" --to-source {_ANY}"
-    rf"|FORWARD -d {_ANY} -o {_NAME} -m conntrack --ctstate DNAT --ctorigdst {_ANY} -j ACCEPT"
-    rf"|FORWARD -o {_NAME} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    rf"|FORWARD -d {_ANY} -o {_NAME} {_MATCH} DNAT --ctorigdst {_ANY} -j ACCEPT"
+    rf"|FORWARD -o {_NAME} {_MATCH} RELATED,ESTABLISHED -j ACCEPT"
     rf"|FORWARD -s {_ANY} -i {_NAME} -o {_NAME} -j ACCEPT"
     rf"|FORWARD -i {_NAME} -o {_NAME} -j ACCEPT"
-    rf"|FORWARD -i (?P<inside>{_NAME}) -o (?P=inside) -j ACCEPT"
-    rf"|FORWARD ! -i {_NAME} -o {_NAME}(?: -m conntrack ! --ctstate DNAT)? -j DROP)",
+    rf"|FORWARD ! -i {_NAME} -o {_NAME}(?: {_MATCH.replace(' --', ' ! --')} DNAT)? -j DROP"
+    rf"|FORWARD -i {_NAME} {_MATCH.replace(' --', ' ! --')} RELATED,ESTABLISHED,DNAT -j DROP"
+    rf"|INPUT {_MATCH} RELATED,ESTABLISHED -j ACCEPT"
+    rf"|INPUT(?: -s {_ANY})? {_PORT} -j ACCEPT"
+    rf"|INPUT -s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j ACCEPT"
+    rf"|INPUT -p (?:icmp|ipv6-icmp -m icmp6 --icmpv6-type [0-9]+) -j ACCEPT"
+    rf"|INPUT -i lo -j ACCEPT|INPUT -j DROP)",
     re.ASCII,
+)
+_FRAME = re.compile(
+    r"\*(?:nat|filter)|:WANBOUND-[A-Z]+ - \[0:0\]|# jumps (?:nat|filter)|COMMIT", re.ASCII
 )
 _IP = r"ip6? (?:saddr|daddr)"
+_CHAIN = rf"(?:from|to|egress|public)-{_NAME}"
 _NFT = re.compile(
-    rf'add element inet wanbound (?:from|to) \{{ "{_NAME}" : jump (?:from|to)-{_NAME} \}}'
-    rf"|add element inet wanbound (?:subnet|public)-ipv[46] \{{ {_ANY} : jump"
-    rf" (?:egress|public)-{_NAME} \}}"
-    rf'|add element inet wanbound by-bridge \{{ "{_NAME}" : jump egress-{_NAME} \}}'
-    rf"|add rule inet wanbound (?:from|to|egress|public)-{_NAME}"
-    rf'(?: [io]ifname != "{_NAME}")?(?: meta nfproto ipv[46])?(?: iifname != "{_NAME}")?'
-    rf"(?: ct status dnat)?"
-    rf"(?: ct original)?(?: {_IP}(?: !=)? {_ANY})?(?: counter drop| accept)",
+    rf'(?:"{_NAME}"|{_ANY}) : jump {_CHAIN},'
+    rf'|(?:[io]ifname != "{_NAME}")?(?: ?meta nfproto ipv[46])?(?: iifname != "{_NAME}")?'
+    rf"(?: ?ct status dnat)?"
+    rf"(?: ?ct original)?(?: ?{_IP}(?: !=)? {_ANY})?(?: counter drop| accept)",
     re.ASCII,
 )
-_ADDRESS = re.compile(rf"address {_NAME} {_ANY}(?: nodad)?", re.ASCII)
-_CLAIM = re.compile(rf"claim (?:bridge {_NAME}|(?:subnet|address) {_ANY})", re.ASCII)
-
-
-def _networks(stack: Stack) -> list[tuple[HostPlan, NetworkPlan]]:
-    return [(host, network) for host in plan(stack) for network in host.networks]
-
-
-def _text(network: NetworkPlan) -> str:
-    return fragment(network.name, network.bridge, asdict(network.rules))
+_NFT_FRAME = re.compile(
+    rf"(?:add |delete )?table inet wanbound(?: \{{)?|map [a-z0-9-]+ \{{|chain {_CHAIN} \{{"
+    r"|chain (?:forward|postrouting) \{|\}|\t\}|\telements = \{|\tflags interval"
+    r"|\ttype (?:ifname|ipv[46]_addr) : verdict",
+    re.ASCII,
+)
+_BASE = {f"\t\t{rule}" for _, *rules in BASE.values() for rule in rules} | {
+    f"\t\ttype filter hook {hook} priority {rules[0]}; policy accept;"
+    for hook, rules in BASE.items()
+}
+_LINK = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,14}"
+_FILES = {
+    "addresses": rf"{_NAME} inet6? {_ANY} scope global (?:{_NAME}|deprecated(?: nodad)?)",
+    "routes": rf"ipv[46] default via {_ANY} dev {_NAME}",
+    "links": rf"{_NAME} up",
+    "sysctls": rf"net\.ipv[46]\.(?:conf\.{_LINK}\.[a-z_]+|ip_forward) = [0-9]",
+    "bridges": _NAME,
+    "moved": _ANY,
+    "leaving": _NAME,
+    "absent": _NAME,
+    "owner": STACK,
+}
 
 
 @given(poisoned())
@@ -126,26 +145,40 @@ def _text(network: NetworkPlan) -> str:
 def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
     """iptables: no further option or word. nft: no quote, brace or semicolon that is not ours."""
     stack = _accepted(raw)
-    for _, network in _networks(stack) if stack is not None else ():
-        text = _text(network)
-        assert text.isascii()
-        assert text.endswith("\n")
-        lines = text.split("\n")[:-1]
-        assert len(lines) == 2 + sum(map(len, asdict(network.rules).values())) + sum(
-            line.startswith("claim ") for line in lines
-        )
-        for line in lines[2:]:
-            kind, _, rest = line.partition(" ")
-            if kind in ("ipv4", "ipv6"):
-                table, _, rule = rest.partition(" ")
-                assert table in ("nat", "filter")
-                assert _IPTABLES.fullmatch(rule), line
-            elif kind == "guard":
-                assert _NFT.fullmatch(rest), line
-            else:
-                assert _ADDRESS.fullmatch(line) or _CLAIM.fullmatch(line), line
-        for comment in lines[:2]:
-            assert comment.startswith("# ")
+    for host in plan(stack) if stack is not None else ():
+        wanted = host_plan(host)
+        generation = compose(wanted, wanted)
+        assert set(generation.files) == {
+            "ipv4.rules", "ipv6.rules", "guard.nft", "plan.json", *_FILES
+        } == set(FILES)  # fmt: skip
+        count = 0
+        for name, text in generation.files.items():
+            assert text.isascii()
+            assert not text or text.endswith("\n")
+            for line in text.split("\n")[:-1]:
+                assert name == "plan.json" or _known(name, line), f"{name}: {line}"
+                count += name != "plan.json" and not _is_frame(name, line)
+        assert from_json(generation.files["plan.json"]) == wanted
+        lines = len(host.wanted) + sum(len(each.wanted) for each in host.networks)
+        bridges = sum(len(each.owns.bridges) for each in host.networks)
+        assert count == lines + bridges + len(["owner"])
+
+
+def _known(name: str, line: str) -> bool:
+    if name in _FILES:
+        return re.fullmatch(_FILES[name], line, re.ASCII) is not None
+    if _is_frame(name, line):
+        return True
+    if name != "guard.nft":
+        return _IPTABLES.fullmatch(line) is not None
+    return line.startswith("\t\t") and _NFT.fullmatch(line.strip("\t")) is not None
+
+
+def _is_frame(name: str, line: str) -> bool:
+    """Return whether a line is none of the plan's: what is around them."""
+    if name == "guard.nft":
+        return line in _BASE or _NFT_FRAME.fullmatch(line) is not None
+    return name.endswith(".rules") and _FRAME.fullmatch(line) is not None
 
 
 def test_the_grammar_can_refuse() -> None:
@@ -159,11 +192,21 @@ def test_the_grammar_can_refuse() -> None:
     ):
         assert not _IPTABLES.fullmatch(line)
     for line in (
-        'add rule inet wanbound from-a" oifname != "a" ip saddr != 10.0.0.0/24 counter drop',
-        'add element inet wanbound from { "a" : accept , "b" : jump from-b }',
-        "add rule inet wanbound from-a accept ; flush ruleset",
+        '\t\toifname != "a" b" ip saddr != 10.0.0.0/24 counter drop',
+        '\t\t\t"a" : accept , "b" : jump from-b,',
+        "\t\tct status dnat accept ; flush ruleset",
+        "chain from-a { accept ; }",
+        "table inet other {",
+        "}}",
     ):
-        assert not _NFT.fullmatch(line)
+        assert not _known("guard.nft", line)
+    for name, line in (
+        ("addresses", "wan0 inet 203.0.113.1/32 scope global wan0 label x"),
+        ("routes", "ipv4 default via 203.0.113.1 dev wan0 onlink"),
+        ("sysctls", "kernel.core_pattern = 1"),
+        ("bridges", "../x"),
+    ):
+        assert not _known(name, line)
 
 
 # --- shells --------------------------------------------------------------------------------------
@@ -279,7 +322,8 @@ def _assert_jump(command: str, ssh: Ssh, jump: Jump) -> None:
 def test_a_routing_rule_names_one_host_and_one_network(raw: Raw) -> None:
     """No backtick, operator or bracket gets into what Traefik reads as a rule."""
     stack = _accepted(raw)
-    for _, network in _networks(stack) if stack is not None else ():
+    hosts = plan(stack) if stack is not None else ()
+    for network in (each for host in hosts for each in host.networks):
         for container in network.containers:
             if container.role == "whoami":
                 (rule,) = (v for k, v in container.labels.items() if k.endswith(".rule"))

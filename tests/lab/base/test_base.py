@@ -1,13 +1,15 @@
 """What a host wants for itself, on real hosts: shown before it is done, in force, given back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
 
-from lab.api import Lab
+from lab.api import Host, Lab
 from lab.stacks import Config, LabStack
-from tests.lab.base.hosts import CLOSED, OPEN_TCP, config
+from tests.lab.base.hosts import CLOSED, OPEN_TCP, config, parameters, routes
+from tests.lab.stack.evidence import Snapshot, snapshot
+from tests.lab.together import each
 
 pytestmark = pytest.mark.lab
 
@@ -29,23 +31,42 @@ LINES = (
 
 @dataclass
 class Based:
-    """Both hosts with a baseline; `shown` is the preview of the first `up`."""
+    """Both hosts with a baseline; `shown` is the preview of the first `up`, `before` the hosts."""
 
     lab: Lab
     stack: LabStack
     config: Config
     shown: str
+    before: Sequence["Seen"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All of a host that must be as before in the end."""
+
+    snapshot: Snapshot
+    parameters: str
+    routes: str
+
+    @classmethod
+    def on(cls, host: Host) -> "Seen":
+        """Look at it."""
+        return cls(snapshot(host), parameters(host), routes(host))
 
 
 @pytest.fixture(scope="module")
 def based(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Based]:
     """One stack for all tests."""
     wanted = config(lab)
+    hosts = lab.hosts.values()
+    odd = "sysctl -qw net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.wan0.rp_filter=1"
+    each(hosts, lambda host: host.run(odd))
+    before = each(hosts, Seen.on)
     stack = LabStack.copy(lab, "based", wanted, tmp_path_factory.mktemp("based"))
     shown = stack.preview("--diff", "--show-full-output").output
     try:
         stack.up()
-        yield Based(lab, stack, wanted, shown)
+        yield Based(lab, stack, wanted, shown, before)
     finally:
         stack.destroy()
 
@@ -71,9 +92,7 @@ def test_the_host_shows_the_lines_of_the_preview(based: Based) -> None:
 
 
 def test_nothing_changes_when_nothing_changed(based: Based) -> None:
-    """Neither a second `up` nor a refresh finds anything to do."""
-    again = based.stack.up()
-    assert "updated" not in again.counts
+    """Neither the state nor the hosts have anything that a second `up` would do."""
     based.stack.preview("--refresh", "--expect-no-changes")
 
 
@@ -152,3 +171,16 @@ def test_another_gateway_is_one_line(based: Based) -> None:
     print(shown)
     assert '"default via fe80::1 dev wan0" => "default via fe80::2 dev wan0"' in shown
     based.stack.configure(based.config)
+
+
+def test_all_is_given_back_in_the_end(based: Based) -> None:
+    """After the destroy the hosts are as before: rules, routes, parameters, link, files."""
+    changed = each(based.lab.hosts.values(), parameters)
+    based.stack.destroy()
+    for was, meanwhile, now in zip(
+        based.before, changed, each(based.lab.hosts.values(), Seen.on), strict=True
+    ):
+        assert meanwhile != was.parameters
+        assert was.snapshot == now.snapshot, was.snapshot.differences(now.snapshot)
+        assert now.parameters == was.parameters
+        assert now.routes == was.routes

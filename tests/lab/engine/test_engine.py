@@ -1,20 +1,20 @@
 """DockerEngine on real engines, Docker 20.10 and 28: what its keys do, cost and leave behind."""
 
-import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from lab.api import Host, Lab
 from lab.traffic import PROBE
-from providers.engine import resource
 from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
+from providers.host.plan import Plan
+from tests.lab.planned import STACK, bring, clear, numbered, props
 from tests.lab.stack.evidence import snapshot
-from tests.lab.stack.test_refusals import connected, target, wanted
+from tests.lab.together import each, on_each
 
 pytestmark = pytest.mark.lab
 
@@ -55,7 +55,7 @@ class Engine:
 
     def props(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
         """Return properties as the program has them."""
-        where = dataclasses.asdict(target(self.host))
+        where = props(self.host, Plan(STACK, "wan0", {}))["host"]
         base = {"host": where, "docker_host": "ssh://x", "daemon": daemon}
         return {**base, "install": False, "restart": True, **other}
 
@@ -82,28 +82,40 @@ class Engine:
         assert self.info["ServerVersion"]
         return str(caught.value)
 
+    def start(self) -> tuple[str, str]:
+        """Start a container that comes back; return what must be there again at the end."""
+        found = self.file, self.litter
+        run = f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000"
+        self.host.run(run, timeout=120)
+        return found
 
-@pytest.fixture(params=["test-1", "test-2"])
-def engine(
-    request: pytest.FixtureRequest, lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Engine]:
-    """A host with one container that comes back; its daemon.json is the one before afterwards."""
-    monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
-    host = lab.host(request.param)
-    found = Engine(host)
-    before, litter = found.file, found.litter
-    host.run(f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000", timeout=120)
-    with connected(target(host)) as seam:
-        monkeypatch.setattr(resource, "remote_at", lambda where: seam)
-        try:
-            yield found
-        finally:
-            PROVIDER.delete("id", found.props({}))
-            host.run("docker rm -f probe")
-    assert found.file == before
-    assert found.litter == litter
+    def end(self, before: tuple[str, str]) -> None:
+        """Check that all is as it was before `start`, and remove the container."""
+        self.host.run("docker rm -f probe")
+        assert (self.file, self.litter) == before
 
 
+@pytest.fixture(scope="module")
+def started(lab: Lab) -> Iterator[Sequence[Engine]]:
+    """Both engines with a container; their daemon.json is the one before afterwards."""
+    engines = [Engine(host) for host in lab.hosts.values()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
+        before = each(engines, Engine.start)
+        yield engines
+        each(zip(engines, before, strict=True), lambda pair: pair[0].end(pair[1]))
+
+
+@pytest.fixture
+def engines(started: Sequence[Engine]) -> Iterator[Sequence[Engine]]:
+    """The same; each test gives back what it has set."""
+    before = each(started, lambda engine: engine.file)
+    yield started
+    each(started, lambda engine: PROVIDER.delete("id", engine.props({})))
+    assert each(started, lambda engine: engine.file) == before
+
+
+@on_each
 def test_the_default_bridge_has_ipv6_and_gives_it_back(engine: Engine) -> None:
     """Docker is restarted, the container comes back; afterwards the file is there to the byte."""
     keys = {"ipv6": True, "fixed-cidr-v6": "fd00:d0c::/64"}
@@ -118,6 +130,7 @@ def test_the_default_bridge_has_ipv6_and_gives_it_back(engine: Engine) -> None:
     assert engine.file == before
 
 
+@on_each
 def test_what_can_be_reloaded_restarts_nothing(engine: Engine) -> None:
     """Neither on the way there nor on the way back, where the mirrors are the old ones again."""
     starts, mirrors = engine.starts, engine.info["RegistryConfig"]["Mirrors"]
@@ -134,6 +147,7 @@ def test_what_can_be_reloaded_restarts_nothing(engine: Engine) -> None:
     assert engine.starts == starts
 
 
+@on_each
 def test_live_restore_keeps_containers_through_a_restart(engine: Engine) -> None:
     """Also through the one that comes with it: it is reloaded first."""
     started = engine.host.run("docker inspect -f '{{.State.StartedAt}}' probe").stdout
@@ -145,7 +159,8 @@ def test_live_restore_keeps_containers_through_a_restart(engine: Engine) -> None
     assert engine.host.run("docker inspect -f '{{.State.StartedAt}}' probe").stdout == started
 
 
-def test_a_key_edited_by_hand_is_found_and_mended(engine: Engine) -> None:
+@on_each
+def test_a_key_edited_by_hand_is_found_and_put_right(engine: Engine) -> None:
     """By a refresh and the next up; what is not ours is not looked at."""
     outs = engine.up({"debug": True, "shutdown-timeout": 20})
     engine.host.run(
@@ -167,6 +182,7 @@ def test_a_key_edited_by_hand_is_found_and_mended(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "keys", [{"no-such-key": True}, {"storage-driver": "nonsense"}, {"bip": "nonsense"}]
 )
+@on_each
 def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any]) -> None:
     """Docker runs with the old file, the container too, and the error has Docker's own words."""
     said = engine.refused(keys)
@@ -177,6 +193,7 @@ def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any
     assert engine.host.run("docker inspect -f '{{.State.Running}}' probe").stdout == "true\n"
 
 
+@on_each
 def test_a_file_that_is_no_json_is_kept(engine: Engine) -> None:
     """The preview says so already, with line and column; nothing is done."""
     before = engine.host.run(f"cat {FILE}").stdout
@@ -190,6 +207,7 @@ def test_a_file_that_is_no_json_is_kept(engine: Engine) -> None:
         engine.host.put(FILE, before)
 
 
+@on_each
 def test_ip6tables_needs_experimental_where_the_engine_is_old(engine: Engine) -> None:
     """Said before anything is changed; with it, both engines take it."""
     if engine.host.suite == "bookworm":
@@ -201,6 +219,7 @@ def test_ip6tables_needs_experimental_where_the_engine_is_old(engine: Engine) ->
     assert "DOCKER" in engine.host.run("ip6tables-save -t nat").stdout
 
 
+@on_each
 def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engine) -> None:
     """Between the new file and the restart: the next run restarts, though the file is right."""
     stand_in = STAND_IN.format("systemctl")
@@ -237,6 +256,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engi
         ('s/^{/{"FirewallBackend":{"Driver":"nftables"},/', "nftables firewall backend"),
     ],
 )
+@on_each
 def test_rules_go_to_no_engine_that_has_no_place_for_them(
     engine: Engine, edit: str, what: str
 ) -> None:
@@ -250,19 +270,18 @@ def test_rules_go_to_no_engine_that_has_no_place_for_them(
         f'#!/bin/sh\ncase $1 in\ninfo) /usr/bin/docker "$@" | sed {shlex.quote(edit)} ;;\n'
         '*) exec /usr/bin/docker "$@" ;;\nesac\n'
     )
-    with connected(target(host)) as seam:
-        seam.change({"old": wanted(host, "old", 61)}, ())
-        host.run("rm -f /run/wanbound/engine")
-        host.put(stand_in, program, mode=0o755)
-        try:
-            before = snapshot(host)
-            with pytest.raises(HostError) as caught:
-                seam.change({"new": wanted(host, "new", 63)}, ())
-            after = snapshot(host)
-            assert before == after, before.differences(after)
-            print(caught.value)
-            assert what in str(caught.value)
-            assert "nothing has changed" in str(caught.value)
-        finally:
-            seam.change({}, ("old",))
-            host.run(f"rm -f {stand_in}")
+    bring(host, numbered(host, {"old": 61}))
+    host.run("rm -f /run/wanbound/engine")
+    host.put(stand_in, program, mode=0o755)
+    try:
+        before = snapshot(host)
+        with pytest.raises(HostError) as caught:
+            bring(host, numbered(host, {"old": 61, "new": 63}))
+        after = snapshot(host)
+        assert before == after, before.differences(after)
+        print(caught.value)
+        assert what in str(caught.value)
+        assert "unchanged; it was only read" in str(caught.value)
+    finally:
+        clear(host)
+        host.run(f"rm -f {stand_in}")

@@ -8,11 +8,9 @@ import pytest
 from lab import lifecycle
 from lab.api import Host, Lab
 from lab.registry import ADDRESS
-from providers.engine import resource
 from providers.engine.resource import DockerEngineProvider
 from providers.errors import HostError
 from tests.lab.engine.test_engine import FILE, Engine
-from tests.lab.stack.test_refusals import connected, target
 
 pytestmark = pytest.mark.lab
 
@@ -43,23 +41,21 @@ def test_docker_is_installed_where_that_is_wanted(
     """Refused without the key; with it, it waits for another apt-get, and then all is there."""
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
     engine = Engine(bare)
-    with connected(target(bare)) as seam:
-        monkeypatch.setattr(resource, "remote_at", lambda where: seam)
-        with pytest.raises(HostError, match=r"there is no Docker Engine[^$]*engine\.install"):
-            PROVIDER.create(engine.props(KEYS))
-        props: dict[str, Any] = engine.props(KEYS, install=True)
-        effect = PROVIDER.check({}, props).inputs["effect"]
-        assert effect.startswith("installs docker.io, iptables, nftables, conntrack from")
-        bare.run(BUSY)
-        outs = PROVIDER.create(props).outs
-        assert outs is not None
-        said = capfd.readouterr().err
-        assert "another apt-get is at work here" in said
-        assert "installed docker.io" in said
-        bare.run("command -v dockerd docker iptables nft conntrack && docker version")
-        assert engine.info["RegistryConfig"]["Mirrors"] == [f"http://{ADDRESS}/"]
-        assert bare.run("dpkg -l docker-cli | grep -c ^ii").stdout == "1\n"
-        assert bare.run("ls /var/lib/wanbound/engine").stdout.split() == ["was"]
-        PROVIDER.delete("id", outs)
-        left = bare.run(f"ls {FILE} /var/lib/wanbound; command -v dockerd", check=False).stdout
-        assert left == "/usr/sbin/dockerd\n"
+    with pytest.raises(HostError, match=r"there is no Docker Engine[^$]*engine\.install"):
+        PROVIDER.create(engine.props(KEYS))
+    props: dict[str, Any] = engine.props(KEYS, install=True)
+    effect = PROVIDER.check({}, props).inputs["effect"]
+    assert effect.startswith("installs docker.io, iptables, nftables, conntrack from")
+    bare.run(BUSY)
+    outs = PROVIDER.create(props).outs
+    assert outs is not None
+    said = capfd.readouterr().err
+    assert "another apt-get is at work here" in said
+    assert "installed docker.io" in said
+    bare.run("command -v dockerd docker iptables nft conntrack && docker version")
+    assert engine.info["RegistryConfig"]["Mirrors"] == [f"http://{ADDRESS}/"]
+    assert bare.run("dpkg -l docker-cli | grep -c ^ii").stdout == "1\n"
+    assert bare.run("ls /var/lib/wanbound/engine").stdout.split() == ["was"]
+    PROVIDER.delete("id", outs)
+    left = bare.run(f"ls {FILE} /var/lib/wanbound; command -v dockerd", check=False).stdout
+    assert left == "/usr/sbin/dockerd\n"

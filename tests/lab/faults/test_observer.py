@@ -109,6 +109,14 @@ def test_a_table_of_nft_has_no_order_of_its_own() -> None:
     assert observer.blocks(f"{one}{chain}}}") != observer.blocks(f"{one}{turned}}}")
 
 
+def test_the_files_of_a_generation_matter_and_its_records_do_not(tmp_path: Path) -> None:
+    """What it remembers of the host before it is another thing each time."""
+    for name in ("ipv4.rules", "was", "before", "added"):
+        (tmp_path / name).write_text("")
+    assert list(observer.files(tmp_path)) == ["file: ipv4.rules e3b0c44298fc"]
+    assert list(observer.files(tmp_path / "none")) == []
+
+
 def test_an_injection_is_timed_and_its_failure_told() -> None:
     """The end is what the shell's own clock said behind the last command."""
     done = observer.Injection("sleep 0.2", {})

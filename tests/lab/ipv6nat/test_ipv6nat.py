@@ -90,14 +90,14 @@ def test_published_ports_see_the_client(beside: Beside, protocol: str, port: int
 
 @pytest.mark.lab
 def test_ours_stand_first_and_nobody_fights(beside: Beside) -> None:
-    """Jumps at the head of every chain; over eight seconds nothing is mended, and nothing moves."""
+    """Jumps at the head of every chain; over eight seconds nothing is repaired or moves."""
     _in_order(beside.host)
     before = _rules(beside.host)
     since = beside.host.run("date +%s").stdout.strip()
     time.sleep(8)
     assert _rules(beside.host) == before
     journal = f"journalctl -u wanbound-watch --since @{since} -o cat"
-    assert "mending" not in beside.host.run(journal).stdout
+    assert "repairing" not in beside.host.run(journal).stdout
 
 
 @pytest.mark.lab
@@ -115,7 +115,7 @@ def test_a_start_of_docker_brings_both_back(beside: Beside) -> None:
         assert [str(packet) for packet in capture.packets] == []
         said = beside.host.run(f"journalctl -u wanbound-watch --since @{since} -o cat").stdout
         # A start of Docker and of every container is some bursts; a fight would be without end.
-        assert said.count("mending") < 15, said
+        assert said.count("repairing") < 15, said
     results = run(beside.lab, matrix(parsed(beside.config, "ipv6nat")))
     assert [str(result) for result in results if not result.ok] == []
 

@@ -17,7 +17,7 @@ from providers.ssh.target import target_of
 
 
 class ReachProvider(ResourceProvider):
-    """Logs in at each call; keeps and compares the property as HostNat does."""
+    """Logs in at each call; keeps and compares the property as HostNetworking does."""
 
     serialize_as_secret_always = False
 

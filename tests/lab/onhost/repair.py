@@ -1,14 +1,28 @@
 """Breaks something on a host, and measures there how long it stays broken."""
 
+import shlex
+
 from lab.api import Host
+from lab.settings import ROUTER_IPV4, ROUTER_LINK_LOCAL
+from providers.host.plan import Plan
+from tests.lab.planned import numbered
 
 ALLOWED_SECONDS = 5.0
 
-NUMBERS = {"test-1": 151, "test-2": 161}
-"""The last part of each host's public addresses: no two hosts may have the same."""
+NUMBERS = {"test-1": 51, "test-2": 151}
+"""The last part of each host's public addresses."""
 
 RESTART_DOCKER = "systemctl reset-failed docker 2>/dev/null; systemctl restart docker"
 """systemd refuses the fourth start within a minute; tests want more."""
+
+WAN = {"interface": "wan0", "gateway_ipv4": ROUTER_IPV4, "gateway_ipv6": ROUTER_LINK_LOCAL}
+
+
+def plan(host: Host, *more: str, **keys: object) -> Plan:
+    """Return the plan of one network, and of some more; `keys` go into the host's configuration."""
+    names = {"net": 51} | {name: 52 + number for number, name in enumerate(more)}
+    return numbered(host, names, **{"wan": WAN, **keys})
+
 
 # Runs on the host: a look from here takes longer than a repair.
 _MEASURE = r"""
@@ -25,8 +39,10 @@ seen() {
     done
     ip -o addr show dev wan0 |
         sed '/scope link/d; s/ tentative//; s/\\.*//; s/^[0-9]*: //; s/ *$//' | sort
-    ip -4 route show default
-    ip -6 route show default | sed 's/ expires [0-9]*sec//'
+    # The host's own, which networkd sets, may come back later and behind.
+    for family in 4 6; do
+        ip -$family route show default | sed 's/ expires [0-9]*sec//; s/ proto .*//; q'
+    done
     # The kernel keeps no order among the elements of a map.
     nft -s list table inet wanbound 2>&1 | tr ',' '\n' | tr -d ' \t' |
         sed 's/elements=//; s/[{}]//g' | sort
@@ -55,17 +71,9 @@ def repaired(host: Host, what: str, fault: str) -> float:
 
     Prints it. Raises LabError, with the difference, where it was not after some 10 s.
     """
-    host.put("/run/repair", _MEASURE)
-    try:
-        answer = host.run(f"sh /run/repair {_quoted(fault)}", timeout=120).stdout
-    finally:
-        host.run("rm -f /run/repair")
+    answer = host.run(f"sh -s {shlex.quote(fault)}", stdin=_MEASURE, timeout=120).stdout
     state, fault_ms, repair_ms = answer.split()
     seconds = int(repair_ms) / 1000
     found = "broken" if state == "broken" else "whole again already"
     print(f"{host.name}: {what}: {int(fault_ms)} ms, then {found}, repaired {seconds:.2f} s later")
     return seconds
-
-
-def _quoted(command: str) -> str:
-    return "'" + command.replace("'", "'\\''") + "'"

@@ -15,6 +15,7 @@ from lab.stacks import LabStack, Run, parsed
 from tests.lab.recipe.by_hand import Connections, Site, addresses_watched, config, whoami
 from tests.lab.recipe.steady import Told
 from tests.lab.stack.evidence import Snapshot, snapshot
+from tests.lab.together import each
 
 # Eight runs of pulumi: two minutes, and many more where others use the machine.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
@@ -42,7 +43,7 @@ class Story:
 
     def look(self, moment: str) -> None:
         """Remember everything that a host has."""
-        self.snapshots[moment] = [snapshot(site.host) for site in self.sites]
+        self.snapshots[moment] = each(self.sites, lambda site: snapshot(site.host))
 
     def remember(self, moment: str) -> None:
         """Remember which Docker network web is."""
@@ -63,16 +64,14 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
         # A run that was killed has left its lock.
         stack.run("cancel", "--stack", stack.name, "--yes", check=False)
         stack.destroy(check=False)
-        for site in sites:
-            site.undo()
+        each(sites, Site.undo)
 
 
 def tell(lab: Lab, sites: list[Site], stack: LabStack) -> Story:
     """Set the hosts up by hand and take them over."""
     told = Story(sites)
-    for site in sites:
-        site.set_up()
-    told.pages["by hand"] = [whoami(lab, site, "mail") for site in sites]
+    each(sites, Site.set_up)
+    told.pages["by hand"] = each(sites, lambda site: whoami(lab, site, "mail"))
     told.remember("by hand")
     told.look("by hand")
     told.runs["without adopt"] = stack.up(check=False)
@@ -91,8 +90,7 @@ def tell(lab: Lab, sites: list[Site], stack: LabStack) -> Story:
     finally:
         told.connections = connections.close()
     _move_mail(lab, told, stack)
-    for site in sites:
-        site.host.run("docker rm -f web_lb-by-hand whoami-web-by-hand")
+    each(sites, lambda site: site.host.run("docker rm -f web_lb-by-hand whoami-web-by-hand"))
     told.runs["destroy"] = stack.destroy(check=False)
     told.look("destroyed")
     return told
@@ -117,8 +115,8 @@ def _take_over(lab: Lab, told: Story, stack: LabStack) -> None:
 def _move_mail(lab: Lab, told: Story, stack: LabStack) -> None:
     """The network that could not be taken over is removed by hand, and made."""
     told.pages["beside"] = [whoami(lab, site, "mail") for site in told.sites]
-    for site in told.sites:
-        site.host.run("docker rm -f mail_lb whoami-mail; docker network rm mail")
+    gone = "docker rm -f mail_lb whoami-mail; docker network rm mail"
+    each(told.sites, lambda site: site.host.run(gone))
     stack.configure(config(told.sites, "web", "mail"))
     told.runs["mail"] = stack.up()
     _check(lab, told, stack, "mail moved", "web", "mail")
@@ -151,7 +149,7 @@ def test_another_definition_is_named_with_its_differences(story: Story, at: int)
     assert "nothing has been changed" in result.output
     site = story.sites[at]
     _, _, block = result.output.partition(f"(host {site.host.name}, network mail)")
-    block = block.partition("To mend it")[0]
+    block = block.partition("(host ")[0]
     public4, public6 = site.public("mail")
     for line in (
         f'host_binding_ipv4: there "{public4}", here "172.20.0.1"',

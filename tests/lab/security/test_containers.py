@@ -15,9 +15,13 @@ import pytest
 from lab.api import Host, Packet
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from tests.lab.security.stage import ATTACKER, CLOSED, NEIGHBOUR, OPEN, Place, Stage
+from tests.lab.together import each, on_each
 
 pytestmark = pytest.mark.lab
-HOSTS = pytest.mark.parametrize("number", [1, 2])
+NUMBERS = (1, 2)
+"""Of the hosts."""
+
+HOSTS = pytest.mark.parametrize("number", NUMBERS)
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 CLIENT = {4: CLIENT_IPV4, 6: CLIENT_IPV6}
 STRANGER = {4: "198.51.100.250", 6: "2001:db8:ffff::bad"}
@@ -121,8 +125,8 @@ class Spoofed:
 @pytest.fixture(scope="module")
 def spoofed(stage: Stage) -> dict[int, Spoofed]:
     """Everything that can be forged, sent on each host, under one capture."""
-    found = {}
-    for number in (1, 2):
+
+    def send(number: int) -> Spoofed:
         place = stage.place(number)
         sent = forgeries(place)
         one = Spoofed(place, sent, {}, ())
@@ -135,8 +139,9 @@ def spoofed(stage: Stage) -> dict[int, Spoofed]:
             counting(place.host, matches) as counted,
         ):
             place.host.run("sh -s", stdin=script, timeout=180)
-        found[number] = Spoofed(place, sent, counted, capture.packets)
-    return found
+        return Spoofed(place, sent, counted, capture.packets)
+
+    return dict(zip(NUMBERS, each(NUMBERS, send), strict=True))
 
 
 @HOSTS
@@ -197,10 +202,16 @@ def _ask(host: Host, container: str, address: str, port: int) -> str:
     return done.stdout.strip()
 
 
-@HOSTS
+@pytest.fixture
+def numbers() -> Sequence[int]:
+    """Of the hosts that are asked at one time."""
+    return NUMBERS
+
+
 @FAMILIES
+@on_each
 def test_another_network_is_reached_by_its_public_address_alone(
-    stage: Stage, number: int, family: int
+    number: int, stage: Stage, family: int
 ) -> None:
     """Its private address gets no answer, though the question came as far as the host."""
     place, at = stage.place(number), 0 if family == 4 else 1
@@ -215,11 +226,11 @@ def test_another_network_is_reached_by_its_public_address_alone(
     assert _ask(place.host, NEIGHBOUR, private, 80) == private
 
 
-@HOSTS
 @FAMILIES
 @pytest.mark.parametrize("address", HOSTS_ADDRESSES)
+@on_each
 def test_the_hosts_own_ports_are_closed_to_containers(
-    stage: Stage, number: int, family: int, address: str
+    number: int, stage: Stage, family: int, address: str
 ) -> None:
     """With a baseline a container gets to what is open to everybody, and to nothing else."""
     place, at = stage.place(number), 0 if family == 4 else 1
@@ -240,8 +251,8 @@ def test_the_hosts_own_ports_are_closed_to_containers(
     assert answered == (address != "other's gateway")
 
 
-@HOSTS
-def test_the_management_address_is_closed_to_containers(stage: Stage, number: int) -> None:
+@on_each
+def test_the_management_address_is_closed_to_containers(number: int, stage: Stage) -> None:
     """SSH is for `ssh_from`; a container is not there, whatever way its packet takes."""
     host = stage.place(number).host
     assert _ask(host, ATTACKER, host.address, 22) == ""
@@ -250,10 +261,10 @@ def test_the_management_address_is_closed_to_containers(stage: Stage, number: in
     assert host.run("echo in").stdout == "in\n"
 
 
-@HOSTS
 @FAMILIES
+@on_each
 def test_the_hosts_own_ports_are_closed_to_the_internet(
-    stage: Stage, number: int, family: int
+    number: int, stage: Stage, family: int
 ) -> None:
     """The same from outside, on every address that the host has there."""
     place, at = stage.place(number), 0 if family == 4 else 1
@@ -264,8 +275,8 @@ def test_the_hosts_own_ports_are_closed_to_the_internet(
             assert bool(done.stdout) == answers, (address, port, done)
 
 
-@HOSTS
-def test_a_container_that_plays_the_router_is_not_believed(stage: Stage, number: int) -> None:
+@on_each
+def test_a_container_that_plays_the_router_is_not_believed(number: int, stage: Stage) -> None:
     """Router advertisements on a bridge would turn the host's own IPv6 to the container."""
     host = stage.place(number).host
     routes = "ip -6 route show default; ip -6 route show table all | grep -c 'proto ra.* dev one'"

@@ -457,7 +457,7 @@ def test_a_network_that_was_removed_in_between_is_asked_for_again(box: Box, said
     assert box.sh("docker_facts") == "docker 28.5.2 iptables\n[{}]\n"
     box.write(fail_network_inspect=said)
     code, error = box.refused("docker_facts")
-    assert (code, "its networks keep changing" in error) == (10, True)
+    assert (code, "its networks keep changing" in error) == (24, True)
     assert [words for words in box.asked if "inspect" in words] == ["network inspect 1"] * 5
 
 
@@ -467,7 +467,7 @@ def test_facts_that_docker_does_not_give_are_an_error(box: Box, what: str) -> No
     box.write(networks="1\n", inspected="[{}]\n")
     (box.folder / f"fail-{what}").write_text("Cannot connect to the Docker daemon\n")
     code, said = box.refused("docker_facts")
-    assert (code, "Docker does not answer: " in said) == (10, True)
+    assert (code, "Docker does not answer: " in said) == (24, True)
     assert "Cannot connect to the Docker daemon" in said
 
 
@@ -475,13 +475,13 @@ def test_a_client_that_ends_well_without_an_answer_is_an_error(box: Box) -> None
     """As that of 20.10 does."""
     box.write(info='{"ID":"","ServerVersion":"","ServerErrors":["Cannot connect"]}\n')
     code, said = box.refused("docker_facts")
-    assert (code, said.splitlines()[-1]) == (10, 'Docker does not answer: ["Cannot connect"]}')
+    assert (code, said.splitlines()[-1]) == (24, 'Docker does not answer: ["Cannot connect"]}')
 
 
 def test_a_program_that_is_not_there_is_no_network_that_is_gone(box: Box) -> None:
     """Though the error of `timeout` says "No such file"."""
     code, said = box.refused("PATH=/usr/bin:/bin; docker_ask network inspect 1")
-    assert (code, "No such file" in said) == (10, True)
+    assert (code, "No such file" in said) == (24, True)
 
 
 @pytest.mark.parametrize("said", GONE)
@@ -501,7 +501,7 @@ def test_an_error_renews_nothing(box: Box, what: str) -> None:
     box.write(label="\n", attached="1\n")
     (box.folder / f"fail-{what}").write_text("Cannot connect to the Docker daemon\n")
     code, said = box.refused("renew web edge-1/web")
-    assert (code, "Cannot connect" in said) == (10, True)
+    assert (code, "Cannot connect" in said) == (24, True)
     assert not [words for words in box.asked if " rm " in words or "disconnect" in words]
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from components.host import wanted_plan
 from planner.config import Stack
 from planner.plan import HostPlan, plan
-from planner.rule import order, sections
 from providers.host.plan import Network, Plan
 from tests.planner import golden
 from tests.planner.strategies import Raw
@@ -13,25 +13,8 @@ STACK = "acme/wanbound/prod"
 
 
 def host_plan(host: HostPlan) -> Plan:
-    """Return what components/host.py hands to the resource; test_plan.py checks that it is so."""
-    return Plan(
-        stack=STACK,
-        wan=host.wan,
-        networks={
-            each.name: Network(
-                each.name,
-                each.owns.bridges,
-                each.owns.subnets,
-                each.owns.addresses,
-                sections(each.wanted),
-                order(each.wanted),
-            )
-            for each in host.networks
-        },
-        lines=sections(host.wanted),
-        order=order(host.wanted),
-        persist=host.persist,
-    )
+    """Return what components/host.py hands to the resource."""
+    return wanted_plan(host, STACK, {})
 
 
 def plans(raw: Raw) -> dict[str, Plan]:

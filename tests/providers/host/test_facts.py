@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -12,8 +13,8 @@ from providers.host.plan import NOTHING, Plan, to_json
 from tests.providers.fake_kernel import Guard, print_rules
 from tests.providers.fake_remote import docker_network
 from tests.providers.host.site import Site
-from tests.providers.shell import run
 from tests.providers.samples import HOST, many, plan
+from tests.providers.shell import run
 
 LIMIT = 10.0
 """Seconds of this process for one answer, however long it is."""
@@ -44,11 +45,11 @@ def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
     up.remote.chain("FORWARD", "ipv6").pop(0)
     for each in up.remote.iptables.values():
         saved = each.saved()
-        program = "newline='\n'\nprint_rules /dev/stdin"
         stdin = "".join(f"{line}\n" for line in saved)
         # It reads its input twice.
         program = 'cat >"$0.saved"\nprint_rules "$0.saved"\nrm "$0.saved"'
         program = f"folder=$(mktemp -d)\n{program.replace('$0', '$folder/x')}\nrmdir $folder"
+        program = f"newline='\n'\n{program}"
         assert run(f"\n{program}\n", "live.sh", stdin=stdin).splitlines() == print_rules(saved)
 
 
@@ -323,7 +324,7 @@ def test_an_answer_of_100000_lines(text: str, what: str) -> None:
     assert time.process_time() - started < LIMIT
 
 
-SHAPES = {
+SHAPES: dict[str, tuple[Callable[[int], int], Callable[[int], int]]] = {
     "pairs": (lambda n: n % 2, lambda n: n // 2 % 2),
     "threes": (lambda n: n % 3, lambda n: -n % 3),
     "equal": (lambda n: 0, lambda n: n % 2),
@@ -358,7 +359,7 @@ def test_no_control_character_is_shown(up: Site) -> None:
     up.remote.table.maps["from"].append(f"{evil} : accept")
     up.remote.routes.insert(0, f"ipv4 default {evil}")
     up.remote.sysctls["net.ipv4.ip_forward"] = evil
-    up.remote.disk[up.remote.current]["links"] = f"{evil}\n"
+    up.remote.disk[up.remote.current]["host"] = f"link {evil} up\n"
     up.remote.addresses.append(("x\x1b[2J", "inet 203.0.113.61/32 scope global x"))
     up.remote.units[0] = f"wanbound.service enabled {evil}"
     up.remote.script = f"{evil} x"

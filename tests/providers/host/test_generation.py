@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from planner.config import Stack
 from planner.plan import plan
 from planner.rule import Element, Rule, Setting
-from providers.host.generation import BASE, CHAINS, FILES, Generation, Place, Placed, compose
+from providers.host.generation import BASE, CHAINS, FILES, UNITS, Generation, Place, Placed, compose
 from providers.host.plan import NOTHING, Lines, Network, Order, Plan, from_json
 from tests.planner import golden
 from tests.planner.nft import guard_in, guard_of
@@ -42,18 +42,22 @@ def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
         wanted = [*host.wanted, *(each for n in host.networks for each in n.wanted)]
         for family in ("ipv4", "ipv6"):
             rules = [e.text for e in wanted if isinstance(e, Rule) and e.family == family]
-            loaded = [line for line in files[f"{family}.rules"].splitlines() if line[:3] == "-A "]
+            lines = files[f"{family}.rules"].splitlines()
+            loaded = [line for line in lines if line.startswith("-A WANBOUND-")]
             assert sorted(loaded) == sorted(rules)
         guard = [e for e in wanted if isinstance(e, Element) or getattr(e, "family", "") == "inet"]
         lines = re.findall("^\t\t.*$", files["guard.nft"], re.MULTILINE)
         base = sum(len(rules) for rules in BASE.values()) if guard else 0
         unneeded = bool(guard) and "by-bridge" not in generation.elements
         assert len(lines) == len(guard) + base - unneeded
-        for section in ("addresses", "routes", "links", "sysctls"):
-            texts = [e.text for e in wanted if isinstance(e, Setting) and e.section == section]
-            found = files[section].splitlines()
-            assert len(found) == len(texts)
-            assert all(any(line.endswith(text) for line in found) for text in texts)
+        settings = [e for e in wanted if isinstance(e, Setting)]
+        addresses = [e.text.split()[1] for e in settings if e.section == "addresses"]
+        found = files["addresses"].splitlines()
+        assert sorted(line.split()[2] for line in found) == sorted(addresses)
+        texts = [e.text.replace(" = ", " ") for e in settings if e.section != "addresses"]
+        found = files["host"].splitlines()
+        assert len(found) == len(texts)
+        assert all(any(line.endswith(text) for line in found) for text in texts)
 
 
 @given(stacks(moded=True))
@@ -164,7 +168,7 @@ def test_a_host_of_nobody_has_nothing_but_frames() -> None:
         tables = [f"*{table}\n# jumps {table}\nCOMMIT\n" for table in CHAINS]
         assert files[f"{family}.rules"] == "".join(tables)
     filled = {name for name, text in files.items() if text}
-    assert filled == {"ipv4.rules", "ipv6.rules", "owner", "plan.json"}
+    assert filled == {"ipv4.rules", "ipv6.rules", "owner", "plan.json", *UNITS}
     assert files["owner"] == "a/b/c\n"
 
 

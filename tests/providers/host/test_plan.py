@@ -4,14 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import pulumi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components import host as component
-from planner.config import Stack
-from planner.plan import plan
 from providers.host.plan import (
     NOTHING,
     Network,
@@ -23,9 +19,8 @@ from providers.host.plan import (
     properties,
     to_json,
 )
-from tests.planner import golden
 from tests.planner.strategies import Raw, stacks
-from tests.providers.host.planned import STACK, case, host_plan, network, plans
+from tests.providers.host.planned import case, network, plans
 
 SETTINGS = settings(
     max_examples=35, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -126,17 +121,6 @@ def test_a_plan_of_nothing_has_no_properties_but_the_names() -> None:
     """Sections that are empty are not in a preview."""
     assert properties(NOTHING) == {"stack": "", "wan": "", "networks": {}}
     assert from_json(to_json(NOTHING)) == NOTHING
-
-
-@pytest.mark.parametrize("name", golden.cases())
-def test_the_program_hands_over_the_plan_of_these_tests(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`host_plan` is the one thing here that is not taken from the program itself."""
-    for part, value in zip(("organization", "project", "stack"), STACK.split("/"), strict=True):
-        monkeypatch.setattr(pulumi, f"get_{part}", lambda value=value: value)
-    for host in plan(Stack.parse(golden.config(name), name)):
-        assert component._plan(host, {}) == host_plan(host)
 
 
 JSON = st.recursive(

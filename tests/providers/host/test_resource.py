@@ -227,7 +227,7 @@ def test_an_answer_that_is_none_is_an_error_and_never_gone(up: Site, text: str) 
 
 def test_docker_that_does_not_answer_is_an_error(up: Site) -> None:
     """Never "no Docker": its networks would be taken for gone, and be made a second time."""
-    failure = up.remote.failed(10, "Docker does not answer: no answer within 60 s")
+    failure = up.remote.failed(24, "Docker does not answer: no answer within 60 s")
     up.remote.failures = lambda number: failure
     for call in (up.refresh, up.apply, up.destroy):
         with pytest.raises(HostError, match="Docker does not answer"):
@@ -262,7 +262,11 @@ def test_two_stacks_on_one_host(up: Site) -> None:
 
 def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
     """Both read a host that belongs to nobody."""
-    site.remote.meanwhile = [lambda: PROVIDER.create(props(stack="acme/wanbound/other")) and None]
+
+    def other() -> None:
+        PROVIDER.create(props(stack="acme/wanbound/other"))
+
+    site.remote.meanwhile = [other]
     with pytest.raises(HostError, match="belongs to the stack acme/wanbound/other"):
         site.apply()
 

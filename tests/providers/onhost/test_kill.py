@@ -15,7 +15,7 @@ exec $real "$@"
 """
 """Counts what changes something; at the chosen step all of the run ends, before it is done."""
 
-PROGRAMS = ("ip", "mv", "ln", "cp", "sync", "nft", "iptables-restore", "ip6tables-restore")
+PROGRAMS = ("ip", "mv", "ln", "cp", "sync", "rm", "nft", "iptables-restore", "ip6tables-restore")
 
 
 class Killer:

@@ -24,7 +24,8 @@ DAMAGE = {
     "everything of nft": "nft flush ruleset",
     "an address": "ip addr del 203.0.113.20/32 dev wan0",
     "an address of IPv6": "ip addr del 2001:db8::20/128 dev wan0",
-    "an address that is preferred": "ip addr change 2001:db8::20/128 dev wan0 preferred_lft forever",
+    "an address that is preferred": "ip addr change 2001:db8::20/128 dev wan0"
+    " preferred_lft forever",
     "an address elsewhere": "ip link set wan1 up; ip addr del 203.0.113.20/32 dev wan0;"
     " ip addr add 203.0.113.20/32 dev wan1",
     "an address with another prefix": "ip addr add 203.0.113.20/24 dev wan0",
@@ -137,7 +138,7 @@ def test_the_jump_comes_before_isolation(
     assert [line for line in jumps if line.endswith("-j WANBOUND-FORWARD")] == [
         f"-A {hook} -j WANBOUND-FORWARD"
     ]
-    first = [line for line in jumps if line.startswith(f"-A {hook} ")][0]
+    first = next(line for line in jumps if line.startswith(f"-A {hook} "))
     assert first.endswith("-j WANBOUND-FORWARD")
 
 

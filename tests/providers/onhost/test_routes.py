@@ -9,11 +9,13 @@ SECOND = "ip link set wan1 up && ip addr add 198.51.100.2/24 dev wan1"
 ROUTES = {
     "none": "",
     "one": "ip route add default via 203.0.113.9 dev wan0",
-    "DHCP's": "ip route add default via 203.0.113.9 dev wan0 proto dhcp src 203.0.113.101 metric 100",
+    "DHCP's": "ip route add default via 203.0.113.9 dev wan0 proto dhcp"
+    " src 203.0.113.101 metric 100",
     "on link": "ip route add default via 192.0.2.77 dev wan0 onlink",
     "two": "ip route add default via 203.0.113.9 dev wan0 metric 5"
     " && ip route add default via 198.51.100.1 dev wan1 metric 50",
-    "several next hops": "ip route add default proto static nexthop via 203.0.113.1 dev wan0 weight 1"
+    "several next hops": "ip route add default proto static"
+    " nexthop via 203.0.113.1 dev wan0 weight 1"
     " nexthop via 198.51.100.1 dev wan1 weight 2",
     "IPv6": "ip -6 route add default via 2001:db8::9 dev wan0 metric 1024",
     "IPv6 router": "ip -6 route add default via fe80::9 dev wan0 metric 512 pref high",

@@ -1,9 +1,12 @@
 """What of the kernel's words leads to a check: captured on Debian bookworm and forky."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import files
 from tests.providers.shell import run
 
 MATTERS = [
@@ -50,6 +53,10 @@ DOES_NOT = [
     "multicast ff00::/8 dev docker0 table local proto kernel metric 256 pref medium",
     "10.66.0.0/24 dev br-a proto kernel scope link src 10.66.0.1 linkdown ",
 ]
+
+
+def _matters(line: str) -> bool:
+    return run('matters "$(cat)" && echo yes || echo no', "watch.sh", stdin=line) == "yes\n"
 
 
 @pytest.mark.parametrize("line", MATTERS)
@@ -113,24 +120,55 @@ def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
     assert delays[30] == "0.1"
 
 
-def _matters(line: str) -> bool:
-    return run('matters "$(cat)" && echo yes || echo no', "watch.sh", stdin=line) == "yes\n"
+class _Watcher:
+    """A watcher that runs on a host, and what it has said."""
+
+    def __init__(self, host: Box) -> None:
+        self.host = host
+        host.out(f"(setsid {host.words('watch')} >/mnt/said 2>&1 &)")
+        host.sh("sleep 2.5")
+
+    @property
+    def said(self) -> str:
+        """Return all that it has said."""
+        return (self.host.root / "mnt/said").read_text()
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Wait for it, for as long as a repair may take."""
+        for _ in range(100):
+            if done():
+                return
+            self.host.sh("sleep 0.1")
+        raise AssertionError(self.said)
 
 
-def test_the_journal_says_what_was_mended(tmp_path: Path) -> None:
-    """By what was composed; nothing where nothing differs."""
-    wanted = "link wan0 up\nroute ipv4 default via 203.0.113.1 dev wan0\nsysctl a 1\n"
-    (tmp_path / "host.want").write_text(wanted)
-    (tmp_path / "host.now").write_text(wanted.replace("dev wan0\n", "dev wan0 proto static\n"))
-    assert _repairs(tmp_path) == ""
-    (tmp_path / "ipv6.restore").write_text("*nat")
-    (tmp_path / "host.now").write_text("route ipv4 default via 203.0.113.9 dev wan0\nsysctl a 1\n")
-    assert sorted(_repairs(tmp_path).removeprefix("mending ").split(", ")) == [
-        "IPv6 rules",
-        "default routes",
-        "links",
-    ]
+def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
+    """Its own repair is an event too, and leads to a check that finds nothing."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    watcher = _Watcher(host)
+    for damage in (
+        "iptables -t nat -F WANBOUND-SNAT",
+        "nft flush ruleset",
+        "ip addr del 203.0.113.20/32 dev wan0",
+    ):
+        host.out(damage)
+        watcher.until(lambda: host.kernel == kernel)
+    host.sh("sleep 2")
+    assert host.kernel == kernel
+    repairs = [line for line in watcher.said.splitlines() if "repairing" in line]
+    assert 1 <= len(repairs) <= 6, watcher.said
 
 
-def _repairs(folder: Path) -> str:
-    return run(f'say() {{ printf %s "$*"; }}; name_repairs {folder}', "watch.sh")
+def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
+    """It is tried again without an event."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    watcher = _Watcher(host)
+    host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
+    host.out("iptables -t nat -F WANBOUND-SNAT")
+    host.sh("sleep 4")
+    assert watcher.said.count("refused by the shim") == 1
+    host.no_shims()
+    watcher.until(lambda: host.kernel == kernel)
+    watcher.until(lambda: "all is in force again" in watcher.said)

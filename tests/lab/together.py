@@ -1,0 +1,44 @@
+"""What is done on several hosts at one time: most of what they do is to wait."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def each(subjects: Iterable[S], call: Callable[[S], T]) -> list[T]:
+    """Return what `call` returns for each subject; all run at one time.
+
+    Raises all their errors as one ExceptionGroup, after the last one has ended.
+    """
+    given = list(subjects)
+    with ThreadPoolExecutor(max_workers=len(given)) as pool:
+        futures = [pool.submit(call, subject) for subject in given]
+    errors = [error for future in futures if (error := future.exception()) is not None]
+    if errors:
+        raise BaseExceptionGroup(f"{len(errors)} of {len(given)} failed", errors)
+    return [future.result() for future in futures]
+
+
+def on_each(test: Callable[..., None]) -> Callable[..., None]:
+    """Make of a test whose first argument is, say, `host` one that takes the fixture `hosts`.
+
+    It is called for each of them, all at one time.
+    """
+    signature = inspect.signature(test)
+    first, *others = signature.parameters.values()
+    subjects = f"{first.name}s"
+
+    @functools.wraps(test)
+    def run(**given: object) -> None:
+        found = given.pop(subjects)
+        assert isinstance(found, Sequence)
+        each(found, lambda subject: test(subject, **given))
+
+    fixtures = [first.replace(name=subjects, annotation=inspect.Parameter.empty), *others]
+    run.__dict__["__signature__"] = signature.replace(parameters=fixtures)
+    return run
