@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from components.host import wanted_plan
 from lab.api import Host
 from planner.config import Stack
 from planner.plan import plan as planned
 from providers.host.generation import compose
 from providers.host.plan import NOTHING, Lines, Plan
-from tests.lab.planned import plan_of
 
 STACK = "tests/atomic/drill"
 IMAGE = "busybox:1"
@@ -63,7 +63,7 @@ def plan(host: Host, nets: Iterable[Net] = (), lines: Lines | None = None) -> Pl
         ]
     }
     [found] = planned(Stack.parse(raw, "test"))
-    return dataclasses.replace(plan_of(found, STACK), lines=lines or {})
+    return dataclasses.replace(wanted_plan(found, STACK, {}), lines=lines or {})
 
 
 def _config(host: Host, net: Net) -> dict[str, object]:
