@@ -79,7 +79,9 @@ undo() { # undo TOKEN: what the timer runs
 }
 
 undo_armed() { # undo_armed WHY: the lock is held
-    if [ "$(generation confirmed)" != "$armed_token" ]; then
+    done=$(generation confirmed)
+    # The bridges of networks that leave may have gone between the change and its confirmation.
+    if [ "${done%-then}" != "$armed_token" ]; then
         why=$1
         [ "$armed_boot" = "$(boot)" ] || why='was not confirmed before the host was rebooted'
         say "the last change $why; going back to what was before it"

@@ -14,7 +14,9 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
     for link in $enabled; do
         unit=${link#*/}
         if ! cmp -s "$etc/current/$unit" "$units/$unit"; then
-            cp "$etc/current/$unit" "$units/$unit.next" && mv "$units/$unit.next" "$units/$unit" || return 1
+            # What was uploaded is for root alone; systemd complains of a unit that is.
+            cp "$etc/current/$unit" "$units/$unit.next" && chmod 0644 "$units/$unit.next" &&
+                mv "$units/$unit.next" "$units/$unit" || return 1
             changed=yes
         fi
         [ ! -e "$units/$link" ] || continue

@@ -57,8 +57,8 @@ class Loop:
     """A fault at the steps of an operation, or of its undo.
 
     At all of them, where `every`; else at those that change something: a kill before one that only
-    reads leaves what one before the next of these leaves. `part` is (K, N): each N-th of them, from
-    the K-th on. The ways take turns, from `first` on, or each step has all of them where `every`.
+    reads leaves what a kill before the next of these leaves. `part` is (K, N): each N-th of them,
+    from the K-th on. The ways take turns, from `first` on; each step has all of them where `every`.
     """
 
     mode: Mode
@@ -73,8 +73,10 @@ class Loop:
         places = [n for n, each in enumerate(recorded) if self.every or each.changes]
         start, every = self.part
         for turn, place in enumerate(places[start::every]):
-            ways = WAYS if self.every else (WAYS[(self.first + turn) % len(WAYS)],)
-            for way in ways:
+            # A boot that is none does not give a bare host its kernel parameters back.
+            possible = WAYS[:2] if self.kind == "create" else WAYS
+            turns = (possible[(self.first + turn) % len(possible)],)
+            for way in possible if self.every else turns:
                 yield place, recorded[place].step, way
 
 
@@ -107,10 +109,10 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
     step = recorded[place].step
     outcome = Outcome(kind, f"{loop.mode}, {way}", str(step))
     old, new, wanted = expected.old(kind), expected.new(kind), drill.to(kind)
-    confirming = place > _confirmation(recorded)
     # A timer that is due at once waits for the lock, and so begins as soon as the script is dead.
-    # Not so once the confirmation is under way: the timer would be before it.
-    seconds = LONG if way != "timer" else 1 if confirming else 0
+    # Not so once all is loaded: it would be before the confirmation, for which the next run waits.
+    loaded = place > _loaded(recorded)
+    seconds = LONG if way == "boot" or (way == "next run" and not loaded) else int(loaded)
     token, program = drill.program(wanted, seconds)
     drill.ask(arm(Fault(loop.mode, step)))
     for each in (program, shell_program(f"confirm {token} $stage", {})):
@@ -125,16 +127,20 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
         return outcome
     if way == "boot":
         drill.ask(REBOOTED)
-    _judge(outcome, drill.look(RECOVERED_SECONDS), old, new)
+    seen = drill.look(RECOVERED_SECONDS)
+    _judge(outcome, seen, old, new)
     if outcome.ended == "new":
         drill.now = wanted
+    elif seen.armed:
+        # The next of these begins where nothing is armed.
+        drill.ask(RUN_UNDO)
     return outcome
 
 
-def _confirmation(recorded: Sequence[Recorded]) -> int:
-    """Return where the confirmation begins: the second time that the script is run."""
-    words = [each.step.words for each in recorded]
-    return next(n for n, text in enumerate(words) if text.startswith("sh ") and " confirm " in text)
+def _loaded(recorded: Sequence[Recorded]) -> int:
+    """Return where the host begins to wait: `armed` is written for the second time."""
+    armed = Step("mv /etc/wanbound/armed.next /etc/wanbound/armed", 2)
+    return [each.step for each in recorded].index(armed)
 
 
 def _living(expected: Expected, kind: Kind, mode: Mode, step: Step) -> Outcome:

@@ -15,8 +15,8 @@ cat /sys/class/net/wan0/flags
 cd /proc/sys/net; grep . {sysctls}
 echo '== files'
 cd /etc/wanbound/current 2>/dev/null && {{
-    sha256sum ipv?.rules guard.nft addresses routes links sysctls bridges leaving absent owner \
-        plan.json wanbound was
+    sha256sum ipv?.rules guard.nft addresses host bridges leaving absent owner plan.json \
+        wanbound wanbound*.service was
     [ "$(readlink ../current)" = "$(readlink ../confirmed)" ] || echo 'current is not confirmed'
     cd /run/wanbound/loaded && sha256sum *
 }}
@@ -48,7 +48,10 @@ SETTLED = """
 # A change that was killed before it had a timer stays armed, with nothing to undo.
 under_way() {{
     grep -q -s -z -x -e 'chang[e]' -e 'confir[m]' -e 'und[o]' /proc/[0-9]*/cmdline && return
-    [ -e /etc/wanbound/armed ] && ls /run/systemd/transient/wanbound-undo-* >/dev/null 2>&1
+    [ -e /etc/wanbound/armed ] || return
+    # The timer, or the process that there is in its place.
+    ls /run/systemd/transient/wanbound-undo-* >/dev/null 2>&1 ||
+        grep -q -s -e 'wanbound und[o]' /proc/[0-9]*/cmdline
 }}
 for i in $(seq {tries}); do
     under_way || break
@@ -63,6 +66,7 @@ ALONE = """
 """Keeps everybody else out while the host is looked at, the watcher too."""
 
 NONE = "none"
+BOOT_UNIT = "multi-user.target.wants/wanbound.service"
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,9 @@ class Look:
         generation = generation.strip() or NONE
         own = re.compile(rf"etc/wanbound(/(current|confirmed|{generation}(/.*)?))?")
         left = [line for line in litter.splitlines() if own.fullmatch(line) is None]
-        if generation == NONE:
-            # Script and units have nothing to do here, until the next run takes them away.
+        if generation == NONE or BOOT_UNIT not in found["files"]:
+            # Script and units have nothing to do, or nobody loads what they would: nothing is in
+            # force, until the next run takes it all away.
             left += found["files"].splitlines()
             found["files"] = ""
         litter = "".join(f"{line}\n" for line in sorted(left))

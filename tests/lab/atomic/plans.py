@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from components.host import wanted_plan
 from lab.api import Host
 from planner.config import Stack
 from planner.plan import plan as planned
-from planner.rule import order, sections
 from providers.host.generation import compose
-from providers.host.plan import NOTHING, Lines, Network, Plan
+from providers.host.plan import NOTHING, Lines, Plan
 
 STACK = "tests/atomic/drill"
 IMAGE = "busybox:1"
@@ -50,7 +50,8 @@ class Net:
         return dataclasses.replace(self, public=public, subnet=self.subnet or self.public)
 
 
-def _networks(host: Host, nets: Iterable[Net]) -> dict[str, Network]:
+def plan(host: Host, nets: Iterable[Net] = (), lines: Lines | None = None) -> Plan:
+    """Return the plan of a host with these networks and these lines of its own."""
     raw = {
         "hosts": [
             {
@@ -62,17 +63,7 @@ def _networks(host: Host, nets: Iterable[Net]) -> dict[str, Network]:
         ]
     }
     [found] = planned(Stack.parse(raw, "test"))
-    return {
-        each.name: Network(
-            each.name,
-            each.owns.bridges,
-            each.owns.subnets,
-            each.owns.addresses,
-            sections(each.wanted),
-            order(each.wanted),
-        )
-        for each in found.networks
-    }
+    return dataclasses.replace(wanted_plan(found, STACK, {}), lines=lines or {})
 
 
 def _config(host: Host, net: Net) -> dict[str, object]:
@@ -92,11 +83,6 @@ def _config(host: Host, net: Net) -> dict[str, object]:
             {"name": net.name, "image": IMAGE, "ipv4": net.inside[0], "ipv6": net.inside[1]}
         ],
     }
-
-
-def plan(host: Host, nets: Iterable[Net] = (), lines: Lines | None = None) -> Plan:
-    """Return the plan of a host with these networks and these lines of its own."""
-    return Plan(STACK, "wan0", _networks(host, nets), lines or {})
 
 
 def base(version: int, gateway: int = 0) -> Lines:

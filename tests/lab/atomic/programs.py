@@ -96,8 +96,11 @@ _ACTIONS: Mapping[Mode, str] = {
     "hold": f"true >{FOLDER}/held; while [ ! -e {FOLDER}/go ]; do /bin/sleep 0.02; done",
 }
 
-# Names of folders and tokens, and processes: another in each run.
-_VOLATILE = re.compile(r"/run/wanbound/run\.\d+\.\w+|\b[0-9a-f]{16}\b|(?<=/proc/)\d+")
+# Another in each run: names of folders, tokens, processes, and for how long the host waits.
+_VOLATILE = re.compile(
+    r"/run/wanbound/run\.\d+\.\w+|\b[0-9a-f]{16}\b|(?<=/proc/)\d+"
+    r"|(?<=--on-active=)\d+|(?<=-c sleep )\d+|\b\d+ (none|[0-9a-f]{16})$"
+)
 
 
 @dataclass(frozen=True, order=True)

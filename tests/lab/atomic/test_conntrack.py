@@ -151,22 +151,32 @@ def test_addresses_change_under_traffic(lab: Lab) -> None:
 def _changes(lab: Lab, host: Host) -> None:
     drill = Drill(host)
     bare = drill.look()
-    number = list(lab.hosts).index(host.name)
-    with ExitStack() as stack:
-        stack.callback(drill.close)
-        stack.enter_context(docker(host, STATES[0].values()))
+    nets = list(STATES[0].values())
+    with docker(host, nets):
         host.put(PLACE, STREAM)
-        drill.apply(plan(host, STATES[0].values()))
-        stack.enter_context(talking(lab, host, list(STATES[0].values())))
-        ports = 9000 + 200 * number
-        stayed = stack.enter_context(streams(lab, host, STAYS, ports))
-        moved = stack.enter_context(streams(lab, host, LEFT, ports + 100))
+        drill.apply(plan(host, nets))
+        with talking(lab, host, nets):
+            _under_traffic(lab, drill)
+        host.run(f"rm {PLACE}")
+    drill.apply(None)
+    after = drill.look()
+    drill.close()
+    assert after == bare, bare.differences(after)
+
+
+def _under_traffic(lab: Lab, drill: Drill) -> None:
+    host = drill.host
+    ports = 9000 + 200 * list(lab.hosts).index(host.name)
+    with (
+        streams(lab, host, STAYS, ports) as stayed,
+        streams(lab, host, LEFT, ports + 100) as moved,
+    ):
         with lab.internet.capture("udp and dst portrange 7100-7399", f"wan-{host.name}") as seen:
             for old, new in itertools.pairwise(STATES):
                 _change(lab, drill, old, new)
         packets = list(seen.packets)
-        assert wrong(host, packets, STATES) == []
         print(f"{host.name}: {len(packets)} packets")
+        assert [str(each) for each in wrong(host, packets, STATES)] == []
         for net in {net for state in STATES for net in state.values()}:
             for source in net.publics(host):
                 assert sum(packet.src == source for packet in packets) > 10, source
@@ -177,12 +187,6 @@ def _changes(lab: Lab, host: Host) -> None:
                 for end in stream.ends:
                     end.stop()
                 assert stream.client.result()["problem"] != ""
-        drill.apply(None)
-        host.run(f"rm {PLACE}")
-    drill = Drill(host)
-    after = drill.look()
-    drill.close()
-    assert after == bare, bare.differences(after)
 
 
 def _change(lab: Lab, drill: Drill, old: dict[str, Net], new: dict[str, Net]) -> None:

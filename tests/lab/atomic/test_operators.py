@@ -207,7 +207,7 @@ def test_an_answer_to_the_confirmation_is_lost(lab: Lab, both: Mapping[str, Side
         assert not now.armed
         # Neither what it would be undone to nor its timer is there any more.
         assert set(now.litter.split()) == LOADED
-        assert "wanbound-undo" not in side.ask("ls /run/systemd/transient")
+        assert "wanbound-undo" not in side.ask("ls /run/systemd/transient/; true")
 
     on_both(lab, act)
 

@@ -35,7 +35,10 @@ run/wanbound/bridges
 {generation}
 == armed
 """
-WHOLE = SEEN.replace("{generation}", "0123456789abcdef").replace("{file}", "aa  ipv4.rules")
+UNIT = "etc/systemd/system/multi-user.target.wants/wanbound.service"
+WHOLE = SEEN.replace("{generation}", "0123456789abcdef").replace(
+    "{file}", f"aa  ipv4.rules\n{UNIT} l 777 root root"
+)
 
 
 def test_steps_are_calls_in_their_order() -> None:

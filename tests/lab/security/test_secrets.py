@@ -122,7 +122,8 @@ def test_modes_of_what_is_written_on_the_host(stage: Stage, number: int) -> None
     """Everything is root's, nobody else writes any of it, and the lock is for root alone."""
     host = stage.place(number).host
     listed = host.run(
-        f"for place in {OURS} {UNITS}; do [ ! -e $place ] ||"
+        "for name in current confirmed; do [ -L /etc/wanbound/$name ] || exit; done;"
+        f" for place in {OURS} {UNITS}; do [ ! -e $place ] ||"
         " find $place ! -type l -printf '%m %U %G %y %p\\n'; done"
     ).stdout.splitlines()
     modes = {path: mode for mode, _, _, _, path in (line.split(" ", 4) for line in listed)}
@@ -131,11 +132,25 @@ def test_modes_of_what_is_written_on_the_host(stage: Stage, number: int) -> None
     assert {line.split(" ")[1] for line in listed} == {"0"}
     assert {line.split(" ")[2] for line in listed} == {"0"}
     assert [path for path, mode in modes.items() if int(mode, 8) & 0o022] == []
-    assert modes["/usr/local/sbin/wanbound"] == "755"
+    now = host.run("realpath /etc/wanbound/current /etc/wanbound/confirmed").stdout.split()
+    assert len(set(now)) == 1
+    scripts = {
+        path for path in modes if path.rpartition("/")[2] == "wanbound" and kinds[path] == "f"
+    }
+    assert scripts == {f"{now[0]}/wanbound"}
+    assert host.run("realpath /usr/local/sbin/wanbound").stdout.strip() in scripts
+    assert {modes[path] for path in scripts} == {"755"}
     assert modes["/run/wanbound"] == "700"
-    assert {f"/etc/wanbound/{name}.rules" for name in ("one", "two", "_host")} <= modes.keys()
-    plain = {mode for path, mode in modes.items() if kinds[path] == "f" and "sbin" not in path}
-    assert plain <= {"600", "644"}
+    for name in ("ipv4.rules", "ipv6.rules", "guard.nft", "addresses", "host", "plan.json"):
+        assert f"{now[0]}/{name}" in modes
+    # There are no folders but those of generations.
+    folders = {path for path in modes if kinds[path] == "d" and path.startswith("/etc/wanbound/")}
+    assert folders == {now[0]}
+    plain = {path: mode for path, mode in modes.items() if kinds[path] == "f"}
+    assert {mode for path, mode in plain.items() if path not in scripts} <= {"600", "644"}
+    # systemd complains of a unit that not everybody can read.
+    units = {mode for path, mode in plain.items() if path.startswith("/etc/systemd/")}
+    assert units == {"644"}
     for user in ("operator", "admin"):
         hold = "flock -n /run/wanbound/lock true"
         assert host.run(hold, user=user, check=False).status != 0
