@@ -11,9 +11,7 @@
 # providers/onhost/README.md has the exit codes. On 10, 14, 15, 18, 19, 22 and 24 nothing has changed.
 
 @common.sh@
-
 @lock.sh@
-
 @docker.sh@
 
 # --- the Docker Engine and its daemon.json -------------------------------------------------------

@@ -76,8 +76,8 @@ undo_armed() { # undo_armed WHY: the lock is held
 
 unfinished() { # after a run that nobody will end: killed half way, or before a reboot
     read_armed || return 0
-    if in_watcher; then
-        # An undo may have to stop the watcher, and would end half way with it.
+    if [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup; then
+        # This is the watcher's service. An undo may have to stop the watcher, and would end half way with it.
         systemd-run --quiet --collect sh "$etc/$armed_token/wanbound" undo "$armed_token" >&2 &&
             fail 14 "a change that nobody ended is undone first"
     fi

@@ -23,25 +23,15 @@ newline='
 tab=$(printf '\t')
 
 @lock.sh@
-
 @live.sh@
-
 @load.sh@
-
 @host.sh@
-
 @units.sh@
-
 @change.sh@
-
 @undo.sh@
-
 @classic.sh@
-
 @docker.sh@
-
 @watch.sh@
-
 @facts.sh@
 
 command=${1-}

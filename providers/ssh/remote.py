@@ -289,7 +289,7 @@ def engine_script() -> str:
 def _composed(name: str) -> str:
     parts = _PROVIDERS / "onhost"
     text = (_PROVIDERS / name).read_text()
-    return _INCLUDE.sub(lambda place: (parts / place[1]).read_text().rstrip(), text)
+    return _INCLUDE.sub(lambda place: (parts / place[1]).read_text(), text)
 
 
 def shell_program(words: str, files: Mapping[str, str], script: str | None = None) -> str:
