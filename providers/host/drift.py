@@ -358,7 +358,7 @@ def _sysctls(generation: Generation, facts: Facts, out: _Found) -> None:
 def _files(generation: Generation, facts: Facts, out: _Found) -> None:
     """Say what somebody has edited in the files of the generation."""
     if facts.has_generation and facts.plan is None:
-        path = f"/etc/wanbound/{facts.current}/plan.json"
+        path = "/etc/wanbound/current/plan.json"
         out.drift["file plan.json"] = f"{path} is gone, or cannot be read"
     for name, text in facts.edited.items():
         path = f"/etc/wanbound/current/{name}"
@@ -392,7 +392,9 @@ def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
             continue
         for role, text in _docker_network(host, name, ours, plan.taken_over.get(name)):
             out.drift[role] = text
-        bridge, subnets = network.bridges["own"], network.subnets.values()
+        bridge = network.bridges["own"]
+        # That of the load balancer and its socket proxy is another bridge's.
+        subnets = [subnet for role, subnet in network.subnets.items() if role != "socket"]
         state = facts.links.get(bridge)
         if state is None:
             elsewhere = [

@@ -179,7 +179,7 @@ def test_a_kernel_parameter(up: Site) -> None:
 
 def test_a_file_that_was_edited(up: Site) -> None:
     """What is in force is right, but the next boot would load something else."""
-    files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
+    files, path = up.remote.disk[up.remote.current], "/etc/wanbound/current"
     files["host"] = files["host"].replace("link wan0 up", "link wan0 down")
     assert up.drift() == {
         "file host": f"{path}/host was edited",
@@ -191,11 +191,11 @@ def test_a_file_that_was_edited(up: Site) -> None:
 
 def test_a_file_that_is_gone_or_much_longer(up: Site) -> None:
     """The first 20 lines are shown."""
-    files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
+    files, path = up.remote.disk[up.remote.current], "/etc/wanbound/current"
     del files["host"]
     assert up.drift()["file host"] == f"{path}/host was edited"
     repaired(up)
-    files, path = up.remote.disk[up.remote.current], f"/etc/wanbound/{up.remote.current}"
+    files, path = up.remote.disk[up.remote.current], "/etc/wanbound/current"
     files["ipv4.rules"] += "".join(f"# {n}\n" for n in range(5000))
     drift = up.drift()
     assert drift["file ipv4.rules"] == f"{path}/ipv4.rules was edited"
@@ -209,7 +209,7 @@ def test_the_plan_was_edited_or_is_gone(up: Site) -> None:
         before = up.remote.current
         up.remote.disk[before]["plan.json"] = text
         drift = up.drift()
-        said = f"/etc/wanbound/{before}/plan.json is gone, or cannot be read"
+        said = "/etc/wanbound/current/plan.json is gone, or cannot be read"
         assert drift == {"file plan.json": said}
         repaired(up)
 
@@ -336,11 +336,11 @@ def test_a_leaving_network(up: Site) -> None:
     mail = properties(plan())["networks"]["mail"]
     egress = mail["snat_ipv4"]["egress"]
     up.remote.chain("WANBOUND-SNAT").remove(egress)
-    assert up.drift(wanted) == {"leaving mail snat_ipv4 egress": "is gone"}
+    assert up.drift(wanted) == {"mail (leaving) snat_ipv4 egress": "is gone"}
     chain = up.remote.table.chains["from-br-mail"]
     chain[0] = "accept"
     expected: Drift = {
-        "leaving mail snat_ipv4 egress": "is gone",
+        "mail (leaving) snat_ipv4 egress": "is gone",
         "leaving mail chain from-br-mail source ipv4": "accept",
     }
     assert up.drift(wanted) == expected

@@ -42,7 +42,8 @@ def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
         wanted = [*host.wanted, *(each for n in host.networks for each in n.wanted)]
         for family in ("ipv4", "ipv6"):
             rules = [e.text for e in wanted if isinstance(e, Rule) and e.family == family]
-            loaded = [line for line in files[f"{family}.rules"].splitlines() if line[:3] == "-A "]
+            lines = files[f"{family}.rules"].splitlines()
+            loaded = [line for line in lines if line.startswith("-A WANBOUND-")]
             assert sorted(loaded) == sorted(rules)
         guard = [e for e in wanted if isinstance(e, Element) or getattr(e, "family", "") == "inet"]
         lines = re.findall("^\t\t.*$", files["guard.nft"], re.MULTILINE)
