@@ -1,4 +1,4 @@
-"""What the host script's exit codes that concern the Docker Engine mean."""
+"""What the exit codes of engine.sh that concern the Docker Engine mean."""
 
 from collections.abc import Mapping
 

@@ -24,12 +24,8 @@ put_classic() (
     exit 0
 )
 
-unend() { # unend FILE: takes the newline from its end
-    text=$(cat "$1") && printf %s "$text" >"$1"
-}
-
 put_saved() { # put_saved NEW FILE: NEW.was has the SHA-256 of what NEW was made from, or `none`
-    [ ! -e "$1.unended" ] || unend "$1" || return 1
+    [ ! -e "$1.unended" ] || { text=$(cat "$1") && printf %s "$text" >"$1"; } || return 1
     if [ -e "$1" ] && [ ! -d "$classic" ]; then
         echo "$classic" >"$etc/_saved" || return 1
         mkdir "$classic" || { rm -f "$etc/_saved"; return 1; }

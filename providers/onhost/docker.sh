@@ -75,35 +75,3 @@ docker_networks() {
     printf '%s\n' "$networks" | tr -d '\n'
     echo
 }
-
-# --- Docker networks made by hand ----------------------------------------------------------------
-
-renew() { # renew NETWORK LABEL: removes the network of this name unless it has our label
-    # Only for a network that Pulumi had made and that a refresh has found to be another one now.
-    need docker docker.io
-    take_lock
-    [ -n "$(docker_main)" ] || fail 10 "Docker does not run, so its networks are not known"
-    label=$(docker_ask network inspect -f '{{index .Labels "wanbound"}}' "$1")
-    case $? in
-    0) [ "$label" != "$2" ] || return 0 ;;
-    1) return 0 ;;
-    *) exit 24 ;;
-    esac
-    # shellcheck disable=SC2016 # Docker's own variables
-    each='{{range $id, $_ := .Containers}}{{println $id}}{{end}}'
-    attached=$(docker_ask network inspect -f "$each" "$1") || exit
-    strangers=
-    for id in $attached; do
-        found=$(docker_ask inspect -f '{{.Name}} {{index .Config.Labels "wanbound"}}' "$id") || exit
-        # Our own containers are recreated with their network; others must keep theirs.
-        found=${found#/}
-        [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
-    done
-    [ -z "$strangers" ] ||
-        fail 18 "the Docker network $1 was made by hand and has containers of others:$strangers"
-    for id in $attached; do
-        docker_ask network disconnect -f "$1" "$id" >/dev/null || exit
-    done
-    docker_ask network rm "$1" >/dev/null || exit
-    say "removed the Docker network $1, which was made by hand"
-}

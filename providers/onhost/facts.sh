@@ -62,11 +62,8 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
 }
 
 units_facts() { # what became of the script and of each unit since they were written
-    if [ -r "$self" ]; then
-        echo "script $(sha256sum <"$self" | cut -d' ' -f1)"
-    else
-        echo 'script missing'
-    fi
+    digest=$(sha256sum "$self" 2>/dev/null)
+    echo "script ${digest:-missing}" | cut -d' ' -f1,2
     [ -d "$units" ] || { echo 'no systemd' && return; }
     for link in $enabled; do
         unit=${link#*/}
@@ -75,15 +72,12 @@ units_facts() { # what became of the script and of each unit since they were wri
         [ -e "$units/$unit" ] || how=missing
         as=edited
         ! cmp -s "$etc/current/$unit" "$units/$unit" || as=written
-        [ "$unit" != wanbound-watch.service ] || as="$as $(watcher_state)"
+        [ "$unit" != wanbound-watch.service ] ||
+            case $(systemctl show --value -p ActiveState -p Job "$unit" 2>/dev/null | tr '\n' ' ') in
+            # Also when it is just being started anew.
+            'active '* | *[1-9]*) as="$as active" ;;
+            *) as="$as inactive" ;;
+            esac
         echo "$unit $how $as"
     done
-}
-
-watcher_state() { # active, also when it is just being started anew, or inactive
-    [ -d /run/systemd/system ] || { echo inactive && return; }
-    case $(systemctl show --value -p ActiveState -p Job wanbound-watch.service | tr '\n' ' ') in
-    'active '* | *[1-9]*) echo active ;;
-    *) echo inactive ;;
-    esac
 }

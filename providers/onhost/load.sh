@@ -148,21 +148,13 @@ load() { # load GENERATION MOVED: brings the kernel to it
     rename_bridges "$1"
     # What the kernel refused it would refuse again; what was flushed meanwhile is loaded again.
     for _ in 1 2 3; do
-        load_once "$1" "$2" || return 1
+        # The guard first; what is no longer wanted goes last.
+        load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
+            restore "$1" && end_addresses "$2" || return 1
+        has_guard "$1" || nft delete table inet wanbound 2>/dev/null
         remember "$1" && know_bridges "$1" && return
     done
     return 1
-}
-
-load_once() { # load_once GENERATION MOVED: the guard first; what is no longer wanted goes last
-    if ! { load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
-        restore "$1" && end_addresses "$2"; }; then
-        return 1
-    fi
-    if ! has_guard "$1" && command -v nft >/dev/null 2>&1; then
-        nft delete table inet wanbound 2>/dev/null
-    fi
-    return 0
 }
 
 remember() { # remember GENERATION: keeps what is in force as what was loaded, if all of it is there

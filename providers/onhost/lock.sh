@@ -46,3 +46,25 @@ work_folder() { # sets $work to a folder in memory that goes with this process
     work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$work"' EXIT
 }
+
+read_armed() { # fails when nothing is armed; else sets armed_token, armed_boot, phase, deadline
+    [ -e "$etc/armed" ] && read -r armed_token armed_boot phase deadline <"$etc/armed"
+}
+
+boot() { cat /proc/sys/kernel/random/boot_id; }
+
+uptime() {
+    read -r now _ </proc/uptime
+    echo "${now%.*}"
+}
+
+awaits_confirmation() { # whether a change is loaded, and its confirmation may still come
+    read_armed && [ "$phase" = loaded ] && [ "$armed_boot" = "$(boot)" ] || return 1
+    now=$(uptime)
+    # Its undo may take a moment to begin. Whoever comes later than that does it himself.
+    [ "$now" -le $((deadline + 3)) ]
+}
+
+run_folder() { # for root alone: whoever can open the lock, be it to read, can hold it and keep us out
+    [ -d "$run" ] || (umask 077 && mkdir -p "$run") || fail 15 "cannot write to $run"
+}

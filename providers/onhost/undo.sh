@@ -23,24 +23,6 @@ record_phase() { # record_phase PHASE TOKEN DEADLINE
     echo "$2 $(boot) $1 $3" >"$etc/armed.next" && mv "$etc/armed.next" "$etc/armed"
 }
 
-read_armed() { # fails when nothing is armed; else sets armed_token, armed_boot, phase, deadline
-    [ -e "$etc/armed" ] && read -r armed_token armed_boot phase deadline <"$etc/armed"
-}
-
-boot() { cat /proc/sys/kernel/random/boot_id; }
-
-uptime() {
-    read -r now _ </proc/uptime
-    echo "${now%.*}"
-}
-
-awaits_confirmation() { # whether a change is loaded, and its confirmation may still come
-    read_armed && [ "$phase" = loaded ] && [ "$armed_boot" = "$(boot)" ] || return 1
-    now=$(uptime)
-    # Its undo may take a moment to begin. Whoever comes later than that does it himself.
-    [ "$now" -le $((deadline + 3)) ]
-}
-
 disarm() { # disarm TOKEN: nothing is pending any more
     rm -f "$etc/armed" || return 1
     sync "$etc"
@@ -96,8 +78,8 @@ undo_armed() { # undo_armed WHY: the lock is held
 
 unfinished() { # after a run that nobody will end: killed half way, or before a reboot
     read_armed || return 0
-    if in_watcher; then
-        # An undo may have to stop the watcher, and would end half way with it.
+    if [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup; then
+        # This is the watcher's service. An undo may have to stop the watcher, and would end half way with it.
         systemd-run --quiet --collect sh "$etc/$armed_token/wanbound" undo "$armed_token" >&2 &&
             fail 14 "a change that nobody ended is undone first"
     fi

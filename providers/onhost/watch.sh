@@ -34,10 +34,6 @@ watch() {
     done <&3
 }
 
-in_watcher() { # whether this runs within the watcher's service
-    [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup
-}
-
 follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends the watcher
     (
         trap 'kill "$child"; exit' TERM

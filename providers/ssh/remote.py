@@ -38,9 +38,9 @@ _EXPECTED = re.compile("[0-9a-z-]+")
 _NAME = re.compile("[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 """Name of a staged file; one folder is allowed, as in `new/ipv4.rules`."""
 
-_FILES = resources.files("providers") / "onhost"
+_PROVIDERS = resources.files("providers")
 _INCLUDE = re.compile(r"^@([a-z.-]+)@$", re.MULTILINE)
-"""A line of the host script that stands for another file of it."""
+"""A line of a script that stands for a file of providers/onhost."""
 
 _NOTHING = "as it was; nothing has changed"
 
@@ -105,7 +105,7 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
         "run again",
     ),
 }
-"""What the exit codes of the host script mean: what was wrong, the host's state, what to do."""
+"""What the exit codes of the scripts mean: what was wrong, the host's state, what to do."""
 
 
 class Remote(Protocol):
@@ -135,7 +135,7 @@ class Remote(Protocol):
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
         """Do something about the Docker Engine: "state", "install" or "put"; return its output.
 
-        `files` and `words` are for "put": see providers/onhost/engine.sh. Raises HostError, and
+        `files` and `words` are for "put": see providers/engine/engine.sh. Raises HostError, and
         ChangedMeanwhileError where daemon.json does not have the digest that is the first word.
         """
         ...
@@ -183,7 +183,8 @@ class SshRemote:
     def renew(self, network: str, label: str) -> None:
         """See `Remote.renew`."""
         with self._lock:
-            self._run(f"renew {shlex.quote(network)} {shlex.quote(label)}", {})
+            line = f"renew {shlex.quote(network)} {shlex.quote(label)}"
+            self._run(line, {}, script=engine_script())
 
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
         """See `Remote.engine`."""
@@ -191,7 +192,8 @@ class SshRemote:
         arguments = [*stage, *(shlex.quote(word) for word in words)]
         silence = ENGINE_SILENCE_SECONDS.get(act)
         with self._lock:
-            return self._run(" ".join(["engine", act, *arguments]), files, silence)
+            line = " ".join(["engine", act, *arguments])
+            return self._run(line, files, silence, script=engine_script())
 
     def _confirm(self, token: str, saved: Mapping[str, str], until: float) -> None:
         """Show the host, over a new connection, that it can still be reached.
@@ -249,8 +251,10 @@ class SshRemote:
         files: Mapping[str, str],
         silence: float | None = None,
         on_stdout: OnLine | None = None,
+        script: str | None = None,
     ) -> str:
-        done = self.session.run(shell_program(words, files), silence, on_stdout, self._tell)
+        program = shell_program(words, files, script)
+        done = self.session.run(program, silence, on_stdout, self._tell)
         answer = _answer(done)
         # A forced command, or something that is no shell, may succeed without running anything.
         if done.exit_code != 0 or answer is None:
@@ -273,29 +277,37 @@ def remote_at(target: Target) -> Remote:
 
 def host_script() -> str:
     """Return the text of /usr/local/sbin/wanbound: one file, so one rename replaces all of it."""
-    return _composed("wanbound.sh") + "\n"
+    return _composed("onhost/wanbound.sh")
+
+
+def engine_script() -> str:
+    """Return the text for `engine` and `renew`: it travels with each call and is not installed."""
+    return _composed("engine/engine.sh")
 
 
 @cache
 def _composed(name: str) -> str:
-    text = _FILES.joinpath(name).read_text().rstrip()
-    return _INCLUDE.sub(lambda place: _composed(place[1]), text)
+    parts = _PROVIDERS / "onhost"
+    text = (_PROVIDERS / name).read_text()
+    return _INCLUDE.sub(lambda place: (parts / place[1]).read_text(), text)
 
 
-def shell_program(words: str, files: Mapping[str, str]) -> str:
-    """Return the program that brings the host script and `files` to a host and runs it.
+def shell_program(words: str, files: Mapping[str, str], script: str | None = None) -> str:
+    """Return the program that brings a script and `files` to a host and runs it.
 
-    `words` are the script's arguments, as the shell reads them: `$stage` in them is the folder with
-    the files. Everything travels in quoted here-documents, whose end marker no content can contain.
-    A program that is cut off anywhere ends in a syntax error or before its last line, and then does
-    nothing. Raises ValueError for a name or a text that cannot travel so.
+    `script` is the host script unless it is given; `words` are its arguments, as the shell reads
+    them: `$stage` in them is the folder with the files. Everything travels in quoted
+    here-documents, whose end marker no content can contain. A program that is cut off anywhere ends
+    in a syntax error or before its last line, and then does nothing.
+
+    Raises ValueError for a name or a text that cannot travel so.
     """
     for name, text in files.items():
         if _NAME.fullmatch(name) is None or name == "wanbound":
             raise ValueError(f"{name!r} cannot be the name of a staged file")
         if text and not text.endswith("\n"):
             raise ValueError(f"the last line of {name} has no end")
-    contents = {"wanbound": host_script(), **files}
+    contents = {"wanbound": script or host_script(), **files}
     end = (
         "END-"
         + hashlib.sha256("".join(contents.values()).encode(errors="surrogateescape")).hexdigest()

@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 PARTS = Path(str(resources.files("providers"))) / "onhost"
+ENGINE = PARTS.parent / "engine" / "engine.sh"
 
 
 def run(program: str, *parts: str, stdin: str = "") -> str:

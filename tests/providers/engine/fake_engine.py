@@ -1,6 +1,6 @@
 """Docker on a host for tests: a daemon.json, a dockerd that takes it or not, and containers.
 
-It does what providers/onhost/engine.sh does, in its words and with its errors, and notes what was
+It does what providers/engine/engine.sh does, in its words and with its errors, and notes what was
 asked of dockerd.
 """
 

@@ -1,9 +1,10 @@
-"""The part of the host script that changes Docker, with a dockerd of the test's own behind it."""
+"""The script that changes Docker, with a dockerd of the test's own behind it."""
 
 import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from providers.engine.state import EngineState, Record, engine_state
-from tests.providers.shell import PARTS
+from tests.providers.shell import ENGINE, PARTS
 
 DOCKERD = """\
 #!/bin/sh
@@ -124,9 +125,11 @@ class Box:
 
     def sh(self, program: str) -> str:
         """Run a part of the script; what it says is part of what is raised."""
-        parts = "".join((PARTS / name).read_text() for name in ("docker.sh", "engine.sh"))
+        # Neither what it has in common with the host script nor its commands: PROGRAM has those.
+        functions, _, _ = ENGINE.read_text().partition("\ncommand=$1\n")
+        parts = (PARTS / "docker.sh").read_text() + re.sub(r"(?m)^@.*@$", "", functions)
         script = self.folder / "script"
-        script.write_text(parts + PROGRAM + program)
+        script.write_text(f"{parts}\n{PROGRAM}{program}")
         return subprocess.run(
             [*self.shell, "-u", str(script)],
             stdin=subprocess.DEVNULL,

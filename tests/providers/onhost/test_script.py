@@ -1,14 +1,15 @@
-"""The script that runs on hosts, and its units, as texts."""
+"""The scripts that run on hosts, and the units, as texts."""
 
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from providers.ssh.remote import host_script
-from tests.providers.shell import PARTS
+from providers.ssh.remote import engine_script, host_script
+from tests.providers.shell import ENGINE, PARTS
 
 SHELL = sorted(PARTS.glob("*.sh"))
 
@@ -29,23 +30,31 @@ BASHISMS = {
 def test_one_file_is_made_of_all_parts() -> None:
     """Nothing that is to be filled in is left, and no part is left out."""
     text = host_script()
-    assert not re.findall(r"^@\S+@$", text, re.MULTILINE)
+    assert not re.findall(r"^@\S+@$", text + engine_script(), re.MULTILINE)
     for part in SHELL:
         lines = [line for line in part.read_text().splitlines() if not line.startswith("@")]
         assert lines[-1] in text, part.name
 
 
+def test_what_works_on_docker_is_not_installed() -> None:
+    """It runs only while an operator is connected, and travels with each call."""
+    names = set(re.findall(r"(?m)^(\w+)\(\)", ENGINE.read_text()))
+    assert {"engine_put", "renew"} <= names
+    assert names.isdisjoint(re.findall(r"\w+", host_script()))
+
+
+@pytest.mark.parametrize("script", [host_script, engine_script])
 @pytest.mark.parametrize("words", ["sh -n", "busybox sh -n", "shellcheck -s sh -"])
-def test_a_posix_shell_reads_it(words: str) -> None:
+def test_a_posix_shell_reads_it(words: str, script: Callable[[], str]) -> None:
     """A syntax error would show on hosts only, and there in the middle of a change."""
     if shutil.which(words.split()[0]) is None:
         pytest.skip(f"{words.split()[0]} is not installed here")
-    done = subprocess.run(words.split(), input=host_script(), capture_output=True, text=True)
+    done = subprocess.run(words.split(), input=script(), capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("what", BASHISMS)
-@pytest.mark.parametrize("part", SHELL, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [*SHELL, ENGINE], ids=lambda part: part.name)
 def test_it_is_no_bash(part: Path, what: str) -> None:
     """/bin/sh is dash on Debian, which takes some of these for the name of a command."""
     text = re.sub(r"'[^']*'", "''", re.sub(r"(?m)(^|\s)#.*$", "", part.read_text()))

@@ -11,7 +11,14 @@ import pytest
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
 from providers.ssh import remote
 from providers.ssh.connection import UNCHANGED
-from providers.ssh.remote import MEANING, SshRemote, host_script, remote_at, shell_program
+from providers.ssh.remote import (
+    MEANING,
+    SshRemote,
+    engine_script,
+    host_script,
+    remote_at,
+    shell_program,
+)
 from providers.ssh.session import Completed, OnLine, Session
 from providers.ssh.target import Target
 
@@ -159,6 +166,10 @@ def test_a_word_stays_one_word(call: Callable[[SshRemote], object], words: str) 
     shell = _Shell(OK)
     call(SshRemote(shell))
     assert f"{{ sh $stage/wanbound {words}; exit $?; }}\n" in shell.programs[0]
+    script, other = host_script(), engine_script()
+    if words != "facts":
+        script, other = other, script
+    assert script in shell.programs[0] and other not in shell.programs[0]
 
 
 @pytest.mark.parametrize("expected", ["", "a b", "$(id)", "A", "a;id", "a\n"])
@@ -290,8 +301,8 @@ def test_a_changed_daemon_json_is_named() -> None:
 
 
 def test_every_exit_code_of_the_script_has_a_meaning() -> None:
-    """`fail N` in the host script, and `exit N` in what brings it there."""
-    source = host_script() + shell_program("facts", {})
+    """`fail N` in the scripts, and `exit N` in what brings them there."""
+    source = host_script() + engine_script() + shell_program("facts", {})
     codes = {int(code) for code in re.findall(r"\b(?:fail|exit) (\d\d+)", source)}
     assert codes - {64} <= set(MEANING)
 

@@ -36,8 +36,8 @@ def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterato
     config.write_text(f"Host *\n  IdentityFile {sshd.client_key}\n")
     real = remote.shell_program
 
-    def program(words: str, files: dict[str, str]) -> str:
-        return real(words, files).replace("/run/wanbound", str(tmp_path / "run"))
+    def program(words: str, files: dict[str, str], script: str | None = None) -> str:
+        return real(words, files, script).replace("/run/wanbound", str(tmp_path / "run"))
 
     monkeypatch.setattr(remote, "shell_program", program)
     made: list[Session] = []
@@ -45,6 +45,7 @@ def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterato
     def make(script: str) -> SshRemote:
         text = f"log={tmp_path}/log\n{script}"
         monkeypatch.setattr(remote, "host_script", lambda: text)
+        monkeypatch.setattr(remote, "engine_script", lambda: text)
         made.append(Session(replace(sshd.target(), confirm_seconds=2)))
         return SshRemote(made[-1])
 

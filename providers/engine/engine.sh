@@ -1,3 +1,19 @@
+#!/bin/sh
+# Work on Docker that runs only while an operator is connected. It travels with each call, and
+# nothing of it stays on the host. A run that was killed is finished by the next one.
+#
+#   engine state             print what a decision needs
+#   engine install PACKAGE…  from the distribution
+#   engine put FOLDER DIGEST HOW
+#                            FOLDER's daemon.json, if the host's has this digest, and what it demands
+#   renew NETWORK LABEL      remove a Docker network that was made by hand in place of ours
+#
+# providers/onhost/README.md has the exit codes. On 10, 14, 15, 18, 19, 22 and 24 nothing has changed.
+
+@common.sh@
+@lock.sh@
+@docker.sh@
+
 # --- the Docker Engine and its daemon.json -------------------------------------------------------
 #
 # providers/engine/plan.py decides, from what engine_state prints, what is to be installed and what
@@ -198,3 +214,48 @@ engine_apt() {
         -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold \
         install "$@" >"$log" 2>&1 </dev/null 8>&-
 }
+
+# --- Docker networks made by hand ----------------------------------------------------------------
+
+renew() { # renew NETWORK LABEL: removes the network of this name unless it has our label
+    # Only for a network that Pulumi had made and that a refresh has found to be another one now.
+    need docker docker.io
+    take_lock
+    [ -n "$(docker_main)" ] || fail 10 "Docker does not run, so its networks are not known"
+    label=$(docker_ask network inspect -f '{{index .Labels "wanbound"}}' "$1")
+    case $? in
+    0) [ "$label" != "$2" ] || return 0 ;;
+    1) return 0 ;;
+    *) exit 24 ;;
+    esac
+    # shellcheck disable=SC2016 # Docker's own variables
+    each='{{range $id, $_ := .Containers}}{{println $id}}{{end}}'
+    attached=$(docker_ask network inspect -f "$each" "$1") || exit
+    strangers=
+    for id in $attached; do
+        found=$(docker_ask inspect -f '{{.Name}} {{index .Config.Labels "wanbound"}}' "$id") || exit
+        # Our own containers are recreated with their network; others must keep theirs.
+        found=${found#/}
+        [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
+    done
+    [ -z "$strangers" ] ||
+        fail 18 "the Docker network $1 was made by hand and has containers of others:$strangers"
+    for id in $attached; do
+        docker_ask network disconnect -f "$1" "$id" >/dev/null || exit
+    done
+    docker_ask network rm "$1" >/dev/null || exit
+    say "removed the Docker network $1, which was made by hand"
+}
+
+command=$1
+shift
+case $command in
+engine)
+    command=engine_$1
+    shift
+    ;;
+renew) ;;
+*) fail 64 "unknown command: $command" ;;
+esac
+run_folder
+"$command" "$@"
