@@ -59,8 +59,8 @@ class Leaving:
     def is_alone(self) -> None:
         """The host is as if the network had never been there."""
         seen = self.drill.look()
-        # Whose plan it was composed from is written down with it.
-        assert seen.same(self.alone), self.alone.differences(seen)
+        # Docker has its own lines for STAYS, which were not there then.
+        assert seen.ours == self.alone.ours, self.alone.differences(seen)
         assert not seen.armed
 
     def in_force(self) -> bool:
