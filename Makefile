@@ -29,13 +29,13 @@ check: setup
 	@echo '· types'
 	@.venv/bin/mypy
 	@echo '· unit tests'
-	@$(PYTHON_IN) -m pytest -m 'not lab'
+	@$(PYTHON_IN) -m pytest --durations=10 -m 'not lab'
 
 # What takes minutes the first time comes before pytest, which would keep its progress to itself.
 lab-test: setup
 	@$(PYTHON_IN) -m lab prepare
 	@echo '· lab tests: real hosts, real Docker, real packets'
-	@$(PYTHON_IN) -m pytest -m lab
+	@$(PYTHON_IN) -m pytest --durations=10 -m lab
 	@echo '· left to make matrix: every check on Docker 26 and legacy iptables, and beside the recipe'
 
 test: check lab-test

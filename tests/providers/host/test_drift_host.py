@@ -341,7 +341,7 @@ def test_a_leaving_network(up: Site) -> None:
     chain[0] = "accept"
     expected: Drift = {
         "mail (leaving) snat_ipv4 egress": "is gone",
-        "leaving mail chain from-br-mail source ipv4": "accept",
+        "mail (leaving) chain from-br-mail source ipv4": "accept",
     }
     assert up.drift(wanted) == expected
     up.remote.remove_network("mail")
