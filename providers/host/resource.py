@@ -6,13 +6,15 @@ all: one transaction, one undo and one confirmation, whatever the number of netw
 
 import hashlib
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
+    ConfigureRequest,
     CreateResult,
     DiffResult,
     ReadResult,
@@ -21,7 +23,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from providers.errors import ChangedMeanwhileError, HostError, readable
+from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
 from providers.host import byhand, classic
 from providers.host.checks import label, refusals, renewed
 from providers.host.drift import found, renewable
@@ -31,7 +33,7 @@ from providers.host.installed import installed, live_installed
 from providers.host.leaving import leaving
 from providers.host.plan import NOTHING, Plan, plan_of, properties
 from providers.ssh.remote import Remote, remote_at
-from providers.ssh.target import target_of
+from providers.ssh.target import target_of, today
 
 _PROPERTIES = (
     "host", "stack", "wan", "networks", "own", "persist", "taken_over", "installed", "drift",
@@ -49,6 +51,13 @@ class HostNetworkingProvider(ResourceProvider):
 
     # What is secret in its properties is marked there; `__provider` in clear makes no noise.
     serialize_as_secret_always = False
+
+    hosts: object = None
+    """The stack's hosts as they are configured, where Pulumi lets a provider know."""
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Take note of the configuration: what is in the state may name an address of yesterday."""
+        self.hosts = req.config.get("wanbound:hosts")
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Compare two sets of properties; contacts nothing, and never replaces the resource."""
@@ -76,7 +85,8 @@ class HostNetworkingProvider(ResourceProvider):
 
         Raises HostError where the host cannot be read: that is never taken for "not there".
         """
-        facts = _facts(remote_at(target_of(props["host"])), props)
+        with _saved_connection():
+            facts = _facts(self._remote(props), props)
         if not facts.has_generation:
             return ReadResult("", {})
         wanted = plan_of(props)
@@ -99,9 +109,10 @@ class HostNetworkingProvider(ResourceProvider):
         Raises HostError while one of our bridges exists: what sends through it would send with the
         host's own address. Whether they are gone is what the host says.
         """
-        remote, name = remote_at(target_of(_props["host"])), _props["host"]["name"]
+        remote, name = self._remote(_props), _props["host"]["name"]
         for attempt in range(_TRIES):
-            facts = _facts(remote, _props)
+            with _saved_connection():
+                facts = _facts(remote, _props)
             if not facts.has_generation:
                 return
             plan = plan_of(_props) if facts.plan is None else facts.plan
@@ -116,6 +127,23 @@ class HostNetworkingProvider(ResourceProvider):
                     raise
             else:
                 return
+
+    def _remote(self, props: Mapping[str, Any]) -> Remote:
+        return remote_at(today(target_of(props["host"]), self.hosts))
+
+
+@contextmanager
+def _saved_connection() -> Iterator[None]:
+    """Say of a host that cannot be reached that its address may be one of yesterday."""
+    try:
+        yield
+    except UnreachableError as error:
+        remedy = (
+            f"{error.remedy}. If ssh.address, ssh.port or ssh.user has changed, run the command"
+            " with --run-program: without it, Pulumi uses the connection that the last `pulumi up`"
+            " saved"
+        )
+        raise UnreachableError(error.host, error.what, error.state, remedy) from error
 
 
 def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> None:

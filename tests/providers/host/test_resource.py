@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pulumi.dynamic import ConfigureRequest
+from pulumi.dynamic.config import Config
 from pulumi.dynamic.dynamic import serialize_provider
 
 from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
@@ -162,7 +164,8 @@ def test_a_failure_leaves_the_host_as_it_was(site: Site, at: int, failure: HostE
         site.remote.failures = lambda number, fails=fails: failure if number == fails else None  # type: ignore[misc]  # the default binds it
         with pytest.raises(type(failure)) as caught:
             call()
-        assert str(caught.value) == str(failure)
+        # Of one that it cannot reach a destroy says that Pulumi may have an old address.
+        assert str(caught.value).startswith(str(failure))
         assert len(site.remote.calls) == fails
         assert site.remote.current == before
 
@@ -511,3 +514,24 @@ def test_the_provider_is_pickled_by_reference(monkeypatch: pytest.MonkeyPatch) -
     assert len(raw) < 200
     assert HostNetworkingProvider.serialize_as_secret_always is False
     assert vars(HostNetworkingProvider()) == {}
+
+
+def test_a_host_that_has_moved_is_asked_where_it_is_today(site: Site) -> None:
+    """Where Pulumi hands over the configuration of today; the state has the old address."""
+    site.apply()
+    provider = HostNetworkingProvider()
+    hosts = [{"name": HOST, "ssh": {"address": "192.0.2.99", "port": 2222}}]
+    provider.configure(ConfigureRequest(Config({"wanbound:hosts": json.dumps(hosts)}, "wanbound")))
+    provider.read(HOST, site.state)
+    assert (site.targets[-1].address, site.targets[-1].port) == ("192.0.2.99", 2222)
+
+
+def test_a_saved_address_that_does_not_answer_is_explained(site: Site) -> None:
+    """A refresh and a destroy use the state: the error says how they use the configuration."""
+    site.apply()
+    site.remote.failures = lambda number: UnreachableError(HOST, "no answer", "unchanged", "look")
+    says = r"look\. If ssh\.address.*--run-program"
+    with pytest.raises(UnreachableError, match=says):
+        PROVIDER.read(HOST, site.state)
+    with pytest.raises(UnreachableError, match=says):
+        PROVIDER.delete(HOST, site.state)
