@@ -94,7 +94,7 @@ def _links(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> 
 
 def _subnets(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> Iterator[Refusal]:
     """Refuse a subnet that a foreign link or a foreign Docker network uses."""
-    bridges = {*old.bridges, *plan.bridges}
+    bridges = {*old.bridges, *plan.bridges, *facts.renamed}
     foreign = [
         each
         for each in (facts.docker.networks if facts.docker else ())

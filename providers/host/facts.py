@@ -18,8 +18,8 @@ PARTS = ("guard", "host", "ipv4", "ipv6")
 
 _REQUIRED = (
     "generation", "plan", *(f"{kind} {part}" for part in PARTS for kind in ("live", "loaded")),
-    "others ipv4", "others ipv6", "addresses", "routes", "links", "sysctls", "units", "ipv6nat",
-    "docker", "end",
+    "others ipv4", "others ipv6", "addresses", "routes", "links", "renamed", "sysctls", "units",
+    "ipv6nat", "docker", "end",
 )  # fmt: skip
 
 _LINES = 1_000_000
@@ -59,7 +59,8 @@ class Facts:
     None where that cannot be read; `edited` has the files of it that somebody has edited.
     `live` and `loaded` have what is in force, and was right after the load, by part. `others` has
     all of iptables-save but the rules in our chains, by family; `addresses` are pairs of interface
-    and line; `routes` pairs of family and default route, the best first. `units` has the words by
+    and line; `routes` pairs of family and default route, the best first; `renamed` has the bridge
+    of ours by the name that somebody has given it. `units` has the words by
     unit, and is None where there is no systemd; `script` is the digest of the host script.
     `files` are those that load rules at boot, by path. `docker` is None where it does not run.
     """
@@ -74,12 +75,18 @@ class Facts:
     addresses: tuple[tuple[str, str], ...]
     routes: tuple[tuple[str, str], ...]
     links: Mapping[str, str]
+    renamed: Mapping[str, str]
     sysctls: Mapping[str, str]
     units: Mapping[str, tuple[str, ...]] | None
     script: str | None
     ipv6nat: bool
     files: Mapping[str, str]
     docker: Docker | None
+
+    @property
+    def bridges(self) -> frozenset[str]:
+        """The names of all links, and of bridges of ours that somebody has renamed."""
+        return frozenset({*self.links, *self.renamed.values()})
 
     @property
     def has_generation(self) -> bool:
@@ -116,6 +123,7 @@ def parse(text: str) -> Facts:
         addresses=tuple(_addresses(sections["addresses"])),
         routes=tuple(_matches(r"(ipv4|ipv6) (.*)", sections["routes"])),
         links=dict(_matches(r"(\S+) (up|down)", sections["links"])),
+        renamed=dict(_matches(r"(\S+) (\S+)", sections["renamed"])),
         sysctls=dict(_sysctls(sections["sysctls"])),
         units=None if "no systemd" in sections["units"] else units,
         script=None if script == ("missing",) else " ".join(script),

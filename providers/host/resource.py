@@ -164,7 +164,7 @@ def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> 
                 remote.renew(network, label(name, network))
             facts = _facts(remote, props)
         _refuse(name, wanted, old, facts)
-        plan = replace(wanted, leaving=leaving(old, wanted, facts.links))
+        plan = replace(wanted, leaving=leaving(old, wanted, facts.bridges))
         generation = compose(plan, old)
         files = {f"new/{file}": text for file, text in generation.files.items()}
         final = generation
@@ -227,7 +227,7 @@ def _refuse(name: str, plan: Plan, old: Plan, facts: Facts) -> None:
 
 def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
     """Raise HostError while a bridge of ours exists, with all that is in it."""
-    here = {bridge: network for bridge, network in plan.bridges.items() if bridge in facts.links}
+    here = {bridge: network for bridge, network in plan.bridges.items() if bridge in facts.bridges}
     if not here:
         return
     networks = facts.docker.networks if facts.docker is not None else ()

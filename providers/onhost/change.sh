@@ -105,7 +105,6 @@ mend() { # the same, if anything differs from what was loaded
     begin_repair
     if ! follow_leaving; then
         [ -e "$etc/current" ] || return 0
-        rename_bridges "$etc/current"
         print_live "$etc/current" "$work/now" || fail 15 "cannot read what is in force, or write to $run"
         differs=
         for part in $parts; do
@@ -129,6 +128,7 @@ begin_repair() {
         : >"$run/docker"
     # A change of this boot that still waits to be confirmed is what holds for now.
     awaits_confirmation || unfinished
+    [ ! -e "$etc/current" ] || rename_bridges "$etc/current"
 }
 
 reload() { # the current generation; $moved as in load

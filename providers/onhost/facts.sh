@@ -44,6 +44,8 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     for link in /sys/class/net/*; do
         host_now link "${link##*/}"
     done | sed 's/^link //'
+    echo '== renamed'
+    renamed_bridges "$now"
     echo '== sysctls'
     sed -n 's/^sysctl \([^ ]*\) .*/\1/p' "$now/host" | while read -r key; do
         host_now sysctl "$key" | sed 's/^sysctl \([^ ]*\) /\1 = /'

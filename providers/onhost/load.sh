@@ -80,13 +80,18 @@ test_load() { # test_load GENERATION
     [ "$refused" = 0 ] || fail 11 "iptables-restore refuses the rules"
 }
 
-rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them in this boot
+renamed_bridges() { # renamed_bridges GENERATION: NAME BRIDGE of those that had another name in this boot
     [ -e "$run/bridges" ] || return 0
     while read -r bridge index; do
-        [ ! -e "/sys/class/net/$bridge" ] || continue
-        grep -qx "$bridge" "$1/bridges" || continue
+        if [ -e "/sys/class/net/$bridge" ] || ! grep -qx "$bridge" "$1/bridges"; then continue; fi
         name=$(grep -lx "$index" /sys/class/net/*/ifindex) || continue
-        name=${name%/ifindex} name=${name##*/}
+        name=${name%/ifindex}
+        echo "${name##*/} $bridge"
+    done <"$run/bridges"
+}
+
+rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them
+    renamed_bridges "$1" | while read -r name bridge; do
         say "the bridge $bridge is called $name now; naming it $bridge again"
         # From Linux 6.2 on a link may be renamed while it is up.
         ip link set dev "$name" name "$bridge" 2>/dev/null || {
@@ -94,7 +99,7 @@ rename_bridges() { # rename_bridges GENERATION: back to the name under which we 
             ip link set dev "$name" name "$bridge"
             ip link set dev "$bridge" up
         }
-    done <"$run/bridges"
+    done
 }
 
 know_bridges() { # know_bridges GENERATION: NAME INDEX of each bridge that is there

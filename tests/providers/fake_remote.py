@@ -56,6 +56,7 @@ class FakeRemote:
             ("docker0", "inet 172.17.0.1/16 brd 172.17.255.255 scope global docker0"),
         ]
         self.links = dict.fromkeys(_FOREIGN_LINKS, "up")
+        self.renamed: dict[str, str] = {}
         self.routes: list[str] = []
         self.sysctls: dict[str, str] = {}
         self.docker = "docker 28.5.2 iptables"
@@ -309,6 +310,7 @@ class FakeRemote:
         lines += ["== addresses", *map(_shown, self.addresses)]
         lines += ["== routes", *self.routes]
         lines += ["== links", *(f"{link} {how}" for link, how in sorted(self.links.items()))]
+        lines += ["== renamed", *(f"{name} {bridge}" for name, bridge in self.renamed.items())]
         keys = _settings(now, "sysctl")
         lines += ["== sysctls"]
         lines += [f"{key} = {self.sysctls[key]}" for key in keys if key in self.sysctls]

@@ -202,3 +202,16 @@ def test_strangers_that_are_in_nobodys_way(up: Site, edit: str) -> None:
     EDITS[edit](up)
     up.apply()
     assert up.drift() == {}
+
+
+def test_a_bridge_of_ours_that_somebody_has_renamed_is_no_foreign_link(site: Site) -> None:
+    """The host knows it by its index, and gives it its name back."""
+    site.up()
+    site.remote.links["by-hand"] = site.remote.links.pop("web")
+    site.remote.renamed["by-hand"] = "web"
+    gateway = next(iter(plan().networks["web"].subnets.values())).replace(".0/24", ".1/24")
+    site.remote.addresses.append(("by-hand", f"inet {gateway} scope global by-hand"))
+    assert refusals(HOST, plan(), plan(), parse(site.remote.facts())) == []
+    # A destroy and a network that leaves do not take it for gone.
+    with pytest.raises(HostError, match="bridge web of network web"):
+        site.destroy()
