@@ -154,7 +154,7 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
         "ipv4.rules": _restore("ipv4", chains),
         "ipv6.rules": _restore("ipv6", chains),
         "guard.nft": _nft(guard, elements),
-        "addresses": _text(_address(plan.wan, each.text) for each in settings["addresses"]),
+        "addresses": _text(_batch(plan, settings["addresses"])),
         "host": _text(
             [
                 *(f"link {each.text}" for each in settings["links"]),
@@ -190,11 +190,8 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
                 found.setdefault(section, []).append((places.get(role, 0), text, place))
 
     add(None, plan)
-    for network in plan.networks.values():
-        add(network.name, network)
-    for network in plan.leaving:
-        # Its name may be that of a network which has taken its place.
-        add(f"{network.name} (leaving)", network)
+    for label, network in _labelled(plan):
+        add(label, network)
     return {
         section: tuple(
             Placed(place, text)
@@ -233,16 +230,32 @@ def _restore(family: Family, chains: Mapping[tuple[Family, str, str], tuple[Plac
     return _text(lines)
 
 
-def _address(wan: str, line: str) -> str:
-    """Return the line of `ip -batch` that adds an address as `ip addr show` prints it.
+def _batch(plan: Plan, lines: Iterable[Placed]) -> Iterable[str]:
+    """Yield the lines of `ip -batch` that add the addresses.
 
     preferred_lft 0 keeps the source address of the host itself (RFC 6724, rule 3).
     """
-    family, address = line.split()[:2]
-    words = ["addr replace", address, "dev", wan]
-    if family == "inet6":
-        words += ["preferred_lft", "0", *(["nodad"] if line.endswith(" nodad") else [])]
-    return " ".join(words)
+    owned = {
+        (label, role): address
+        for label, network in _labelled(plan)
+        for role, address in network.addresses.items()
+    }
+    for each in lines:
+        address = owned[str(each.place.network), each.place.role]
+        six = ":" in address
+        words = ["addr replace", f"{address}/{128 if six else 32}", "dev", plan.wan]
+        if six:
+            words += ["preferred_lft", "0", *(["nodad"] if each.text.endswith(" nodad") else [])]
+        yield " ".join(words)
+
+
+def _labelled(plan: Plan) -> list[tuple[str, Network]]:
+    """Return all networks, each with the name that a place has for it.
+
+    The name of one that is leaving may be that of a network which has taken its place.
+    """
+    leaving = [(f"{each.name} (leaving)", each) for each in plan.leaving]
+    return [*plan.networks.items(), *leaving]
 
 
 @cache

@@ -142,7 +142,11 @@ def from_json(text: str) -> Plan:
             _text(found[name])
         if found.get("persist") is not None:
             _text(found["persist"])
-        return replace(plan_of(found), leaving=tuple(leaving))
+        plan = replace(plan_of(found), leaving=tuple(leaving))
+        for network in plan.all_networks:
+            if not network.lines.get("addresses", {}).keys() <= network.addresses.keys():
+                raise KeyError("an address that the network does not own")
+        return plan
     except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"it is no plan ({error!r:.200})") from error
 

@@ -26,7 +26,7 @@ LIMIT = 10.0
 """Seconds of this process for one answer, however long it is."""
 
 _WORDS = (
-    "== end", "== addresses", "== live guard", "== loaded ipv4", "== edited links", "== routes",
+    "== end", "== addresses", "== live guard", "== loaded ipv4", "== edited host", "== routes",
     "== edited ../../etc/passwd", "== units", "== docker", "-A ", "-A WANBOUND-DNAT", "-A  ",
     "== plan", "== generation", "current none", "current x", "owner x", "hook X", "jump", "first",
     "jump nat OUTPUT -j WANBOUND-DNAT", ":WANBOUND-X", "element", "element from x : accept",
@@ -48,7 +48,7 @@ def answer() -> str:
         site = Site(patch)
         site.up()
         site.apply(only("web", "mail"))
-        site.remote.disk[site.remote.current]["links"] = "wan0 down\n"
+        site.remote.disk[site.remote.current]["host"] = "link wan0 down\n"
         site.remote.files["/etc/iptables/rules.v4"] = "*nat\nCOMMIT\n"
         return site.remote.facts()
 
@@ -219,7 +219,7 @@ _HUGE = {
 
 @pytest.mark.parametrize(
     "section",
-    ["live ipv4", "loaded ipv4", "live guard", "addresses", "edited links", "plan", "docker"],
+    ["live ipv4", "loaded ipv4", "live guard", "addresses", "edited host", "plan", "docker"],
 )
 @pytest.mark.parametrize("kind", _HUGE)
 def test_a_huge_answer_costs_no_time(section: str, kind: str) -> None:

@@ -18,7 +18,7 @@ from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
 from planner.plan import plan
-from providers.host.generation import BASE, FILES, compose
+from providers.host.generation import BASE, FILES, UNITS, compose
 from providers.host.plan import from_json
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
@@ -105,7 +105,9 @@ _IPTABLES = re.compile(
     re.ASCII,
 )
 _FRAME = re.compile(
-    r"\*(?:nat|filter)|:WANBOUND-[A-Z]+ - \[0:0\]|# jumps (?:nat|filter)|COMMIT", re.ASCII
+    r"\*(?:nat|filter)|:WANBOUND-[A-Z]+ - \[0:0\]|# jumps (?:nat|filter)|COMMIT"
+    r"|-[IA] (?:@hook|[A-Z]+)(?: 1)? -j WANBOUND-[A-Z]+",
+    re.ASCII,
 )
 _IP = r"ip6? (?:saddr|daddr)"
 _CHAIN = rf"(?:from|to|egress|public)-{_NAME}"
@@ -128,10 +130,9 @@ _BASE = {f"\t\t{rule}" for _, *rules in BASE.values() for rule in rules} | {
 }
 _LINK = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,14}"
 _FILES = {
-    "addresses": rf"{_NAME} inet6? {_ANY} scope global (?:{_NAME}|deprecated(?: nodad)?)",
-    "routes": rf"ipv[46] default via {_ANY} dev {_NAME}",
-    "links": rf"{_NAME} up",
-    "sysctls": rf"net\.ipv[46]\.(?:conf\.{_LINK}\.[a-z_]+|ip_forward) = [0-9]",
+    "addresses": rf"addr replace {_ANY} dev {_NAME}(?: preferred_lft 0(?: nodad)?)?",
+    "host": rf"route ipv[46] default via {_ANY} dev {_NAME}|link {_NAME} up"
+    rf"|sysctl net\.ipv[46]\.(?:conf\.{_LINK}\.[a-z_]+|ip_forward) [0-9]",
     "bridges": _NAME,
     "moved": _ANY,
     "leaving": _NAME,
@@ -149,10 +150,13 @@ def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
         wanted = host_plan(host)
         generation = compose(wanted, wanted)
         assert set(generation.files) == {
-            "ipv4.rules", "ipv6.rules", "guard.nft", "plan.json", *_FILES
+            "ipv4.rules", "ipv6.rules", "guard.nft", "plan.json", *_FILES, *UNITS
         } == set(FILES)  # fmt: skip
         count = 0
         for name, text in generation.files.items():
+            if name in UNITS:
+                # The same for every host.
+                continue
             assert text.isascii()
             assert not text or text.endswith("\n")
             for line in text.split("\n")[:-1]:

@@ -99,10 +99,12 @@ def _owner(wanted: Plan, place: Place) -> Plan | Network:
 def _renamed(lines: Lines, order: Order) -> tuple[Lines, Order]:
     """Return the same with roles that sort the other way round.
 
-    Except in routes, where the role is the family.
+    Except where the role says something: a route's family, an address that the network owns.
     """
     names = {
-        section: {role: role if section == "routes" else _backwards(role) for role in roles}
+        section: {
+            role: role if section in ("routes", "addresses") else _backwards(role) for role in roles
+        }
         for section, roles in lines.items()
     }
     return (

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from shlex import quote
 
+from components.host import wanted_plan
 from planner.plan import HostPlan, NetworkPlan
 from planner.rule import sections
+from providers.host.generation import compose
 from providers.ssh.remote import host_script
 
 Leaf = tuple[str, str, str]
@@ -246,10 +248,12 @@ def addresses(host: HostPlan) -> Injected:
         ("+", "drift/file bridges 1", f"lacks: {six.bridge}"),
         ("+", "drift/file bridges 2", f"has: {six.bridge} by hand"),
     )
+    plan = wanted_plan(host, "any", {})
+    lost = compose(plan, plan).files["host"].splitlines()
     done.add(
-        f"rm {path}/links",
-        ("+", "drift/file links", f"{path}/links was edited"),
-        ("+", "drift/file links 1", "lacks: wan0 up"),
+        f"rm {path}/host",
+        ("+", "drift/file host", f"{path}/host was edited"),
+        *(("+", f"drift/file host {n}", f"lacks: {line}") for n, line in enumerate(lost, 1)),
     )
     own = _lines(host)
     old, other = own["routes"]["ipv4"], "default via 203.0.113.254 dev wan0"
