@@ -38,7 +38,7 @@ default_routes() { # default_routes FAMILY: one a line, the best first, as `ip r
 
 record_host() { # record_host NEW OLD: what is there now, and what was there before we touched it
     for file in "$1/host" "$2/was"; do
-        sed 's/^\([^ ]* [^ ]* \).*/\1/' "$file" | sort -u >"$work/${file##*/}.keys" || return 1
+        { sed 's/^\([^ ]* [^ ]* \).*/\1/' "$file" | sort -u && echo '#'; } >"$work/${file##*/}.keys" || return 1
     done
     sort -u "$work/host.keys" "$work/was.keys" | while read -r kind key; do
         host_now "$kind" "$key" || exit 1
@@ -85,8 +85,8 @@ give_back() { # give_back FILE: links, parameters and routes as a record says
     set_host "$1" || return 1
     for family in ipv4 ipv6; do
         grep -q "^route $family " "$1" || continue
-        sed -n "s/^route $family //p" "$1" | grep -vx none >"$work/had"
-        default_routes "$family" >"$work/have" || return 1
+        { sed -n "s/^route $family //p" "$1" | grep -vx none; echo '#'; } >"$work/had"
+        { default_routes "$family" && echo '#'; } >"$work/have" || return 1
         grep -vxF -f "$work/have" "$work/had" >"$work/missing"
         each_route replace "$family" "$work/missing" && default_routes "$family" >"$work/have" || return 1
         grep -vxF -f "$work/had" "$work/have" >"$work/missing"

@@ -119,7 +119,9 @@ wanted_addresses() { # wanted_addresses FILE…: those of generations, in the sa
 }
 
 addresses() { # addresses GENERATION: adds them, or moves them to their place
-    live_addresses >"$work/live" && wanted_addresses "$1/addresses" >"$work/right" || return 1
+    # busybox takes an empty file of patterns for one that matches everything: a line more in each.
+    live_addresses >"$work/live" && { wanted_addresses "$1/addresses" && echo '#'; } >"$work/right" ||
+        return 1
     # The same address elsewhere, or with another prefix.
     sed 's/^addr del\( [^/]*\/\).*/\1/' "$work/right" >"$work/ours" || return 1
     grep -F -f "$work/ours" "$work/live" | grep -vxF -f "$work/right" >"$work/batch"
