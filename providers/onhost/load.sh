@@ -48,7 +48,8 @@ compose() { # compose GENERATION FAMILY: $work/FAMILY.restore, or nothing where 
         leftovers "$table" "$2" >"$work/$2.$table" || return 1
     done
     echo "s/^-I @hook /-I $(hook "$work/$2.saved") /" >"$work/$2.edits" || return 1
-    subnets "$1" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' >>"$work/$2.edits" || return 1
+    subnets "$1" >"$work/$2.subnets" || return 1
+    sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' "$work/$2.subnets" >>"$work/$2.edits" || return 1
     sed -e "/^# jumps nat\$/r $work/$2.nat" -e "/^# jumps filter\$/r $work/$2.filter" \
         -f "$work/$2.edits" "$1/$2.rules" >"$work/$2.restore"
 }
@@ -172,6 +173,10 @@ remember() { # remember GENERATION: keeps what is in force as what was loaded, i
         enough '^\(-[AI] \|:\)' "$1/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" ||
             return 1
     done
+    # Likewise a bridge that has got another subnet since the rules were composed.
+    if [ -e "$work/ipv4.subnets" ]; then
+        grep '^subnet ' "$work/next/ipv4" | cmp -s - "$work/ipv4.subnets" || return 1
+    fi
     enough "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" &&
         grep -v '^sysctl ' "$1/host" | cat - "$1/addresses" >"$work/counted" &&
         enough '' "$work/counted" '' "$work/next/host" || return 1
