@@ -13,14 +13,15 @@ _SECTIONS = {
     "addresses": "ip -o addr show",
     "networks": "docker network ls --format '{{.Name}} {{.Driver}}' | sort",
     "containers": "docker ps -a --format '{{.Names}}' | sort",
-    # Sums of what is in files; kind, mode, owner and target of everything; no lock without holder, no
-    # mark of an engine that was found usable.
+    # Sums of what is in files; kind, mode, owner and target of everything; no lock without holder,
+    # no mark of an engine that was found usable.
     # A generation is named by the change that brought it, and some of its files tell what was there
     # before it.
     "files": (
         "{ find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
         " find /etc /usr/local $(ls -d /run/wanbound 2>/dev/null) ! -path '/run/wanbound*'"
-        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*' ! -name lock ! -name engine -print | sort; } |"
+        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*' ! -name lock ! -name engine -print |"
+        " sort; } |"
         " sed -E 's#([/ ])[0-9a-f]{16}(-then)?(/| |$)#\\1ID\\3#g;"
         " /ID\\/(before|was|added|moved|back)$/d'"
     ),
