@@ -20,8 +20,8 @@ _SECTIONS = {
     "files": (
         "{ find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
         " find /etc /usr/local $(ls -d /run/wanbound 2>/dev/null) ! -path '/run/wanbound*'"
-        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*' ! -name lock ! -name engine -print |"
-        " sort; } |"
+        " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*'"
+        " ! -name lock ! -name engine -print | sort; } |"
         " sed -E 's#([/ ])[0-9a-f]{16}(-then)?(/| |$)#\\1ID\\3#g;"
         " /ID\\/(before|was|added|moved|back)$/d'"
     ),
