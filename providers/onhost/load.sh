@@ -7,7 +7,9 @@ check() { # check GENERATION: fails, with nothing touched, when it cannot be loa
     ! has_guard "$1" || need nft nftables
     for family in ipv4 ipv6; do
         iptables_of "$family"
-        ! has_rules "$1" "$family" || need "$tool-restore" iptables
+        has_rules "$1" "$family" || continue
+        need "$tool-save" iptables
+        need "$tool-restore" iptables
     done
     while read -r _ _ _ _ device _; do
         [ -e "/sys/class/net/$device" ] || fail 10 "there is no interface $device here"
