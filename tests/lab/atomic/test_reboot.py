@@ -37,10 +37,11 @@ def _reboots(lab: Lab, host: Host) -> None:
         replace(plan(host, [net], base(version, gateway=1)), leaving=(left,))
         for net, version in ((SENDS, 1), (MOVED, 2))
     )
-    for each in (with_both, old):
-        drill.apply(each)
+    drill.apply(with_both)
     sending = f"ping -q {lab.internet.ipv4} & ping -q {lab.internet.ipv6} & wait"
     with docker(host, [SENDS, LEAVES], sending):
+        # Not before: without its bridge the network would have gone at once.
+        drill.apply(old)
         before = drill.look()
         done = operator(drill, LONG, die=True).run(drill, new)
         assert done.error == "died"
