@@ -73,7 +73,7 @@ def _answer(index: int, host: HostPlan) -> tuple[Mapping[str, Same], Sequence[st
             f"wanbound:hosts[{index}].adopt (host {host.name})\n"
             f"  the host does not say which Docker networks it has: {error}\n"
             "  With adopt: true a preview asks it, too.\n"
-            "  To mend it: see that ssh and docker on it answer; or remove adopt once all is"
+            "  Fix: see that ssh and docker on it answer; or remove adopt once all is"
             " taken over"
         ]
     return found.same, [str(problem) for problem in found.problems]

@@ -53,7 +53,7 @@ def hold_keys(hosts: Sequence[HostPlan], secrets: Mapping[str, object]) -> None:
             raise AgentError(
                 f"wanbound:hosts[{index}].ssh.key (host {host.name})\n"
                 f"  the secret {host.ssh.key.secret if host.ssh.key else ''} {error}\n"
-                "  To mend it: put the whole file, from its BEGIN line to its END line, into the"
+                "  Fix: put the whole file, from its BEGIN line to its END line, into the"
                 " secret, and its passphrase, if it has one, into ssh.key_passphrase"
             ) from None
         agents.setdefault(socket, {}).update(dict.fromkeys(keys))
@@ -101,7 +101,7 @@ def _hold(socket: Path, keys: list[str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AgentError(
             f"no SSH agent can be used at {socket} ({error}), and a key of the stack needs one\n"
-            "  To mend it: see that ssh-agent and ssh-add are installed and that the folder can be"
+            "  Fix: see that ssh-agent and ssh-add are installed and that the folder can be"
             " written to"
         ) from error
 

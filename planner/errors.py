@@ -22,7 +22,7 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.key} ({self.where})" if self.where else self.key
         reason = f"\n  {self.why}" if self.why else ""
-        return f"{place}\n  {self.what}{reason}\n  To mend it: {self.remedy}"
+        return f"{place}\n  {self.what}{reason}\n  Fix: {self.remedy}"
 
 
 class ConfigError(ValueError):

@@ -191,7 +191,7 @@ def test_a_host_that_does_not_say_is_an_error(
     assert words in text
     assert "\x1b" not in text
     assert "wanbound:hosts[0].adopt (host edge-1)" in text
-    assert "To mend it: " in text
+    assert "Fix: " in text
 
 
 def _declared(taken: dict[str, Same]) -> dict[str, Registered]:

@@ -70,7 +70,7 @@ def test_bad_configuration_is_one_error_before_anything(
     assert caught.value.found == []
     text = str(error)
     assert "no host has been contacted" in text
-    for word in (*words, "To mend it: "):
+    for word in (*words, "Fix: "):
         assert word in text
     # Raised without the error that it came from: Pulumi would print both.
     assert error.__suppress_context__

@@ -71,6 +71,10 @@ class Cli:
         return now(self.provider.diff(sdk.DiffRequest(self.urn, "it", olds, news, [])))
 
 
+DEFAULTS: Properties = {"addPreviousOutputInEnv": True}
+"""What the plugin puts among the inputs."""
+
+
 def test_a_command_runs_with_what_it_is_given() -> None:
     """Interpreter and standard input; both outputs without their last line end, and no more."""
     cli = Cli()
@@ -80,7 +84,7 @@ def test_a_command_runs_with_what_it_is_given() -> None:
         "interpreter": ["/bin/sh", "-eu", "-c"],
     }
     assert cli.create(inputs).startswith("it")
-    assert cli.state == {**inputs, "stdout": "in", "stderr": "warning"}
+    assert cli.state == {**inputs, **DEFAULTS, "stdout": "in", "stderr": "warning"}
     assert cli.log.lines == ["in", "warning"]
 
 
@@ -118,11 +122,11 @@ def test_every_change_is_an_update(changed: Properties) -> None:
     assert (found.changes, found.diffs, found.replaces) == (True, list(changed), [])
 
 
-def test_a_state_of_an_older_plugin_is_a_change() -> None:
-    """1.1 wrote down what 1.2 takes for granted."""
+def test_a_state_without_the_plugins_default_is_a_change() -> None:
+    """The real plugin writes it down, and so compares it."""
     cli = Cli()
     cli.create({"create": "echo one"})
-    cli.state["addPreviousOutputInEnv"] = True
+    del cli.state["addPreviousOutputInEnv"]
     assert cli.diff({"create": "echo one"}).diffs == ["addPreviousOutputInEnv"]
 
 
@@ -141,7 +145,7 @@ def test_a_preview_runs_nothing() -> None:
     """Outputs are unknown until the command has run."""
     cli = Cli()
     assert cli.create({"create": "exit 1"}, preview=True) == ""
-    assert cli.state == {"create": "exit 1", "stdout": UNKNOWN, "stderr": UNKNOWN}
+    assert cli.state == {"create": "exit 1", **DEFAULTS, "stdout": UNKNOWN, "stderr": UNKNOWN}
 
 
 def test_other_types_and_inputs_are_refused() -> None:

@@ -122,4 +122,4 @@ def test_what_docker_would_refuse_is_refused_before(engine: object, key: str, wh
     said = refused(engine)
     assert f"wanbound:hosts[0].{key}" in said
     assert what in said
-    assert "To mend it: " in said
+    assert "Fix: " in said

@@ -178,10 +178,10 @@ def test_the_text_of_an_error() -> None:
         '  "172.20.1.1/24" has host bits set\n'
         "  Bits after the prefix say nothing in a subnet, and iptables-save would print another"
         " text than the one written here.\n"
-        "  To mend it: write 172.20.1.0/24"
+        "  Fix: write 172.20.1.0/24"
     )
     two = ConfigError([Problem("k", "w", "", "r"), Problem("l", "w", "", "r", "host h")])
     assert str(two) == (
         "The configuration has 2 problems; no host has been contacted.\n"
-        "\nk\n  w\n  To mend it: r\n\nl (host h)\n  w\n  To mend it: r"
+        "\nk\n  w\n  Fix: r\n\nl (host h)\n  w\n  Fix: r"
     )

@@ -65,7 +65,7 @@ def answer() -> Iterator[Callable[[str], str]]:
 def test_a_host_s_error_is_told_in_its_own_words(answer: Callable[[str], str]) -> None:
     """What was wrong, how the host is now, what to do; nothing before and nothing after."""
     assert answer("host") == (
-        "host edge-1: it cannot be reached\n  The host now: unknown\n  To mend it: wait"
+        "host edge-1: it cannot be reached\n  The host now: unknown\n  Fix: wait"
     )
 
 

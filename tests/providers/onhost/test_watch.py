@@ -120,6 +120,10 @@ def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
     assert delays[30] == "0.1"
 
 
+DASH = pytest.mark.parametrize("host", ["dash"], indirect=True)
+"""The watcher needs systemd, whose hosts have dash here; under busybox it misses later events."""
+
+
 class _Watcher:
     """A watcher that runs on a host, and what it has said."""
 
@@ -134,14 +138,15 @@ class _Watcher:
         return (self.host.root / "mnt/said").read_text()
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Wait for it, for as long as a repair may take."""
-        for _ in range(100):
+        """Wait for it, for as long as a repair may take on a busy machine."""
+        for _ in range(300):
             if done():
                 return
             self.host.sh("sleep 0.1")
         raise AssertionError(self.said)
 
 
+@DASH
 def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
     """Its own repair is an event too, and leads to a check that finds nothing."""
     host.deploy(files("dual-stack"), "a1")
@@ -160,6 +165,7 @@ def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
     assert 1 <= len(repairs) <= 6, watcher.said
 
 
+@DASH
 def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
     """It is tried again without an event."""
     host.deploy(files("dual-stack"), "a1")
