@@ -248,12 +248,18 @@ def addresses(host: HostPlan) -> Injected:
         ("+", "drift/file bridges 1", f"lacks: {six.bridge}"),
         ("+", "drift/file bridges 2", f"has: {six.bridge} by hand"),
     )
-    plan = wanted_plan(host, "any", {})
-    lost = compose(plan, plan).files["host"].splitlines()
     done.add(
-        f"rm {path}/host",
+        f"sed -i 's/^link wan0 up$/link wan0 down/' {path}/host",
         ("+", "drift/file host", f"{path}/host was edited"),
-        *(("+", f"drift/file host {n}", f"lacks: {line}") for n, line in enumerate(lost, 1)),
+        ("+", "drift/file host 1", "lacks: link wan0 up"),
+        ("+", "drift/file host 2", "has: link wan0 down"),
+    )
+    plan = wanted_plan(host, "any", {})
+    lost = compose(plan, plan).files["addresses"].splitlines()
+    done.add(
+        f"rm {path}/addresses",
+        ("+", "drift/file addresses", f"{path}/addresses was edited"),
+        *(("+", f"drift/file addresses {n}", f"lacks: {line}") for n, line in enumerate(lost, 1)),
     )
     own = _lines(host)
     old, other = own["routes"]["ipv4"], "default via 203.0.113.254 dev wan0"
