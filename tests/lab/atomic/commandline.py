@@ -27,7 +27,7 @@ PHASES: Mapping[Phase, str] = {
 """The step that is held meanwhile: nothing has begun; the kernel has a part of it; the host waits;
 the host has the confirmation."""
 
-CONFIRM_SECONDS = 3
+CONFIRM_SECONDS = 5
 STACK = "killed"
 
 
