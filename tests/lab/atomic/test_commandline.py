@@ -61,6 +61,7 @@ class Story:
         return self.looks[KINDS[KINDS.index(kind) - 1]]
 
 
+@pytest.mark.timeout(1200)
 def test_old_or_new_and_then_new(lab: Lab, tmp_path: Path) -> None:
     """Whoever dies when: the host is whole, and the next `up` brings the new state."""
 
