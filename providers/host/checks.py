@@ -1,10 +1,10 @@
 """What speaks against a change, by what is on the host; asked before anything is touched. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from providers.engine.usable import refusal
-from providers.host.facts import DockerNetwork, Facts
+from providers.host.facts import DockerNetwork, Facts, address_of
 from providers.host.plan import Network, Plan, overlap
 
 
@@ -23,23 +23,37 @@ def refusals(host: str, plan: Plan, old: Plan, facts: Facts) -> list[Refusal]:
         why = refusal(facts.docker.version, facts.docker.backend)
         if why is not None:
             return [Refusal("", why, "docs/engine.md says which engines work and what to set")]
+    # What is the same for all networks is found once: a host may have hundreds.
+    named = facts.docker_networks_by_name
+    known = {each.bridge for each in facts.docker_networks if _ours(host, each, plan)}
+    known |= set(old.bridges)
+    bridges = {*old.bridges, *plan.bridges, *facts.renamed}
+    foreign_networks = [
+        (f"the Docker network {each.name} ({subnet})", subnet)
+        for each in facts.docker_networks
+        if each.name not in plan.networks and not _ours(host, each, plan)
+        for subnet in each.subnets
+    ]
+    foreign_addresses = [
+        (f"the interface {device} ({line.split()[1]})", address_of(line))
+        for device, line in facts.addresses
+        if device not in bridges
+    ]
+    owned = {address for each in old.all_networks for address in each.addresses.values()}
+    interfaces = facts.interfaces_by_address
     found: list[Refusal] = []
     for network in plan.networks.values():
-        found += _by_hand(host, network, plan, facts)
-        found += _links(host, network, plan, old, facts)
-        found += _subnets(host, network, plan, old, facts)
-        found += _addresses(network, plan, old, facts)
+        found += _by_hand(host, network, plan, named.get(network.name, ()))
+        found += _links(network, known, facts)
+        found += _subnets(network, foreign_networks, foreign_addresses)
+        found += _addresses(network, plan, owned, interfaces)
     return found
 
 
 def renewed(host: str, plan: Plan, facts: Facts) -> list[str]:
     """Return the networks in whose place Docker has one that was made by hand."""
-    networks = facts.docker.networks if facts.docker is not None else ()
-    return [
-        network
-        for network in plan.networks
-        if any(each.name == network and not _ours(host, each, plan) for each in networks)
-    ]
+    others = {each.name for each in facts.docker_networks if not _ours(host, each, plan)}
+    return [network for network in plan.networks if network in others]
 
 
 def label(host: str, network: str) -> str:
@@ -54,18 +68,17 @@ def _ours(host: str, found: DockerNetwork, plan: Plan) -> bool:
     return plan.taken_over.get(found.name) == found.id
 
 
-def _by_hand(host: str, network: Network, plan: Plan, facts: Facts) -> Iterator[Refusal]:
+def _by_hand(
+    host: str, network: Network, plan: Plan, found: Sequence[DockerNetwork]
+) -> Iterator[Refusal]:
     """Refuse a Docker network of the same name that is not ours.
 
     It would be cut off by rules that are not for it, and Docker would then refuse to make ours.
+    `found` are the Docker networks of that name.
     """
-    if network.name not in renewed(host, plan, facts):
+    if all(_ours(host, each, plan) for each in found):
         return
-    labels = [
-        each.label
-        for each in (facts.docker.networks if facts.docker else ())
-        if each.name == network.name
-    ]
+    labels = [each.label for each in found]
     whose = "made by hand" if None in labels else f"made for {labels[0]}"
     yield Refusal(
         network.name,
@@ -76,13 +89,8 @@ def _by_hand(host: str, network: Network, plan: Plan, facts: Facts) -> Iterator[
     )
 
 
-def _links(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> Iterator[Refusal]:
+def _links(network: Network, known: Collection[str], facts: Facts) -> Iterator[Refusal]:
     """Refuse a bridge whose name a link has that is not ours: its traffic would be dropped."""
-    known = {
-        each.bridge
-        for each in (facts.docker.networks if facts.docker else ())
-        if _ours(host, each, plan)
-    } | set(old.bridges)
     for bridge in network.bridges.values():
         if bridge in facts.links and bridge not in known:
             yield Refusal(
@@ -92,24 +100,16 @@ def _links(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> 
             )
 
 
-def _subnets(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -> Iterator[Refusal]:
-    """Refuse a subnet that a foreign link or a foreign Docker network uses."""
-    bridges = {*old.bridges, *plan.bridges, *facts.renamed}
-    foreign = [
-        each
-        for each in (facts.docker.networks if facts.docker else ())
-        if each.name not in plan.networks and not _ours(host, each, plan)
-    ]
+def _subnets(
+    network: Network, networks: Iterable[tuple[str, str]], addresses: Iterable[tuple[str, str]]
+) -> Iterator[Refusal]:
+    """Refuse a subnet that a foreign Docker network or a foreign link uses.
+
+    Both are given as what to call the user, and what it uses.
+    """
     for role, subnet in network.subnets.items():
-        users = [
-            f"the Docker network {each.name} ({taken})"
-            for each in foreign
-            for taken in each.subnets
-            if overlap(subnet, taken)
-        ] or [
-            f"the interface {device} ({line.split()[1]})"
-            for device, line in facts.addresses
-            if device not in bridges and overlap(subnet, line.split()[1].partition("/")[0])
+        users = [user for user, taken in networks if overlap(subnet, taken)] or [
+            user for user, taken in addresses if overlap(subnet, taken)
         ]
         if users:
             key = "load_balancer.socket or socket_pool" if role == "socket" else f"subnet_{role}"
@@ -120,18 +120,22 @@ def _subnets(host: str, network: Network, plan: Plan, old: Plan, facts: Facts) -
             )
 
 
-def _addresses(network: Network, plan: Plan, old: Plan, facts: Facts) -> Iterator[Refusal]:
+def _addresses(
+    network: Network,
+    plan: Plan,
+    owned: Collection[str],
+    interfaces: Mapping[str, Sequence[tuple[str, str]]],
+) -> Iterator[Refusal]:
     """Refuse a public address that the host has elsewhere, or with another prefix, for itself."""
-    owned = {address for each in old.all_networks for address in each.addresses.values()}
     if not network.lines.get("addresses"):
         return
     for address in network.addresses.values():
         if address in owned:
             continue
         full = f"{address}/{128 if ':' in address else 32}"
-        for device, line in facts.addresses:
+        for device, line in interfaces.get(address, ()):
             place = line.split()[1]
-            if place.partition("/")[0] == address and (device, place) != (plan.wan, full):
+            if (device, place) != (plan.wan, full):
                 yield Refusal(
                     network.name,
                     f"{address} is the host's own already ({place} on {device})",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from providers.errors import readable
 from providers.host.checks import label
-from providers.host.facts import Facts
+from providers.host.facts import DockerNetwork, Facts, address_of
 from providers.host.generation import BASE, Generation, Placed
 from providers.host.plan import Plan, overlap, properties
 
@@ -300,27 +300,21 @@ class _Table:
 
 
 def _addresses(plan: Plan, generation: Generation, facts: Facts, out: _Found) -> None:
-    places: dict[str, list[tuple[str, str]]] = {}
-    for device, line in facts.addresses:
-        places.setdefault(_address_of(line), []).append((device, line))
+    interfaces = facts.interfaces_by_address
     for each in generation.settings["addresses"]:
         # How it was added says nothing once it is there.
         wanted = each.text.removesuffix(" nodad")
-        here = places.get(_address_of(wanted), [])[:_LISTED]
+        address = address_of(wanted)
+        here = interfaces.get(address, ())[:_LISTED]
         lines = [line for device, line in here if device == plan.wan]
         if wanted not in lines:
             out.instead(each, lines[0] if lines else None)
         for device, line in here:
             if device != plan.wan:
-                out.drift[f"address {_address_of(wanted)} on {device}"] = line
+                out.drift[f"address {address} on {device}"] = line
             elif line != wanted and wanted in lines:
                 # One address with two prefixes: the kernel takes both, and one is right at most.
-                out.drift[f"address {_address_of(wanted)} again"] = line
-
-
-def _address_of(line: str) -> str:
-    """Return the address of a line of `ip addr show`, nothing for another line."""
-    return "".join(line.split()[1:2]).partition("/")[0]
+                out.drift[f"address {address} again"] = line
 
 
 def _links(generation: Generation, facts: Facts, out: _Found) -> None:
@@ -384,11 +378,9 @@ def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
     A network that Docker does not have is not missed here: the network's own resource is what has
     to notice, and at times it is not there yet.
     """
-    if facts.docker is None:
-        return
+    named = facts.docker_networks_by_name
     for name, network in plan.networks.items():
-        ours = [each for each in facts.docker.networks if each.name == name]
-        if not ours:
+        if not (ours := named.get(name)):
             continue
         for role, text in _docker_network(host, name, ours, plan.taken_over.get(name)):
             out.drift[role] = text
@@ -398,9 +390,9 @@ def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
         state = facts.links.get(bridge)
         if state is None:
             elsewhere = [
-                f"{line.split()[1].partition('/')[0]} is on {device}"
+                f"{address_of(line)} is on {device}"
                 for device, line in facts.addresses
-                if any(overlap(line.split()[1].partition("/")[0], each) for each in subnets)
+                if any(overlap(address_of(line), each) for each in subnets)
             ]
             gone = f"bridge {bridge} is gone"
             out.drift[f"bridge {bridge}"] = "; ".join([gone, *elsewhere[:4]])
@@ -409,14 +401,13 @@ def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
 
 
 def _docker_network(
-    host: str, name: str, ours: Sequence[object], taken_over: str | None
+    host: str, name: str, ours: Sequence[DockerNetwork], taken_over: str | None
 ) -> Iterator[tuple[str, str]]:
     role, wanted = f"docker network {name}", label(host, name)
-    first = ours[0]
-    found, id_ = getattr(first, "label", None), getattr(first, "id", "")
+    found = ours[0].label
     if len(ours) > 1:
         yield role, f"Docker has {len(ours)} networks called {name}"
-    elif found is None and id_ != taken_over:
+    elif found is None and ours[0].id != taken_over:
         yield role, f"Docker network {name} was made by hand (no label wanbound={wanted})"
     elif found not in (None, wanted):
         other = str(found)[:60]

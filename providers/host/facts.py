@@ -84,6 +84,27 @@ class Facts:
     docker: Docker | None
 
     @property
+    def docker_networks(self) -> tuple[DockerNetwork, ...]:
+        """All bridge networks of Docker, none where it does not run."""
+        return () if self.docker is None else self.docker.networks
+
+    @property
+    def docker_networks_by_name(self) -> Mapping[str, Sequence[DockerNetwork]]:
+        """The same by name, of which Docker may have several."""
+        found: dict[str, list[DockerNetwork]] = {}
+        for each in self.docker_networks:
+            found.setdefault(each.name, []).append(each)
+        return found
+
+    @property
+    def interfaces_by_address(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Where each address is: pairs of interface and line, as in `addresses`."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for device, line in self.addresses:
+            found.setdefault(address_of(line), []).append((device, line))
+        return found
+
+    @property
     def bridges(self) -> frozenset[str]:
         """The names of all links, and of bridges of ours that somebody has renamed."""
         return frozenset({*self.links, *self.renamed.values()})
@@ -92,6 +113,11 @@ class Facts:
     def has_generation(self) -> bool:
         """Whether the host has anything of ours."""
         return self.current != "none"
+
+
+def address_of(line: str) -> str:
+    """Return the address of a line of ``ip addr show``, nothing for another line."""
+    return "".join(line.split()[1:2]).partition("/")[0]
 
 
 def parse(text: str) -> Facts:
