@@ -281,11 +281,8 @@ class FakeRemote:
     def _live(self) -> dict[str, list[str]]:
         found = {family: print_rules(self._saved(family)) for family in FAMILIES}
         guard = [] if self.guard is None else self.guard.printed()
-        host = [
-            f"{device} {line}"
-            for device, line in self.addresses
-            if (device, line) in map(_added, self._now.get("addresses", "").splitlines())
-        ]
+        wanted = {_added(line) for line in self._now.get("addresses", "").splitlines()}
+        host = [f"{device} {line}" for device, line in self.addresses if (device, line) in wanted]
         return {"guard": [*map(self.spelling, guard)], "host": host, **found}
 
     def _saved(self, family: str) -> list[str]:
