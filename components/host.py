@@ -1,6 +1,6 @@
 """One Docker host."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_docker as docker
@@ -13,7 +13,7 @@ from components.isolated_network import IsolatedNetwork
 from components.ssh import docker_host, ssh_options
 from planner.config import Engine
 from planner.plan import HostPlan
-from planner.rule import Wanted, order, sections
+from planner.rule import order, sections
 from planner.takeover import Same
 from providers.engine.resource import DockerEngine
 from providers.host.plan import Network, Plan
@@ -107,12 +107,13 @@ def wanted_plan(host: HostPlan, stack: str, taken_over: Mapping[str, Same]) -> P
                 network.owns.bridges,
                 network.owns.subnets,
                 network.owns.addresses,
-                *_lines(network.wanted),
+                sections(network.wanted),
+                order(network.wanted),
             )
             for network in host.networks
         },
-        lines=_lines(host.wanted)[0],
-        order=_lines(host.wanted)[1],
+        lines=sections(host.wanted),
+        order=order(host.wanted),
         persist=host.persist,
         taken_over={
             network.name: same.id
@@ -120,9 +121,3 @@ def wanted_plan(host: HostPlan, stack: str, taken_over: Mapping[str, Same]) -> P
             if (same := taken_over.get(network.docker.name)) is not None and same.by_hand
         },
     )
-
-
-def _lines(
-    wanted: Sequence[Wanted],
-) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, int]]]:
-    return sections(wanted), order(wanted)

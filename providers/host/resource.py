@@ -6,8 +6,8 @@ all: one transaction, one undo and one confirmation, whatever the number of netw
 
 import hashlib
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -68,7 +68,7 @@ class HostNetworkingProvider(ResourceProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Bring the host to the properties; what is there already is adopted. Raises HostError."""
-        _change(props, NOTHING, frozenset())
+        _settle(lambda: _change(props, NOTHING, frozenset()))
         return CreateResult(props["host"]["name"], _inputs(props))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
@@ -77,7 +77,8 @@ class HostNetworkingProvider(ResourceProvider):
         Where a refresh has found a Docker network that somebody made by hand in ours' place, it is
         removed: Docker would not make ours beside it. Raises HostError.
         """
-        _change(_news, plan_of(_olds), renewable(_olds.get("drift") or {}))
+        known, by_hand = plan_of(_olds), renewable(_olds.get("drift") or {})
+        _settle(lambda: _change(_news, known, by_hand))
         return UpdateResult(_inputs(_news))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -89,17 +90,15 @@ class HostNetworkingProvider(ResourceProvider):
             facts = _facts(self._remote(props), props)
         if not facts.has_generation:
             return ReadResult("", {})
-        wanted = plan_of(props)
-        plan = wanted if facts.plan is None else facts.plan
+        plan = plan_of(props) if facts.plan is None else facts.plan
         inputs: dict[str, Any] = {
             "host": props["host"],
-            **found(props["host"]["name"], plan, _generation(plan), facts),
+            **found(props["host"]["name"], plan, compose(plan, plan), facts),
             "installed": live_installed(facts),
         }
         # What was taken over is known to the host; the property says what the program asked for.
-        if "taken_over" not in props:
-            inputs.pop("taken_over", None)
-        else:
+        inputs.pop("taken_over", None)
+        if "taken_over" in props:
             inputs["taken_over"] = props["taken_over"]
         return ReadResult(id_, inputs, inputs)
 
@@ -109,24 +108,7 @@ class HostNetworkingProvider(ResourceProvider):
         Raises HostError while one of our bridges exists: what sends through it would send with the
         host's own address. Whether they are gone is what the host says.
         """
-        remote, name = self._remote(_props), _props["host"]["name"]
-        for attempt in range(_TRIES):
-            with _saved_connection():
-                facts = _facts(remote, _props)
-            if not facts.has_generation:
-                return
-            plan = plan_of(_props) if facts.plan is None else facts.plan
-            _refuse_bridges(name, plan, facts)
-            nothing = replace(NOTHING, stack=plan.stack)
-            generation = compose(nothing, plan, absent=plan.bridges)
-            files = {f"new/{file}": text for file, text in generation.files.items()}
-            try:
-                remote.change(files, facts.current, _saved(nothing, generation, facts))
-            except ChangedMeanwhileError:
-                if attempt == _TRIES - 1:
-                    raise
-            else:
-                return
+        _settle(lambda: _remove(self._remote(_props), _props))
 
     def _remote(self, props: Mapping[str, Any]) -> Remote:
         return remote_at(today(target_of(props["host"]), self.hosts))
@@ -146,39 +128,58 @@ def _saved_connection() -> Iterator[None]:
         raise UnreachableError(error.host, error.what, error.state, remedy) from error
 
 
+def _settle(step: Callable[[], None]) -> None:
+    """Take a step that is decided by what is on the host, and again where that has changed since.
+
+    Raises ChangedMeanwhileError where it changes each time.
+    """
+    for _ in range(_TRIES - 1):
+        with suppress(ChangedMeanwhileError):
+            return step()
+    return step()
+
+
 def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> None:
     """Bring the host to the properties. `by_hand` are Docker networks that may be removed.
 
     `known` is taken for what the host has where its own record of that cannot be read.
     """
     remote, name = remote_at(target_of(props["host"])), props["host"]["name"]
-    for attempt in range(_TRIES):
+    facts = _facts(remote, props)
+    wanted, old = plan_of(props), known if facts.plan is None else facts.plan
+    kept = {network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks}
+    wanted = replace(wanted, taken_over={**kept, **wanted.taken_over})
+    if again := sorted(set(renewed(name, wanted, facts)) & set(by_hand)):
+        for network in again:
+            remote.renew(network, label(name, network))
         facts = _facts(remote, props)
-        wanted, old = plan_of(props), known if facts.plan is None else facts.plan
-        kept = {
-            network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks
-        }
-        wanted = replace(wanted, taken_over={**kept, **wanted.taken_over})
-        if again := sorted(set(renewed(name, wanted, facts)) & set(by_hand)):
-            for network in again:
-                remote.renew(network, label(name, network))
-            facts = _facts(remote, props)
-        _refuse(name, wanted, old, facts)
-        plan = replace(wanted, leaving=leaving(old, wanted, facts.bridges))
-        generation = compose(plan, old)
-        files = {f"new/{file}": text for file, text in generation.files.items()}
-        final = generation
-        if plan.leaving:
-            final = compose(wanted, plan)
-            files |= {f"then/{file}": text for file, text in final.files.items()}
-        try:
-            remote.change(files, facts.current, _saved(wanted, final, facts))
-        except ChangedMeanwhileError:
-            if attempt == _TRIES - 1:
-                raise
-        else:
-            _tell(name, plan, facts)
-            return
+    _refuse(name, wanted, old, facts)
+    plan = replace(wanted, leaving=leaving(old, wanted, facts.bridges))
+    final = generation = compose(plan, old)
+    files = _under("new", generation)
+    if plan.leaving:
+        final = compose(wanted, plan)
+        files |= _under("then", final)
+    remote.change(files, facts.current, _saved(wanted, final, facts))
+    _tell(name, plan, facts)
+
+
+def _remove(remote: Remote, props: Mapping[str, Any]) -> None:
+    """Remove everything of ours, unless a bridge of ours is still there."""
+    with _saved_connection():
+        facts = _facts(remote, props)
+    if not facts.has_generation:
+        return
+    plan = plan_of(props) if facts.plan is None else facts.plan
+    _refuse_bridges(props["host"]["name"], plan, facts)
+    nothing = replace(NOTHING, stack=plan.stack)
+    generation = compose(nothing, plan, absent=plan.bridges)
+    remote.change(_under("new", generation), facts.current, _saved(nothing, generation, facts))
+
+
+def _under(folder: str, generation: Generation) -> dict[str, str]:
+    """Return the files of a generation by their paths in a transfer to the host."""
+    return {f"{folder}/{name}": text for name, text in generation.files.items()}
 
 
 def _facts(remote: Remote, props: Mapping[str, Any]) -> Facts:
@@ -204,10 +205,6 @@ def _facts(remote: Remote, props: Mapping[str, Any]) -> Facts:
     return facts
 
 
-def _generation(plan: Plan) -> Generation:
-    return compose(plan, plan)
-
-
 def _refuse(name: str, plan: Plan, old: Plan, facts: Facts) -> None:
     """Raise HostError where something on the host speaks against the change."""
     if not (problems := refusals(name, plan, old, facts)):
@@ -230,10 +227,11 @@ def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
     here = {bridge: network for bridge, network in plan.bridges.items() if bridge in facts.bridges}
     if not here:
         return
-    networks = facts.docker.networks if facts.docker is not None else ()
     said = []
     for bridge, network in sorted(here.items()):
-        inside = [c for each in networks if each.bridge == bridge for c in each.containers]
+        inside = [
+            c for each in facts.docker_networks if each.bridge == bridge for c in each.containers
+        ]
         said.append(
             f"bridge {bridge} of network {network}"
             f" ({'containers ' + ', '.join(inside) if inside else 'no container'})"
