@@ -130,11 +130,14 @@ def _word(value: object) -> str:
 def main() -> None:
     """Write every case's .rules file as the plan is now, and name those that changed."""
     for name in cases():
-        path = FOLDER / f"{name}.rules"
-        now = planned(name)
-        if not path.exists() or path.read_text() != now:
-            path.write_text(now)
-            sys.stdout.write(f"{path.name} written\n")
+        write(FOLDER / f"{name}.rules", planned(name))
+
+
+def write(path: Path, now: str) -> None:
+    """Write `now` to a golden file that has another text, and name the file."""
+    if not path.exists() or path.read_text() != now:
+        path.write_text(now)
+        sys.stdout.write(f"{path.name} written\n")
 
 
 if __name__ == "__main__":

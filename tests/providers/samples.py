@@ -9,12 +9,11 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
 
+from components.host import wanted_plan
 from planner.config import Stack
-from planner.plan import HostPlan
 from planner.plan import plan as planned
-from planner.rule import order, sections
 from providers.host.installed import installed
-from providers.host.plan import Network, Plan, properties
+from providers.host.plan import Plan, properties
 
 STACK = "acme/wanbound/test"
 HOST = "edge-1"
@@ -30,24 +29,7 @@ def plan() -> Plan:
 def plan_from(raw: Mapping[str, Any]) -> Plan:
     """Return the plan of the only host of a configuration."""
     (host,) = planned(Stack.parse(dict(raw), "test"))
-    return host_plan(host)
-
-
-def host_plan(host: HostPlan) -> Plan:
-    """Return what the planner plans for a host as the providers get it."""
-    networks = {
-        each.name: Network(
-            each.name,
-            each.owns.bridges,
-            each.owns.subnets,
-            each.owns.addresses,
-            sections(each.wanted),
-            order(each.wanted),
-        )
-        for each in host.networks
-    }
-    lines, places = sections(host.wanted), order(host.wanted)
-    return Plan(STACK, host.wan, networks, lines, places, host.persist)
+    return wanted_plan(host, STACK, {})
 
 
 def only(*names: str, of: Plan | None = None) -> Plan:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import currently_in_test_context, event, given
 from hypothesis import strategies as st
 
+from components.host import wanted_plan
 from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
@@ -23,7 +24,7 @@ from providers.host.plan import from_json
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
 from tests.planner.strategies import Raw, junk
-from tests.providers.samples import STACK, host_plan
+from tests.providers.samples import STACK
 from tests.security.check_command import words_of_checks
 from tests.security.hostile import FUZZ, HOST_KEY, poisoned, sprinkled, texts
 
@@ -147,7 +148,7 @@ def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
     """iptables: no further option or word. nft: no quote, brace or semicolon that is not ours."""
     stack = _accepted(raw)
     for host in plan(stack) if stack is not None else ():
-        wanted = host_plan(host)
+        wanted = wanted_plan(host, STACK, {})
         generation = compose(wanted, wanted)
         assert set(generation.files) == {
             "ipv4.rules", "ipv6.rules", "guard.nft", "plan.json", *_FILES, *UNITS

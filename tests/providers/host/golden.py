@@ -9,7 +9,6 @@ writes all of them again. Read the difference before it is committed: it is what
 plan.json is left out: it has the lines that CASE.rules shows, as one line of JSON.
 """
 
-import sys
 from pathlib import Path
 
 from planner.config import Stack
@@ -46,11 +45,7 @@ def expected(name: str) -> str:
 def main() -> None:
     """Write every case's .generation file as it is composed now, and name those that changed."""
     for name in cases():
-        path = FOLDER / f"{name}.generation"
-        now = composed(name)
-        if not path.exists() or path.read_text() != now:
-            path.write_text(now)
-            sys.stdout.write(f"{path.name} written\n")
+        planner_golden.write(FOLDER / f"{name}.generation", composed(name))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from functools import cache
 
+from components.host import wanted_plan
 from planner.config import Stack
 from planner.plan import plan
-from planner.rule import order, sections
 from providers.host.generation import compose
-from providers.host.plan import NOTHING, Network, Plan
+from providers.host.plan import NOTHING, Plan
 from tests.planner import golden
 
 STACK = "organization/wanbound/demo"
@@ -18,20 +18,7 @@ def plan_of(case: str, stack: str = STACK) -> Plan:
     """Return the plan of the first host of a case; of "nothing", that of a destroy."""
     if case == "nothing":
         return replace(NOTHING, stack=stack)
-    host = plan(Stack.parse(golden.config(case), case))[0]
-    networks = {
-        each.name: Network(
-            each.name,
-            each.owns.bridges,
-            each.owns.subnets,
-            each.owns.addresses,
-            sections(each.wanted),
-            order(each.wanted),
-        )
-        for each in host.networks
-    }
-    wanted = host.wanted
-    return Plan(stack, host.wan, networks, sections(wanted), order(wanted), host.persist)
+    return wanted_plan(plan(Stack.parse(golden.config(case), case))[0], stack, {})
 
 
 def files(case: str, before: str = "nothing", *, absent: bool = False) -> dict[str, str]:
