@@ -47,7 +47,12 @@ print_rules() { # print_rules FILE: of iptables-save, what is ours
 
 print_guard() { # the table of the guard; the elements of a map have no order: each gets a line
     command -v nft >/dev/null 2>&1 || return 0
-    listed=$(nft -s list table inet wanbound 2>/dev/null) || return 0
+    if ! listed=$(nft -s list table inet wanbound 2>/dev/null); then
+        # That it fails may have another reason than that there is no such table.
+        tables=$(nft list tables inet) || return 1
+        case "$tables$newline" in *" inet wanbound$newline"*) return 1 ;; esac
+        return 0
+    fi
     printf '%s\n' "$listed" | sed "/^${tab}map /,/^$tab}/d"
     printf '%s\n' "$listed" | sed -n "/^${tab}map /,/^$tab}/p" | sed 's/, /,\
 /g' | sed -n "

@@ -167,24 +167,26 @@ load() { # load GENERATION MOVED: brings the kernel to it
     return 1
 }
 
-remember() { # remember GENERATION: keeps what is in force as what was loaded, if all of it is there
+remember() { # remember GENERATION: keeps what is in force as what was loaded, if it is just that
     rm -rf "$work/next"
     print_live "$1" "$work/next" || return 1
-    # Somebody may have flushed it in this moment: that must not pass for what is right.
+    # Somebody may have changed it in this moment: that must not pass for what is right.
     for family in ipv4 ipv6; do
-        enough '^\(-[AI] \|:\)' "$1/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" ||
-            return 1
+        as_many '^\(-[AI] \|:\)' "$1/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" &&
+            as_many '^-.* -j WANBOUND-' "$1/$family.rules" '^jump ' "$work/next/$family" || return 1
     done
     # Likewise a bridge that has got another subnet since the rules were composed.
     if [ -e "$work/ipv4.subnets" ]; then
         grep '^subnet ' "$work/next/ipv4" | cmp -s - "$work/ipv4.subnets" || return 1
     fi
-    enough "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" &&
-        grep -v '^sysctl ' "$1/host" | cat - "$1/addresses" >"$work/counted" &&
-        enough '' "$work/counted" '' "$work/next/host" || return 1
+    as_many "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" || return 1
+    { sed '/^sysctl /d' "$1/host" && sed 's/ nodad$//' "$1/addresses"; } | sort >"$work/asked" &&
+        sed 's/^\([^ ]*\) inet6\{0,1\} \([^ ]*\)\( .*\)/addr replace \2 dev \1\3/
+            s/^\(addr .*\) scope .* deprecated$/\1 preferred_lft 0/; s/^\(addr .*\) scope .*/\1/' \
+            "$work/next/host" | sort | cmp -s - "$work/asked" || return 1
     rm -rf "$run/loaded" && mv "$work/next" "$run/loaded"
 }
 
-enough() { # enough PATTERN FILE LIVE_PATTERN LIVE_FILE: whether the kernel prints as many lines
-    [ "$(grep -c -e "$1" "$2")" -le "$(grep -c -e "$3" "$4")" ]
+as_many() { # as_many PATTERN FILE LIVE_PATTERN LIVE_FILE: whether the kernel prints so many lines
+    [ "$(grep -c -e "$1" "$2")" = "$(grep -c -e "$3" "$4")" ]
 }
