@@ -162,6 +162,27 @@ def test_nobody_can_stop_it_by_starting_it_often(host: Host) -> None:
         _until_running(host, main)
 
 
+@on_each
+def test_a_monitor_that_does_not_hear_the_stop_holds_nothing_up(host: Host) -> None:
+    """It happens when the signal comes while the shell starts it: then systemd ends it."""
+    shim = "/usr/local/sbin/nft"
+    host.put(
+        shim,
+        "#!/bin/sh\n[ $1 != monitor ] || trap '' TERM\nexec /usr/sbin/nft \"$@\"\n",
+        mode=0o755,
+    )
+    try:
+        main = _main(host)
+        host.run("systemctl restart wanbound-watch", timeout=30)
+        _until_running(host, main)
+        main = _main(host)
+        time.sleep(1)
+        host.run(f"kill -9 {main}")
+        _until_running(host, main)
+    finally:
+        host.run(f"rm {shim}; systemctl restart wanbound-watch")
+
+
 def _cpu_seconds(host: Host) -> float:
     shown = host.run("systemctl show --value -p CPUUsageNSec wanbound-watch").stdout
     return int(shown) / 1e9
