@@ -8,12 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-Lines: TypeAlias = Mapping[str, Mapping[str, str]]
-"""Section → role → line: the form in which a preview shows them."""
-
-Order: TypeAlias = Mapping[str, Mapping[str, int]]
-"""Section → role → place among the lines of that section, where it is not 0."""
-
 FIRST, LAST = -1, 1
 """Places before and behind the lines of a chain whose order has no meaning (place 0)."""
 

@@ -84,7 +84,7 @@ class Found(_Api):
 
 @dataclass(frozen=True)
 class HostFindings:
-    """What a host has: its networks by name, all its containers, who has a fragment of rules."""
+    """What a host has: its networks by name, all its containers, the networks in force there."""
 
     networks: Mapping[str, Found]
     containers: frozenset[str]

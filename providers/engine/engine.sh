@@ -10,9 +10,10 @@
 #
 # providers/onhost/README.md has the exit codes. On 10, 14, 15, 18, 19, 22 and 24 nothing has changed.
 
-@common.sh@
-@lock.sh@
-@docker.sh@
+@onhost/common.sh@
+@onhost/lock.sh@
+@onhost/docker.sh@
+@call/docker.sh@
 
 # --- the Docker Engine and its daemon.json -------------------------------------------------------
 #

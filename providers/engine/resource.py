@@ -56,7 +56,7 @@ class DockerEngineProvider(ResourceProvider):
         """Compare two sets of properties; contacts nothing. Another host is another resource."""
         changed = any(plain(_olds.get(name)) != plain(_news.get(name)) for name in _PROPERTIES)
         other = _olds.get("host", {}).get("name") != _news.get("host", {}).get("name")
-        # None and not True: as in HostNat, so that a preview shows the keys that change alone.
+        # None and not True, as in HostNetworking: a preview shows only the keys that change.
         return DiffResult(
             changes=None if changed else False,
             replaces=["host"] if other else [],
@@ -91,8 +91,9 @@ class DockerEngineProvider(ResourceProvider):
                 "unchanged; it was only read",
                 "correct that line of the file, run again",
             ) from error
-        applied = props.get("applied", "")
-        ours = {*(props.get("daemon") or {}), *_keys_applied(applied)}
+        applied = props.get("applied", "[]")
+        # A refresh may have found fewer of them since.
+        ours = {*(props.get("daemon") or {}), *json.loads(applied)}
         daemon = {key: plain(file.value(key)) for key in sorted(ours) if key in file}
         inputs = {**_inputs(props), "daemon": daemon}
         # What was applied stays what it was, or the next refresh would look for what this found.
@@ -166,7 +167,7 @@ def _state(props: Mapping[str, Any]) -> EngineState:
 
 
 def _engine(props: Mapping[str, Any], act: str, files: Mapping[str, str], *words: str) -> str:
-    """Have the host do something about Docker (providers/onhost/engine.sh). Raises HostError."""
+    """Have the host do something about Docker (providers/engine/engine.sh). Raises HostError."""
     return remote_at(target_of(props["host"])).engine(act, files, *words)
 
 
@@ -176,15 +177,6 @@ def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
 
 def _outputs(props: Mapping[str, Any]) -> dict[str, Any]:
     return {**_inputs(props), "applied": json.dumps(sorted(props.get("daemon") or {}))}
-
-
-def _keys_applied(applied: str) -> tuple[str, ...]:
-    """Return the keys that the last `up` has set; a refresh may have found fewer of them since."""
-    try:
-        return tuple(json.loads(applied))
-    except ValueError:
-        # Earlier versions kept something else there.
-        return ()
 
 
 class DockerEngine(Resource, module="wanbound", name="DockerEngine"):

@@ -1,4 +1,4 @@
-"""What ``wanbound facts`` prints, as data. Pure.
+"""What a host prints of its state (providers/call/facts.sh), as data. Pure.
 
 The text comes from a host, so it is not to be trusted to have a form: whatever it is, `parse`
 returns what it says or raises ParseError, in a time that grows with its length alone.
@@ -17,17 +17,18 @@ PARTS = ("guard", "host", "ipv4", "ipv6")
 """What is compared between what was loaded and what is in force (providers/onhost/live.sh)."""
 
 _REQUIRED = (
-    "generation", "plan", *(f"{kind} {part}" for part in PARTS for kind in ("live", "loaded")),
-    "others ipv4", "others ipv6", "addresses", "routes", "links", "renamed", "sysctls", "units",
-    "ipv6nat", "docker", "end",
+    "generation", "plan", "others ipv4", "others ipv6", "addresses", "routes", "links", "renamed",
+    "sysctls", "units", "ipv6nat", "docker", "end",
 )  # fmt: skip
+
+_DRIFT = tuple(f"{kind} {part}" for part in PARTS for kind in ("live", "loaded"))
 
 _LINES = 1_000_000
 """More lines than a host with 1,000 networks prints, by a factor of five."""
 
 
 class ParseError(ValueError):
-    """A host printed something that is no answer of ``wanbound facts``."""
+    """A host printed something that is not its state."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,12 @@ class Facts:
 
     `current` is the id of the generation, "none" without one; `plan` is what it was composed from,
     None where that cannot be read; `edited` has the files of it that somebody has edited.
-    `live` and `loaded` have what is in force, and was right after the load, by part. `others` has
-    all of iptables-save but the rules in our chains, by family; `addresses` are pairs of interface
-    and line; `routes` pairs of family and default route, the best first; `renamed` has the bridge
-    of ours by the name that somebody has given it. `units` has the words by
-    unit, and is None where there is no systemd; `script` is the digest of the host script.
+    `live` and `loaded` have what is in force, and was right after the load, by part; they are empty
+    where nobody asked for drift. `others` has all of iptables-save but the rules in our chains, by
+    family; `addresses` are pairs of interface and line; `routes` pairs of family and default route,
+    the best first; `renamed` has the bridge of ours by the name that somebody has given it. `units`
+    has the words by unit, and is None where there is no systemd; `script` is the digest of the host
+    script.
     `files` are those that load rules at boot, by path. `docker` is None where it does not run.
     """
 
@@ -120,10 +122,14 @@ def address_of(line: str) -> str:
     return "".join(line.split()[1:2]).partition("/")[0]
 
 
-def parse(text: str) -> Facts:
-    """Return what ``wanbound facts`` printed as data. Raises ParseError for anything else."""
+def parse(text: str, *, drift: bool = False) -> Facts:
+    """Return a host's state as data; with `drift` where that was asked for, too.
+
+    Raises ParseError for anything else.
+    """
     sections = _sections(text)
-    if missing := [name for name in _REQUIRED if name not in sections]:
+    required = (*_REQUIRED, *(_DRIFT if drift else ()))
+    if missing := [name for name in required if name not in sections]:
         raise ParseError(f"the host's answer ends early, or lacks a part: {', '.join(missing)}")
     if list(sections)[-1] != "end" or sections["end"]:
         raise ParseError("the host's answer goes on behind its end")
@@ -143,8 +149,8 @@ def parse(text: str) -> Facts:
             for name, lines in sections.items()
             if name.startswith("edited ")
         },
-        live={part: tuple(sections[f"live {part}"]) for part in PARTS},
-        loaded={part: tuple(sections[f"loaded {part}"]) for part in PARTS},
+        live=_parts("live", sections) if drift else {},
+        loaded=_parts("loaded", sections) if drift else {},
         others={family: tuple(sections[f"others {family}"]) for family in ("ipv4", "ipv6")},
         addresses=tuple(_addresses(sections["addresses"])),
         routes=tuple(_matches(r"(ipv4|ipv6) (.*)", sections["routes"])),
@@ -161,6 +167,10 @@ def parse(text: str) -> Facts:
         },
         docker=_docker(sections["docker"]),
     )
+
+
+def _parts(kind: str, sections: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {part: tuple(sections[f"{kind} {part}"]) for part in PARTS}
 
 
 def _sections(text: str) -> dict[str, list[str]]:

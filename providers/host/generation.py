@@ -5,7 +5,6 @@ a hundred networks load in milliseconds. What only the host can know (which hook
 of a bridge whose subnet Docker chose) is left to providers/onhost/load.sh.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -117,12 +116,6 @@ class Generation:
     guard: Mapping[str, tuple[Placed, ...]]
     elements: Mapping[str, tuple[Placed, ...]]
     settings: Mapping[str, tuple[Placed, ...]]
-
-    @property
-    def digest(self) -> str:
-        """The SHA-256 of all files, by which an edited one is noticed."""
-        text = "".join(self.files[name] for name in FILES)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     def rules(self, family: Family) -> dict[str, dict[str, list[str]]]:
         """Return the rules of iptables by table and chain."""

@@ -87,7 +87,7 @@ class HostNetworkingProvider(ResourceProvider):
         Raises HostError where the host cannot be read: that is never taken for "not there".
         """
         with _saved_connection():
-            facts = _facts(self._remote(props), props)
+            facts = _facts(self._remote(props), props, drift=True)
         if not facts.has_generation:
             return ReadResult("", {})
         plan = plan_of(props) if facts.plan is None else facts.plan
@@ -182,17 +182,17 @@ def _under(folder: str, generation: Generation) -> dict[str, str]:
     return {f"{folder}/{name}": text for name, text in generation.files.items()}
 
 
-def _facts(remote: Remote, props: Mapping[str, Any]) -> Facts:
+def _facts(remote: Remote, props: Mapping[str, Any], *, drift: bool = False) -> Facts:
     """Return what is on the host. Raises HostError, also where it cannot be understood."""
     name = props["host"]["name"]
     try:
-        facts = parse(remote.facts())
+        facts = parse(remote.facts(drift=drift), drift=drift)
     except ParseError as error:
         raise HostError(
             name,
             f"its state cannot be read: {error}",
             "unchanged; it was only read",
-            "run `wanbound facts` on the host and see what is odd in it",
+            "run it again; if it stays so, what it says is a fault of wanbound: please report it",
         ) from error
     if facts.owner and facts.owner != props["stack"]:
         raise HostError(

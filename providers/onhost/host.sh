@@ -36,19 +36,6 @@ default_routes() { # default_routes FAMILY: one a line, the best first, as `ip r
         sed 's/ linkdown\b//g; s/ dead\b//g; s/\(expires [0-9]*\)sec/\1/; s/  */ /g; s/ *$//'
 }
 
-record_host() { # record_host NEW OLD: what is there now, and what was there before we touched it
-    for file in "$1/host" "$2/was"; do
-        { sed 's/^\([^ ]* [^ ]* \).*/\1/' "$file" | sort -u && echo '#'; } >"$work/${file##*/}.keys" || return 1
-    done
-    sort -u "$work/host.keys" "$work/was.keys" | while read -r kind key; do
-        host_now "$kind" "$key" || exit 1
-    done >"$1/before" || return 1
-    { cat "$2/was" && grep -vF -f "$work/was.keys" "$1/before"; } >"$work/was"
-    grep -F -f "$work/host.keys" "$work/was" >"$1/was"
-    grep -vF -f "$work/host.keys" "$work/was" >"$1/back"
-    return 0
-}
-
 set_host() { # set_host FILE: its links and parameters that are there, and are not as it says
     sed '/^route /d' "$1" | while read -r kind key value; do
         case $(host_now "$kind" "$key") in '' | "$kind $key $value") continue ;; esac

@@ -4,25 +4,6 @@
 # change, the boot it was made in, its phase ("loading", then "loaded") and the second of that boot at
 # which its undo is due. It is on disk, so a reboot finds it too.
 
-arm() { # arm TOKEN SECONDS: from here on the host goes back by itself
-    record_phase loading "$1" "$(($(uptime) + $2))" || return 1
-    sync "$etc/armed" "$etc" 2>/dev/null
-    # Killed, or refused by the kernel, it is tried again, unless another run has seen to it.
-    go="[ ! -e $etc/$1/wanbound ] || sh $etc/$1/wanbound undo $1"
-    if [ -d /run/systemd/system ]; then
-        systemd-run --quiet --collect --unit="wanbound-undo-$1" --on-active="$2s" \
-            --timer-property=AccuracySec=100ms --property=Restart=on-failure \
-            --property=RestartSec=3 sh -c "$go" >&2 || return 1
-    else
-        # Without the lock: only the undo itself takes it.
-        setsid sh -c "sleep $2; until $go; do sleep 3; done" </dev/null >/dev/null 2>&1 9>&- &
-    fi
-}
-
-record_phase() { # record_phase PHASE TOKEN DEADLINE
-    echo "$2 $(boot) $1 $3" >"$etc/armed.next" && mv "$etc/armed.next" "$etc/armed"
-}
-
 disarm() { # disarm TOKEN: nothing is pending any more
     rm -f "$etc/armed" || return 1
     sync "$etc"
@@ -87,33 +68,6 @@ unfinished() { # after a run that nobody will end: killed half way, or before a 
     loading) undo_armed "was cut short" ;;
     *) undo_armed "was never confirmed" ;;
     esac
-}
-
-tell_undone() { # what was undone since anybody was told
-    [ -e "$var/undone" ] || return 0
-    while read -r _ when why; do
-        note "the change before $when $why and was undone: since then the host has had what was" \
-            "there before it"
-    done <"$var/undone"
-}
-
-refuse_undone() { # refuse_undone TOKEN: fails when that change was made, and undone
-    [ ! -e "$var/undone" ] || ! grep -q "^$1 " "$var/undone" ||
-        fail 17 "the change was undone before its confirmation came"
-}
-
-confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so the operator can get in
-    take_lock
-    if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
-        # Cut short, or not in force any more after a reboot: to get in shows nothing.
-        unfinished
-    elif read_armed && [ "$armed_token" = "$1" ]; then
-        point confirmed "$(generation current)" && disarm "$1" || fail 15 "cannot write to $etc"
-        put_classic "$2"
-    fi
-    refuse_undone "$1"
-    clear_disk
-    return 0
 }
 
 clear_disk() { # removes generations that nobody needs, and everything where nothing is wanted

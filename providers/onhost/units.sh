@@ -3,11 +3,6 @@
 enabled="multi-user.target.wants/wanbound.service docker.service.wants/wanbound-docker.service \
 multi-user.target.wants/wanbound-watch.service"
 
-put_script() { # the script is that of the current generation, so an undo brings the old one back
-    mkdir -p "${self%/*}" && ln -sfn "$etc/current/wanbound" "$self.next" && mv -T "$self.next" "$self" &&
-        put_units
-}
-
 put_units() { # writes and enables them, as `systemctl enable` would, also where no systemd runs now
     [ -d "$units" ] && [ -e "$etc/current/wanbound.service" ] || return 0
     changed=

@@ -39,8 +39,11 @@ _NAME = re.compile("[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 """Name of a staged file; one folder is allowed, as in `new/ipv4.rules`."""
 
 _PROVIDERS = resources.files("providers")
-_INCLUDE = re.compile(r"^@([a-z.-]+)@$", re.MULTILINE)
-"""A line of a script that stands for a file of providers/onhost."""
+_INCLUDE = re.compile(r"^@([a-z./]+)@$", re.MULTILINE)
+"""A line of a script that stands for a file of this package, named from there."""
+
+INSTALLED = "installed"
+"""As which the host script travels with a change."""
 
 _NOTHING = "as it was; nothing has changed"
 
@@ -111,8 +114,12 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
 class Remote(Protocol):
     """A host as the providers see it; unit tests put a fake in its place, and only here."""
 
-    def facts(self) -> str:
-        """Return what `wanbound facts` prints. Raises HostError."""
+    def facts(self, *, drift: bool = False) -> str:
+        """Return what providers/call/facts.sh prints: the host's state.
+
+        With `drift` also what was loaded and what is in force, which takes longer. Raises
+        HostError.
+        """
         ...
 
     def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
@@ -148,10 +155,10 @@ class SshRemote:
         self.session = session
         self._lock = threading.Lock()
 
-    def facts(self) -> str:
+    def facts(self, *, drift: bool = False) -> str:
         """See `Remote.facts`."""
         with self._lock:
-            return self._run("facts", {})
+            return self._run("facts drift" if drift else "facts", {})
 
     def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
         """See `Remote.change`."""
@@ -167,7 +174,8 @@ class SshRemote:
 
         words = f"change $stage {token} {target.confirm_seconds} {expected}"
         with self._lock:
-            answer = self._run(words, files, on_stdout=on_stdout)
+            installed = {INSTALLED: host_script()}
+            answer = self._run(words, {**files, **installed}, on_stdout=on_stdout)
             if answer != f"armed {token}\n":
                 raise HostError(
                     target.name,
@@ -280,22 +288,26 @@ def host_script() -> str:
     return _composed("onhost/wanbound.sh")
 
 
+def call_script() -> str:
+    """Return the text for `facts`, `change` and `confirm`: it travels with each call."""
+    return _composed("call/wanbound.sh")
+
+
 def engine_script() -> str:
-    """Return the text for `engine` and `renew`: it travels with each call and is not installed."""
+    """Return the text for `engine` and `renew`: it travels with each call."""
     return _composed("engine/engine.sh")
 
 
 @cache
 def _composed(name: str) -> str:
-    parts = _PROVIDERS / "onhost"
-    text = (_PROVIDERS / name).read_text()
-    return _INCLUDE.sub(lambda place: (parts / place[1]).read_text(), text)
+    text = _PROVIDERS.joinpath(name).read_text()
+    return _INCLUDE.sub(lambda place: _composed(place[1]).removesuffix("\n"), text)
 
 
 def shell_program(words: str, files: Mapping[str, str], script: str | None = None) -> str:
     """Return the program that brings a script and `files` to a host and runs it.
 
-    `script` is the host script unless it is given; `words` are its arguments, as the shell reads
+    `script` is `call_script` unless it is given; `words` are its arguments, as the shell reads
     them: `$stage` in them is the folder with the files. Everything travels in quoted
     here-documents, whose end marker no content can contain. A program that is cut off anywhere ends
     in a syntax error or before its last line, and then does nothing.
@@ -307,7 +319,7 @@ def shell_program(words: str, files: Mapping[str, str], script: str | None = Non
             raise ValueError(f"{name!r} cannot be the name of a staged file")
         if text and not text.endswith("\n"):
             raise ValueError(f"the last line of {name} has no end")
-    contents = {"wanbound": script or host_script(), **files}
+    contents = {"wanbound": script or call_script(), **files}
     end = (
         "END-"
         + hashlib.sha256("".join(contents.values()).encode(errors="surrogateescape")).hexdigest()

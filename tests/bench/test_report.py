@@ -10,7 +10,7 @@ from bench.report import Failure, Finding, as_json, markdown, rich_table
 
 FINDING = Finding(
     part="a",
-    title="HostNat [bold]",
+    title="HostNetworking [bold]",
     columns=("networks", "floor", "ours"),
     rows=[("1: create", "0.40 s", "1.2 (1.0-1.4)"), ("a|b", "", "x")],
     notes=["What the floor is."],
@@ -25,7 +25,7 @@ def test_markdown_has_what_it_was_measured_on_and_every_row() -> None:
         "\n"
         "- machine: 2 x CPU\n"
         "\n"
-        "## (a) HostNat [bold]\n"
+        "## (a) HostNetworking [bold]\n"
         "\n"
         "| networks | floor | ours |\n"
         "| --- | ---: | ---: |\n"
@@ -39,7 +39,7 @@ def test_markdown_has_what_it_was_measured_on_and_every_row() -> None:
 def test_a_failed_part_stands_among_the_others() -> None:
     """What failed is said in place, with its reason."""
     text = markdown({}, [Failure("b", "BenchError: why"), FINDING])
-    assert "## (b) failed\n\n```\nBenchError: why\n```\n\n## (a) HostNat" in text
+    assert "## (b) failed\n\n```\nBenchError: why\n```\n\n## (a) HostNetworking" in text
 
 
 def test_json_has_every_single_measurement() -> None:
@@ -56,7 +56,7 @@ def test_the_screen_shows_markup_as_text() -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(rich_table(FINDING))
     shown = console.export_text()
-    assert "(a) HostNat [bold]" in shown
+    assert "(a) HostNetworking [bold]" in shown
     assert "1.2 (1.0-1.4)" in shown
 
 

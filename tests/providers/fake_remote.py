@@ -16,7 +16,6 @@ from typing import Any
 
 from providers.engine.codes import CHANGED_MEANWHILE
 from providers.errors import ChangedMeanwhileError, HostError
-from providers.host.facts import PARTS
 from providers.host.generation import FILES
 from providers.host.plan import Plan
 from providers.ssh.remote import MEANING, host_script, shell_program
@@ -77,10 +76,10 @@ class FakeRemote:
 
     # --- the seam --------------------------------------------------------------------------------
 
-    def facts(self) -> str:
+    def facts(self, *, drift: bool = False) -> str:
         """See `providers.ssh.remote.Remote.facts`."""
         self._begin("facts")
-        return self.answer("".join(f"{line}\n" for line in self._facts()))
+        return self.answer("".join(f"{line}\n" for line in self._facts(drift)))
 
     def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
         """See `providers.ssh.remote.Remote.change`; what was edited on the host is repaired."""
@@ -288,7 +287,7 @@ class FakeRemote:
     def _saved(self, family: str) -> list[str]:
         return [self.spelling(line) for line in self.iptables[family].saved()]
 
-    def _facts(self) -> list[str]:
+    def _facts(self, drift: bool) -> list[str]:
         now = self._now
         lines = ["== generation", f"current {self.current}"]
         lines += [f"owner {owner.strip()}"] if (owner := now.get("owner", "")) else []
@@ -297,8 +296,8 @@ class FakeRemote:
             for file in FILES:
                 if file != "plan.json":
                     lines += [f"== edited {file}", *now.get(file, "").splitlines()]
-        live = self._live()
-        for part in PARTS:
+        live = self._live() if drift else {}
+        for part in live:
             lines += [f"== live {part}", *live[part]]
             lines += [f"== loaded {part}", *self.loaded.get(part, ())]
         for family in FAMILIES:

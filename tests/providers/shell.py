@@ -1,19 +1,21 @@
-"""Runs parts of the host script here, with folders of the test's own: what needs no kernel."""
+"""Runs parts of the hosts' scripts here, with folders of the test's own: what needs no kernel."""
 
 import subprocess
 from importlib import resources
 from pathlib import Path
 
-PARTS = Path(str(resources.files("providers"))) / "onhost"
-ENGINE = PARTS.parent / "engine" / "engine.sh"
+PROVIDERS = Path(str(resources.files("providers")))
+ONHOST, CALL = PROVIDERS / "onhost", PROVIDERS / "call"
+ENGINE = PROVIDERS / "engine" / "engine.sh"
 
 
 def run(program: str, *parts: str, stdin: str = "") -> str:
-    """Return what a program prints that comes behind those parts of the script, in plain sh.
+    """Return what a program prints that comes behind those parts, in plain sh.
 
+    A part is named as in the scripts: onhost/live.sh.
     Raises CalledProcessError where it fails.
     """
-    text = "".join(PARTS.joinpath(name).read_text() for name in parts)
+    text = "".join(PROVIDERS.joinpath(name).read_text() for name in parts)
     done = subprocess.run(
         ["sh", "-uc", text + program],
         input=stdin,

@@ -223,8 +223,8 @@ def test_a_here_document_brings_every_byte_and_runs_none(files: dict[str, str]) 
     """A real shell reads the program: what arrives is what was sent, whatever it looks like."""
     bundle = "".join(f"== put {name}\n{_sendable(text)}\n" for name, text in files.items())
     with pytest.MonkeyPatch.context() as patch:
-        # In place of the host script, which would change the machine that runs the tests.
-        patch.setattr(remote, "host_script", lambda: 'cat "$2/bundle"\n')
+        # In place of the script, which would change the machine that runs the tests.
+        patch.setattr(remote, "call_script", lambda: 'cat "$2/bundle"\n')
         program = shell_program("change $stage 00 30", {"bundle": bundle})
     program = re.sub("stage=/run/wanbound/", "stage=${TMPDIR:-/tmp}/wanbound-test/", program)
     done = subprocess.run(["sh"], input=program.encode(), capture_output=True, timeout=20)

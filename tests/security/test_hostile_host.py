@@ -65,7 +65,7 @@ def refusal(sshd: Sshd, call: str, script: str) -> str:
         if call == "change":
             seam.change({"new/bridges": "web\n"}, "none", {})
         else:
-            parse(seam.facts())
+            parse(seam.facts(drift=True), drift=True)
     assert time.monotonic() - started < LIMIT
     said = str(caught.value)
     assert len(said) < 10_000
@@ -112,7 +112,7 @@ def test_what_a_shell_prints_first_is_no_failure(sshd: Sshd) -> None:
     """A start-up file that prints is odd and no attack: the answer stands behind it."""
     script = "cat >/dev/null; echo 'Welcome!'; echo wanbound; echo '== x'"
     with host(sshd, script) as seam:
-        assert seam.facts() == "== x\n"
+        assert seam.facts(drift=True) == "== x\n"
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -136,7 +136,7 @@ class Fault:
 
 def externals(host: Host) -> dict[str, str]:
     """Return the programs that the script may run on `host`, by name, and where they are."""
-    text = host_script() + shell_program("facts", {})
+    text = host_script() + shell_program("facts", {})  # and, in that, the script that travels
     words = set(re.findall(r"[A-Za-z][\w.+-]*", text))
     words |= {
         f"{family}{tool}"

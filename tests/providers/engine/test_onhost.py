@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from providers.engine.state import EngineState, Record, engine_state
-from tests.providers.shell import ENGINE, PARTS
+from tests.providers.shell import CALL, ENGINE, ONHOST
 
 DOCKERD = """\
 #!/bin/sh
@@ -127,7 +127,8 @@ class Box:
         """Run a part of the script; what it says is part of what is raised."""
         # Neither what it has in common with the host script nor its commands: PROGRAM has those.
         functions, _, _ = ENGINE.read_text().partition("\ncommand=$1\n")
-        parts = (PARTS / "docker.sh").read_text() + re.sub(r"(?m)^@.*@$", "", functions)
+        docker = "".join((folder / "docker.sh").read_text() for folder in (ONHOST, CALL))
+        parts = docker + re.sub(r"(?m)^@.*@$", "", functions)
         script = self.folder / "script"
         script.write_text(f"{parts}\n{PROGRAM}{program}")
         return subprocess.run(

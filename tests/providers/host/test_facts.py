@@ -24,12 +24,12 @@ LIMIT = 10.0
 def text(up: Site) -> str:
     """What a host with everything says."""
     up.remote.files["/etc/iptables/rules.v4"] = "*nat\nCOMMIT\n# \udcff"
-    return up.remote.facts()
+    return up.remote.facts(drift=True)
 
 
 def drifts(text: str, wanted: Plan) -> dict[str, object]:
     """Return what a refresh makes of an answer. Raises ParseError."""
-    facts = parse(text)
+    facts = parse(text, drift=True)
     known = facts.plan or wanted
     return found(HOST, known, compose(known, known), facts)
 
@@ -50,14 +50,16 @@ def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
         program = 'cat >"$0.saved"\nprint_rules "$0.saved"\nrm "$0.saved"'
         program = f"folder=$(mktemp -d)\n{program.replace('$0', '$folder/x')}\nrmdir $folder"
         program = f"newline='\n'\n{program}"
-        assert run(f"\n{program}\n", "live.sh", stdin=stdin).splitlines() == print_rules(saved)
+        assert run(f"\n{program}\n", "onhost/live.sh", stdin=stdin).splitlines() == print_rules(
+            saved
+        )
 
 
 def test_the_fake_prints_the_guard_as_the_script_does(up: Site) -> None:
     """From what nft lists, whose maps are on several lines."""
     listed = "\n".join(up.remote.table.listed())
     program = f"\ntab=$(printf '\\t')\nnft() {{ cat <<'END'\n{listed}\nEND\n}}\nprint_guard\n"
-    assert run(program, "live.sh").splitlines() == up.remote.table.printed()
+    assert run(program, "onhost/live.sh").splitlines() == up.remote.table.printed()
 
 
 def test_what_the_fake_took_is_what_it_lists(up: Site) -> None:
@@ -74,7 +76,7 @@ def test_what_the_fake_took_is_what_it_lists(up: Site) -> None:
 
 def test_a_host_with_everything(up: Site, text: str) -> None:
     """Every part as data."""
-    facts = parse(text)
+    facts = parse(text, drift=True)
     assert facts.current == up.remote.current
     assert facts.owner == "acme/wanbound/test"
     assert facts.plan == plan()
@@ -97,7 +99,7 @@ def test_a_host_with_everything(up: Site, text: str) -> None:
 
 def test_a_host_with_nothing_of_ours(site: Site) -> None:
     """It has a plan, too: nothing."""
-    facts = parse(site.remote.facts())
+    facts = parse(site.remote.facts(drift=True), drift=True)
     assert (facts.current, facts.owner, facts.plan) == ("none", "", NOTHING)
     assert not facts.has_generation
 
@@ -105,7 +107,7 @@ def test_a_host_with_nothing_of_ours(site: Site) -> None:
 def test_a_generation_whose_plan_is_gone(up: Site) -> None:
     """Not known is not nothing: the bridges of the networks may still be there."""
     up.remote.disk[up.remote.current]["plan.json"] = ""
-    facts = parse(up.remote.facts())
+    facts = parse(up.remote.facts(drift=True), drift=True)
     assert facts.has_generation
     assert facts.plan is None
 
@@ -114,7 +116,7 @@ def test_a_generation_whose_plan_is_gone(up: Site) -> None:
 def test_a_host_whose_docker_does_not_run(up: Site, said: str) -> None:
     """It says so."""
     up.remote.docker = said
-    assert parse(up.remote.facts()).docker is None
+    assert parse(up.remote.facts(drift=True), drift=True).docker is None
 
 
 def test_a_network_without_options_labels_or_containers(up: Site) -> None:
@@ -123,7 +125,7 @@ def test_a_network_without_options_labels_or_containers(up: Site) -> None:
     for key in ("Options", "Labels", "Containers", "IPAM"):
         network[key] = None
     up.remote.networks = [network]
-    docker = parse(up.remote.facts()).docker
+    docker = parse(up.remote.facts(drift=True), drift=True).docker
     assert docker is not None
     (found,) = docker.networks
     assert found.bridge == f"br-{network['Id'][:12]}"
@@ -133,14 +135,14 @@ def test_a_network_without_options_labels_or_containers(up: Site) -> None:
 def test_a_parameter_with_several_values(up: Site, text: str) -> None:
     """The kernel has tabs between them (net.ipv4.ping_group_range)."""
     line = "net.ipv4.tcp_rmem = 4096\t131072\t6291456"
-    facts = parse(text.replace("== sysctls\n", f"== sysctls\n{line}\n"))
+    facts = parse(text.replace("== sysctls\n", f"== sysctls\n{line}\n"), drift=True)
     assert facts.sysctls["net.ipv4.tcp_rmem"] == "4096 131072 6291456"
 
 
 def test_what_ends_a_line_elsewhere_does_not_here(text: str) -> None:
     """A comment may have any of these characters in it."""
     odd = "-A INPUT -m comment --comment \x0b\x0c\x1c\x85\u2028\r -j ACCEPT"
-    facts = parse(text.replace("== others ipv4\n", f"== others ipv4\n{odd}\n"))
+    facts = parse(text.replace("== others ipv4\n", f"== others ipv4\n{odd}\n"), drift=True)
     assert facts.others["ipv4"][0] == odd
 
 
@@ -151,7 +153,7 @@ def test_addresses_are_what_matters_of_them(text: str) -> None:
 7: wg0    inet 10.0.0.1 peer 10.0.0.2/32 scope global wg0\       v
 8: eth1    link/ether 02:00:00:00:00:01 brd ff:ff:ff:ff:ff:ff \       v
 """
-    facts = parse(text.replace("== addresses\n", f"== addresses\n{lines}"))
+    facts = parse(text.replace("== addresses\n", f"== addresses\n{lines}"), drift=True)
     assert facts.addresses[:3] == (
         ("eth1", "inet 192.0.2.7/24 scope global eth1"),
         ("eth1", "inet6 2001:db8::7/128 scope global deprecated dadfailed"),
@@ -167,9 +169,9 @@ def test_an_answer_that_ends_early_is_refused(text: str) -> None:
     lines = text.splitlines(keepends=True)
     for count in range(len(lines)):
         with pytest.raises(ParseError):
-            parse("".join(lines[:count]))
+            parse("".join(lines[:count]), drift=True)
     with pytest.raises(ParseError):
-        parse(text[:-1])
+        parse(text[:-1], drift=True)
 
 
 SECTIONS = ("generation", "plan", "live guard", "loaded ipv4", "others ipv6", "addresses",
@@ -186,7 +188,7 @@ def test_a_part_that_is_missing_or_there_twice_is_refused(text: str, section: st
         f"== {section}\n{text}",
     ):
         with pytest.raises(ParseError):
-            parse(edited)
+            parse(edited, drift=True)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_a_part_that_is_missing_or_there_twice_is_refused(text: str, section: st
 def test_a_line_of_no_known_form_is_refused(text: str, section: str, line: str) -> None:
     """And the error shows it, in characters that do no harm."""
     with pytest.raises(ParseError) as caught:
-        parse(text.replace(f"== {section}\n", f"== {section}\n{line}\n", 1))
+        parse(text.replace(f"== {section}\n", f"== {section}\n{line}\n", 1), drift=True)
     assert str(caught.value).isprintable()
 
 
@@ -223,7 +225,7 @@ def test_networks_that_are_none_are_refused(text: str, said: str) -> None:
     """Docker that runs says which networks it has, and does not say nothing."""
     head, mark, _ = text.partition("docker 28.5.2 iptables\n")
     try:
-        docker = parse(f"{head}{mark}{said}\n== end\n").docker
+        docker = parse(f"{head}{mark}{said}\n== end\n", drift=True).docker
     except ParseError as error:
         assert str(error).isprintable()
         assert len(str(error)) < 1000
@@ -248,7 +250,7 @@ def test_networks_that_are_none_are_refused(text: str, said: str) -> None:
 def test_what_is_no_answer_is_refused(text: str) -> None:
     """Banners and error messages are no state; neither is more than any host has to say."""
     with pytest.raises(ParseError):
-        parse(text)
+        parse(text, drift=True)
 
 
 PLANS = [
@@ -276,7 +278,7 @@ PLANS = [
 @pytest.mark.parametrize("said", PLANS)
 def test_a_plan_that_is_none_is_not_known(text: str, said: str) -> None:
     """Somebody has edited it: then the lines are held against what is wanted."""
-    facts = parse(text.replace(to_json(plan()), f"{said}\n"))
+    facts = parse(text.replace(to_json(plan()), f"{said}\n"), drift=True)
     assert facts.plan is None
     drifts(text.replace(to_json(plan()), f"{said}\n"), plan())
 
@@ -349,7 +351,7 @@ def test_lines_that_are_hard_to_align(shape: str) -> None:
             rules = site.remote.chain("WANBOUND-FORWARD") if texts is None else texts
             lines = [f"-A WANBOUND-FORWARD -s {SHAPES[shape][kind](n)}" for n in range(count)]
             rules[:] = [x for x in rules if not x.startswith("-A WANBOUND-FORWARD")] + lines
-        text = site.remote.facts()
+        text = site.remote.facts(drift=True)
     started = time.process_time()
     assert json.dumps(drifts(text, wanted))
     assert time.process_time() - started < LIMIT

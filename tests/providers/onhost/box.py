@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from providers.host.generation import FILES
-from providers.ssh.remote import host_script
+from providers.ssh.remote import INSTALLED, call_script, host_script
 
 SHELLS = {"dash": "/usr/bin/dash", "busybox": "/usr/bin/busybox sh"}
 
@@ -124,19 +124,20 @@ class Box:
         self.root = Path(f"/proc/{process}/root")
         self.etc, self.run_folder = self.root / "etc/wanbound", self.root / "run/wanbound"
         self.shims = self.root / "usr/local/sbin"
-        self.install(host_script())
+        self.install(host_script(), call_script())
         # `sh` within the script is the same shell; busybox finds its own by itself.
         self._program("sh", f'#!/bin/dash\nexec {SHELLS[shell]} "$@"\n')
 
-    def install(self, script: str) -> None:
-        """Have this text of the script run from now on."""
-        _, _, text = script.partition("\n")
+    def install(self, installed: str, call: str) -> None:
+        """Have these texts of the two scripts run from now on."""
         functions = ""
         if self.shell == "busybox":
             functions = "".join(f'{name}() {{ "$(which {name})" "$@"; }}\n' for name in SHIMMED)
-        head = f"#!{SHELLS[self.shell]}\n{functions}"
-        (self.root / "mnt/wanbound").write_text(head + text)
-        (self.root / "mnt/wanbound").chmod(0o755)
+        for name, script in ((INSTALLED, installed), ("call", call)):
+            _, _, text = script.partition("\n")
+            path = self.root / "mnt" / name
+            path.write_text(f"#!{SHELLS[self.shell]}\n{functions}{text}")
+            path.chmod(0o755)
 
     def _program(self, name: str, text: str) -> None:
         (self.shims / name).write_text(text)
@@ -168,11 +169,12 @@ class Box:
         return done.out
 
     def words(self, *words: str) -> str:
-        """Return the command that runs the script with these arguments."""
-        return f"{SHELLS[self.shell]} /mnt/wanbound {shlex.join(words)}"
+        """Return the command that runs the script which knows the first of these words."""
+        script = "call" if words[0] in ("facts", "change", "confirm") else INSTALLED
+        return f"{SHELLS[self.shell]} /mnt/{script} {shlex.join(words)}"
 
     def run(self, *words: str) -> Ran:
-        """Run the script."""
+        """Run a command of the scripts."""
         return self.sh(self.words(*words))
 
     def stage(self, new: dict[str, str], then: dict[str, str] | None = None) -> str:
@@ -184,7 +186,7 @@ class Box:
                 (stage / name).mkdir(parents=True)
                 for file in FILES:
                     (stage / name / file).write_text(files[file])
-        shutil.copy(self.root / "mnt/wanbound", stage / "wanbound")
+        shutil.copy(self.root / "mnt" / INSTALLED, stage / INSTALLED)
         return "/run/wanbound/stage"
 
     def change(
@@ -198,9 +200,7 @@ class Box:
         """Make a change; what is expected is what is there unless it is said."""
         stage = self.stage(new, then)
         expected = self.current if expected is None else expected
-        return self.sh(
-            f"{SHELLS[self.shell]} {stage}/wanbound change {stage} {token} {seconds} {expected}"
-        )
+        return self.run("change", stage, token, str(seconds), expected)
 
     def confirm(self, token: str) -> Ran:
         """Confirm a change; without files for /etc/iptables."""

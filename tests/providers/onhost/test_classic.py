@@ -27,7 +27,7 @@ class Boot:
     def call(self, words: str) -> str:
         """Return what a function prints and tells the operator."""
         variables = f"etc={self.etc} classic={self.classic}"
-        return run(f'\n{variables}; note() {{ echo "note $*"; }}; {words}', "classic.sh")
+        return run(f'\n{variables}; note() {{ echo "note $*"; }}; {words}', "call/classic.sh")
 
     def put(self, was: str | None = None, **texts: str | None) -> str:
         """Put rules.NAME = text, None to remove it, made from `was`; return what is told."""

@@ -1,4 +1,6 @@
-"""What `wanbound facts` prints is what providers/host reads, and what is there is no drift."""
+"""What a host prints of its state is what providers/host reads, and what is there is no drift."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.providers.onhost.generations import STACK, files, plan_of
 def test_what_was_loaded_is_no_drift(host: Box, case: str) -> None:
     """Every line is found where it was put."""
     host.deploy(files(case), "a1")
-    facts = parse(host.run("facts").out)
+    facts = parse(host.run("facts", "drift").out, drift=True)
     plan = plan_of(case)
     live = found("edge-1", plan, compose(plan, plan), facts)
     assert not live.get("drift"), live["drift"]
@@ -27,10 +29,19 @@ def test_what_was_loaded_is_no_drift(host: Box, case: str) -> None:
     assert set(live_installed(facts)) == set(installed())
 
 
+def test_a_change_needs_no_drift(host: Box) -> None:
+    """And gets all the rest."""
+    host.deploy(files("several-networks"), "a1")
+    facts = parse(host.run("facts", "drift").out, drift=True)
+    assert facts.live
+    assert facts.live == facts.loaded
+    assert parse(host.run("facts").out) == replace(facts, live={}, loaded={})
+
+
 def test_a_host_without_wanbound_has_facts(host: Box) -> None:
     """For the first change."""
     host.out("ip route add default via 203.0.113.9 dev wan0 metric 5; ip link set wan1 down")
-    facts = parse(host.run("facts").out)
+    facts = parse(host.run("facts", "drift").out, drift=True)
     assert (facts.current, facts.owner, facts.plan) == ("none", "", NOTHING)
     assert not facts.has_generation
     assert ("ipv4", "default via 203.0.113.9 dev wan0 metric 5") in facts.routes
@@ -44,7 +55,7 @@ def test_an_edited_file_is_told(host: Box) -> None:
     with (host.etc / "a1/ipv4.rules").open("a") as file:
         file.write("# by an operator")
     host.out("iptables -t nat -F WANBOUND-SNAT; iptables -N MINE; iptables -A MINE -j ACCEPT")
-    facts = parse(host.run("facts").out)
+    facts = parse(host.run("facts", "drift").out, drift=True)
     assert facts.edited["ipv4.rules"].endswith("# by an operator\n")
     assert facts.live["ipv4"] != facts.loaded["ipv4"]
     assert facts.live["ipv6"] == facts.loaded["ipv6"]
@@ -55,7 +66,7 @@ def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> 
     """The units were disabled, or have failed."""
     host.deploy(files("dual-stack"), "a1")
     host.reboot()
-    facts = parse(host.run("facts").out)
+    facts = parse(host.run("facts", "drift").out, drift=True)
     assert facts.current == "a1"
     assert not any(facts.loaded.values())
 
@@ -67,7 +78,7 @@ def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
     (units / "wanbound.service").write_text("[Unit]\n")
     (units / "docker.service.wants/wanbound-docker.service").unlink()
     (units / "wanbound-watch.service").unlink()
-    found_units = parse(host.run("facts").out).units
+    found_units = parse(host.run("facts", "drift").out, drift=True).units
     assert found_units is not None
     assert found_units["wanbound.service"] == ("enabled", "edited")
     assert found_units["wanbound-docker.service"] == ("disabled", "written")

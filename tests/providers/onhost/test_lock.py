@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from providers.ssh.remote import host_script
+from providers.ssh.remote import call_script, host_script
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
 
@@ -12,8 +12,8 @@ from tests.providers.onhost.generations import files
 @pytest.fixture
 def held(host: Box) -> Box:
     """A host whose lock another run holds; the times are short."""
-    text = host_script().replace("lock_seconds=60", "lock_seconds=4")
-    host.install(re.sub(r"\b15\b(?= 9| s|\)\))", "1", text))
+    text = call_script().replace("lock_seconds=60", "lock_seconds=4")
+    host.install(host_script(), re.sub(r"\b15\b(?= 9| s|\)\))", "1", text))
     host.out(
         "mkdir -p /run/wanbound; (setsid flock /run/wanbound/lock sleep 300"
         " >/dev/null 2>&1 &); sleep 0.2"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from providers.ssh.remote import engine_script, host_script
-from tests.providers.shell import ENGINE, PARTS
+from providers.ssh.remote import call_script, engine_script, host_script
+from tests.providers.shell import CALL, ENGINE, ONHOST
 
-SHELL = sorted(PARTS.glob("*.sh"))
+SCRIPTS = (host_script, call_script, engine_script)
+SHELL = [*sorted(ONHOST.glob("*.sh")), *sorted(CALL.glob("*.sh")), ENGINE]
 
 BASHISMS = {
     "[[ ]]": r"(^|[;&|(!\s])\[\[\s",
@@ -27,23 +28,25 @@ BASHISMS = {
 }
 
 
-def test_one_file_is_made_of_all_parts() -> None:
+def test_the_scripts_are_made_of_all_parts() -> None:
     """Nothing that is to be filled in is left, and no part is left out."""
-    text = host_script()
-    assert not re.findall(r"^@\S+@$", text + engine_script(), re.MULTILINE)
+    text = "".join(script() for script in SCRIPTS)
+    assert not re.findall(r"^@\S+@$", text, re.MULTILINE)
     for part in SHELL:
         lines = [line for line in part.read_text().splitlines() if not line.startswith("@")]
         assert lines[-1] in text, part.name
 
 
-def test_what_works_on_docker_is_not_installed() -> None:
-    """It runs only while an operator is connected, and travels with each call."""
-    names = set(re.findall(r"(?m)^(\w+)\(\)", ENGINE.read_text()))
-    assert {"engine_put", "renew"} <= names
-    assert names.isdisjoint(re.findall(r"\w+", host_script()))
+def test_what_an_operator_does_is_not_installed() -> None:
+    """It runs only while one is connected, and travels with each call."""
+    texts = [part.read_text() for part in SHELL if part.parent != ONHOST]
+    names = {name for text in texts for name in re.findall(r"(?m)^(\w+)\(\)", text)}
+    assert {"engine_put", "renew", "keep", "confirm", "docker_ask"} <= names
+    code = re.sub(r"(?m)(^|\s)#.*$", "", host_script())
+    assert names.isdisjoint(re.findall(r"(?m)(?:^|[({;&|!]) *(\w+)", code))
 
 
-@pytest.mark.parametrize("script", [host_script, engine_script])
+@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("words", ["sh -n", "busybox sh -n", "shellcheck -s sh -"])
 def test_a_posix_shell_reads_it(words: str, script: Callable[[], str]) -> None:
     """A syntax error would show on hosts only, and there in the middle of a change."""
@@ -54,7 +57,7 @@ def test_a_posix_shell_reads_it(words: str, script: Callable[[], str]) -> None:
 
 
 @pytest.mark.parametrize("what", BASHISMS)
-@pytest.mark.parametrize("part", [*SHELL, ENGINE], ids=lambda part: part.name)
+@pytest.mark.parametrize("part", SHELL, ids=lambda part: "/".join(part.parts[-2:]))
 def test_it_is_no_bash(part: Path, what: str) -> None:
     """/bin/sh is dash on Debian, which takes some of these for the name of a command."""
     text = re.sub(r"'[^']*'", "''", re.sub(r"(?m)(^|\s)#.*$", "", part.read_text()))
@@ -81,4 +84,4 @@ def test_the_watcher_comes_back_however_often_it_ends() -> None:
 
 
 def _settings(unit: str) -> dict[str, str]:
-    return dict(re.findall(r"^(\w+)=(.*)$", PARTS.joinpath(unit).read_text(), re.MULTILINE))
+    return dict(re.findall(r"^(\w+)=(.*)$", ONHOST.joinpath(unit).read_text(), re.MULTILINE))

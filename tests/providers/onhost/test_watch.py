@@ -56,7 +56,7 @@ DOES_NOT = [
 
 
 def _matters(line: str) -> bool:
-    return run('matters "$(cat)" && echo yes || echo no', "watch.sh", stdin=line) == "yes\n"
+    return run('matters "$(cat)" && echo yes || echo no', "onhost/watch.sh", stdin=line) == "yes\n"
 
 
 @pytest.mark.parametrize("line", MATTERS)
@@ -80,7 +80,7 @@ def test_a_monitor_ends_with_who_follows_it(tmp_path: Path) -> None:
         "exec 3>/dev/null; followers=''\n"
         f"follow sh -c 'echo $$ >{file}; exec sleep 60'\n"
         f"sleep 0.5; {runs} && echo runs; kill $followers; sleep 0.5; {runs} || echo gone\n",
-        "watch.sh",
+        "onhost/watch.sh",
     )
     assert printed.split() == ["runs", "gone"]
 
@@ -89,7 +89,7 @@ def test_who_follows_learns_of_the_end_of_a_monitor() -> None:
     """A watcher that hears nothing would pass for a quiet host."""
     printed = run(
         "exec 3>/dev/null; followers=''; trap 'echo ended; exit' HUP; follow true; sleep 5",
-        "watch.sh",
+        "onhost/watch.sh",
     )
     assert printed.split() == ["ended"]
 
@@ -100,7 +100,7 @@ def test_a_mark_within_somebody_elses_line_is_found() -> None:
         "fifo=$(mktemp -u) && mkfifo $fifo && exec 3<>$fifo && rm $fifo\n"
         "credit=20 checked=0\n"
         "printf 'add rule ip filter FORW' >&3; settle; echo settled\n",
-        "watch.sh",
+        "onhost/watch.sh",
     )
     assert printed.split() == ["settled"]
 
@@ -112,7 +112,7 @@ def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
         "exec 3>/dev/null; credit=20; read -r checked _ </proc/uptime; checked=${checked%.*}\n"
         'for i in $(seq 30); do settle; echo "$delay"; done\n'
         'checked=$((checked - 60)); settle; echo "$delay"\n',
-        "watch.sh",
+        "onhost/watch.sh",
     )
     delays = printed.split()
     assert delays[:20] == ["0.1"] * 20

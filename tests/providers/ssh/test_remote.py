@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from providers.ssh.connection import UNCHANGED
 from providers.ssh.remote import (
     MEANING,
     SshRemote,
+    call_script,
     engine_script,
     host_script,
     remote_at,
@@ -93,7 +95,17 @@ def test_files_travel_beside_the_script() -> None:
     end = _end(program)
     assert "\nmkdir -p $stage $stage/new || exit 15\n" in program
     assert f"cat >$stage/new/ipv4.rules <<'{end}' || exit 15\n*nat\nCOMMIT\n{end}\n" in program
-    assert host_script() in program
+    assert call_script() in program
+
+
+def test_the_script_that_stays_travels_with_a_change() -> None:
+    """And with nothing else."""
+    shell = _Shell(OK)
+    with suppress(HostError):
+        SshRemote(shell).change(FILES, "none", {})
+    [change, *_] = shell.programs
+    assert f"cat >$stage/installed <<'{_end(change)}' || exit 15\n{host_script()}" in change
+    assert host_script() not in shell_program("facts", {})
 
 
 def test_no_content_can_end_its_own_document() -> None:
@@ -135,7 +147,7 @@ def test_a_program_that_was_cut_short_does_nothing(
     """A connection that breaks half way: nothing runs but what prepares the run."""
     ran = tmp_path / "ran"
     # The real script would change the machine that runs the tests.
-    monkeypatch.setattr(remote, "host_script", lambda: f'cat "$2/new/ipv4.rules" >{ran}\n')
+    monkeypatch.setattr(remote, "call_script", lambda: f'cat "$2/new/ipv4.rules" >{ran}\n')
     program = shell_program("change $stage 00 30 none", FILES)
     program = program.replace("/run/wanbound", str(tmp_path / "run"))
 
@@ -156,6 +168,7 @@ def test_a_program_that_was_cut_short_does_nothing(
     ("call", "words"),
     [
         (lambda host: host.facts(), "facts"),
+        (lambda host: host.facts(drift=True), "facts drift"),
         (lambda host: host.renew("a'b", "x y"), "renew 'a'\"'\"'b' 'x y'"),
         (lambda host: host.engine("state", {}), "engine state"),
         (lambda host: host.engine("put", {"a": "\n"}, "$(id)", "b"), "engine put $stage '$(id)' b"),
@@ -166,8 +179,8 @@ def test_a_word_stays_one_word(call: Callable[[SshRemote], object], words: str) 
     shell = _Shell(OK)
     call(SshRemote(shell))
     assert f"{{ sh $stage/wanbound {words}; exit $?; }}\n" in shell.programs[0]
-    script, other = host_script(), engine_script()
-    if words != "facts":
+    script, other = call_script(), engine_script()
+    if not words.startswith("facts"):
         script, other = other, script
     assert script in shell.programs[0] and other not in shell.programs[0]
 
@@ -302,7 +315,7 @@ def test_a_changed_daemon_json_is_named() -> None:
 
 def test_every_exit_code_of_the_script_has_a_meaning() -> None:
     """`fail N` in the scripts, and `exit N` in what brings them there."""
-    source = host_script() + engine_script() + shell_program("facts", {})
+    source = call_script() + engine_script() + shell_program("facts", {})
     codes = {int(code) for code in re.findall(r"\b(?:fail|exit) (\d\d+)", source)}
     assert codes - {64} <= set(MEANING)
 

@@ -44,7 +44,7 @@ def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     def make(script: str) -> SshRemote:
         text = f"log={tmp_path}/log\n{script}"
-        monkeypatch.setattr(remote, "host_script", lambda: text)
+        monkeypatch.setattr(remote, "call_script", lambda: text)
         monkeypatch.setattr(remote, "engine_script", lambda: text)
         made.append(Session(replace(sshd.target(), confirm_seconds=2)))
         return SshRemote(made[-1])
@@ -70,7 +70,7 @@ def test_the_host_finds_the_files(host: Host, tmp_path: Path) -> None:
     edge = host('(cd "${3-}" 2>/dev/null || cd "$2"; find . -type f) | sort >>$log\n' + ARMED)
     edge.change(FILES, "none", {"rules.v4": "*nat\n"})
     said = (tmp_path / "log").read_text().splitlines()
-    assert said == ["./new/ipv4.rules", "./wanbound", "./rules.v4", "./wanbound"]
+    assert said == ["./installed", "./new/ipv4.rules", "./wanbound", "./rules.v4", "./wanbound"]
 
 
 def test_calls_come_one_at_a_time(host: Host) -> None:

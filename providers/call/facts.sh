@@ -1,6 +1,6 @@
 # --- facts -------------------------------------------------------------------------------------------
 
-facts() { # what is on this host, in sections that providers/host/facts.py reads
+facts() { # facts [drift]: what is on this host, in sections that providers/host/facts.py reads
     work_folder
     # Beside the rest and not under the lock: Docker may take long, and repairs must not wait for it.
     (docker_facts >"$work/docker") &
@@ -22,15 +22,10 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     now=$work/generation
     nothing "$now"
     [ ! -e "$etc/current" ] || cp "$etc/current"/* "$now/" 2>/dev/null
-    print_live "$now" "$work/now" || fail 10 "cannot read what is in force"
-    for part in $parts; do
-        echo "== live $part"
-        cat "$work/now/$part"
-        echo "== loaded $part"
-        # Nothing was loaded in this boot: then what is there is not known to be ours.
-        [ ! -e "$run/loaded/$part" ] || cat "$run/loaded/$part"
-    done
+    [ "${1-}" != drift ] || drift_facts
     for family in ipv4 ipv6; do
+        [ "${1-}" = drift ] || read_rules "$family" "$work/$family.saved" ||
+            fail 10 "cannot read what is in force"
         echo "== others $family"
         grep -v '^-A WANBOUND-' "$work/$family.saved"
     done
@@ -61,6 +56,17 @@ facts() { # what is on this host, in sections that providers/host/facts.py reads
     wait "$docker_job" || exit $?
     cat "$work/docker"
     echo '== end'
+}
+
+drift_facts() {
+    print_live "$now" "$work/now" || fail 10 "cannot read what is in force"
+    for part in $parts; do
+        echo "== live $part"
+        cat "$work/now/$part"
+        echo "== loaded $part"
+        # Nothing was loaded in this boot: then what is there is not known to be ours.
+        [ ! -e "$run/loaded/$part" ] || cat "$run/loaded/$part"
+    done
 }
 
 units_facts() { # what became of the script and of each unit since they were written

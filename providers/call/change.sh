@@ -1,0 +1,129 @@
+# --- changes ---------------------------------------------------------------------------------------
+
+change() { # change FOLDER TOKEN SECONDS EXPECTED
+    case $2$3 in *[!0-9a-f]*) fail 64 "not a token or not a time: $2 $3" ;; esac
+    take_turn "$2"
+    if awaits_confirmation; then
+        # Our own: the connection was lost, and the same change came again over the next one.
+        echo "armed $2"
+        return 0
+    fi
+    # Already undone once; applying it again would lock the operator out again.
+    refuse_undone "$2"
+    unfinished
+    tell_undone
+    old=$(generation current)
+    [ "$old" = "$4" ] || fail 19 "the host has generation $old now, not $4"
+    owner=$(cat "$etc/$old/owner" 2>/dev/null)
+    [ "${owner:-$(cat "$1/new/owner")}" = "$(cat "$1/new/owner")" ] ||
+        fail 16 "this host belongs to the stack $owner"
+    check "$1/new"
+    # From here on nothing but the end of this process itself stops the work half way: not a closed
+    # connection, not the end of the operator's program.
+    trap '' HUP INT TERM PIPE
+    test_load "$1/new"
+    if ! keep "$1" "$2" "$old" || ! arm "$2" "$3"; then
+        rm -f "$etc/armed"
+        clear_disk
+        fail 15 "cannot write to $etc, or systemd takes no timer: the undo is not armed"
+    fi
+    # Both clocks of the confirmation start when it is loaded.
+    if point current "$2" && put_script && load "$etc/$2" "$etc/$2/moved" &&
+        give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
+        rm -rf "$var/undone"
+        rmdir "$var" 2>/dev/null
+        echo "armed $2"
+        return 0
+    fi
+    # What is full may be the memory that this run itself has taken.
+    rm -rf "${1:?}"/*/ "${work:?}"/*
+    # If that fails it stays armed: the timer tries again, and so does whatever comes next.
+    go_back "$2" || fail 13 "the kernel refused the change and its undo"
+    disarm "$2"
+    clear_disk
+    fail 12 "the change could not be loaded; the old rules and addresses are back"
+}
+
+keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, on disk
+    new=$etc/$2
+    [ "$3" != none ] || nothing "$etc/none" || return 1
+    rm -rf "$new" "$new-then"
+    cp -R "$1/new" "$new" && record_host "$new" "$etc/$3" || return 1
+    # What is on the host already was not added by us, and stays when we are undone.
+    live_addresses >"$work/live" || return 1
+    wanted_addresses "$new/addresses" | grep -vxF -f "$work/live" >"$new/added"
+    [ ! -d "$1/then" ] || { cp -R "$1/then" "$new-then" && cp "$new/was" "$new-then/"; } || return 1
+    for folder in "$new" "$new-then"; do
+        [ -d "$folder" ] || continue
+        # By the digests an edited file is noticed.
+        cp "$1/installed" "$folder/wanbound" && chmod 0755 "$folder/wanbound" &&
+            (cd "$folder" && sha256sum ./*.rules ./*.nft ./*.service addresses host bridges leaving >sums) || return 1
+    done
+    # Data before names: a power cut after the rename must not find empty files.
+    sync "$new"/* "$new" "$etc" 2>/dev/null
+    return 0
+}
+
+record_host() { # record_host NEW OLD: what is there now, and what was there before we touched it
+    for file in "$1/host" "$2/was"; do
+        { sed 's/^\([^ ]* [^ ]* \).*/\1/' "$file" | sort -u && echo '#'; } >"$work/${file##*/}.keys" || return 1
+    done
+    sort -u "$work/host.keys" "$work/was.keys" | while read -r kind key; do
+        host_now "$kind" "$key" || exit 1
+    done >"$1/before" || return 1
+    { cat "$2/was" && grep -vF -f "$work/was.keys" "$1/before"; } >"$work/was"
+    grep -F -f "$work/host.keys" "$work/was" >"$1/was"
+    grep -vF -f "$work/host.keys" "$work/was" >"$1/back"
+    return 0
+}
+
+put_script() { # the script is that of the current generation, so an undo brings the old one back
+    mkdir -p "${self%/*}" && ln -sfn "$etc/current/wanbound" "$self.next" && mv -T "$self.next" "$self" &&
+        put_units
+}
+
+arm() { # arm TOKEN SECONDS: from here on the host goes back by itself
+    record_phase loading "$1" "$(($(uptime) + $2))" || return 1
+    sync "$etc/armed" "$etc" 2>/dev/null
+    # Killed, or refused by the kernel, it is tried again, unless another run has seen to it.
+    go="[ ! -e $etc/$1/wanbound ] || sh $etc/$1/wanbound undo $1"
+    if [ -d /run/systemd/system ]; then
+        systemd-run --quiet --collect --unit="wanbound-undo-$1" --on-active="$2s" \
+            --timer-property=AccuracySec=100ms --property=Restart=on-failure \
+            --property=RestartSec=3 sh -c "$go" >&2 || return 1
+    else
+        # Without the lock: only the undo itself takes it.
+        setsid sh -c "sleep $2; until $go; do sleep 3; done" </dev/null >/dev/null 2>&1 9>&- &
+    fi
+}
+
+record_phase() { # record_phase PHASE TOKEN DEADLINE
+    echo "$2 $(boot) $1 $3" >"$etc/armed.next" && mv "$etc/armed.next" "$etc/armed"
+}
+
+confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so the operator can get in
+    take_lock
+    if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
+        # Cut short, or not in force any more after a reboot: to get in shows nothing.
+        unfinished
+    elif read_armed && [ "$armed_token" = "$1" ]; then
+        point confirmed "$(generation current)" && disarm "$1" || fail 15 "cannot write to $etc"
+        put_classic "$2"
+    fi
+    refuse_undone "$1"
+    clear_disk
+    return 0
+}
+
+tell_undone() { # what was undone since anybody was told
+    [ -e "$var/undone" ] || return 0
+    while read -r _ when why; do
+        note "the change before $when $why and was undone: since then the host has had what was" \
+            "there before it"
+    done <"$var/undone"
+}
+
+refuse_undone() { # refuse_undone TOKEN: fails when that change was made, and undone
+    [ ! -e "$var/undone" ] || ! grep -q "^$1 " "$var/undone" ||
+        fail 17 "the change was undone before its confirmation came"
+}

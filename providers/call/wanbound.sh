@@ -1,0 +1,27 @@
+#!/bin/sh
+# What an operator's run does on a host. It travels with each call, and nothing of it stays there.
+#
+#   facts [drift]            print what is on this host; with `drift`, also what was loaded and what
+#                            is in force
+#   change FOLDER TOKEN SECONDS EXPECTED
+#                            load FOLDER/new if EXPECTED is the current generation, and undo it
+#                            unless, over a new SSH connection and within SECONDS, comes
+#   confirm TOKEN FOLDER
+#
+# providers/onhost/README.md has the exit codes. On 10, 11, 14, 15, 16, 18, 19 and 24 nothing has
+# changed.
+
+@onhost/parts.sh@
+@call/docker.sh@
+@call/change.sh@
+@call/classic.sh@
+@call/facts.sh@
+
+command=$1
+case $command in
+facts | change | confirm) ;;
+*) exit 64 ;;
+esac
+shift
+run_folder
+"$command" "$@"
