@@ -4,13 +4,14 @@ Each check yields the arguments of `Report.add`. Networks are complete (resolve.
 values that could not be computed, such as a subnet of an exhausted pool: those are reported.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_interface
 from itertools import product
 from typing import TypeAlias
 
 from planner.addresses import last_usable, overlaps
 from planner.config import names
-from planner.config.report import Loc, did_you_mean
+from planner.config.report import Loc, did_you_mean, show
 from planner.config.resolve import Draft, HostDraft, NetworkDraft, published
 from planner.config.schema import (
     BALANCED,
@@ -36,6 +37,7 @@ from planner.config.types import (
     SecretRef,
     Subnet,
     Version,
+    echo_address,
     why_no_hash,
 )
 
@@ -74,7 +76,8 @@ def _secret(value: object, secrets: Secrets, loc: Loc, why: str) -> Problems:
     """Check that a secret exists; `secrets` is None where they could not be read."""
     if secrets is None or not isinstance(value, SecretRef) or value.secret in secrets:
         return
-    what = f"refers to the secret {value.secret}, which is not in wanbound:secrets"
+    # What stands there is not shown: it may be the secret itself in place of its name.
+    what = "refers to a secret that is not in wanbound:secrets"
     remedy = "add it: pulumi config set --secret --path wanbound:secrets.NAME"
     yield loc, what, why, f"{did_you_mean(value.secret, secrets)}{remedy}"
 
@@ -111,6 +114,10 @@ def _gateways(draft: HostDraft, host: Host) -> Problems:
             continue
         loc: Loc = (*draft.loc, "wan", f"gateway_ipv{version}")
         remedy = "write the address of your provider's router"
+        if gateway == host.ssh.ip:
+            what = f"{gateway} is the host's own address, its ssh.address"
+            yield loc, what, "The host would send all it sends to itself.", remedy
+            continue
         for network in (each.network for each in draft.networks):
             family = _family(network, version)
             if gateway in (network.public(version), *network.extras(version)):
@@ -187,6 +194,7 @@ def _engine(host: HostDraft, engine: Engine) -> Problems:
         what = "sets no key of daemon.json and does not install"
         remedy = "add a key like registry_mirrors or install: true, or remove engine"
         yield loc, what, "There would be nothing to do.", remedy
+    yield from _daemon(host, engine, (*loc, "settings"))
     cidr, loc = engine.fixed_cidr_v6, (*loc, "fixed_cidr_v6")
     if cidr is None:
         if engine.ipv6:
@@ -207,6 +215,50 @@ def _engine(host: HostDraft, engine: Engine) -> Problems:
             why = "A container of the default bridge could be given it."
             remedy = "write a /64 of its own, in fd00::/8 where none is routed"
             yield loc, f"{what} {network.name}", why, remedy
+
+
+_RANGES = ("bip", "bip6", "fixed-cidr")
+"""Keys of daemon.json that give docker0 addresses."""
+
+
+def _daemon(host: HostDraft, engine: Engine, loc: Loc) -> Problems:
+    """Refuse keys of daemon.json that take a bridge or addresses of the host's networks."""
+    networks = [each.network for each in host.networks]
+    bridge = engine.settings.get("bridge")
+    for network in networks:
+        if bridge is not None and bridge in (network.bridge, names.socket_bridge(network.bridge)):
+            what = f"has {show(bridge)} for bridge, which is the bridge of network {network.name}"
+            why = "Docker would put every container without a network of its own there."
+            yield loc, what, why, "write another bridge, or leave it out to get docker0"
+            break
+    ranges = [(key, engine.settings[key]) for key in _RANGES if key in engine.settings]
+    pools = engine.settings.get("default-address-pools", ())
+    ranges += [("default-address-pools", pool.get("base")) for pool in pools]
+    for key, text in ranges:
+        try:
+            subnet = ip_interface(text).network
+        except ValueError:
+            continue  # Docker says what is wrong with it, when it is asked to check the file.
+        why = "Docker would give the same addresses to others."
+        for network in networks:
+            taken = [family.subnet for family in network.families]
+            if (
+                network.load_balancer is not None
+                and network.load_balancer.socket_subnet is not None
+            ):
+                taken.append(network.load_balancer.socket_subnet)
+            inside = [each for each in taken if overlaps(each, subnet)]
+            publics = [public for _, public in network.publics if public in subnet]
+            if inside:
+                what = f"has {subnet} for {key}, which overlaps {inside[0]} of network"
+            elif publics:
+                what = (
+                    f"has {subnet} for {key}, and in it {publics[0]}, the public address of network"
+                )
+            else:
+                continue
+            yield loc, f"{what} {network.name}", why, f"write another range for {key}"
+            break
 
 
 # --- inside one network, whatever its neighbours are ---------------------------------------------
@@ -236,6 +288,12 @@ def _network(host: HostDraft, draft: NetworkDraft, secrets: Secrets) -> Problems
     if network.whoami is not None and network.load_balancer is None:
         what, why = "is there, but the load balancer is off", "Whoami is reached through it."
         yield (*loc, "whoami"), what, why, "remove whoami, or load_balancer: false"
+    elif network.whoami is not None and network.mode == "nat":
+        entries = [each for each in network.ingress if each.protocol == "tcp"]
+        if not any(each.to == LOAD_BALANCER for each in entries):
+            what = "is there, but no TCP port leads to the load balancer"
+            remedy = f"add {{ports: [80, 443], to: {LOAD_BALANCER}}} to ingress, or remove whoami"
+            yield (*loc, "whoami"), what, "Whoami is reached through it.", remedy
     if host.host is not None and host.host.ssh.ip is not None:
         yield from _ssh_address(draft, host.host.ssh.ip, host.host.ssh.port)
     for family in network.families:
@@ -461,6 +519,9 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
     default: list[tuple[Loc, Ingress]] = []
     if "ingress" not in draft.written.model_fields_set:
         default = [(draft.loc, entry) for entry in network.ingress if entry.ports == "all"]
+    if network.mode == "masquerade" and network.load_balancer is not None:
+        balanced = tuple(PortRange(each, each) for each in BALANCED)
+        default.append(((*draft.loc, LOAD_BALANCER), Ingress(ports=balanced)))
     for loc, entry in (*default, *_entries(draft)):
         if entry.protocol != "tcp" or address not in _entrances(network, entry):
             continue
@@ -473,6 +534,10 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
         if entry.has(port):
             what = f"forwards port {port} of {address}, which is the host's own SSH"
             why = f"Nobody could log in to the host any more. {whose}"
+            if loc[-1] == LOAD_BALANCER:
+                remedy = f"write load_balancer: false, or use another {key}.{kept}"
+                yield loc, what, why, remedy
+                return
             remedy = f"remove {port} from the list, or use another {key}.{kept}"
             yield (*loc, "ports"), what, why, remedy
             return
@@ -485,11 +550,11 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
 def _addresses(host: HostDraft, draft: NetworkDraft, family: Family) -> Problems:
     """Check the fixed addresses in a network's subnet, and that there is room for the rest."""
     network, subnet, key = draft.network, family.subnet, f"ipv{family.version}"
-    ssh = None if host.host is None else host.host.ssh.ip
-    if ssh is not None and ssh in subnet:
-        what = f"{subnet} contains {ssh}, the host's ssh.address"
-        why = "The bridge would take the way to it, and SSH would be cut off."
-        yield (*draft.loc, f"subnet_{key}"), what, why, "choose another subnet"
+    for name, door in _doors(host):
+        if door in subnet:
+            what = f"{subnet} contains {door}, the host's {name}"
+            why = "The bridge would take the way to it, and SSH would be cut off."
+            yield (*draft.loc, f"subnet_{key}"), what, why, "choose another subnet"
     used: dict[Address, str] = {}
     places: list[tuple[Loc, str, Address | None]] = [
         (("load_balancer", key), "the load balancer", family.load_balancer)
@@ -517,6 +582,17 @@ def _addresses(host: HostDraft, draft: NetworkDraft, family: Family) -> Problems
         what = f"{subnet} has room for {room} addresses, and {needed} are needed"
         why = "The gateway, the load balancer, whoami and each container need one."
         yield (*draft.loc, f"subnet_{key}"), what, why, "write a larger one"
+
+
+def _doors(host: HostDraft) -> Iterator[tuple[str, Address]]:
+    """Yield the addresses of an SSH connection to a host, each with its key."""
+    if host.host is None:
+        return
+    ssh = host.host.ssh
+    if ssh.ip is not None:
+        yield "ssh.address", ssh.ip
+    if ssh.jump is not None and ssh.jump.ip is not None:
+        yield "ssh.jump.address", ssh.jump.ip
 
 
 def _misplaced(address: Address, family: Family) -> str | None:
@@ -555,9 +631,14 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
         why = "Nothing else of the load balancer's own would answer to that name."
         remedy = f"add dashboard: {Dashboard.example}, or remove domain"
         yield (*loc, "domain"), what, why, remedy
-    to = _forwarded(draft.network, "udp", 443)
-    if balancer.http3 and to not in (None, LOAD_BALANCER):
-        what = f"is on, but UDP port 443 is forwarded to {to}"
+    own = {public for _, public in draft.network.publics}
+    others = {
+        to
+        for address, to in _forwarded(draft.network, "udp", 443).items()
+        if address in own and to != LOAD_BALANCER
+    }
+    if balancer.http3 and others:
+        what = f"is on, but UDP port 443 is forwarded to {min(others)}"
         why = "HTTP/3 comes in there, and a port's traffic has one place to go."
         yield (*loc, "http3"), what, why, "remove http3, or 443 from that ingress entry"
 
@@ -565,7 +646,10 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
 def _certificates(network: Network, acme: Acme, loc: Loc, secrets: Secrets) -> Problems:
     port = 443 if acme.challenge == "tls-alpn" else 80
     for number, kind in ((443, "https"), (80, "http")):
-        if number not in (443, port) or _forwarded(network, "tcp", number) == LOAD_BALANCER:
+        if number not in (443, port):
+            continue
+        # At whichever of its addresses: a name may lead to any of them.
+        if LOAD_BALANCER in _forwarded(network, "tcp", number).values():
             continue
         what = f"is there, but TCP port {number} is not forwarded to the load balancer"
         why = f"Nobody could reach it by {kind} from outside"
@@ -614,10 +698,14 @@ def _dashboard(
         yield (*loc, "dashboard", "domain"), what, why, "remove one of the two"
 
 
-def _forwarded(network: Network, protocol: str, port: int) -> str | None:
-    """Return to whom a port of the public addresses goes."""
-    entries = (entry for entry in network.ingress if entry.protocol == protocol)
-    return next((entry.to for entry in entries if entry.has(port)), None)
+def _forwarded(network: Network, protocol: str, port: int) -> dict[Address, str]:
+    """Return to whom a port goes, by the public address that it comes in by."""
+    return {
+        address: entry.to
+        for entry in network.ingress
+        if entry.protocol == protocol and entry.has(port)
+        for address in _entrances(network, entry)
+    }
 
 
 def _clear(reference: SecretRef, secrets: Secrets) -> str | None:
@@ -716,7 +804,9 @@ def _hosts(draft: Draft) -> Problems:
         name, ssh = place.host.name, place.host.ssh
         # Two jump hosts may each have a host of the same private address behind them.
         through = (ssh.jump.address, ssh.jump.port) if ssh.jump is not None else None
-        door = (ssh.address, ssh.port, through)
+        # DNS knows no case; names in ~/.ssh/config, which have no dots as a rule, do.
+        address = ssh.address.lower() if "." in ssh.address else ssh.address
+        door = (address, ssh.port, through)
         if name in seen:
             why = "A host's resources are known by its name."
             yield (*place.loc, "name"), f"{name} is there twice", why, "rename one of the two"
@@ -850,8 +940,14 @@ def _publics(draft: Draft) -> Problems:
         version: sorted({n for n, address in subnets if address.version == version})
         for version in VERSIONS
     }
+    strangers = _strangers(draft)
     for host, network in draft.networks():
         for loc, address in _owned(network):
+            for other_place, what in strangers.get(address, ()):
+                if other_place is not host and address not in dict(_doors(host)).values():
+                    why = "Two machines that both answer for an address take it from each other."
+                    yield loc, f"{address} is {what}", why, "write an address of this host's own"
+                    break
             if address in owners:
                 other_host, other = owners[address]
                 what = f"{address} is the public address of network {other.network.name}"
@@ -873,11 +969,51 @@ def _publics(draft: Draft) -> Problems:
                     break
 
 
+def _strangers(draft: Draft) -> Mapping[Address, Sequence[tuple[HostDraft, str]]]:
+    """Return the addresses that hosts and routers have for themselves: whose, and what it is."""
+    found: dict[Address, list[tuple[HostDraft, str]]] = {}
+    for place in draft.hosts:
+        if place.host is None:
+            continue
+        host, jump = place.host, place.host.ssh.jump
+        # Behind a jump host, or beside it, two hosts may have the same private address.
+        if host.ssh.ip is not None and jump is None:
+            found.setdefault(host.ssh.ip, []).append(
+                (place, f"the ssh.address of host {host.name}")
+            )
+        for version in VERSIONS:
+            gateway = host.wan.gateway(version)
+            if gateway is not None and not gateway.is_link_local:
+                found.setdefault(gateway, []).append((place, f"the gateway of host {host.name}"))
+    return found
+
+
 def _echo(draft: Draft) -> Problems:
-    """Require an echo for each family in which somebody has to ask for an address."""
+    """Require an echo for each family in which somebody has to ask for an address.
+
+    It has to be somebody else: asked from inside, an address of this stack's own would answer with
+    what the way through the host makes of the caller, and not with what the world sees.
+    """
     root = draft.root
     if root is None:
         return
+    for version in VERSIONS:
+        url = None if root.echo is None else root.echo.url(version)
+        address = None if url is None else echo_address(url)
+        if address is None:
+            continue
+        for _, place in draft.networks():
+            whose, name = None, place.network.name
+            if address in (public for _, public in _owned(place)):
+                whose = f"is a public address of network {name}"
+            for family in place.network.families:
+                if address in family.subnet:
+                    whose = f"lies in {family.subnet}, the subnet of network {name}"
+            if whose is not None:
+                why = "Only a server on the internet sees which address a packet leaves with."
+                remedy = "name a server that is in no network of this stack"
+                yield ("echo", f"ipv{version}"), f"{address} {whose}", why, remedy
+                break
     askers: dict[Version, str] = {}
     for network in (each.network for _, each in draft.networks()):
         if root.verify or network.whoami is not None:

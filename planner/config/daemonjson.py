@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from planner.config.report import refusal, show
+from planner.config.report import kind_of, refusal, show
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,17 @@ OWN_KEYS: Mapping[str, str] = {
 def _settings(value: object) -> dict[str, Any]:
     example = "{log-driver: json-file, log-opts: {max-size: 10m}}"
     if not isinstance(value, dict):
-        what = f"is {show(value)}, not a mapping"
+        what = f"is {kind_of(value)}, not a mapping"
         raise refusal(what, "It holds keys of daemon.json.", f"write a mapping like {example}")
     start = "Docker would not start with it, and would have to be given its old file back."
     for key, item in value.items():
         if not re.fullmatch("[a-z0-9][a-z0-9-]*", key):
             hyphens = " They have hyphens where others have underscores." if "_" in key else ""
             why = f"Keys of daemon.json are lower-case words.{hyphens}"
-            raise refusal(f"has the key {show(key)}", why, _or_near(key))
+            found = (
+                f"the key {show(key)}" if re.fullmatch(r"[\w.-]+", key) else "a key that is none"
+            )
+            raise refusal(f"has {found}", why, _or_near(key))
         if key in OWN_KEYS:
             what = f"has {key}, which is a key of engine itself"
             why = "Written in two places, it could say two things."
@@ -115,7 +118,8 @@ def _settings(value: object) -> dict[str, Any]:
             what = f"has a number of more than 64 bits for {key}"
             raise refusal(what, start, f"write a smaller one for {key}")
         if kind is not None and not kind.fits(item):
-            what = f"has {show(item)} for {key}, {kind.what}"
+            # Not shown: what belongs to a log or a proxy may be a token.
+            what = f"has {kind_of(item)} for {key}, {kind.what}"
             raise refusal(what, start, f"{kind.remedy} for {key}")
     if value.get("firewall-backend") == "nftables":
         raise refusal(
@@ -145,15 +149,16 @@ def _or_near(key: str) -> str:
 def _mirrors(value: object) -> tuple[str, ...]:
     remedy = 'write a list like ["https://mirror.example.com"]'
     if not isinstance(value, list):
-        raise refusal(f"is {show(value)}, not a list", "", remedy)
-    for item in value:
+        raise refusal(f"is {kind_of(value)}, not a list", "", remedy)
+    for place, item in enumerate(value):
         # As ValidateMirror of moby's registry package: no path, and no password in a file for all.
         host = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)"
         if not isinstance(item, str) or not re.fullmatch(
             f"https?://{host}(:[0-9]{{1,5}})?/?", item
         ):
             why = "Docker takes http:// or https://, a host and a port, and nothing behind them."
-            raise refusal(f"has {show(item)}, no registry's address", why, remedy)
+            # Not shown: there may be a password in it.
+            raise refusal(f"has an entry [{place}] that is no registry's address", why, remedy)
     return tuple(value)
 
 

@@ -30,8 +30,9 @@ HUGE = 10**20
 _NAMED = {"hosts": "host", "networks": "network", "containers": "container"}
 _REFUSAL = "wanbound"
 """The error type that marks our own texts among pydantic's."""
-_CONFIDENTIAL = frozenset({"environment", "labels", "command", "dashboard"})
-"""Keys below which a value may be a password: it is never quoted."""
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\[\]-]*")
+"""A key that may be shown: no name of an environment variable, label or key of daemon.json is
+anything else. `NAME=password` in place of a name is not shown."""
 _ONE_LINE = "Values become lines of rules and names of files, so each is one printable line."
 _DEPTH = 12
 """Levels of nesting; the configuration needs 8. More is a YAML alias that contains itself."""
@@ -90,6 +91,18 @@ def show(value: object) -> str:
             return f"a value of the kind {type(value).__name__}"
 
 
+def kind_of(value: object) -> str:
+    """Return what kind of value it is: for errors about values that may be secrets."""
+    match value:
+        case None | bool() | Mapping() | list() | tuple():
+            return show(value)
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+    return show(value)
+
+
 def render(loc: Loc) -> str:
     """Return a place as the operator writes it, `wanbound:hosts[0].ssh.port` for example."""
     text = ""
@@ -99,7 +112,7 @@ def render(loc: Loc) -> str:
         elif _PLAIN_KEY.fullmatch(part):
             text += f".{part}" if text else part
         else:
-            text += f"[{show(part)}]"
+            text += f"[{show(part) if _WORD.fullmatch(part) else '…'}]"
     return f"wanbound:{text}"
 
 
@@ -212,7 +225,8 @@ class Report:
     def _explain(self, kind: type[Model], detail: ErrorDetails, base: Loc) -> None:
         """Report one error of pydantic's, unless the value was reported by `plain`."""
         inner, ours = detail["loc"], detail["type"] == _REFUSAL
-        if ours and inner[-1:] == ("[key]",):  # pydantic's mark for a mapping's key
+        odd_key = ours and inner[-1:] == ("[key]",)  # pydantic's mark for a mapping's key
+        if odd_key:
             inner = inner[:-1]
         loc = (*base, *inner)
         for refused in self._refused:
@@ -220,7 +234,10 @@ class Report:
                 return
         if ours:
             texts = detail["ctx"]
-            self.add(loc, texts["what"], texts["why"], texts["remedy"])
+            what = texts["what"]
+            if odd_key:
+                loc, what = loc[:-1], f"has a key that {what}"
+            self.add(loc, what, texts["why"], texts["remedy"])
         elif detail["type"] == "extra_forbidden":
             fields = _model_at(kind, inner[:-1]).model_fields
             known = [name for name, info in fields.items() if info.description]
@@ -244,8 +261,8 @@ class Report:
             return
         wanted = "a list" if detail["type"] in ("list_type", "tuple_type") else "a mapping"
         remedy = f"write {loc[-1]}: {example}" if info is not None else f"write - {example}"
-        found = "text" if _CONFIDENTIAL.intersection(inner) else show(detail["input"])
-        self.add(loc, f"is {found}, not {wanted}", why, remedy)
+        # Whatever stands in place of a mapping or a list may be a value out of it.
+        self.add(loc, f"is {kind_of(detail['input'])}, not {wanted}", why, remedy)
 
 
 def _unprintable(text: str) -> str | None:

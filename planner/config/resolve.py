@@ -4,7 +4,7 @@ Here subnets, gateways, load balancers, names and images that the operator left 
 invalid piece is reported and left out, so that the checks still see all the others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
@@ -25,7 +25,7 @@ from planner.config.schema import (
     Network,
     Root,
 )
-from planner.config.types import Address, PortRange, Subnet, Version
+from planner.config.types import VERSIONS, Address, PortRange, Subnet, Version
 
 _SOCKET_LENGTH = 29
 """Of the subnet between load balancer and Docker: gateway, proxy and load balancer."""
@@ -199,9 +199,20 @@ def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, 
     if balancer is not None and "ingress" not in network.model_fields_set:
         found = (Ingress(ports="all"),)
     found += tuple(entry for _, entry in published(network))
-    listed = any(entry.protocol == "udp" and entry.has(443) for entry in found)
-    if balancer is not None and balancer.http3 and not listed:
-        found += (Ingress(protocol="udp", ports=(PortRange(443, 443),)),)
+    if balancer is not None and balancer.http3:
+        listed = {
+            address
+            for entry in found
+            if entry.protocol == "udp" and entry.has(443)
+            for version in VERSIONS
+            for address in network.entrances(entry, version)
+        }
+        missing = tuple(public for _, public in network.publics if public not in listed)
+        http3 = Ingress(protocol="udp", ports=(PortRange(443, 443),))
+        if len(missing) == len(network.publics):
+            found += (http3,)
+        elif missing:
+            found += (http3.model_copy(update={"addresses": missing}),)
     return found
 
 
@@ -300,16 +311,27 @@ class _Subnets:
             try:
                 subnet = ipv4_subnet(pool, host.host.name, name, self._taken, _SOCKET_LENGTH)
             except PoolExhaustedError:
-                what = f"({pool}) has no free /{_SOCKET_LENGTH} for this network"
-                why = (
-                    "A load balancer and the proxy before Docker's socket have a network of their"
-                    " own."
-                )
-                remedy = "write a larger socket_pool that no network's subnet covers"
-                self._report.add(("socket_pool",), what, why, f"{remedy}, like {SOCKET_POOL}")
+                self._no_socket(host, pool)
                 return
             self._taken.append(subnet)
             draft.fill_balancer(socket_subnet=subnet)
+
+    def _no_socket(self, host: HostDraft, pool: IPv4Network) -> None:
+        """Report that no subnet of the pool is left, and what it is that has them."""
+        why = "A load balancer and the proxy before Docker's socket have a network of their own."
+        others = [*(each for each in self._taken if not each.subnet_of(pool)), self._root.ipv4_pool]
+        free = _free(others, max(8, min(16, pool.prefixlen - 1)))
+        example = "" if free is None else f", like {free}"
+        for network in host.networks:
+            subnet = network.network.subnet(4)
+            if isinstance(subnet, IPv4Network) and pool.subnet_of(subnet):
+                what = f"{subnet} has all of wanbound:socket_pool ({pool}) in it"
+                remedy = f"write a smaller subnet, or wanbound:socket_pool outside it{example}"
+                self._report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
+                return
+        known = "?" if host.host is None else host.host.name
+        what = f"({pool}) has no free /{_SOCKET_LENGTH} left for host {known}"
+        self._report.add(("socket_pool",), what, why, f"write a larger socket_pool{example}")
 
     def _permitted(self, network: NetworkDraft, subnet: Subnet) -> bool:
         """Return whether a subnet is private or allowed; report it where it is neither."""
@@ -337,6 +359,16 @@ class _Subnets:
         )
         self._report.add((*network.loc, f"subnet_ipv{subnet.version}"), what, why, remedy)
         return False
+
+
+def _free(taken: Collection[IPv4Network], length: int) -> IPv4Network | None:
+    """Return private space of that length that overlaps nothing of `taken`, None without any."""
+    for space in RFC1918:
+        if space.prefixlen <= length:
+            for found in space.subnets(new_prefix=length):
+                if not any(overlaps(found, each) for each in taken):
+                    return found
+    return None
 
 
 def _in_use(host: HostDraft) -> Iterator[IPv4Network]:

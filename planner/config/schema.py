@@ -87,6 +87,14 @@ class Jump(Model):
     user: t.UserName = key("root", "SSH logs in as this user.", "root")
     host_key: t.HostKey | None = key('"ssh-ed25519 AAAA…"', "It proves that it is the host.", None)
 
+    @property
+    def ip(self) -> Address | None:
+        """The address that SSH uses, None where it is a DNS name."""
+        try:
+            return ip_address(self.address)
+        except ValueError:
+            return None
+
 
 class Ssh(Jump):
     """`ssh` of a host: how to reach it.
@@ -101,14 +109,6 @@ class Ssh(Jump):
     key: t.Secret | None = key("{secret: edge-key}", "SSH logs in with it.", None)
     # By its full name: `key` is the field above from here on.
     key_passphrase: t.Secret | None = report.key("{secret: edge-phrase}", "It opens the key.", None)
-
-    @property
-    def ip(self) -> Address | None:
-        """The address that SSH uses, None where it is a DNS name."""
-        try:
-            return ip_address(self.address)
-        except ValueError:
-            return None
 
 
 class Wan(Model):

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import PlainValidator, ValidationInfo
 
 from planner.addresses import overlaps
-from planner.config.report import HUGE, refusal, show
+from planner.config.report import HUGE, kind_of, refusal, show
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Subnet: TypeAlias = IPv4Network | IPv6Network
@@ -83,26 +83,33 @@ DNS = rf"(?:{_LABEL}\.)*{_LABEL}"
 """A DNS name, of one label or more, in a regular expression."""
 
 
-def _matching(pattern: str, example: str, longest: int, kind: str, why: str) -> PlainValidator:
-    """Return the validator for text that matches `pattern` as a whole (an allow-list)."""
-    return PlainValidator(_matcher(pattern, example, longest, kind, why))
+def _matching(
+    pattern: str, example: str, longest: int, kind: str, why: str, *, quoted: bool = True
+) -> PlainValidator:
+    """Return the validator for text that matches `pattern` as a whole (an allow-list).
+
+    A value that may be a secret in the wrong place is not `quoted` in an error.
+    """
+    return PlainValidator(_matcher(pattern, example, longest, kind, why, quoted=quoted))
 
 
 def _matcher(
-    pattern: str, example: str, longest: int, kind: str, why: str
+    pattern: str, example: str, longest: int, kind: str, why: str, *, quoted: bool = True
 ) -> Callable[[object], str]:
     compiled = re.compile(pattern)
 
     def validate(value: object) -> str:
         if not isinstance(value, str):
-            raise refusal(f"is {show(value)}, not {kind}", why, f"write {kind} like {example}")
+            found = show(value) if quoted else kind_of(value)
+            raise refusal(f"is {found}, not {kind}", why, f"write {kind} like {example}")
         if not value:
             raise refusal(f"is empty, not {kind}", why, f"write {kind} like {example}")
         if len(value) > longest:
             what = f"has {len(value)} characters"
             raise refusal(what, why, f"write {kind} of at most {longest} characters")
         if not compiled.fullmatch(value):
-            raise refusal(f"{show(value)} is not {kind}", why, f"write {kind} like {example}")
+            what = f"{show(value)} is not {kind}" if quoted else f"is not {kind}"
+            raise refusal(what, why, f"write {kind} like {example}")
         return value
 
     return validate
@@ -205,6 +212,9 @@ def _volume(value: object) -> Volume:
         raise refusal(f"is {show(value)}, not a volume", "", remedy)
     source, _, rest = value.partition(":")
     target, colon, mode = rest.partition(":")
+    if target.endswith("/") and _path(target[:-1]):
+        why = "Docker would mount the same, and targets are compared as they are written."
+        raise refusal(f"{show(value)} has a target that ends in /", why, "remove the / at its end")
     if not _path(target):
         why = "The target is an absolute path in the container, without .. and other than /."
         raise refusal(f"{show(value)} has no such target", why, remedy)
@@ -285,7 +295,7 @@ _LOCAL_PART = r"[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_{|}~-]
 HostName = Annotated[str, _matching("[a-z0-9][a-z0-9-]*", "edge-1", 63,
     "a host name of lower-case letters, digits and -", "It names the host's resources in Pulumi.")]
 UserName = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]*", "root", 32,
-    "a user name", "SSH logs in with it.")]
+    "a user name", "SSH logs in with it.", quoted=False)]
 ContainerName = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9_.-]+", "turn", 63,
     "a container name (two characters or more: letters, digits, _, . and -)",
     "Docker refuses other names.")]
@@ -298,12 +308,14 @@ ImageRef = Annotated[str, _matching(_IMAGE, "traefik:v3.7", 400,
     "an image reference (repository in lower case, then :tag or @sha256:digest)",
     "Docker could not pull it.")]
 EnvironmentName = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]*", "TURN_REALM", 255,
-    "the name of an environment variable", "A = or a space in it would end the name.")]
+    "the name of an environment variable", "A = or a space in it would end the name.",
+    quoted=False)]
 LabelKey = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._/\[\]-]*", "traefik.enable", 255,
     "the key of a label (letters, digits, . _ / - [ ])",
-    "Docker and Traefik read labels by such keys.")]
+    "Docker and Traefik read labels by such keys.", quoted=False)]
 DashboardUser = Annotated[str, _matching("[A-Za-z0-9._@+-]+", "bob", 64,
-    "a user name (letters, digits, . _ @ + -)", "The dashboard asks for it; a : would end it.")]
+    "a user name (letters, digits, . _ @ + -)", "The dashboard asks for it; a : would end it.",
+    quoted=False)]
 Email = Annotated[str, _matching(rf"{_LOCAL_PART}@{DNS}", "bob@example.com", 254,
     "a mail address",
     "The certificate authority writes there when something is wrong with a certificate.")]
@@ -496,8 +508,9 @@ def _public_address(value: object, field: str, version: Version) -> Address:
 def _gateway(value: object, field: str, version: Version) -> Address:
     address = _parse(value, field, version, _GATEWAYS)
     kind = _unusable(address)
-    # IPv6 routers are known by their link-local address (RFC 4861 section 6.1.2).
-    if kind is not None and not (version == 6 and address.is_link_local):
+    # IPv6 routers are known by their link-local address (RFC 4861 section 6.1.2), and some hosters
+    # have one for IPv4 as well (169.254.0.1), for hosts with a single address.
+    if kind is not None and not address.is_link_local:
         why = "The host's default route goes through it, and no router has such an address."
         remedy = f"write the address of your provider's router, like {_GATEWAYS[version]}"
         raise refusal(f"{address} is {kind}", why, remedy)
@@ -622,11 +635,21 @@ Entrances = Annotated[tuple[Address, ...], PlainValidator(_entrances)]
 # --- places on the network -----------------------------------------------------------------------
 
 
+_PART = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_ALIAS = rf"(?:{_PART}\.)*{_PART}"
+"""A DNS name, or a name in ~/.ssh/config: it cannot be a pattern there, an option or a shell's."""
+
+
 def _ssh_address(value: object) -> str:
-    """Return an address in its canonical text, or a DNS name in lower case."""
-    remedy = "write the host's address or DNS name, like 192.0.2.10"
+    """Return an address in its canonical text, or a DNS name or alias as it is written."""
+    remedy = "write the host's address or DNS name, like 192.0.2.10, or its name in ~/.ssh/config"
     if not isinstance(value, str):
         raise refusal(f"is {show(value)}, no address", "", remedy)
+    if "@" in value:
+        why = "What stands before an @ is a user, and has a key of its own."
+        raise refusal(
+            "has an @ in it", why, "write the user as ssh.user, and the address alone here"
+        )
     if len(value) > 253:
         what = f"has {len(value)} characters"
         raise refusal(what, "A DNS name has at most 253 (RFC 1035).", remedy)
@@ -634,10 +657,15 @@ def _ssh_address(value: object) -> str:
         address = ip_address(value)
     except ValueError:
         # A last label of digits alone makes it an address (RFC 1123 2.1), and a malformed one.
-        if not re.fullmatch(DNS, value) or value.rpartition(".")[2].isdigit():
+        if not re.fullmatch(_ALIAS, value) or value.rpartition(".")[2].isdigit():
             why = "No SSH connection can be made to it."
-            raise refusal(f"{show(value)} is neither address nor DNS name", why, remedy) from None
-        return value.lower()
+            what = f"{show(value)} is neither address, DNS name nor name in ~/.ssh/config"
+            raise refusal(what, why, remedy) from None
+        # As it is: ~/.ssh/config tells names apart by their case.
+        return value
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        why = "An IPv4-mapped address is never on the wire; it is another way to write an IPv4 one."
+        raise refusal(f"{show(value)} is IPv4-mapped", why, f"write {address.ipv4_mapped}")
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         why = "The zone is a name on your own machine, another one may have it otherwise."
         raise refusal(f"{show(value)} has a zone", why, remedy)
@@ -648,7 +676,7 @@ def _ssh_address(value: object) -> str:
 
 
 _PATH = r"(?:/[A-Za-z0-9._~=%-]*)*"
-_SITE = rf"({DNS}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?{_PATH}"
+_SITE = rf"({DNS}|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?{_PATH}"
 
 
 def _echo(version: Version) -> PlainValidator:
@@ -658,19 +686,40 @@ def _echo(version: Version) -> PlainValidator:
     def validate(value: object) -> str:
         text = value if isinstance(value, str) and len(value) <= 300 else ""
         if (found := re.fullmatch(rf"https?://{_SITE}", text)) is None:
-            raise refusal(f"is {show(value)}, no http:// or https:// address", "", remedy)
+            # Not shown, here as below: there may be a password or a token in it.
+            raise refusal("is no http:// or https:// address", "", remedy)
+        if found[2] is not None and not 1 <= int(found[2]) <= 65535:
+            what = f"{show(value)} has the port {found[2]}"
+            raise refusal(what, "A port has 16 bits and 0 is none.", remedy)
+        why = "It would be asked from inside a network, and there nothing answers at it."
         try:
-            literal = ip_address(found[1].strip("[]")).version
+            address = ip_address(found[1].strip("[]"))
         except ValueError:
+            if found[1].lower() == "localhost":
+                raise refusal(
+                    f"{show(value)} is the asking container itself", why, remedy
+                ) from None
             if found[1].startswith("[") or found[1].rpartition(".")[2].isdigit():
                 raise refusal(f"{show(value)} has no valid address in it", "", remedy) from None
             return text
-        if literal != version:
-            why = f"Asked over IPv{literal}, it would say nothing about IPv{version}."
-            raise refusal(f"{show(value)} is IPv{literal}, not IPv{version}", why, remedy)
+        if address.version != version:
+            why = f"Asked over IPv{address.version}, it would say nothing about IPv{version}."
+            what = f"{show(value)} is IPv{address.version}, not IPv{version}"
+            raise refusal(what, why, remedy)
+        if (kind := _unusable(address)) is not None:
+            raise refusal(f"{show(value)} has {kind} in it", why, remedy)
         return text
 
     return PlainValidator(validate)
+
+
+def echo_address(url: str) -> Address | None:
+    """Return the address in a valid `echo` URL, None where it has a DNS name."""
+    found = re.fullmatch(rf"https?://{_SITE}", url)
+    try:
+        return None if found is None else ip_address(found[1].strip("[]"))
+    except ValueError:
+        return None
 
 
 def _ca_server(value: object) -> str:
@@ -678,7 +727,7 @@ def _ca_server(value: object) -> str:
         return value
     why = "Certificates are asked for there (RFC 8555), and ACME is spoken over https alone."
     remedy = f"write the directory's address, like {LETS_ENCRYPT}, or remove the key to get that"
-    raise refusal(f"is {show(value)}, no https:// address", why, remedy)
+    raise refusal("is no https:// address", why, remedy)
 
 
 SshAddress = Annotated[str, PlainValidator(_ssh_address)]
@@ -689,7 +738,12 @@ AcmeUrl = Annotated[str, PlainValidator(_ca_server)]
 # --- secrets and keys: none is ever quoted -------------------------------------------------------
 
 _secret_name = _matcher(
-    "[A-Za-z_][A-Za-z0-9_.-]*", "DATABASE_PASSWORD", 128, "the name of a secret", ""
+    "[A-Za-z_][A-Za-z0-9_.-]*",
+    "DATABASE_PASSWORD",
+    128,
+    "the name of a secret",
+    "Behind secret: stands the name of an entry of wanbound:secrets, and the value stands there.",
+    quoted=False,
 )
 
 

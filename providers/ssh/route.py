@@ -125,7 +125,8 @@ def _place(config: paramiko.SSHConfigDict, wanted: _Wanted) -> tuple[str, int]:
     port = config.get("port", "22") if wanted.port is None else str(wanted.port)
     if not port.isdecimal():
         raise RouteError(f"Port {port} of {wanted.address} is not a number")
-    return str(config.get("hostname", wanted.address)), int(port)
+    # As ssh does, which also looks for it so in known_hosts.
+    return str(config.get("hostname", wanted.address)).lower(), int(port)
 
 
 def _files(config: paramiko.SSHConfigDict) -> tuple[Path, ...]:

@@ -14,8 +14,8 @@ CONFIRM_SECONDS = 30
 PORT = 22
 USER = "root"
 
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_DNS = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*{_LABEL}")
 _NUMBER = re.compile("[0-9]{1,6}")
 _USER = re.compile("[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _HOST_KEY = re.compile(r"\s*([a-z0-9-]+)\s+([A-Za-z0-9+/]+=*)(?:\s.*)?")
@@ -120,7 +120,7 @@ def _address(value: object) -> str:
     try:
         address = ip_address(value if isinstance(value, str) else "")
     except ValueError:
-        name = _matching(_DNS, value)[0].lower()
+        name = _matching(_NAME, value)[0]
         # A last label of digits alone makes it an address (RFC 1123 2.1), and a malformed one.
         if name.rpartition(".")[2].isdigit():
             raise

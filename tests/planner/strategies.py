@@ -106,7 +106,10 @@ def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
         if len(subnets) == len(keys):
             targets += [container["name"] for container in containers]
     if draw(_COIN):
-        network["ingress"] = draw(_entries("tcp", targets)) + draw(_entries("udp", targets))
+        tcp = draw(_entries("tcp", targets))
+        network["ingress"] = tcp + draw(_entries("udp", targets))
+        if not any(entry.get("to", "load_balancer") == "load_balancer" for entry in tcp):
+            network.pop("whoami", None)
     return network
 
 

@@ -250,7 +250,7 @@ def test_a_hosts_own_keys() -> None:
         (f"{HOST}.persist", "iptables-files"),
         (f"{HOST}.adopt", "true"),
     ).hosts[0]
-    assert host.ssh.jump == Jump(address="bastion.example.com", port=2222, user="admin")
+    assert host.ssh.jump == Jump(address="Bastion.Example.com", port=2222, user="admin")
     assert host.ssh.key == SecretRef(secret="k")  # noqa: S106 - its name
     assert host.ssh.key_passphrase == SecretRef(secret="p")  # noqa: S106 - its name
     assert host.wan.gateway_ipv4 == IPv4Address("203.0.113.1")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from planner.config import Acme, SecretRef, Stack
+from planner.config import Acme, PortRange, SecretRef, Stack
 from planner.config.names import socket_bridge
 from planner.config.types import why_no_hash
 from planner.errors import ConfigError
@@ -80,6 +80,9 @@ def test_the_dashboards_name_stands_at_either_place(inner: bool) -> None:
     assert balancer.dashboard.domain == "lb.mail.example.com"
 
 
+_HTTPS = PortRange(443, 443)
+
+
 def test_http3_brings_its_udp_port_once() -> None:
     """Beside all TCP, beside what is listed, and not where it is listed already."""
     http3 = (f"{LB}.http3", True)
@@ -89,12 +92,22 @@ def test_http3_brings_its_udp_port_once() -> None:
         (ABSENT, ["tcp all", "udp 443"]),
         (listed, ["tcp 80,443", "udp 443"]),
         ([*listed, udp], ["tcp 80,443", "udp 440-450"]),
+        # What comes in by another address, or by one of the two, says nothing of the others.
+        (
+            [*listed, {**udp, "addresses": ["203.0.113.21"]}],
+            ["tcp 80,443", "udp 440-450", "udp 443"],
+        ),
+        (
+            [*listed, {**udp, "addresses": ["203.0.113.20"]}],
+            ["tcp 80,443", "udp 440-450", "udp 443 at 2001:db8::20"],
+        ),
     ):
         edits = [ACME, http3] if ingress is ABSENT else [ACME, http3, (f"{MAIL}.ingress", ingress)]
         network = parsed(*edits).hosts[0].networks[1]
         assert [
             f"{each.protocol} "
             + (each.ports if each.ports == "all" else ",".join(map(str, each.ports)))
+            + "".join(f" at {address}" for address in each.addresses if each.ports[0] == _HTTPS)
             for each in network.ingress
         ] == wanted
 
@@ -123,8 +136,8 @@ def test_socket_subnets_keep_off_written_ones() -> None:
     balancer = _balancer(("socket_pool", "172.20.2.0/23"))
     assert balancer.socket_subnet.subnet_of(IPv4Network("172.20.3.0/24"))
     problem = only_problem(("socket_pool", "172.20.2.0/24"))
-    assert problem.key == "wanbound:socket_pool"
-    assert "no free /29" in problem.what
+    assert problem.key == "wanbound:hosts[0].networks[1].subnet_ipv4"
+    assert "has all of wanbound:socket_pool (172.20.2.0/24) in it" in problem.what
 
 
 @pytest.mark.parametrize("bridge", ["web", "abcdefghij", "abcdefghijk", "abcdefghijklmno"])
@@ -190,6 +203,16 @@ def test_a_hash_in_the_file_is_refused_and_not_shown() -> None:
         assert BCRYPT not in str(caught.value)
 
 
+def test_an_entry_for_another_address_is_not_the_networks_own() -> None:
+    """HTTP/3 is at the network's own; a certificate's name may lead to any of them."""
+    extra = ["203.0.113.21", "2001:db8::21"]
+    http3 = (f"{LB}.http3", True)
+    turn = {"protocol": "udp", "ports": [443], "to": "turn", "addresses": extra}
+    assert not problems(ACME, http3, (f"{MAIL}.ingress", [{"ports": [80, 443]}, turn]))
+    elsewhere = [{"ports": [443], "to": "turn"}, {"ports": [80, 443], "addresses": extra}]
+    assert not problems(ACME, (f"{MAIL}.ingress", elsewhere))
+
+
 WRONG = {
     "no e-mail": ([(f"{LB}.acme", {})], f"{_LB}.acme.email", "is missing", "bob@example.com"),
     "bad e-mail": (
@@ -235,7 +258,7 @@ WRONG = {
     "secret missing": (
         [ACME, DASHBOARD, ("secrets", {"hsh": BCRYPT})],
         f"{_LB}.dashboard.password_hash",
-        "refers to the secret hash",
+        "refers to a secret that is not in wanbound:secrets",
         "did you mean hsh?",
     ),
     "domain that is none": (
@@ -287,6 +310,16 @@ WRONG = {
         f"{_LB}.http3",
         "UDP port 443 is forwarded to turn",
         "remove http3",
+    ),
+    "whoami to which nothing leads": (
+        [
+            ("echo", {"ipv4": "http://198.51.100.1/", "ipv6": "http://[2001:db8:ffff::1]/"}),
+            (f"{MAIL}.whoami", {"domain": "w.example.com"}),
+            (f"{MAIL}.ingress", [{"ports": [25], "to": "turn"}]),
+        ],
+        "wanbound:hosts[0].networks[1].whoami",
+        "no TCP port leads to the load balancer",
+        "ports: [80, 443]",
     ),
     "443 not forwarded": (
         [ACME, (f"{MAIL}.ingress", [{"ports": [25, 80]}])],

@@ -86,6 +86,21 @@ BAD: list[tuple[object, str, str]] = [
     ({"ipv6": "maybe"}, "engine.ipv6 ", "neither true nor false"),
     ({"ipv6": True}, "engine.fixed_cidr_v6 ", "is missing, and ipv6 is true"),
     ({"fixed_cidr_v6": "fd5c::1/64"}, "engine.fixed_cidr_v6 ", "fd5c::/64"),
+    ({"settings": {"bridge": "mail"}}, "engine.settings ", "is the bridge of network mail"),
+    ({"settings": {"bridge": "mail-sock"}}, "engine.settings ", "is the bridge of network mail"),
+    ({"settings": {"bip": "172.20.0.9/24"}}, "engine.settings ", "overlaps 172.20.0.0/24 of"),
+    ({"settings": {"bip": "203.0.113.1/24"}}, "engine.settings ", "the public address of network"),
+    (
+        {"settings": {"default-address-pools": [{"base": "172.20.0.0/16", "size": 24}]}},
+        "engine.settings ",
+        "has 172.20.0.0/16 for default-address-pools, which overlaps",
+    ),
+    (
+        {"settings": {"default-address-pools": [{"base": "10.204.0.0/14", "size": 24}]}},
+        "engine.settings ",
+        "has 10.204.0.0/14 for default-address-pools, which overlaps",
+    ),
+    ({"settings": {"log-opts": "token=hunter2"}}, "engine.settings ", "has text for log-opts"),
     ({"fixed_cidr_v6": "10.0.0.0/24"}, "engine.fixed_cidr_v6 ", "IPv4"),
     ({"fixed_cidr_v6": "fd20::/48"}, "engine.fixed_cidr_v6 ", "the subnet of network mail"),
     (

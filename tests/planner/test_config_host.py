@@ -59,11 +59,41 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "router, like 203.0.113.1",
     ),
     "gateway loopback": ([(_V4, "127.0.0.1")], f"{_KEY}.wan.gateway_ipv4", "loopback", "router"),
-    "gateway link-local IPv4": (
-        [(_V4, "169.254.0.1")],
+    "gateway that another host's network has": (
+        [(_V4, "203.0.113.110")],
+        "wanbound:hosts[1].networks[0].public_ipv4",
+        "203.0.113.110 is the gateway of host edge-1",
+        "an address of this host's own",
+    ),
+    "public address that another host has": (
+        [("hosts.1.networks.0.public_ipv4", "192.0.2.10")],
+        "wanbound:hosts[1].networks[0].public_ipv4",
+        "192.0.2.10 is the ssh.address of host edge-1",
+        "an address of this host's own",
+    ),
+    "gateway that is the host": (
+        [(_V4, "192.0.2.10")],
         f"{_KEY}.wan.gateway_ipv4",
-        "a link-local address",
-        "203.0.113.1",
+        "the host's own address, its ssh.address",
+        "your provider's router",
+    ),
+    "ssh.address IPv4-mapped": (
+        [(f"{HOST}.ssh.address", "::ffff:203.0.113.101")],
+        f"{_KEY}.ssh.address",
+        "IPv4-mapped",
+        "write 203.0.113.101",
+    ),
+    "ssh.address with a user": (
+        [(f"{HOST}.ssh.address", "root@edge-1")],
+        f"{_KEY}.ssh.address",
+        "has an @ in it",
+        "ssh.user",
+    ),
+    "jump host in a subnet": (
+        [(_JUMP, {"address": "172.20.1.9"}), (f"{WEB}.subnet_ipv4", "172.20.1.0/24")],
+        f"{_KEY}.networks[0].subnet_ipv4",
+        "contains 172.20.1.9, the host's ssh.jump.address",
+        "another subnet",
     ),
     "gateway broadcast": (
         [(_V4, "255.255.255.255")],
@@ -239,19 +269,19 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "jump host with a command": (
         [(_JUMP, {"address": "-oProxyCommand=reboot"})],
         f"{_KEY}.ssh.jump.address",
-        "neither address nor DNS name",
+        "neither address, DNS name nor name in ~/.ssh/config",
         "192.0.2.10",
     ),
     "key that is not there": (
         [("secrets", {"edge-key": 1}), (f"{HOST}.ssh.key", {"secret": "edge-kye"})],
         f"{_KEY}.ssh.key",
-        "refers to the secret edge-kye, which is not in wanbound:secrets",
+        "refers to a secret that is not in wanbound:secrets",
         "did you mean edge-key? Else add it: pulumi config set --secret",
     ),
     "passphrase that is not there": (
         [(f"{HOST}.ssh.key_passphrase", {"secret": "phrase"})],
         f"{_KEY}.ssh.key_passphrase",
-        "refers to the secret phrase",
+        "refers to a secret that is not in wanbound:secrets",
         "pulumi config set --secret",
     ),
     "key in clear": (
@@ -326,7 +356,7 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
     [
         [(_V4, "203.0.113.1"), (_V6, "2001:DB8::1")],
         [(_V6, "fe80::1")],
-        [(_V4, "203.0.113.110")],  # another host's network: that host may well be a router
+        [(_V4, "169.254.0.1")],  # as hosters have it
         [_sources("0.0.0.0/0", "::/0")],
         [_sources("198.51.100.7", "10.0.0.0/8", "10.1.0.0/16")],
         [(f"{HOST}.ssh.address", "edge-1.example.com"), _sources("2001:db8:77::/48")],

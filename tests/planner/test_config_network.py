@@ -241,13 +241,13 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
             ("secrets", {"TURN_SECRET": "hidden"}),
         ],
         f"{_MAIL}.containers[0].environment.A",
-        "refers to the secret TURN_SECRT, which is not in wanbound:secrets",
+        "refers to a secret that is not in wanbound:secrets",
         "did you mean TURN_SECRET?",
     ),
     "secret where there are none": (
         [(f"{MAIL}.containers.0.environment.A", {"secret": "PASSWORD"})],
         f"{_MAIL}.containers[0].environment.A",
-        "refers to the secret PASSWORD",
+        "refers to a secret that is not in wanbound:secrets",
         "pulumi config set --secret",
     ),
 }

@@ -10,6 +10,12 @@ _EDGE_2_WEB = "wanbound:hosts[1].networks[0]"
 _SSH_IS_WEB = (f"{HOST}.ssh.address", "203.0.113.10")
 _ECHO_4 = ("echo", {"ipv4": "http://198.51.100.1/"})
 
+
+def _many(count: int) -> list[dict[str, str]]:
+    """Return so many networks."""
+    return [{"name": f"n{each}", "public_ipv4": f"203.0.113.{each + 120}"} for each in range(count)]
+
+
 # Edits of the sample, the key of the one error, words of what is wrong, words of the remedy.
 _CASES: dict[str, tuple[Edits, str, str, str]] = {
     # two networks of one host
@@ -125,6 +131,30 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         f"{_EDGE_2_WEB}.subnet_ipv4",
         "no free /24",
         "write a larger wanbound:ipv4_pool",
+    ),
+    "a subnet over the pool of the sockets": (
+        [(f"{WEB}.subnet_ipv4", "10.0.0.0/8")],
+        f"{_WEB}.subnet_ipv4",
+        "10.0.0.0/8 has all of wanbound:socket_pool (10.204.0.0/20) in it",
+        "outside it, like 172.16.0.0/16",
+    ),
+    "more load balancers than the pool of the sockets has room for": (
+        [("socket_pool", "10.204.0.0/24"), ("hosts.1.networks", _many(33))],
+        "wanbound:socket_pool",
+        "(10.204.0.0/24) has no free /29 left for host edge-2",
+        "a larger socket_pool, like 10.0.0.0/16",
+    ),
+    "echo in a network of the stack": (
+        [("echo", {"ipv4": "http://172.20.1.9/"})],
+        "wanbound:echo.ipv4",
+        "172.20.1.9 lies in 172.20.1.0/24, the subnet of network web",
+        "in no network of this stack",
+    ),
+    "echo at a public address of the stack": (
+        [("echo", {"ipv6": "http://[2001:db8::20]/"})],
+        "wanbound:echo.ipv6",
+        "2001:db8::20 is a public address of network mail",
+        "in no network of this stack",
     ),
     "verify without echo": (
         [("verify", True)],

@@ -80,8 +80,16 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{HOST}.name", "Edge_1", "not a host name", "like edge-1"),
     (f"{HOST}.name", "e" * 64, "64 characters", "at most 63"),
     # ssh
-    (f"{HOST}.ssh.address", "300.1.2.3", "neither address nor DNS name", "192.0.2.10"),
+    (f"{HOST}.ssh.address", "300.1.2.3", "neither address, DNS name", "192.0.2.10"),
     (f"{HOST}.ssh.address", "-oProxyCommand=reboot", "neither address", "192.0.2.10"),
+    ("echo", {"ipv4": "http://198.51.100.1:99999/"}, "the port 99999", "http://198.51.100.1/"),
+    ("echo", {"ipv4": "http://198.51.100.1:0/"}, "the port 0", "http://198.51.100.1/"),
+    ("echo", {"ipv4": "http://127.0.0.1/"}, "a loopback address in it", "http://198.51.100.1/"),
+    ("echo", {"ipv6": "http://[::1]/"}, "a loopback address in it", "ffff::1"),
+    ("echo", {"ipv4": "http://localhost/"}, "the asking container itself", "http://198.51.100.1/"),
+    (f"{_TURN}.volumes", ["data:/x/"], "has a target that ends in /", "remove the /"),
+    (f"{HOST}.ssh.address", "a..b", "neither address", "192.0.2.10"),
+    (f"{HOST}.ssh.address", "edge*", "neither address", "192.0.2.10"),
     (f"{HOST}.ssh.address", "fe80::1%eth0", "zone", "192.0.2.10"),
     (f"{HOST}.ssh.address", "0.0.0.0", "unspecified", "192.0.2.10"),  # noqa: S104 - refused
     (f"{HOST}.ssh.address", "a" * 300, "300 characters", "192.0.2.10"),

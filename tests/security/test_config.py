@@ -8,7 +8,8 @@ what was accepted is still the one word that it should be.
 import re
 import subprocess
 import time
-from typing import cast
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import currently_in_test_context, event, given
@@ -23,6 +24,7 @@ from providers.host.generation import BASE, FILES, UNITS, compose
 from providers.host.plan import from_json
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
+from tests.planner.samples import HOST, MAIL, edited
 from tests.planner.strategies import Raw, junk
 from tests.providers.samples import STACK
 from tests.security.check_command import words_of_checks
@@ -59,6 +61,95 @@ def test_a_poisoned_configuration_is_refused_in_words_or_planned(raw: Raw) -> No
     stack = _accepted(raw)
     if stack is not None:
         plan(stack)
+
+
+CONFIDENTIAL = {
+    f"{HOST}.ssh.user": "root",
+    f"{HOST}.ssh.key": {"secret": "K"},
+    f"{HOST}.ssh.key_passphrase": {"secret": "K"},
+    f"{HOST}.ssh.host_key": HOST_KEY,
+    f"{HOST}.engine.registry_mirrors": ["https://mirror.example.com"],
+    f"{HOST}.engine.settings.log-driver": "splunk",
+    f"{HOST}.engine.settings.log-opts": {"splunk-token": "x"},
+    f"{HOST}.engine.settings.proxies": {"http-proxy": "http://proxy.example.com"},
+    f"{MAIL}.containers.0.environment": {"A": "x", "B": {"secret": "K"}},
+    f"{MAIL}.containers.0.labels": {"a.b": "x"},
+    f"{MAIL}.containers.0.command": ["--password", "x"],
+    f"{MAIL}.load_balancer.acme": {"email": "a@b.example", "ca_server": "https://ca.example.com/",
+                                   "ca_certificates": {"secret": "K"}},
+    f"{MAIL}.load_balancer.dashboard": {"domain": "d.example.com", "user": "bob",
+                                        "password_hash": {"secret": "K"}},
+    "echo": {"ipv4": "http://198.51.100.1/", "ipv6": "http://[2001:db8:ffff::1]/"},
+}  # fmt: skip
+"""Places where a secret may be, or may be written by mistake, with values that are right there."""
+
+NO_SECRETS = {"email", "domain"}
+
+HIDDEN = "hunter2Zq8"
+
+
+def _inside(path: str, value: object) -> Iterator[str]:
+    """Yield the path of a value and of every value in it."""
+    yield path
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value if isinstance(value, list) else ())
+    )
+    for key, item in items:
+        yield from _inside(f"{path}/{key}", item)
+
+
+def _written(path: str, value: object) -> Raw:
+    """Return the sample with all of CONFIDENTIAL, and a value at a path in it."""
+    raw = edited(("secrets", {"K": "k"}), *CONFIDENTIAL.items())
+    place, _, inner = path.partition("/")
+    here: Any = raw
+    *way, last = [*place.split("."), *inner.split("/")] if inner else place.split(".")
+    for part in way:
+        here = here[int(part)] if isinstance(here, list) else here[part]
+    here[int(last) if isinstance(here, list) else last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        inner
+        for path, value in CONFIDENTIAL.items()
+        for inner in _inside(path, value)
+        if inner.rpartition("/")[2] not in NO_SECRETS
+    ],
+)
+def test_no_error_shows_what_may_be_a_secret(path: str) -> None:
+    """Written in place of a name, of a mapping or of a list, in a key or behind a user's name."""
+    for value in (
+        HIDDEN,
+        f"bob:{HIDDEN}",
+        f"https://bob:{HIDDEN}@mirror.example.com/x?y",
+        f"A={HIDDEN} ",
+        [HIDDEN],
+        [{"name": HIDDEN}],
+        {f"A={HIDDEN}": "x"},
+        {f"A={HIDDEN}": None},
+        {f"A={HIDDEN}": {"secret": 1}},
+        {"secret": HIDDEN},
+        {"secret": f"{HIDDEN}!"},
+        {"secret": [HIDDEN]},
+        {"A": {"secret": f"{HIDDEN}\n"}},
+    ):
+        try:
+            Stack.parse(_written(path, value), "any")
+        except ConfigError as error:
+            assert HIDDEN not in str(error), (value, str(error))
+
+
+def test_no_error_shows_what_stands_for_a_mapping_or_a_list() -> None:
+    """Whatever it was to be: with what was in it."""
+    for place in ("hosts", HOST, f"{HOST}.ssh", f"{HOST}.networks", MAIL, f"{MAIL}.containers.0"):
+        with pytest.raises(ConfigError) as caught:
+            Stack.parse(_written(place, f"A={HIDDEN}"), "any")
+        assert HIDDEN not in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
@@ -286,7 +377,8 @@ def _assert_ssh(ssh: Ssh) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr
     found = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
-    assert (found["hostname"], found["user"]) == (ssh.address, ssh.user)
+    # ssh has looked for the name in its configuration by then, and takes it for a DNS name now.
+    assert (found["hostname"], found["user"]) == (ssh.address.lower(), ssh.user)
     assert (found["port"], found["stricthostkeychecking"]) == (str(ssh.port), "true")
     assert not found.keys() & {"proxyjump", "localcommand", "remotecommand"}
     assert ("proxycommand" in found) == (ssh.jump is not None)

@@ -52,6 +52,17 @@ def test_a_match_sees_the_stack(dot_ssh: Path) -> None:
     assert way().hostname == "a"
 
 
+def test_an_alias_has_its_case_and_a_name_of_dns_has_none(dot_ssh: Path) -> None:
+    """As ssh has it: two entries that differ in case are two hosts."""
+    (dot_ssh / "config").write_text(
+        "Host MyServer\n  HostName One.example\nHost myserver\n  HostName two.example\n"
+        "Host My_Server\n  HostName three.example\n"
+    )
+    names = ("MyServer", "myserver", "My_Server", "Four.example")
+    found = [route(Target("edge-1", name, 22, "root", None)).hostname for name in names]
+    assert found == ["one.example", "two.example", "three.example", "four.example"]
+
+
 def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths with a tilde, a variable, a token; "none" is none."""
     monkeypatch.setenv("KEYS", "/keys")

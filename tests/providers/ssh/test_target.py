@@ -69,7 +69,7 @@ def test_today_counts_more_than_the_state() -> None:
         "admin",
         KEY,
         60,
-        Jump("gate.example", 2222, "bob", KEY),
+        Jump("Gate.example", 2222, "bob", KEY),
         "KEY",
     )
 
