@@ -17,12 +17,19 @@ _SHARED = (
     "-o", "ControlMaster=auto",
     "-o", "ControlPersist=30",
     "-o", "StrictHostKeyChecking=yes",
+    # Nor is a key learned that the host offers beside the known one.
+    "-o", "UpdateHostKeys=no",
 )  # fmt: skip
 
 
 def ssh_options(ssh: Ssh) -> list[str]:
     """Return the options before the host's name; a pinned host key needs no file."""
-    options = [*_SHARED, *_master(ssh.jump), *_pinned(ssh.host_key), *_keys(ssh)]
+    options = [
+        *_SHARED,
+        *_master(ssh.host_key, agent_socket(ssh), ssh.jump),
+        *_pinned(ssh.host_key),
+        *_keys(ssh),
+    ]
     if ssh.jump is not None:
         options += ["-o", f"ProxyCommand={_over(ssh.jump, ssh)}"]
     return options
@@ -45,14 +52,15 @@ def docker_host(ssh: Ssh) -> str:
     return f"ssh://{ssh.user}@{address}:{ssh.port}"
 
 
-def _master(jump: Jump | None) -> list[str]:
-    """Return where the shared connection's socket is.
+def _master(host_key: str | None, agent: str | None, jump: Jump | None = None) -> list[str]:
+    """Return where the socket of the connection to a host is that a run's calls share.
 
-    Behind two jump hosts one address may be two machines, and %C is the same for both: with a
-    ProxyCommand ssh knows of no jump. A path has 107 bytes, of which ssh itself takes 17 more.
+    Whoever gets one is asked for neither key nor host key, so it is for calls with the same two
+    alone. And behind two jump hosts one address may be two machines: %C is the same for both, since
+    with a ProxyCommand ssh knows of no jump. A path has 107 bytes, of which ssh takes 17 more.
     """
-    way = "" if jump is None else f"{hashlib.sha256(repr(jump).encode()).hexdigest()[:8]}-"
-    return ["-o", f"ControlPath=~/.ssh/wanbound-{way}%C"]
+    way = hashlib.sha256(repr((host_key, agent, jump)).encode()).hexdigest()[:8]
+    return ["-o", f"ControlPath=~/.ssh/wanbound-{way}-%C"]
 
 
 def _pinned(host_key: str | None) -> list[str]:
@@ -70,7 +78,8 @@ def _keys(ssh: Ssh) -> list[str]:
 
 def _over(jump: Jump, ssh: Ssh) -> str:
     """Return the command that leads to the host's sshd: as -J does, with options for the jump."""
-    options = [*_SHARED, *_master(None), *_pinned(jump.host_key), *_keys(ssh)]
+    options = [*_SHARED, *_master(jump.host_key, agent_socket(ssh))]
+    options += [*_pinned(jump.host_key), *_keys(ssh)]
     words = ["ssh", *options, "-p", str(jump.port), "-l", jump.user]
     # The outer ssh expands % in the whole of it, and the inner one has tokens of its own.
     inner = [word.replace("%", "%%") for word in words]

@@ -40,8 +40,11 @@ class AgentError(Exception):
 def hold_keys(hosts: Sequence[HostPlan], secrets: Mapping[str, object]) -> None:
     """Give the keys that the stack has for its hosts to the agents that `ssh` will ask.
 
-    `secrets` are the values of wanbound:secrets by name. Contacts no host. Raises AgentError.
+    `secrets` are the values of wanbound:secrets by name. Makes ~/.ssh where it is missing. Contacts
+    no host. Raises AgentError.
     """
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    _make(home / ".ssh")
     agents: dict[str, dict[str, None]] = {}
     for index, host in enumerate(hosts):
         socket = agent_socket(host.ssh)
@@ -58,7 +61,21 @@ def hold_keys(hosts: Sequence[HostPlan], secrets: Mapping[str, object]) -> None:
             ) from None
         agents.setdefault(socket, {}).update(dict.fromkeys(keys))
     for socket, found in agents.items():
-        _hold(Path(pwd.getpwuid(os.getuid()).pw_dir, socket.removeprefix("~/")), list(found))
+        _hold(home / socket.removeprefix("~/"), list(found))
+
+
+def _make(folder: Path) -> None:
+    """Make ~/.ssh where there is none: a fresh account or a CI runner may have an agent alone.
+
+    The sockets of shared connections are in it, and `ssh` makes none without it.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise AgentError(
+            f"{folder} cannot be made ({error}), and ssh needs it for its connections\n"
+            "  Fix: make it, with mode 0700, or give this user a home that can be written to"
+        ) from error
 
 
 def _keys(host: HostPlan, secrets: Mapping[str, object]) -> list[str]:
@@ -90,7 +107,6 @@ def _text(ref: SecretRef | None, secrets: Mapping[str, object]) -> str | None:
 
 def _hold(socket: Path, keys: list[str]) -> None:
     try:
-        socket.parent.mkdir(mode=0o700, exist_ok=True)
         with _alone(socket):
             if _ask(socket, "-l") == _NO_AGENT:
                 socket.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -162,6 +163,23 @@ def test_key_files_that_need_a_passphrase(
         assert asked(ssh, "-o", "ControlPath=none").stdout == "in\n"
     finally:
         os.killpg(os.getpgid(owner(place(ssh))), signal.SIGTERM)
+
+
+def test_a_home_without_ssh_gets_its_folder(
+    host: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a CI runner has it: without the folder, ssh cannot share a connection."""
+    account = SimpleNamespace(pw_dir=str(tmp_path))
+    monkeypatch.setattr(ssh_agent, "pwd", SimpleNamespace(getpwuid=lambda _: account))
+    hold_keys([planned(Ssh(address="127.0.0.1", port=host.port))], {})
+    assert (tmp_path / ".ssh").stat().st_mode & 0o777 == 0o700
+    (tmp_path / ".ssh").chmod(0o755)
+    hold_keys([], {})
+    assert (tmp_path / ".ssh").stat().st_mode & 0o777 == 0o755
+    (tmp_path / "file").touch()
+    account.pw_dir = str(tmp_path / "file")
+    with pytest.raises(AgentError, match="cannot be made"):
+        hold_keys([], {})
 
 
 def test_without_keys_of_the_stack_nothing_is_started(

@@ -1,5 +1,6 @@
 """The user's own `ssh` with our options, against real sshds: pinned keys, jump hosts, an agent."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,6 +78,20 @@ def test_a_wrong_pinned_key_is_refused(host: Sshd, bastion: Sshd, stock: Stock) 
     done = asked(ssh, "-o", "ControlPath=none")
     assert done.returncode == 255
     assert "verification failed" in done.stderr
+
+
+def test_a_shared_connection_is_for_the_same_host_key_and_key(
+    host: Sshd, bastion: Sshd, stock: Stock
+) -> None:
+    """Or a wrong one would get in for as long as a connection of the right one lives."""
+    ssh = stock.ssh(host)
+    hold_keys([planned(ssh)], stock.values)
+    assert asked(ssh).stdout == "in\n"
+    wrong = asked(ssh.model_copy(update={"host_key": bastion.host_key}))
+    assert wrong.returncode == 255
+    assert "verification failed" in wrong.stderr
+    assert asked(ssh.model_copy(update={"key": None})).returncode == 255
+    hang_up(ssh)
 
 
 def test_over_a_jump_host(host: Sshd, bastion: Sshd, stock: Stock) -> None:
@@ -166,5 +181,6 @@ def test_options_are_quoted_for_both_shells(host: Sshd, bastion: Sshd, stock: St
     ).stdout.splitlines()
     assert inner[-4:] == ["-W", "[192.0.2.1]:2222", "--", "2001:db8::1"]
     assert f"KnownHostsCommand=/bin/echo %H {bastion.host_key}" in inner
-    assert "ControlPath=~/.ssh/wanbound-%C" in inner
+    assert any(re.fullmatch("ControlPath=~/.ssh/wanbound-[0-9a-f]{8}-%C", word) for word in inner)
+    assert "UpdateHostKeys=no" in inner
     assert f"IdentityAgent={agent_socket(ssh)}" in inner
