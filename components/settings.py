@@ -14,6 +14,9 @@ _OBJECTS = ("hosts", "echo", "images", "secrets", "verify")
 _LONGEST = 1000
 """Digits of a number that is read as one."""
 
+_TOO_DEEP = json.loads("[" * 100 + "]" * 100)
+"""What stands for a value that nests too deep to be read: the planner refuses it for just that."""
+
 
 def raw_settings(config: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return everything under ``wanbound:`` by its key, unknown keys too: the planner refuses them.
@@ -36,6 +39,8 @@ def _value(key: str, text: str) -> object:
     except ValueError:
         # Not our error to tell: the planner says what the key should have been.
         return text
+    except RecursionError:
+        return _TOO_DEEP
     return value
 
 

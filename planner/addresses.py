@@ -44,15 +44,20 @@ def ipv4_subnet(
     """
     bits = 32 - length
     base, count = int(pool.network_address) >> bits, 1 << (length - pool.prefixlen)
-    blocked: set[int] = set()
-    for subnet in taken:
-        first = (int(subnet.network_address) >> bits) - base
-        last = (int(subnet.broadcast_address) >> bits) - base
-        blocked.update(range(max(first, 0), min(last + 1, count)))
     start = int.from_bytes(_digest("ipv4", host, network)) % count
-    for step in range(count):
-        place = (start + step) % count
-        if place not in blocked:
+    # As ranges and not place by place: one taken subnet may have a million places in it.
+    blocked = sorted(
+        (
+            (int(subnet.network_address) >> bits) - base,
+            (int(subnet.broadcast_address) >> bits) - base,
+        )
+        for subnet in taken
+    )
+    for place, end in ((start, count), (0, start)):
+        for first, last in blocked:
+            if first <= place <= last:
+                place = last + 1
+        if place < end:
             return IPv4Network(((base + place) << bits, length))
     raise PoolExhaustedError(f"no /{length} of {pool} is left for network {network} of host {host}")
 

@@ -128,3 +128,11 @@ def test_a_number_too_long_to_read_is_the_planners_to_refuse(run: Run) -> None:
         run(read)
     assert isinstance(caught.value.error, pulumi.RunError)
     assert "wanbound:hosts[0].engine.settings" in str(caught.value.error)
+
+
+def test_a_value_that_nests_too_deep_to_read_is_the_planners_to_refuse(run: Run) -> None:
+    """Python's JSON gives up at a thousand levels, and would with a traceback."""
+    with pytest.raises(StoppedError) as caught:
+        run(raw_settings({"wanbound:hosts": "[" * 5000 + "]" * 5000}))
+    assert isinstance(caught.value.error, pulumi.RunError)
+    assert "nests deeper than any key" in str(caught.value.error)

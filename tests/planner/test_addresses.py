@@ -3,6 +3,8 @@
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from planner.addresses import (
     LOCAL_ULA,
@@ -46,6 +48,36 @@ def test_ula_subnets_have_their_own_global_ids() -> None:
 def test_ipv4_subnet_never_changes() -> None:
     """Pinned for the same reason as the ULA."""
     assert str(ipv4_subnet(POOL, "edge-1", "web", [])) == "10.201.136.0/24"
+
+
+def _subnets_in(pool: IPv4Network) -> st.SearchStrategy[IPv4Network]:
+    first, last = int(pool.network_address) - 4096, int(pool.broadcast_address) + 4096
+    return st.builds(
+        lambda address, length: IPv4Network((address, length), strict=False),
+        st.integers(first, last),
+        st.integers(18, 32),
+    )
+
+
+@given(st.lists(_subnets_in(IPv4Network("10.9.0.0/20")), max_size=12), st.text("ab", max_size=3))
+@settings(deadline=None, derandomize=True)
+def test_ipv4_subnet_is_the_first_free_one_from_its_place(
+    taken: list[IPv4Network], name: str
+) -> None:
+    """Looked for place by place."""
+    pool = IPv4Network("10.9.0.0/20")
+    places = list(pool.subnets(new_prefix=24))
+    start = places.index(ipv4_subnet(pool, "h", name, []))
+    free = [
+        each
+        for each in places[start:] + places[:start]
+        if not any(overlaps(each, other) for other in taken)
+    ]
+    if free:
+        assert ipv4_subnet(pool, "h", name, taken) == free[0]
+    else:
+        with pytest.raises(PoolExhaustedError):
+            ipv4_subnet(pool, "h", name, taken)
 
 
 def test_ipv4_subnet_goes_on_to_the_next_free_24() -> None:
