@@ -760,10 +760,9 @@ def _volumes(host: HostDraft) -> Problems:
 
 
 def _sockets(host: HostDraft) -> Problems:
-    """Refuse networks and containers whose names the proxies before Docker's socket have."""
+    """Refuse networks whose names those between a load balancer and Docker's socket have."""
     proxied = [each.network for each in host.networks if _has_proxy(each.network)]
     networks = {names.socket_network(each.name): each.name for each in proxied}
-    proxies = {names.socket_proxy(each.name): each.name for each in proxied}
     bridges = {names.socket_bridge(each.bridge): each.name for each in proxied}
     why = "Docker and the kernel know one thing by one name."
     for draft in host.networks:
@@ -775,11 +774,6 @@ def _sockets(host: HostDraft) -> Problems:
                 what = f"{mine} is the network between {taken[mine]}'s load balancer and Docker"
                 yield (*draft.loc, key), what, why, "choose another name"
                 break
-        for place, container in enumerate(draft.network.containers):
-            if container.name in proxies:
-                what = f"{container.name} is the socket proxy of network {proxies[container.name]}"
-                loc = (*draft.loc, "containers", place, "name")
-                yield loc, what, why, "choose another name"
 
 
 def _has_proxy(network: Network) -> bool:
@@ -841,12 +835,14 @@ def _container_names(host: HostDraft) -> Problems:
     owners: dict[str, str] = {}
     if host.host is not None and host.host.ipv6nat is not None:
         owners[IPV6NAT] = "docker-ipv6nat's container on this host"
-    for network in (each.network for each in host.networks):
-        if network.load_balancer is not None:
-            owner = f"the load balancer of network {network.name}"
-            owners.setdefault(network.load_balancer.name, owner)
-        if network.whoami is not None:
-            owners.setdefault(network.whoami.name, f"whoami of network {network.name}")
+    for draft in host.networks:
+        for name, owner in _brought(draft.network):
+            other = owners.setdefault(name, owner)
+            # Two networks of one name have been reported.
+            if other != owner:
+                what = f"is {draft.network.name}: {owner} is called {name}, and so is {other}"
+                why = "Docker has one set of container names for the whole host."
+                yield (*draft.loc, "name"), what, why, "rename one of the two networks"
     for draft in host.networks:
         for place, container in enumerate(draft.network.containers):
             if container.name in owners:
@@ -855,6 +851,17 @@ def _container_names(host: HostDraft) -> Problems:
                 loc = (*draft.loc, "containers", place, "name")
                 yield loc, what, why, "choose another name"
             owners.setdefault(container.name, f"a container in network {draft.network.name}")
+
+
+def _brought(network: Network) -> Iterator[tuple[str, str]]:
+    """Yield the name of each container that wanbound itself brings to a network, and what it is."""
+    balancer = network.load_balancer
+    if balancer is not None:
+        yield balancer.name, f"the load balancer of network {network.name}"
+    if balancer is not None and balancer.docker_socket == "proxy":
+        yield balancer.socket_name, f"the socket proxy of network {network.name}"
+    if network.whoami is not None:
+        yield network.whoami.name, f"whoami of network {network.name}"
 
 
 def _resource_names(draft: Draft) -> Problems:

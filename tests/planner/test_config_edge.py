@@ -366,10 +366,21 @@ WRONG = {
         "is the network between mail's load balancer and Docker",
         "choose another name",
     ),
+    "a load balancer that is called like a whoami": (
+        [
+            ("echo", {"ipv4": "http://198.51.100.1/", "ipv6": "http://[2001:db8:ffff::1]/"}),
+            (f"{WEB}.name", "whoami-a"),
+            (f"{MAIL}.name", "a_lb"),
+            (f"{MAIL}.whoami", {"domain": "w.example.com"}),
+        ],
+        "wanbound:hosts[0].networks[1].name",
+        "whoami of network a_lb is called whoami-a_lb, and so is the load balancer of network",
+        "rename one of the two",
+    ),
     "container named as a proxy": (
         [(f"{MAIL}.containers.1.name", "web_socket")],
         "wanbound:hosts[0].networks[1].containers[1].name",
-        "is the socket proxy of network web",
+        "web_socket is the name of the socket proxy of network web",
         "choose another name",
     ),
 }
