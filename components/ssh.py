@@ -26,7 +26,7 @@ def ssh_options(ssh: Ssh) -> list[str]:
     """Return the options before the host's name; a pinned host key needs no file."""
     options = [
         *_SHARED,
-        *_master(ssh.host_key, agent_socket(ssh), ssh.jump),
+        *_master(ssh, agent_socket(ssh), ssh.jump),
         *_pinned(ssh.host_key),
         *_keys(ssh),
     ]
@@ -52,15 +52,19 @@ def docker_host(ssh: Ssh) -> str:
     return f"ssh://{ssh.user}@{address}:{ssh.port}"
 
 
-def _master(host_key: str | None, agent: str | None, jump: Jump | None = None) -> list[str]:
+def _master(to: Jump, agent: str | None, jump: Jump | None = None) -> list[str]:
     """Return where the socket of the connection to a host is that a run's calls share.
 
     Whoever gets one is asked for neither key nor host key, so it is for calls with the same two
-    alone. And behind two jump hosts one address may be two machines: %C is the same for both, since
-    with a ProxyCommand ssh knows of no jump. A path has 107 bytes, of which ssh takes 17 more.
+    alone. And behind two jump hosts one address may be two machines: ssh's own %C is the same for
+    both, since with a ProxyCommand it knows of no jump. A path has 107 bytes, of which ssh takes 17
+    more, and homes have long names.
     """
-    way = hashlib.sha256(repr((host_key, agent, jump)).encode()).hexdigest()[:8]
-    return ["-o", f"ControlPath=~/.ssh/wanbound-{way}-%C"]
+    who = (to.address, to.port, to.user, to.host_key, agent, jump)
+    return [
+        "-o",
+        f"ControlPath=~/.ssh/wanbound-{hashlib.sha256(repr(who).encode()).hexdigest()[:16]}",
+    ]
 
 
 def _pinned(host_key: str | None) -> list[str]:
@@ -78,7 +82,7 @@ def _keys(ssh: Ssh) -> list[str]:
 
 def _over(jump: Jump, ssh: Ssh) -> str:
     """Return the command that leads to the host's sshd: as -J does, with options for the jump."""
-    options = [*_SHARED, *_master(jump.host_key, agent_socket(ssh))]
+    options = [*_SHARED, *_master(jump, agent_socket(ssh))]
     options += [*_pinned(jump.host_key), *_keys(ssh)]
     words = ["ssh", *options, "-p", str(jump.port), "-l", jump.user]
     # The outer ssh expands % in the whole of it, and the inner one has tokens of its own.

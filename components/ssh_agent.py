@@ -43,7 +43,13 @@ def hold_keys(hosts: Sequence[HostPlan], secrets: Mapping[str, object]) -> None:
     `secrets` are the values of wanbound:secrets by name. Makes ~/.ssh where it is missing. Contacts
     no host. Raises AgentError.
     """
-    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    try:
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise AgentError(
+            f"the user with the id {os.getuid()} has no account here, and ssh asks for one\n"
+            "  Fix: run this as a user with an entry in /etc/passwd"
+        ) from None
     _make(home / ".ssh")
     agents: dict[str, dict[str, None]] = {}
     for index, host in enumerate(hosts):

@@ -114,7 +114,8 @@ def _gateways(draft: HostDraft, host: Host) -> Problems:
             continue
         loc: Loc = (*draft.loc, "wan", f"gateway_ipv{version}")
         remedy = "write the address of your provider's router"
-        if gateway == host.ssh.ip:
+        # On another port it may be the router, which forwards that to the host's SSH.
+        if gateway == host.ssh.ip and host.ssh.port == SSH_PORT:
             what = f"{gateway} is the host's own address, its ssh.address"
             yield loc, what, "The host would send all it sends to itself.", remedy
             continue
@@ -217,6 +218,8 @@ def _engine(host: HostDraft, engine: Engine) -> Problems:
             yield loc, f"{what} {network.name}", why, remedy
 
 
+SSH_PORT = 22
+
 _RANGES = ("bip", "bip6", "fixed-cidr")
 """Keys of daemon.json that give docker0 addresses."""
 
@@ -240,8 +243,12 @@ def _daemon(host: HostDraft, engine: Engine, loc: Loc) -> Problems:
         except ValueError:
             continue  # Docker says what is wrong with it, when it is asked to check the file.
         why = "Docker would give the same addresses to others."
+        if key == "default-address-pools":
+            why = "Docker may give the same addresses to another network, made before this one."
         for network in networks:
             taken = [family.subnet for family in network.families]
+            if network.inner_ipv4 is not None:
+                taken.append(network.inner_ipv4)
             if (
                 network.load_balancer is not None
                 and network.load_balancer.socket_subnet is not None

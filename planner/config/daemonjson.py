@@ -80,7 +80,7 @@ _KINDS = (
     _Kind(
         lambda value: isinstance(value, list) and _all(dict, value),
         "not a list of mappings",
-        'write a list like [{base: "10.201.0.0/16", size: 24}]',
+        'write a list like [{base: "10.240.0.0/16", size: 24}]',
         "default-address-pools",
     ),
 )

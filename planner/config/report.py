@@ -30,7 +30,7 @@ HUGE = 10**20
 _NAMED = {"hosts": "host", "networks": "network", "containers": "container"}
 _REFUSAL = "wanbound"
 """The error type that marks our own texts among pydantic's."""
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/\[\]-]*")
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/\[\]-]*")
 """A key that may be shown: no name of an environment variable, label or key of daemon.json is
 anything else. `NAME=password` in place of a name is not shown."""
 _ONE_LINE = "Values become lines of rules and names of files, so each is one printable line."

@@ -377,7 +377,12 @@ def _in_use(host: HostDraft) -> Iterator[IPv4Network]:
         if isinstance(subnet := network.written.subnet(4), IPv4Network):
             yield subnet
     if host.host is not None:
-        for address in (host.host.ssh.ip, host.host.wan.gateway_ipv4):
+        jump = host.host.ssh.jump
+        for address in (
+            host.host.ssh.ip,
+            None if jump is None else jump.ip,
+            host.host.wan.gateway_ipv4,
+        ):
             if isinstance(address, IPv4Address):
                 yield IPv4Network(address)
 

@@ -689,25 +689,23 @@ def _echo(version: Version) -> PlainValidator:
             # Not shown, here as below: there may be a password or a token in it.
             raise refusal("is no http:// or https:// address", "", remedy)
         if found[2] is not None and not 1 <= int(found[2]) <= 65535:
-            what = f"{show(value)} has the port {found[2]}"
+            what = f"has the port {found[2]}"
             raise refusal(what, "A port has 16 bits and 0 is none.", remedy)
         why = "It would be asked from inside a network, and there nothing answers at it."
         try:
             address = ip_address(found[1].strip("[]"))
         except ValueError:
             if found[1].lower() == "localhost":
-                raise refusal(
-                    f"{show(value)} is the asking container itself", why, remedy
-                ) from None
+                raise refusal(f"{found[1]} is the asking container itself", why, remedy) from None
             if found[1].startswith("[") or found[1].rpartition(".")[2].isdigit():
-                raise refusal(f"{show(value)} has no valid address in it", "", remedy) from None
+                raise refusal(f"{found[1]} is no valid address", "", remedy) from None
             return text
         if address.version != version:
             why = f"Asked over IPv{address.version}, it would say nothing about IPv{version}."
-            what = f"{show(value)} is IPv{address.version}, not IPv{version}"
+            what = f"{address} is IPv{address.version}, not IPv{version}"
             raise refusal(what, why, remedy)
         if (kind := _unusable(address)) is not None:
-            raise refusal(f"{show(value)} has {kind} in it", why, remedy)
+            raise refusal(f"{address} is {kind}", why, remedy)
         return text
 
     return PlainValidator(validate)

@@ -31,9 +31,9 @@ host_now() { # host_now KIND KEY: how it is at this moment; nothing where there 
 
 default_routes() { # default_routes FAMILY: one a line, the best first, as `ip route add` takes them
     shown=$(ip -o "-${1#ipv}" route show default) || return 1
-    # A route with several next hops has them behind backslashes.
+    # One for some sources only is nobody's default. Several next hops come behind backslashes.
     [ -z "$shown" ] || printf '%s\n' "$shown" | tr "$tab\\\\" '  ' |
-        sed 's/ linkdown\b//g; s/ dead\b//g; s/\(expires [0-9]*\)sec/\1/; s/  */ /g; s/ *$//'
+        sed '/^default from /d; s/ linkdown\b//g; s/ dead\b//g; s/\(expires [0-9]*\)sec/\1/; s/  */ /g; s/ *$//'
 }
 
 set_host() { # set_host FILE: its links and parameters that are there, and are not as it says

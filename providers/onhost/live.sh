@@ -45,11 +45,15 @@ print_rules() { # print_rules FILE: of iptables-save, what is ours
     done | sed -n '/ -j WANBOUND-/p'
 }
 
-print_guard() { # the table of the guard; the elements of a map have no order: each gets a line
+print_guard() { # print_guard GENERATION: the table; elements of a map have no order: a line for each
     command -v nft >/dev/null 2>&1 || return 0
     if ! listed=$(nft -s list table inet wanbound 2>/dev/null); then
-        # That it fails may have another reason than that there is no such table.
-        tables=$(nft list tables inet) || return 1
+        # That it fails may have another reason than that there is no such table. Where no guard is
+        # wanted, the kernel may know nothing of nft.
+        tables=$(nft list tables inet 2>"$work/refused") || {
+            ! has_guard "$1" || { cat "$work/refused" >&2 && return 1; }
+            return 0
+        }
         case "$tables$newline" in *" inet wanbound$newline"*) return 1 ;; esac
         return 0
     fi
@@ -67,7 +71,11 @@ print_guard() { # the table of the guard; the elements of a map have no order: e
 
 print_host() { # print_host GENERATION: its addresses wherever they are, its links and routes
     ip -o addr show >"$work/all" || return 1
-    sed 's/^addr replace\( [^/]*\/\).*/\1/' "$1/addresses" >"$work/ours" || return 1
+    # The line more: busybox takes an empty file of patterns for one that matches everything.
+    {
+        sed 's/^addr replace \([^/]*:[^/]*\/\).*/ inet6 \1/
+            s/^addr replace \([^/]*\/\).*/ inet \1/' "$1/addresses" && echo '#'
+    } >"$work/ours" || return 1
     grep -F -f "$work/ours" "$work/all" |
         sed 's/^[0-9]*: //; s/\\.*//; s/ \(tentative\|optimistic\|noprefixroute\|nodad\|dynamic\)\b//g; s/ brd [^ ]*//; s/  */ /g; s/ $//' |
         sort
@@ -88,6 +96,6 @@ print_live() { # print_live GENERATION FOLDER: a file for each of $parts
             print_rules "$work/$family.saved" >"$2/$family" || exit 1
     done &
     rules_job=$! unread=0
-    print_guard >"$2/guard" && print_host "$1" >"$2/host" || unread=1
+    print_guard "$1" >"$2/guard" && print_host "$1" >"$2/host" || unread=1
     wait "$rules_job" && [ "$unread" = 0 ] && subnets "$1" >>"$2/ipv4"
 }

@@ -182,7 +182,7 @@ remember() { # remember GENERATION: keeps what is in force as what was loaded, i
     as_many "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" || return 1
     { sed '/^sysctl /d' "$1/host" && sed 's/ nodad$//' "$1/addresses"; } | sort >"$work/asked" &&
         sed 's/^\([^ ]*\) inet6\{0,1\} \([^ ]*\)\( .*\)/addr replace \2 dev \1\3/
-            s/^\(addr .*\) scope .* deprecated$/\1 preferred_lft 0/; s/^\(addr .*\) scope .*/\1/' \
+            s/^\(addr .*\) scope .* deprecated\b.*/\1 preferred_lft 0/; s/^\(addr .*\) scope .*/\1/' \
             "$work/next/host" | sort | cmp -s - "$work/asked" || return 1
     rm -rf "$run/loaded" && mv "$work/next" "$run/loaded"
 }

@@ -181,6 +181,6 @@ def test_options_are_quoted_for_both_shells(host: Sshd, bastion: Sshd, stock: St
     ).stdout.splitlines()
     assert inner[-4:] == ["-W", "[192.0.2.1]:2222", "--", "2001:db8::1"]
     assert f"KnownHostsCommand=/bin/echo %H {bastion.host_key}" in inner
-    assert any(re.fullmatch("ControlPath=~/.ssh/wanbound-[0-9a-f]{8}-%C", word) for word in inner)
+    assert any(re.fullmatch("ControlPath=~/.ssh/wanbound-[0-9a-f]{16}", word) for word in inner)
     assert "UpdateHostKeys=no" in inner
     assert f"IdentityAgent={agent_socket(ssh)}" in inner

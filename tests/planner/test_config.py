@@ -268,10 +268,11 @@ def test_a_hosts_own_keys() -> None:
     assert (host.confirm_seconds, host.persist, host.adopt) == (45, "iptables-files", True)
 
 
-def test_a_derived_subnet_keeps_away_from_the_gateway() -> None:
-    """Or the bridge would take the way to the router."""
+def test_a_derived_subnet_keeps_away_from_gateway_and_jump_host() -> None:
+    """Or the bridge would take the way to the router, or back to where SSH comes from."""
     pool = ("ipv4_pool", "10.7.0.0/23")
-    for gateway, subnet in (("10.7.0.1", "10.7.1.0/24"), ("10.7.1.1", "10.7.0.0/24")):
-        host = parsed(pool, ("hosts.1.wan.gateway_ipv4", gateway)).hosts[1]
-        assert host.networks[0].ipv4 is not None
-        assert str(host.networks[0].ipv4.subnet) == subnet
+    for key in ("hosts.1.wan.gateway_ipv4", "hosts.1.ssh.jump.address"):
+        for address, subnet in (("10.7.0.1", "10.7.1.0/24"), ("10.7.1.1", "10.7.0.0/24")):
+            host = parsed(pool, (key, address)).hosts[1]
+            assert host.networks[0].ipv4 is not None
+            assert str(host.networks[0].ipv4.subnet) == subnet

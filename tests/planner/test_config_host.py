@@ -357,6 +357,7 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
         [(_V4, "203.0.113.1"), (_V6, "2001:DB8::1")],
         [(_V6, "fe80::1")],
         [(_V4, "169.254.0.1")],  # as hosters have it
+        [(_V4, "192.0.2.10"), (f"{HOST}.ssh.port", 2222)],  # the router forwards it to the host
         [_sources("0.0.0.0/0", "::/0")],
         [_sources("198.51.100.7", "10.0.0.0/8", "10.1.0.0/16")],
         [(f"{HOST}.ssh.address", "edge-1.example.com"), _sources("2001:db8:77::/48")],

@@ -1,4 +1,4 @@
-"""What `wanbound facts` says of a real host, and what it says when Docker does not answer."""
+"""What a real host says of its state, and what it says when Docker does not answer."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor

@@ -101,14 +101,18 @@ def test_damage_right_after_the_load_does_not_pass_for_right(host: Box, name: st
     damage = DAMAGE[name]
     host.deploy(files("baseline"), "a1")
     kernel = host.kernel
+    # The first batch adds addresses, the second removes others when the rules of both families are
+    # loaded.
     host.shim(
-        "iptables-restore",
+        "ip",
         '$real "$@" || exit\n'
-        'case "$*" in *--test*) exit ;; esac\n'
-        "echo x >>/mnt/loads\n"
-        f'[ "$(wc -l </mnt/loads)" != 1 ] || {{ {damage}; }} >&2\n',
+        '[ "$1" = -batch ] || exit 0\n'
+        "echo x >>/mnt/batches\n"
+        f'[ "$(wc -l </mnt/batches)" != 2 ] || {{ {damage}; }} >&2\n'
+        "exit 0\n",
     )
     done = host.run("apply")
+    assert (host.root / "mnt/batches").read_text().count("x") == 4
     assert done.code == 0, done
     mended = host.run("mend")
     assert (mended.code, mended.err) == (0, "")
@@ -135,6 +139,28 @@ def test_a_guard_that_cannot_be_read_is_not_an_empty_one(host: Box) -> None:
     done = host.run("mend")
     assert done.code == 15, done
     assert "cannot read what is in force" in done.err
+
+
+def test_what_only_looks_like_ours_is_not_counted(host: Box) -> None:
+    """A peer's address, a default route for some sources only: they were there, and stay."""
+    host.out(
+        "ip link set wan1 up; ip addr add 10.0.0.1 peer 203.0.113.20/32 dev wan1;"
+        " ip -6 route add default from 2001:db8:a::/48 via fe80::9 dev wan0 metric 3"
+    )
+    host.deploy(files("gateways"), "a1")
+    assert host.run("mend").err == ""
+    host.out("ip -6 route del default metric 1")
+    assert "repairing" in host.run("mend").err
+    assert host.run("mend").err == ""
+    assert "peer 203.0.113.20" in host.out("ip addr show dev wan1")
+    assert "default from 2001:db8:a::/48" in host.out("ip -6 route show default")
+
+
+def test_without_a_guard_the_kernel_need_not_know_nft(host: Box) -> None:
+    """Where the program is there all the same."""
+    host.shim("nft", 'echo "netlink: not supported" >&2; exit 1\n')
+    host.deploy(files("guard-off"), "a1")
+    assert host.run("mend").err == ""
 
 
 FORWARD = {
