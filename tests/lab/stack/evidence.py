@@ -1,6 +1,7 @@
 """What a host has, as text that can be compared: before and after, here and there."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -46,8 +47,10 @@ class Snapshot:
         for field in fields(self):
             mine = getattr(self, field.name).splitlines()
             theirs = getattr(other, field.name).splitlines()
-            lines += [f"{field.name} - {line}" for line in mine if line not in theirs]
-            lines += [f"{field.name} + {line}" for line in theirs if line not in mine]
+            # Counted: Docker's own rules have been there twice.
+            less, more = Counter(mine), Counter(theirs)
+            lines += [f"{field.name} - {line}" for line in (less - more).elements()]
+            lines += [f"{field.name} + {line}" for line in (more - less).elements()]
             if mine != theirs and sorted(mine) == sorted(theirs):
                 lines.append(f"{field.name}: the same lines in another order")
         return "\n".join(lines)
