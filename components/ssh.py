@@ -55,10 +55,10 @@ def docker_host(ssh: Ssh) -> str:
 def _master(to: Jump, agent: str | None, jump: Jump | None = None) -> list[str]:
     """Return where the socket of the connection to a host is that a run's calls share.
 
-    Whoever gets one is asked for neither key nor host key, so it is for calls with the same two
-    alone. And behind two jump hosts one address may be two machines: ssh's own %C is the same for
-    both, since with a ProxyCommand it knows of no jump. A path has 107 bytes, of which ssh takes 17
-    more, and homes have long names.
+    A call over an existing connection checks neither key nor host key, so only calls with the same
+    two may share one. Behind two jump hosts one address may be two machines, which ssh's own %C
+    does not tell apart: with a ProxyCommand it knows of no jump. A path has 107 bytes, of which ssh
+    takes 17 more, and homes have long names.
     """
     who = (to.address, to.port, to.user, to.host_key, agent, jump)
     return [

@@ -46,6 +46,8 @@ Problems: TypeAlias = Iterator[tuple[Loc, str, str, str]]
 
 Secrets: TypeAlias = Mapping[str, object] | None
 
+_SSH_PORT = 22
+
 
 def check(draft: Draft) -> Problems:
     """Yield everything that is wrong with `draft`, beginning with its hosts."""
@@ -115,7 +117,7 @@ def _gateways(draft: HostDraft, host: Host) -> Problems:
         loc: Loc = (*draft.loc, "wan", f"gateway_ipv{version}")
         remedy = "write the address of your provider's router"
         # On another port it may be the router, which forwards that to the host's SSH.
-        if gateway == host.ssh.ip and host.ssh.port == SSH_PORT:
+        if gateway == host.ssh.ip and host.ssh.port == _SSH_PORT:
             what = f"{gateway} is the host's own address, its ssh.address"
             yield loc, what, "The host would send all it sends to itself.", remedy
             continue
@@ -217,8 +219,6 @@ def _engine(host: HostDraft, engine: Engine) -> Problems:
             remedy = "write a /64 of its own, in fd00::/8 where none is routed"
             yield loc, f"{what} {network.name}", why, remedy
 
-
-SSH_PORT = 22
 
 _RANGES = ("bip", "bip6", "fixed-cidr")
 """Keys of daemon.json that give docker0 addresses."""
@@ -439,11 +439,6 @@ def _entries(draft: NetworkDraft) -> Iterator[tuple[Loc, Ingress]]:
         yield (*draft.loc, "containers", place), entry
 
 
-def _entrances(network: Network, entry: Ingress) -> set[Address]:
-    """Return the public addresses of both families that an entry of the ingress is for."""
-    return {each for version in VERSIONS for each in network.entrances(entry, version)}
-
-
 def _targets(draft: NetworkDraft) -> Problems:
     network = draft.network
     containers = {container.name: container for container in network.containers}
@@ -470,7 +465,7 @@ def _targets(draft: NetworkDraft) -> Problems:
             remedy = f"{hint}write load_balancer, or the name of one of the network's containers"
             yield (*loc, "to"), what, "There is nowhere to forward to.", remedy
             continue
-        versions = sorted({address.version for address in _entrances(network, entry)})
+        versions = sorted({address.version for address in network.all_entrances(entry)})
         missing = [f"ipv{version}" for version in versions if container.address(version) is None]
         if missing:
             what = f"container {entry.to} has no fixed {' and no '.join(missing)} address"
@@ -484,7 +479,7 @@ def _ports(draft: NetworkDraft) -> Problems:
 
     Each address that something comes in by is for itself: one port may be forwarded from two.
     """
-    entries = [(loc, entry, _entrances(draft.network, entry)) for loc, entry in _entries(draft)]
+    entries = [(loc, entry, draft.network.all_entrances(entry)) for loc, entry in _entries(draft)]
     found = {address for *_, addresses in entries for address in addresses}
     for protocol, address in product(("tcp", "udp"), sorted(found, key=str)):
         here = [
@@ -530,7 +525,7 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
         balanced = tuple(PortRange(each, each) for each in BALANCED)
         default.append(((*draft.loc, LOAD_BALANCER), Ingress(ports=balanced)))
     for loc, entry in (*default, *_entries(draft)):
-        if entry.protocol != "tcp" or address not in _entrances(network, entry):
+        if entry.protocol != "tcp" or address not in network.all_entrances(entry):
             continue
         if entry.ports == "all":
             what = f"{address} is the address that SSH uses, and all TCP to it is forwarded"
@@ -711,7 +706,7 @@ def _forwarded(network: Network, protocol: str, port: int) -> dict[Address, str]
         address: entry.to
         for entry in network.ingress
         if entry.protocol == protocol and entry.has(port)
-        for address in _entrances(network, entry)
+        for address in network.all_entrances(entry)
     }
 
 
@@ -865,8 +860,8 @@ def _brought(network: Network) -> Iterator[tuple[str, str]]:
     balancer = network.load_balancer
     if balancer is not None:
         yield balancer.name, f"the load balancer of network {network.name}"
-    if balancer is not None and balancer.docker_socket == "proxy":
-        yield balancer.socket_name, f"the socket proxy of network {network.name}"
+        if _has_proxy(network):
+            yield balancer.socket_name, f"the socket proxy of network {network.name}"
     if network.whoami is not None:
         yield network.whoami.name, f"whoami of network {network.name}"
 
@@ -892,12 +887,8 @@ def _resource_names(draft: Draft) -> Problems:
 def _resources(network: Network) -> Iterator[tuple[str, Loc, str]]:
     """Yield kind, key and name of each thing that is named by the network or in it."""
     yield "network", ("name",), network.name
-    if network.load_balancer is not None:
-        yield "container", ("name",), network.load_balancer.name
-    if _has_proxy(network):
-        yield "container", ("name",), names.socket_proxy(network.name)
-    if network.whoami is not None:
-        yield "container", ("name",), network.whoami.name
+    for name, _ in _brought(network):
+        yield "container", ("name",), name
     for place, container in enumerate(network.containers):
         yield "container", ("containers", place, "name"), container.name
     if _has_proxy(network):

@@ -94,7 +94,7 @@ def show(value: object) -> str:
 def kind_of(value: object) -> str:
     """Return what kind of value it is: for errors about values that may be secrets."""
     match value:
-        case None | bool() | Mapping() | list() | tuple():
+        case bool():
             return show(value)
         case int() | float():
             return "a number"

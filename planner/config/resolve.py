@@ -25,7 +25,7 @@ from planner.config.schema import (
     Network,
     Root,
 )
-from planner.config.types import VERSIONS, Address, PortRange, Subnet, Version
+from planner.config.types import Address, PortRange, Subnet, Version
 
 _SOCKET_LENGTH = 29
 """Of the subnet between load balancer and Docker: gateway, proxy and load balancer."""
@@ -204,8 +204,7 @@ def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, 
             address
             for entry in found
             if entry.protocol == "udp" and entry.has(443)
-            for version in VERSIONS
-            for address in network.entrances(entry, version)
+            for address in network.all_entrances(entry)
         }
         missing = tuple(public for _, public in network.publics if public not in listed)
         http3 = Ingress(protocol="udp", ports=(PortRange(443, 443),))

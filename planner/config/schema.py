@@ -355,6 +355,10 @@ class Network(Model):
             return tuple(each for each in ingress.addresses if each.version == version)
         return tuple(public for family, public in self.publics if family == version)
 
+    def all_entrances(self, ingress: Ingress) -> frozenset[Address]:
+        """Return the public addresses of both families that an entry of the ingress is for."""
+        return frozenset(each for version in VERSIONS for each in self.entrances(ingress, version))
+
     def extras(self, version: Version) -> tuple[Address, ...]:
         """Return the addresses of one family beside its own that something comes in by, sorted."""
         own = {public for _, public in self.publics}

@@ -436,6 +436,7 @@ PublishedPorts = Annotated[tuple[Published, ...], PlainValidator(_published)]
 _EXAMPLE = {4: "203.0.113.10", 6: '"2001:db8::10"'}
 _SUBNETS = {4: "172.20.0.0/24", 6: '"fd5c:1b2a:77f0:1::/64"'}
 _GATEWAYS = {4: "203.0.113.1", 6: '"fe80::1"'}
+_MAPPED = "An IPv4-mapped address is never on the wire; it is another way to write an IPv4 one."
 _RESERVED = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/8")))
 _NO_SOURCES = (*_RESERVED, *map(ip_network, ("127.0.0.0/8", "224.0.0.0/4", "ff00::/8")))
 
@@ -474,10 +475,9 @@ def _parse(
             why = "A leading zero means octal to some programs and nothing to others."
         raise refusal(f"{show(value)} is not an IPv{version} address", why, remedy) from None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        why = "An IPv4-mapped address is never on the wire; it is another way to write an IPv4 one."
         key = _other(field) if version == 6 else field
         remedy = f"write {address.ipv4_mapped} as {key}"
-        raise refusal(f"{show(value)} is an IPv4-mapped address", why, remedy)
+        raise refusal(f"{show(value)} is an IPv4-mapped address", _MAPPED, remedy)
     _same_family(address.version, value, field, version, remedy)
     return address
 
@@ -664,8 +664,7 @@ def _ssh_address(value: object) -> str:
         # As it is: ~/.ssh/config tells names apart by their case.
         return value
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        why = "An IPv4-mapped address is never on the wire; it is another way to write an IPv4 one."
-        raise refusal(f"{show(value)} is IPv4-mapped", why, f"write {address.ipv4_mapped}")
+        raise refusal(f"{show(value)} is IPv4-mapped", _MAPPED, f"write {address.ipv4_mapped}")
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         why = "The zone is a name on your own machine, another one may have it otherwise."
         raise refusal(f"{show(value)} has a zone", why, remedy)
@@ -692,13 +691,12 @@ def _echo(version: Version) -> PlainValidator:
             what = f"has the port {found[2]}"
             raise refusal(what, "A port has 16 bits and 0 is none.", remedy)
         why = "It would be asked from inside a network, and there nothing answers at it."
-        try:
-            address = ip_address(found[1].strip("[]"))
-        except ValueError:
+        address = echo_address(text)
+        if address is None:
             if found[1].lower() == "localhost":
-                raise refusal(f"{found[1]} is the asking container itself", why, remedy) from None
+                raise refusal(f"{found[1]} is the asking container itself", why, remedy)
             if found[1].startswith("[") or found[1].rpartition(".")[2].isdigit():
-                raise refusal(f"{found[1]} is no valid address", "", remedy) from None
+                raise refusal(f"{found[1]} is no valid address", "", remedy)
             return text
         if address.version != version:
             why = f"Asked over IPv{address.version}, it would say nothing about IPv{version}."

@@ -31,7 +31,7 @@ host_now() { # host_now KIND KEY: how it is at this moment; nothing where there 
 
 default_routes() { # default_routes FAMILY: one a line, the best first, as `ip route add` takes them
     shown=$(ip -o "-${1#ipv}" route show default) || return 1
-    # One for some sources only is nobody's default. Several next hops come behind backslashes.
+    # A route for some sources only is not the host's default route. Several next hops come behind backslashes.
     [ -z "$shown" ] || printf '%s\n' "$shown" | tr "$tab\\\\" '  ' |
         sed '/^default from /d; s/ linkdown\b//g; s/ dead\b//g; s/\(expires [0-9]*\)sec/\1/; s/  */ /g; s/ *$//'
 }

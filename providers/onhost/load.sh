@@ -170,7 +170,7 @@ load() { # load GENERATION MOVED: brings the kernel to it
 remember() { # remember GENERATION: keeps what is in force as what was loaded, if it is just that
     rm -rf "$work/next"
     print_live "$1" "$work/next" || return 1
-    # Somebody may have changed it in this moment: that must not pass for what is right.
+    # Another program may have changed it since the load. That must not count as what was loaded.
     for family in ipv4 ipv6; do
         as_many '^\(-[AI] \|:\)' "$1/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" &&
             as_many '^-.* -j WANBOUND-' "$1/$family.rules" '^jump ' "$work/next/$family" || return 1

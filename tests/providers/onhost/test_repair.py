@@ -120,6 +120,20 @@ def test_damage_right_after_the_load_does_not_pass_for_right(host: Box, name: st
     assert theirs or host.kernel == kernel
 
 
+def test_what_is_flushed_after_the_load_does_not_pass_for_right(host: Box) -> None:
+    """In a change as in a repair: it is loaded once more, and the change stays."""
+    host.shim(
+        "iptables-restore",
+        '$real "$@" || exit\n'
+        'case "$*" in *--test*) exit ;; esac\n'
+        "echo x >>/mnt/loads\n"
+        '[ "$(wc -l </mnt/loads)" != 1 ] || iptables -t nat -F WANBOUND-SNAT\n',
+    )
+    host.deploy(files("dual-stack"), "a1")
+    assert (host.root / "mnt/loads").read_text().count("x") == 2
+    assert "--to-source 203.0.113.20" in host.out("iptables-save")
+
+
 def test_a_flush_of_the_guard_after_the_load_does_not_pass_for_right(host: Box) -> None:
     """As above."""
     host.shim(

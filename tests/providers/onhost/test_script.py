@@ -42,6 +42,9 @@ def test_what_an_operator_does_is_not_installed() -> None:
     texts = [part.read_text() for part in SHELL if part.parent != ONHOST]
     names = {name for text in texts for name in re.findall(r"(?m)^(\w+)\(\)", text)}
     assert {"engine_put", "renew", "keep", "confirm", "docker_ask"} <= names
+    engine = set(re.findall(r"(?m)^(\w+)\(\)", ENGINE.read_text()))
+    assert engine.isdisjoint(re.findall(r"\w+", host_script()))
+    # The others are words of texts as well: "change", "confirm".
     code = re.sub(r"(?m)(^|\s)#.*$", "", host_script())
     assert names.isdisjoint(re.findall(r"(?m)(?:^|[({;&|!]) *(\w+)", code))
 
