@@ -71,12 +71,21 @@ restore_family() { # restore_family GENERATION FAMILY [--test]
     "$tool-restore" --noflush -w 10 ${3:+"$3"} <"$work/$2.restore"
 }
 
-load_guard() { # load_guard GENERATION [-c]: the whole table, in one transaction; -c only tests it
-    ! has_guard "$1" || nft ${2:+"$2"} -f "$1/guard.nft"
+load_guard() { # load_guard GENERATION: the whole table
+    [ ! -e "$run/copy" ] || drop_copy || return 1
+    has_guard "$1" || return 0
+    # While the kernel replaces a table, packets may find neither the old rules nor the new ones:
+    # maps of intervals are filled in the last step of the transaction. A copy filters meanwhile.
+    : >"$run/copy" && sed 's/^\(.*table inet wanbound\)/\1-copy/' "$1/guard.nft" | nft -f - &&
+        nft -f "$1/guard.nft" && drop_copy
+}
+
+drop_copy() { # the copy of the guard that stood for it, also that of a load that was cut short
+    nft 'add table inet wanbound-copy; delete table inet wanbound-copy' && rm -f "$run/copy"
 }
 
 test_load() { # test_load GENERATION
-    load_guard "$1" -c &
+    ! has_guard "$1" || nft -c -f "$1/guard.nft" &
     guard_job=$! refused=0
     restore "$1" --test || refused=1
     wait "$guard_job" || fail 11 "nft refuses the guard"
@@ -154,12 +163,12 @@ end_addresses() { # end_addresses MOVED: removes those of other generations, and
     return 0
 }
 
-load() { # load GENERATION MOVED: brings the kernel to it
+load() { # load GENERATION MOVED: brings the kernel to it; $guarded: the generation whose guard is in force already
     rename_bridges "$1"
     # What the kernel refused it would refuse again; what was flushed meanwhile is loaded again.
-    for _ in 1 2 3; do
+    for guarded in "${guarded:-}" '' ''; do
         # The guard first; what is no longer wanted goes last.
-        load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
+        [ "$guarded" = "$1" ] || load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
             restore "$1" && end_addresses "$2" || return 1
         has_guard "$1" || nft delete table inet wanbound 2>/dev/null
         remember "$1" && know_bridges "$1" && return

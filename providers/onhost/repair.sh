@@ -43,6 +43,7 @@ mend() { # the same, if anything differs from what was loaded
         [ -e "$etc/current" ] || return 0
         print_live "$etc/current" "$work/now" || fail 15 "cannot read what is in force, or write to $run"
         differs=
+        [ ! -e "$run/copy" ] || differs=', the copy of the guard'
         for part in $parts; do
             cmp -s "$work/now/$part" "$run/loaded/$part" || differs="$differs, $part"
         done
@@ -70,10 +71,10 @@ begin_repair() {
 reload() { # the current generation; $moved as in load
     now=$etc/$(generation current)
     # Before anything that may fail: with the guard in force, what then fails is closed, not open.
-    guarded=0
-    load_guard "$now" || guarded=1
+    guarded=$now
+    load_guard "$now" || guarded=
     check "$now"
     test_load "$now"
-    load "$now" "$moved" && [ "$guarded" = 0 ] || fail 13 "the kernel refused what $now says"
+    load "$now" "$moved" || fail 13 "the kernel refused what $now says"
     clear_disk
 }
