@@ -8,91 +8,156 @@ address (a cost that does not grow with the number of networks) are framed by
 providers/host/generation.py; the rules and elements here are one network's own, in the text of
 ``nft list table inet wanbound``.
 
-Four chains per bridge:
+Six chains per bridge, at three places. In prerouting, before NAT and before the host answers:
 
-- ``from-B``: what enters from the bridge and leaves by another interface must have a source in
-  the network's subnet (no spoofing), and a family the network does not have does not pass;
+- ``source-B``: what comes from the bridge, and does not stay in it, has a source in the network's
+  subnet;
+- ``only-B``: what has a source in the subnet comes from the bridge;
+- ``forged``, for all networks: what comes from an interface with one of our public addresses as
+  source is forged, unless the address is elsewhere and this is the way there.
+
+In forward:
+
+- ``from-B``: a family the network does not have does not pass;
 - ``to-B``: what enters the bridge from elsewhere must have come to the public address (replies
-  have passed before): nobody reaches a private address directly, from no side;
-- ``egress-B``: what leaves the host for the network must carry its public address;
-- ``public-B``: nothing else that is forwarded may leave with the network's public address.
+  have passed before): nobody reaches a private address directly, from no side.
 
-A further public address, by which something comes in, is in ``to-B`` and ``public-B`` alone: what
-the network sends of itself with it is stopped in ``egress-B`` like any other source, and answers to
-what came to it are no packets of the original direction.
+In postrouting, with the source that will be on the wire:
+
+- ``egress-B``: what leaves the host for the network must carry its public address;
+- ``public-B``: nothing else that is forwarded may leave with the network's public address, and
+  nothing at all while the address is not on this host.
+
+A further public address, by which something comes in, is in ``to-B``, ``forged`` and ``public-B``
+alone: what the network sends of itself with it is stopped in ``egress-B`` like any other source,
+and answers to what came to it are no packets of the original direction.
 
 Where Docker chooses the IPv4 subnet nobody knows it before the bridge is there. Then ``egress-B``
 is found by the bridge a packet came from (``by-bridge``), which postrouting knows from Linux 5.7
 on, and a false source within the bridge is stopped there, too, by not being the public one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from planner.config import Address, Family, Network
 from planner.config.names import socket_bridge
-from planner.rule import LAST, Element, Rule
+from planner.rule import FIRST, LAST, Element, Rule
 
 
 def guard(network: Network) -> list[Rule | Element]:
     """Return the guard's rules for `network`, and its elements of the guard's maps."""
     bridge = network.bridge
     found: list[Rule | Element] = [
-        _jump("from", "bridge", f'"{bridge}"', f"from-{bridge}"),
+        _jump("source", "bridge", f'"{bridge}"', f"source-{bridge}"),
         _jump("to", "bridge", f'"{bridge}"', f"to-{bridge}"),
     ]
+    if network.families:
+        found.append(_only(bridge))
     for family in network.families:
         found += _family(network, family)
     if network.docker_ipv4 is not None:
         found += _by_docker(network, network.docker_ipv4)
-    for version in (4, 6):
-        if version not in dict(network.publics):
-            drop = f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
-            found.append(_rule(f"from-{bridge}", f"no ipv{version}", drop))
+    if not any(family.version == 4 for family in network.families):
+        # Its subnet is known to the kernel alone: by that to which it would send an answer.
+        why = "ip saddr != 0.0.0.0 fib daddr type != unicast fib saddr . iif oif missing"
+        found.append(_rule(f"source-{bridge}", "ipv4 to host", f"{why} counter drop"))
+    if not any(family.version == 6 for family in network.families):
+        why = f"{_UNLESS_NEIGHBOUR} fib daddr type != unicast"
+        found.append(_rule(f"source-{bridge}", "ipv6 to host", f"{why} counter drop"))
+    missing = [version for version in (4, 6) if version not in dict(network.publics)]
+    if missing:
+        found.append(_jump("from", "bridge", f'"{bridge}"', f"from-{bridge}"))
+    for version in missing:
+        drop = f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
+        found.append(_rule(f"from-{bridge}", f"no ipv{version}", drop))
     # Behind the accepts of what came to a public address.
     found.append(
         _rule(f"to-{bridge}", "strangers", f'iifname != "{bridge}" counter drop', order=LAST)
     )
     if network.load_balancer is not None and network.load_balancer.socket_subnet is not None:
-        found += closed(socket_bridge(bridge))
+        found += closed(socket_bridge(bridge), network.load_balancer.socket_subnet)
     return found
 
 
-def closed(bridge: str) -> list[Rule | Element]:
+def closed(bridge: str, subnet: IPv4Network) -> list[Rule | Element]:
     """Return what lets nothing pass a bridge, in either direction.
 
     Docker closes the internal network between load balancer and socket proxy itself, but in
     iptables, behind our own accepts for what goes to a public address, and gone with `iptables -F`.
     """
+    role = f"bridge {bridge}"
     return [
-        _jump("from", f"bridge {bridge}", f'"{bridge}"', f"from-{bridge}"),
+        _jump("source", role, f'"{bridge}"', f"source-{bridge}"),
+        _only(bridge),
+        *_strict(bridge, subnet, at=f" of {bridge}"),
+        _jump("from", role, f'"{bridge}"', f"from-{bridge}"),
         _rule(f"from-{bridge}", "out", f'oifname != "{bridge}" counter drop'),
-        _jump("to", f"bridge {bridge}", f'"{bridge}"', f"to-{bridge}"),
+        _jump("to", role, f'"{bridge}"', f"to-{bridge}"),
         _rule(f"to-{bridge}", "in", f'iifname != "{bridge}" counter drop'),
     ]
+
+
+_UNLESS_NEIGHBOUR = "ip6 saddr != fe80::/10 ip6 saddr != ::"
+"""Neighbour discovery has these sources."""
+
+
+def _strict(bridge: str, subnet: IPv4Network | IPv6Network, at: str = "") -> list[Rule | Element]:
+    """Return what binds the sources of a subnet to its bridge, in both ways.
+
+    What stays in the bridge is the containers' own affair: one may be another's router.
+    """
+    name = f"ipv{subnet.version}"
+    ip, neighbour = (
+        ("ip", "ip saddr != 0.0.0.0") if subnet.version == 4 else ("ip6", _UNLESS_NEIGHBOUR)
+    )
+    source = f"{ip} saddr != {subnet} {ip} daddr != {subnet} {neighbour} counter drop"
+    return [
+        _rule(f"source-{bridge}", name, source),
+        _jump(f"inside-{name}", f"own{at}", str(subnet), f"only-{bridge}"),
+    ]
+
+
+def _only(bridge: str) -> Rule:
+    # The host itself may use its address in the subnet.
+    return _rule(f"only-{bridge}", "bridge", f'iifname != "{bridge}" iifname != "lo" counter drop')
 
 
 def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
     bridge, name = network.bridge, f"ipv{family.version}"
     ip = "ip" if family.version == 4 else "ip6"
     subnet, public = family.subnet, family.public
+    yield from _strict(bridge, subnet)
     yield _jump(f"subnet-{name}", "own", str(subnet), f"egress-{bridge}")
-    source = f'oifname != "{bridge}" {ip} saddr != {subnet} counter drop'
-    yield _rule(f"from-{bridge}", f"source {name}", source)
     yield from _ingress(network, family)
     egress = f'oifname != "{bridge}" {ip} saddr != {public} counter drop'
     yield _rule(f"egress-{bridge}", name, egress)
-    if network.manage_addresses:
+    by_others = f"ct original {ip} saddr != {subnet} counter drop"
+    yield from _public(network, (public, *network.extras(family.version)), by_others)
+
+
+def _public(
+    network: Network, addresses: Sequence[Address], by_others: str
+) -> Iterator[Rule | Element]:
+    """Yield what keeps others from sending with our public addresses of one family."""
+    bridge, version = network.bridge, addresses[0].version
+    ip, name = ("ip" if version == 4 else "ip6"), f"ipv{version}"
+    chain = f"public-{bridge}"
+    for address in addresses:
+        at = "" if address == addresses[0] else f" at {address}"
+        yield _jump(f"arrives-{name}", f"own{at}", str(address), "forged")
+        if not network.manage_addresses:
+            # An address that is the host's own is also what Docker's plain networks are
+            # masqueraded with.
+            continue
+        yield _jump(f"public-{name}", f"own{at}", str(address), chain)
         # The host's own connections may use the address: only what is forwarded for somebody else
-        # is stopped (the table asks for connections that begin with it, not for answers). An
-        # address that is the host's own is also what Docker's plain networks are masqueraded
-        # with: there it would stop those.
-        chain = f"public-{bridge}"
-        for address in (public, *network.extras(family.version)):
-            at = "" if address == public else f" at {address}"
-            yield _jump(f"public-{name}", f"own{at}", str(address), chain)
-            by_host = f"ct original {ip} saddr {address} accept"
-            yield _rule(chain, f"by host {name}{at}", by_host)
-        by_others = f"ct original {ip} saddr != {subnet} counter drop"
+        # is stopped (the table asks for connections that begin with it, not for answers).
+        gone = f"{ip} saddr {address} fib saddr type != local counter drop"
+        yield _rule(chain, f"gone {name}{at}", gone, order=FIRST)
+        by_host = f"ct original {ip} saddr {address} accept"
+        yield _rule(chain, f"by host {name}{at}", by_host)
+    if network.manage_addresses:
         yield _rule(chain, f"by others {name}", by_others, order=LAST)
 
 
@@ -107,18 +172,13 @@ def _ingress(network: Network, family: Family) -> Iterator[Rule]:
         yield _rule(f"to-{network.bridge}", f"ingress ipv{family.version}{at}", accept)
 
 
-def _by_docker(network: Network, public: Address) -> Iterator[Rule | Element]:
+def _by_docker(network: Network, public: IPv4Address) -> Iterator[Rule | Element]:
     """Yield the rules of IPv4 where nobody knows the subnet: what counts is the bridge."""
     bridge = network.bridge
     yield _jump("by-bridge", "own", f'"{bridge}"', f"egress-{bridge}")
     egress = f'oifname != "{bridge}" ip saddr != {public} counter drop'
     yield _rule(f"egress-{bridge}", "ipv4", egress)
-    if network.manage_addresses:
-        chain = f"public-{bridge}"
-        yield _jump("public-ipv4", "own", str(public), chain)
-        yield _rule(chain, "by host ipv4", f"ct original ip saddr {public} accept")
-        by_others = f'meta nfproto ipv4 iifname != "{bridge}" counter drop'
-        yield _rule(chain, "by others ipv4", by_others, order=LAST)
+    yield from _public(network, (public,), f'meta nfproto ipv4 iifname != "{bridge}" counter drop')
 
 
 def _jump(name: str, role: str, key: str, chain: str) -> Element:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from providers.errors import readable
 from providers.host.checks import label
 from providers.host.facts import DockerNetwork, Facts, address_of
-from providers.host.generation import BASE, Generation, Placed
+from providers.host.generation import BASE, COMMON, Generation, Placed
 from providers.host.plan import Plan, overlap, properties
 
 _HOOKS = {
@@ -241,16 +241,16 @@ def _guard(generation: Generation, facts: Facts, out: _Found) -> None:
         before, now = loaded.chains.get(chain, ()), live.chains.get(chain, ())
         _chain(f"guard {chain}", rules, before, now, out)
     if facts.live["guard"]:
-        for chain in BASE:
+        for chain in (*BASE, *COMMON):
             _base(chain, loaded.chains.get(chain, ()), live.chains.get(chain, ()), out)
-        for chain in live.chains.keys() - generation.guard.keys() - set(BASE):
+        for chain in live.chains.keys() - generation.guard.keys() - {*BASE, *COMMON}:
             out.drift[f"guard {chain}"] = f"the chain {chain} should not be there"
     for name in sorted({*generation.elements, *live.elements}):
         _map(name, generation.elements.get(name, ()), loaded, live, out)
 
 
 def _base(chain: str, loaded: Sequence[str], live: Sequence[str], out: _Found) -> None:
-    """Compare a base chain, which belongs to all networks."""
+    """Compare a chain that belongs to all networks."""
     if list(loaded) == list(live) or not loaded:
         return
     if missing := list((Counter(loaded) - Counter(live)).elements()):

@@ -52,6 +52,11 @@ CHAINS = {
 """Table of iptables → first word of a section → chain."""
 
 MAPS = {
+    "source": "ifname",
+    "inside-ipv4": "ipv4_addr",
+    "inside-ipv6": "ipv6_addr",
+    "arrives-ipv4": "ipv4_addr",
+    "arrives-ipv6": "ipv6_addr",
     "from": "ifname",
     "to": "ifname",
     "subnet-ipv4": "ipv4_addr",
@@ -63,6 +68,17 @@ MAPS = {
 """The maps of the guard and the type of their keys."""
 
 BASE = {
+    # Behind conntrack, before NAT.
+    "prerouting": (
+        "-180",
+        "iifname vmap @source",
+        # A container of several networks may answer by another than that by which it was asked.
+        "ct direction reply accept",
+        "ip saddr vmap @inside-ipv4",
+        "ip6 saddr vmap @inside-ipv6",
+        "ip saddr vmap @arrives-ipv4",
+        "ip6 saddr vmap @arrives-ipv6",
+    ),
     "forward": (
         "-5",
         "iifname vmap @from",
@@ -81,6 +97,10 @@ BASE = {
     ),
 }
 """The guard's base chains by hook: their priority, then their rules, which belong to no network."""
+
+COMMON = {"forged": ("fib saddr . iif oif missing counter drop",)}
+"""Chains of the guard that the maps of all networks lead to. `forged`: an answer would not leave by
+the interface it came in by; to an address of the host itself none would leave at all."""
 
 Family = Literal["ipv4", "ipv6"]
 
@@ -272,7 +292,7 @@ def _nft(
             # There only where Docker chooses a subnet, and the bridge has to stand for it.
             continue
         lines += [f"map {name} {{", f"\ttype {kind} : verdict"]
-        if name.startswith("subnet-"):
+        if name.startswith(("subnet-", "inside-")):
             lines.append("\tflags interval")
         if name in elements:
             # nft 1.0.6 refuses elements added to an interval map that the same file makes.
@@ -282,6 +302,8 @@ def _nft(
         lines.append("}")
     for chain, rules in guard.items():
         lines += [f"chain {chain} {{", *(f"\t\t{rule.text}" for rule in rules), "}"]
+    for chain, common in COMMON.items():
+        lines += [f"chain {chain} {{", *(f"\t\t{rule}" for rule in common), "}"]
     for chain, (priority, *base) in BASE.items():
         lines += [
             f"chain {chain} {{",

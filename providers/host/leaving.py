@@ -62,8 +62,12 @@ def _closed(network: Network, bridges: Mapping[str, str], new: Plan) -> Network:
 
 
 def _closed_lines(bridges: list[str], subnets: Mapping[str, str]) -> Lines:
-    lines: dict[str, dict[str, str]] = {"map from": {}, "map to": {}}
+    lines: dict[str, dict[str, str]] = {"map source": {}, "map from": {}, "map to": {}}
+    # What comes to the host itself, which would answer to a source that is not the container's.
+    false = "fib daddr type != unicast fib saddr . iif oif missing"
     for bridge in bridges:
+        lines["map source"][bridge] = f'"{bridge}" : jump source-{bridge}'
+        lines[f"chain source-{bridge}"] = {"to host": f"{false} counter drop"}
         lines["map from"][bridge] = f'"{bridge}" : jump from-{bridge}'
         lines["map to"][bridge] = f'"{bridge}" : jump to-{bridge}'
         lines[f"chain from-{bridge}"] = {"out": f'oifname != "{bridge}" counter drop'}

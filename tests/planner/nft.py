@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal, TypeAlias
 
 from planner.rule import Element, Rule, Wanted
-from providers.host.generation import BASE, MAPS
+from providers.host.generation import BASE, COMMON, MAPS
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Verdict: TypeAlias = Literal["accept", "drop"]
@@ -18,7 +18,11 @@ Verdict: TypeAlias = Literal["accept", "drop"]
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet that is forwarded; `original_*` are of the connection's first packet."""
+    """A packet that is forwarded; `original_*` are of the connection's first packet.
+
+    What the kernel's routes say of it: `to_host` that it is for the host itself or a group,
+    `astray` that an answer would not leave by `iifname`, `gone` that no interface has its source.
+    """
 
     iifname: str
     oifname: str
@@ -28,6 +32,9 @@ class Packet:
     dnat: bool = False
     direction: Literal["original", "reply"] = "original"
     state: Literal["new", "established", "related"] = "new"
+    to_host: bool = False
+    astray: bool = False
+    gone: bool = False
 
 
 class Guard:
@@ -46,7 +53,9 @@ class Guard:
                         raise ValueError(f"no element: {element}")
         self.chains = {chain: [rule.split() for rule in rules] for chain, rules in chains.items()}
 
-    def verdict(self, hook: Literal["forward", "postrouting"], packet: Packet) -> Verdict:
+    def verdict(
+        self, hook: Literal["prerouting", "forward", "postrouting"], packet: Packet
+    ) -> Verdict:
         """Return what becomes of `packet` at one hook of the table."""
         return self._chain(hook, packet) or "accept"
 
@@ -88,6 +97,7 @@ def guard_of(wanted: Iterable[Wanted]) -> Guard:
     """Return the table of the rules and elements among `wanted`, those of any networks."""
     maps: dict[str, list[str]] = {}
     chains: dict[str, list[str]] = {hook: list(rules) for hook, (_, *rules) in BASE.items()}
+    chains |= {name: list(rules) for name, rules in COMMON.items()}
     # Where the order says nothing, it is the one in which a generation has the rules.
     for each in sorted(_of_guard(wanted), key=lambda each: (each.order, each.text)):
         if isinstance(each, Rule):
@@ -137,6 +147,10 @@ def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | N
     path = [word, next(words)]
     if path == ["ct", "original"]:
         path += [next(words), next(words)]
+    if word == "fib":
+        path.append(next(words))
+        if path[-1] == ".":
+            path += [next(words), next(words)]
     match path:
         case ["ct", "status"]:
             return "dnat" if packet.dnat else "none"
@@ -146,8 +160,16 @@ def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | N
             return packet.state
         case ["meta", "nfproto"]:
             return f"ipv{packet.saddr.version}"
+        case ["fib", "saddr", "type"]:
+            return "unicast" if packet.gone else "local"
+        case ["fib", "daddr", "type"]:
+            return "local" if packet.to_host else "unicast"
+        case ["fib", "saddr", ".", "iif", "oif"]:
+            return "missing" if packet.astray else packet.iifname
         case ["ip" | "ip6" as family, "saddr"]:
             return _of(family, packet.saddr)
+        case ["ip" | "ip6" as family, "daddr"]:
+            return _of(family, packet.original_daddr)
         case ["ct", "original", "ip" | "ip6" as family, "saddr"]:
             return _of(family, packet.original_saddr)
         case ["ct", "original", "ip" | "ip6" as family, "daddr"]:

@@ -98,6 +98,11 @@ def test_nothing_belongs_to_two_networks(raw: Raw) -> None:
             assert not overlaps(one, other)
 
 
+SUBNETS = "inside-ipv4", "inside-ipv6", "subnet-ipv4", "subnet-ipv6"
+ADDRESSES = "arrives-ipv4", "arrives-ipv6", "public-ipv4", "public-ipv6"
+"""Maps of the guard by what their keys are."""
+
+
 @given(stacks(moded=True))
 @SETTINGS
 def test_a_network_owns_what_its_lines_name(raw: Raw) -> None:
@@ -107,13 +112,16 @@ def test_a_network_owns_what_its_lines_name(raw: Raw) -> None:
             lines = sections(network.wanted)
             keys = {
                 kind: {line.split()[0].strip('"') for line in lines.get(f"map {kind}", {}).values()}
-                for kind in ("from", "to", "subnet-ipv4", "subnet-ipv6", "public-ipv4")
+                for kind in ("source", "from", "to", *SUBNETS, *ADDRESSES)
             }
             bridges, subnets = network.owns.bridges.values(), network.owns.subnets.values()
-            assert keys["from"] in ({*bridges}, set())
-            assert keys["to"] == keys["from"]
-            assert keys["subnet-ipv4"] | keys["subnet-ipv6"] <= {*subnets}
-            assert keys["public-ipv4"] <= {*network.owns.addresses.values()}
+            assert keys["source"] in ({*bridges}, set())
+            assert keys["to"] == keys["source"]
+            assert keys["from"] <= keys["to"]
+            for kind in SUBNETS:
+                assert keys[kind] <= {*subnets}
+            for kind in ADDRESSES:
+                assert keys[kind] <= {*network.owns.addresses.values()}
             added = {line.split()[1] for line in lines.get("addresses", {}).values()}
             assert {each.partition("/")[0] for each in added} <= {*network.owns.addresses.values()}
             for ipam in network.docker.ipam:

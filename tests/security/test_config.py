@@ -20,7 +20,7 @@ from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
 from planner.plan import plan
-from providers.host.generation import BASE, FILES, UNITS, compose
+from providers.host.generation import BASE, COMMON, FILES, UNITS, compose
 from providers.host.plan import from_json
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
@@ -206,21 +206,25 @@ _FRAME = re.compile(
     re.ASCII,
 )
 _IP = r"ip6? (?:saddr|daddr)"
-_CHAIN = rf"(?:from|to|egress|public)-{_NAME}"
+_CHAIN = rf"(?:source|only|from|to|egress|public)-{_NAME}"
 _NFT = re.compile(
-    rf'(?:"{_NAME}"|{_ANY}) : jump {_CHAIN},'
+    rf'(?:"{_NAME}"|{_ANY}) : jump (?:{_CHAIN}|forged),'
     rf'|(?:[io]ifname != "{_NAME}")?(?: ?meta nfproto ipv[46])?(?: iifname != "{_NAME}")?'
     rf"(?: ?ct status dnat)?"
-    rf"(?: ?ct original)?(?: ?{_IP}(?: !=)? {_ANY})?(?: counter drop| accept)",
+    rf"(?: ?ct original)?(?: ?{_IP}(?: !=)? {_ANY}){{0,4}}"
+    rf"(?: fib [sd]addr type != [a-z]+| fib daddr type != unicast fib saddr \. iif oif missing)?"
+    rf"(?: counter drop| accept)",
     re.ASCII,
 )
 _NFT_FRAME = re.compile(
     rf"(?:add |delete )?table inet wanbound(?: \{{)?|map [a-z0-9-]+ \{{|chain {_CHAIN} \{{"
-    r"|chain (?:forward|postrouting) \{|\}|\t\}|\telements = \{|\tflags interval"
+    r"|chain (?:prerouting|forward|postrouting|forged) \{|\}|\t\}|\telements = \{|\tflags interval"
     r"|\ttype (?:ifname|ipv[46]_addr) : verdict",
     re.ASCII,
 )
-_BASE = {f"\t\t{rule}" for _, *rules in BASE.values() for rule in rules} | {
+_BASE = {
+    f"\t\t{rule}" for rules in (*(r for _, *r in BASE.values()), *COMMON.values()) for rule in rules
+} | {
     f"\t\ttype filter hook {hook} priority {rules[0]}; policy accept;"
     for hook, rules in BASE.items()
 }

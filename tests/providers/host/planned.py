@@ -38,7 +38,7 @@ def network(
     own = {"own": name} if bridges is None else bridges
     lines: dict[str, dict[str, str]] = {}
     for role, bridge in own.items():
-        for way, match in (("from", "oifname"), ("to", "iifname")):
+        for way, match in (("source", "oifname"), ("to", "iifname")):
             lines.setdefault(f"map {way}", {})[role] = f'"{bridge}" : jump {way}-{bridge}'
             lines[f"chain {way}-{bridge}"] = {"others": f'{match} != "{bridge}" counter drop'}
     return Network(name, own, subnets or {}, addresses or {}, lines)

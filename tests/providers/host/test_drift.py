@@ -313,8 +313,8 @@ def test_a_guard_rule_that_is_gone_or_edited(up: Site) -> None:
 def test_a_guard_rule_that_was_added(up: Site) -> None:
     """An accept in a network's own chain."""
     with repaired(up) as remote:
-        remote.table.chains["from-web"].insert(0, "accept")
-        assert up.drift() == {"guard from-web 1": "should not be there: accept"}
+        remote.table.chains["source-web"].insert(0, "accept")
+        assert up.drift() == {"guard source-web 1": "should not be there: accept"}
 
 
 def test_guard_rules_in_another_order(up: Site) -> None:
@@ -332,10 +332,10 @@ def test_guard_rules_in_another_order(up: Site) -> None:
 def test_a_chain_of_the_guard(up: Site) -> None:
     """Gone with its elements, and one that we never made."""
     with repaired(up) as remote:
-        del remote.table.chains["from-web"]
-        remote.table.maps["from"].remove(WEB["map from"]["bridge"])
-        roles = [f"web chain from-web {role}" for role in WEB["chain from-web"]]
-        assert up.drift() == dict.fromkeys([*roles, "web map from bridge"])
+        del remote.table.chains["source-web"]
+        remote.table.maps["source"].remove(WEB["map source"]["bridge"])
+        roles = [f"web chain source-web {role}" for role in WEB["chain source-web"]]
+        assert up.drift() == dict.fromkeys([*roles, "web map source bridge"])
     with repaired(up) as remote:
         remote.table.chains["other"] = []
         assert up.drift() == {"guard other": "the chain other should not be there"}

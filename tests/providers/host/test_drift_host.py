@@ -337,11 +337,11 @@ def test_a_leaving_network(up: Site) -> None:
     egress = mail["snat_ipv4"]["egress"]
     up.remote.chain("WANBOUND-SNAT").remove(egress)
     assert up.drift(wanted) == {"mail (leaving) snat_ipv4 egress": "is gone"}
-    chain = up.remote.table.chains["from-br-mail"]
+    chain = up.remote.table.chains["source-br-mail"]
     chain[0] = "accept"
     expected: Drift = {
         "mail (leaving) snat_ipv4 egress": "is gone",
-        "mail (leaving) chain from-br-mail source ipv4": "accept",
+        "mail (leaving) chain source-br-mail ipv4": "accept",
     }
     assert up.drift(wanted) == expected
     up.remote.remove_network("mail")

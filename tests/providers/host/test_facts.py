@@ -362,8 +362,8 @@ def test_no_control_character_is_shown(up: Site) -> None:
     evil = "\x1b[2J\x07\x85\u202e\r"
     up.remote.chain("WANBOUND-SNAT").insert(0, f"-A WANBOUND-SNAT -m comment --comment {evil}")
     up.remote.chain("INPUT").append(f"-A INPUT -m comment --comment {evil}")
-    up.remote.table.chains["from-web"][0] = evil
-    up.remote.table.maps["from"].append(f"{evil} : accept")
+    up.remote.table.chains["source-web"][0] = evil
+    up.remote.table.maps["source"].append(f"{evil} : accept")
     up.remote.routes.insert(0, f"ipv4 default {evil}")
     up.remote.sysctls["net.ipv4.ip_forward"] = evil
     up.remote.disk[up.remote.current]["host"] = f"link {evil} up\n"

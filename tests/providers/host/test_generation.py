@@ -11,7 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from planner.config import Stack
 from planner.plan import plan
 from planner.rule import Element, Rule, Setting
-from providers.host.generation import BASE, CHAINS, FILES, UNITS, Generation, Place, Placed, compose
+from providers.host.generation import (
+    BASE,
+    CHAINS,
+    COMMON,
+    FILES,
+    UNITS,
+    Generation,
+    Place,
+    Placed,
+    compose,
+)
 from providers.host.plan import NOTHING, Lines, Network, Order, Plan, from_json
 from tests.planner import golden
 from tests.planner.nft import guard_in, guard_of
@@ -47,7 +57,7 @@ def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
             assert sorted(loaded) == sorted(rules)
         guard = [e for e in wanted if isinstance(e, Element) or getattr(e, "family", "") == "inet"]
         lines = re.findall("^\t\t.*$", files["guard.nft"], re.MULTILINE)
-        base = sum(len(rules) for rules in BASE.values()) if guard else 0
+        base = sum(len(rules) for rules in (*BASE.values(), *COMMON.values())) if guard else 0
         unneeded = bool(guard) and "by-bridge" not in generation.elements
         assert len(lines) == len(guard) + base - unneeded
         settings = [e for e in wanted if isinstance(e, Setting)]

@@ -302,4 +302,4 @@ def _check_leaving(old: Plan, new: Plan, after: Plan, links: Collection[str]) ->
     for each in after.leaving:
         if any(section.startswith("map ") for section in each.lines):
             for bridge in each.bridges.values():
-                assert {f"chain from-{bridge}", f"chain to-{bridge}"} <= set(each.lines)
+                assert {f"chain source-{bridge}", f"chain to-{bridge}"} <= set(each.lines)

@@ -34,7 +34,7 @@ def test_a_change_waits_for_its_confirmation(host: Box) -> None:
     kernel = host.kernel
     assert "-A WANBOUND-SNAT -s 172.20.0.0/24 ! -o mail -j SNAT --to-source 203.0.113.20" in kernel
     assert "203.0.113.20/32" in kernel
-    assert "chain from-mail" in kernel
+    assert "chain source-mail" in kernel
     assert host.confirm("a1").code == 0
     assert (host.current, host.confirmed, host.armed) == ("a1", "a1", False)
     assert sorted(host.files) == sorted([*OWN, *UNITS, "etc/a1"])
@@ -200,7 +200,7 @@ def test_what_cannot_be_taken_back_stays_armed(host: Box) -> None:
     done = host.change(files("several-networks", "dual-stack"), "a2")
     assert done.code == 13, done
     assert host.armed
-    assert "chain from-mail" in host.kernel
+    assert "chain source-mail" in host.kernel
     host.no_shims()
     assert host.run("apply").code == 0
     assert (host.kernel, host.files, host.current) == (kernel, names, "a1")

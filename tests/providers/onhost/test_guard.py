@@ -93,7 +93,7 @@ def test_a_copy_that_was_left_is_removed(host: Box) -> None:
     host.shim(
         "nft", 'case "$*" in *"delete table"*) kill -9 $PPID; exit ;; esac; exec "$real" "$@"'
     )
-    host.out("nft flush chain inet wanbound from-mail")
+    host.out("nft flush chain inet wanbound source-mail")
     host.run("mend")
     host.no_shims()
     assert "inet wanbound-copy" in host.out("nft list tables")

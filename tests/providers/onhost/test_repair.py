@@ -20,7 +20,7 @@ DAMAGE = {
     "the jump in INPUT that is not last": "iptables -A INPUT -i tun0 -j ACCEPT",
     "the guard": "nft delete table inet wanbound",
     "a chain of the guard": "nft flush chain inet wanbound forward",
-    "an element of the guard": "nft delete element inet wanbound from '{ \"mail\" }'",
+    "an element of the guard": "nft delete element inet wanbound source '{ \"mail\" }'",
     "everything of nft": "nft flush ruleset",
     "an address": "ip addr del 203.0.113.20/32 dev wan0",
     "an address of IPv6": "ip addr del 2001:db8::20/128 dev wan0",
@@ -288,7 +288,7 @@ def test_the_guard_is_loaded_though_the_rules_are_refused(host: Box) -> None:
     host.reboot()
     host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
     assert host.run("apply").code != 0
-    assert "chain from-mail" in host.kernel
+    assert "chain source-mail" in host.kernel
 
 
 def test_a_host_with_nothing_has_nothing_to_repair(host: Box) -> None:

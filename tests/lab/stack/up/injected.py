@@ -138,8 +138,8 @@ def lines(host: HostPlan) -> Injected:
 
     rule = "udp dport 53 accept"
     done.add(
-        f"nft insert rule inet wanbound from-{ports.bridge} {rule}",
-        _surplus(f"drift/guard from-{ports.bridge}", 1, rule),
+        f"nft insert rule inet wanbound source-{ports.bridge} {rule}",
+        _surplus(f"drift/guard source-{ports.bridge}", 1, rule),
     )
 
     own = _lines(host)
