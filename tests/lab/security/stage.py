@@ -28,7 +28,7 @@ ATTACKER, NEIGHBOUR = "attacker", "neighbour"
 OPEN, CLOSED = 7900, 7901
 """Ports of the host itself on which something listens."""
 
-_LISTENER = "/root/listener"
+LISTENER = "/root/listener"
 
 
 @dataclass(frozen=True)
@@ -185,15 +185,15 @@ def _listeners(lab: Lab, places: tuple[Place, ...]) -> Iterator[None]:
     try:
         for place in places:
             _copy(program, place.host)
-            run = f"systemd-run --unit=listener -q {_LISTENER} serve-tcp :{OPEN} :{CLOSED}"
+            run = f"systemd-run --unit=listener -q {LISTENER} serve-tcp :{OPEN} :{CLOSED}"
             place.host.run(run)
         yield
     finally:
         for place in places:
-            stop = f"systemctl stop listener; systemctl reset-failed listener; rm -f {_LISTENER}"
+            stop = f"systemctl stop listener; systemctl reset-failed listener; rm -f {LISTENER}"
             place.host.run(stop, check=False)
 
 
 def _copy(program: Path, host: Host) -> None:
     data = base64.b64encode(program.read_bytes()).decode()
-    host.run(f"base64 -d >{_LISTENER} && chmod 755 {_LISTENER}", stdin=data)
+    host.run(f"base64 -d >{LISTENER} && chmod 755 {LISTENER}", stdin=data)

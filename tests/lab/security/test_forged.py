@@ -1,0 +1,252 @@
+"""Forged sources from every side: where a packet comes in decides which sources it may have.
+
+Each packet gets a mark before any rule has its turn, and is counted by it behind all rules: in
+input, where the host would answer it, and in postrouting, where it would leave. So what is said to
+be stopped was really sent, and did not get anywhere.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from lab.api import Host
+from lab.images import probe_program
+from lab.settings import CLIENT_IPV4, CLIENT_IPV6
+from tests.lab.security.stage import ATTACKER, LISTENER, OPEN, PROBE, Place, Stage
+from tests.lab.together import each
+
+pytestmark = pytest.mark.lab
+NUMBERS = (1, 2)
+"""Of the hosts."""
+
+COUNT = 3
+"""Packets of each kind that a forgery is made of."""
+
+KINDS = ("udp", "syn")
+CLIENT = CLIENT_IPV4, CLIENT_IPV6
+PLAIN = "plain"
+"""A container, its Docker network and its bridge, of which wanbound knows nothing."""
+
+_SUBNET = "172.31.77.0/24", "fd77::/64"
+_ADDRESS = "172.31.77.10", "fd77::10"
+
+SENDERS = ("container", "plain container", "neighbour", "host process")
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """Who sends with which source to whom; the mark tells its packets from others."""
+
+    sender: str
+    family: int
+    source: str
+    target: str
+    addresses: tuple[str, str]
+    port: int
+    passes: bool = False
+    mark: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.sender}, IPv{self.family}: {self.source} to {self.target}"
+
+
+def forgeries(place: Place) -> list[Forgery]:
+    """Every sender with every source that is not its own, and with its own for comparison."""
+    found: list[Forgery] = []
+    for family in (4, 6):
+        at = 0 if family == 4 else 1
+        sources = {
+            "private of one": place.private("one")[at],
+            "private of two": place.private("two")[at],
+            "public of one": place.public("one")[at],
+            "public of two": place.public("two")[at],
+            "gateway of two": place.gateway("two")[at],
+            "stranger": CLIENT[at],
+            "plain": _ADDRESS[at],
+        }
+        targets = {
+            "client": (CLIENT[at], 7007),
+            "network two": (place.public("two")[at], 80),
+            "host": (place.wan[at], OPEN),
+            "bridge of two": (place.gateway("two")[at], OPEN),
+        }
+        for sender, source, target in _combinations():
+            ends, port = targets[target]
+            own = _OWN.get(sender) == source
+            found.append(
+                Forgery(
+                    sender, family, source, target, (sources[source], ends), port,
+                    own, 1000 + len(found),
+                )
+            )  # fmt: skip
+    return found
+
+
+_OWN = {"container": "private of one", "plain container": "plain", "neighbour": "stranger"}
+
+
+def _combinations() -> Iterator[tuple[str, str, str]]:
+    ours = ("private of one", "private of two", "public of one", "public of two", "gateway of two")
+    for source in (*ours, "stranger", "plain"):
+        for target in ("client", "network two", "host", "bridge of two"):
+            yield "container", source, target
+    for source in (*ours, "plain"):
+        for target in ("client", "network two", "host"):
+            yield "plain container", source, target
+    for source in (*ours, "stranger"):
+        for target in ("network two", "host"):
+            yield "neighbour", source, target
+    # The public addresses are the host's own: it may use them.
+    for source in ("private of one", "private of two"):
+        yield "host process", source, "client"
+
+
+@dataclass
+class Seen:
+    """How many packets of each forgery came to the host, and got past all rules."""
+
+    came: Counter[int] = field(default_factory=Counter)
+    passed: Counter[int] = field(default_factory=Counter)
+
+
+@contextmanager
+def _witness(host: Host, sent: Sequence[Forgery]) -> Iterator[Seen]:
+    links = {"container": "one", "plain container": PLAIN, "neighbour": "wan0"}
+    marks: dict[str, list[str]] = {"prerouting": [], "output": []}
+    for each_one in sent:
+        ip = "ip" if each_one.family == 4 else "ip6"
+        link = links.get(each_one.sender)
+        source, target = each_one.addresses
+        match = f"{ip} saddr {source} {ip} daddr {target} meta l4proto {{ tcp, udp }}"
+        match += f" th dport {each_one.port} th sport 20000-20099"
+        way = "" if link is None else f'iifname "{link}" '
+        marks["output" if link is None else "prerouting"].append(
+            f"{way}{match} meta mark set {each_one.mark} counter"
+        )
+    behind = "\n".join(f"meta mark {each_one.mark} {_still(each_one)} counter" for each_one in sent)
+    table = "table inet witness {\n"
+    for hook, rules in marks.items():
+        lines = "\n".join(rules)
+        table += f"chain {hook} {{\ntype filter hook {hook} priority -400;\n{lines}\n}}\n"
+    for hook in ("input", "postrouting"):
+        table += f"chain {hook} {{\ntype filter hook {hook} priority 300;\n{behind}\n}}\n"
+    host.run("nft -f -", stdin=table + "}\n")
+    seen = Seen()
+    try:
+        yield seen
+        listed = json.loads(host.run("nft -j list table inet witness").stdout)
+        for entry in listed["nftables"]:
+            if "rule" in entry:
+                _count(entry["rule"], seen)
+    finally:
+        host.run("nft delete table inet witness")
+
+
+def _still(forgery: Forgery) -> str:
+    """Match what is counted: of the host everything but what has got a public address by then.
+
+    It may use these: they are its own. What it may not is send with a private one.
+    """
+    if forgery.sender != "host process":
+        return ""
+    return f"{'ip' if forgery.family == 4 else 'ip6'} saddr {forgery.addresses[0]}"
+
+
+def _count(rule: dict[str, object], seen: Seen) -> None:
+    parts = rule["expr"]
+    assert isinstance(parts, list)
+    [packets] = [part["counter"]["packets"] for part in parts if "counter" in part]
+    if rule["chain"] in ("prerouting", "output"):
+        [mark] = [part["mangle"]["value"] for part in parts if "mangle" in part]
+        seen.came[mark] += packets
+    else:
+        mark = parts[0]["match"]["right"]
+        seen.passed[mark] += packets
+
+
+def _words(forgery: Forgery, kind: str) -> str:
+    source, target = forgery.addresses
+    to = f"[{target}]:{forgery.port}" if forgery.family == 6 else f"{target}:{forgery.port}"
+    return f"spoof -from {source} -kind {kind} -count {COUNT} -interval 1ms {to}"
+
+
+def _send(stage: Stage, place: Place, sent: Sequence[Forgery]) -> None:
+    program = {
+        "container": f"docker exec {ATTACKER} /probe",
+        "plain container": f"docker exec {PLAIN} /probe",
+        "host process": LISTENER,
+    }
+    script = ""
+    for forgery in sent:
+        for kind in KINDS:
+            words = _words(forgery, kind)
+            if forgery.sender == "neighbour":
+                tool = str(probe_program(stage.lab.settings.cache))
+                stage.lab.internet.run([tool, *words.split()])
+            else:
+                # The kernel may refuse the host what it does not refuse a container.
+                script += f"{program[forgery.sender]} {words} >/dev/null || echo refused\n"
+    place.host.run("sh -s", stdin=script, timeout=300)
+
+
+@contextmanager
+def _plain(host: Host) -> Iterator[None]:
+    options = f"--ipv6 --subnet {_SUBNET[0]} --subnet {_SUBNET[1]}"
+    host.run(
+        f"docker network create {options} -o com.docker.network.bridge.name={PLAIN} {PLAIN}\n"
+        f"docker run -d --name {PLAIN} --network {PLAIN} --ip {_ADDRESS[0]} --ip6 {_ADDRESS[1]}"
+        f" {PROBE} serve-tcp :80"
+    )
+    try:
+        yield
+    finally:
+        host.run(f"docker rm -f {PLAIN}; docker network rm {PLAIN}", check=False)
+
+
+@pytest.fixture(scope="module")
+def forged(stage: Stage) -> dict[int, tuple[list[Forgery], Seen]]:
+    """Everything that can be forged, sent on each host."""
+
+    def send(number: int) -> tuple[list[Forgery], Seen]:
+        place = stage.place(number)
+        sent = forgeries(place)
+        with _plain(place.host), _witness(place.host, sent) as seen:
+            _send(stage, place, sent)
+        return sent, seen
+
+    return dict(zip(NUMBERS, each(NUMBERS, send), strict=True))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_source_comes_from_its_own_side_alone(
+    forged: dict[int, tuple[list[Forgery], Seen]], number: int, sender: str
+) -> None:
+    """What has another's source gets to nobody: not out, not to a network, not to the host."""
+    sent, seen = forged[number]
+    mine = [each_one for each_one in sent if each_one.sender == sender]
+    false = [each_one for each_one in mine if not each_one.passes]
+    came = sum(seen.came[each_one.mark] for each_one in false)
+    passed = {str(one): seen.passed[one.mark] for one in false if seen.passed[one.mark]}
+    print(f"host {number}, {sender}: {came} forged packets of {len(false)} kinds, {passed} passed")
+    assert {str(one) for one in false if not seen.came[one.mark]} == set()
+    assert passed == {}
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("sender", sorted(_OWN))
+def test_its_own_source_passes(
+    forged: dict[int, tuple[list[Forgery], Seen]], number: int, sender: str
+) -> None:
+    """The same packets with the sender's own source: so nobody is stopped for another reason."""
+    sent, seen = forged[number]
+    own = [each_one for each_one in sent if each_one.sender == sender and each_one.passes]
+    assert {str(one) for one in own if not seen.passed[one.mark]} <= {
+        # No address of a bridge but one's own is reached.
+        f"container, IPv{family}: private of one to bridge of two" for family in (4, 6)
+    }  # fmt: skip
+    assert any(seen.passed[each_one.mark] for each_one in own)
