@@ -51,6 +51,7 @@ def container(
             for port in plan.ports
         ]
         or None,
+        dns=list(plan.dns) or None,
         restart=plan.restart,
         # Before: two containers cannot have one name, nor two one address.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),

@@ -30,6 +30,8 @@ def egress_check(
         run = ["sudo", "-n", *run]
     for key, value in check.environment.items():
         run += ["-e", f"{key}={value}"]
+    for server in check.dns:
+        run += ["--dns", server]
     return local.Command(
         name,
         interpreter=["ssh", *ssh_options(ssh), "-p", str(ssh.port), f"{ssh.user}@{ssh.address}"],

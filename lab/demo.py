@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from lab.api import Lab
-from lab.checks import matrix, pages, run, table, totals
+from lab.checks import matrix, pages, resolvers, run, table, totals
 from lab.settings import DEFAULT_HOSTS
 from lab.stacks import LabStack, Run, parsed, read
 from lab.steps import command_line
 from lab.steps import console as progress
 
 STACK = "demo"
-TABLE_WIDTH = 116
+TABLE_WIDTH = 132
 """Columns that the table needs."""
 
 # " +  docker:index:Network edge-1-web created (0.51s)", for every step that has come to its end.
@@ -76,7 +76,8 @@ def main() -> int:
         return 1
     out.print(f"pulumi up: {summary(done)}")
     with progress.status("asking from containers, hosts and the internet …"):
-        results = run(lab, matrix(parsed(read(stack.file), STACK)))
+        wanted = parsed(read(stack.file), STACK)
+        results = [*run(lab, matrix(wanted)), *resolvers(lab, wanted)]
     out.print(table(results))
     for result in results:
         if not result.ok:

@@ -140,7 +140,7 @@ def host_files(
         "etc/hostname": (f"{host.name}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host.name}\n", 0o644),
         "etc/machine-id": (f"{machine}\n", 0o444),
-        # Docker hands both on to the containers, and asks them from a container's own network.
+        # Docker hands both on to the containers; from 28 on it asks them itself, as the host.
         "etc/resolv.conf": (f"nameserver {NAMES_IPV4}\nnameserver {NAMES_IPV6}\n", 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key, 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{public_key}\n", 0o644),

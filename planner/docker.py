@@ -56,7 +56,7 @@ class ContainerPlan:
 
     `socket_ipv4` is its address in the network that a load balancer and its socket proxy have to
     themselves. `capabilities` are those it keeps, None for Docker's own choice; `user` is None for
-    the image's.
+    the image's. `dns` are the servers that it asks for names, none for Docker's own choice.
     """
 
     role: Literal["load_balancer", "whoami", "container", "socket_proxy"]
@@ -75,6 +75,7 @@ class ContainerPlan:
     capabilities: tuple[str, ...] | None = None
     user: str | None = None
     ports: tuple[Port, ...] = ()
+    dns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

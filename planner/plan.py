@@ -21,11 +21,15 @@ _IFACE_PREFIX_MAX = 12
 
 @dataclass(frozen=True)
 class EgressCheck:
-    """The check from inside a network: `image` runs ``check`` with `expected` on its input."""
+    """The check from inside a network: `image` runs ``check`` with `expected` on its input.
+
+    `dns` are the servers that it asks for names, as the network's other containers do.
+    """
 
     image: str
     environment: Mapping[str, str]
     expected: str
+    dns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,16 @@ def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
         found = _with_addresses(found, family)
     if network.mode == "masquerade":
         found = [replace(each, ports=published(network, each.role, each.name)) for each in found]
-    return tuple(found)
+    return tuple(replace(each, dns=_dns(network)) for each in found)
+
+
+def _dns(network: Network) -> tuple[str, ...]:
+    """Return the DNS servers of a network's containers, none for Docker's own choice.
+
+    From 28.0 on, Docker asks those of the host's resolv.conf from the host's own network namespace,
+    and so with the host's address. Servers that a container is given it asks from the container's.
+    """
+    return tuple(map(str, network.dns))
 
 
 def _with_addresses(plans: list[ContainerPlan], family: Family) -> list[ContainerPlan]:
@@ -219,6 +232,7 @@ def _check(stack: Stack, network: Network) -> EgressCheck:
         image=stack.images.whoami,
         environment=_echoes(stack, network),
         expected="".join(f"ipv{version} {public}\n" for version, public in network.publics),
+        dns=_dns(network),
     )
 
 

@@ -6,12 +6,13 @@
 
 matrix.py says what has to be true of a stack, as data; ask.py finds out by real requests from
 containers, hosts and the internet; table.py shows it to people. pages.py looks at each network's
-page as a visitor does, by its name.
+page as a visitor does, by its name; resolver.py captures who asks for names.
 """
 
 from lab.checks.ask import run
 from lab.checks.matrix import Check, Origin, Question, Result, matrix
 from lab.checks.pages import Page, pages
+from lab.checks.resolver import resolvers
 from lab.checks.table import table, totals
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Result",
     "matrix",
     "pages",
+    "resolvers",
     "run",
     "table",
     "totals",

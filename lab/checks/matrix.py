@@ -25,7 +25,9 @@ Kind = Literal[
     "socket",
     "host source",
     "host access",
+    "resolver",
 ]
+"""What a check is about; those of the resolver are made in resolver.py, by capture."""
 
 
 @dataclass(frozen=True)

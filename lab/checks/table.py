@@ -8,15 +8,17 @@ from lab.checks.matrix import Kind, Result
 
 _COLUMNS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
     ("egress", ("egress", "whoami egress", "host source")),
+    ("asks names as", ("resolver",)),
     ("ingress sees", ("ingress",)),
     ("itself", ("own address",)),
     ("others", ("other networks",)),
     ("host", ("host access",)),
     ("private", ("private", "stranger", "own private", "socket")),
 )
-"""What each column is made of: with which address the network leaves; whom it sees when the
-outside client comes; whether it reaches its own public address, those of all others, and the host
-reaches it, each seen with the right source; whether nobody else reaches its private addresses."""
+"""What each column is made of: with which address the network leaves; with which one it asks a DNS
+server for names, in the family of that server; whom it sees when the outside client comes; whether
+it reaches its own public address, those of all others, and the host reaches it, each seen with the
+right source; whether nobody else reaches its private addresses."""
 
 
 def table(results: Sequence[Result]) -> Table:
@@ -52,7 +54,7 @@ def _cell(name: str, results: Sequence[Result]) -> str:
         return ""
     if wrong := [result for result in results if not result.ok]:
         return "[red]" + ", ".join(dict.fromkeys(result.seen for result in wrong)) + "[/]"
-    if name in ("egress", "ingress sees"):
+    if name in ("egress", "asks names as", "ingress sees"):
         return f"[green]{results[0].seen}[/]"
     if name == "private":
         return "[green]closed[/]"

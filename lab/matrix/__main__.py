@@ -16,7 +16,7 @@ from rich.markup import escape
 
 from lab import lifecycle
 from lab.api import Lab
-from lab.checks import Result, matrix, run
+from lab.checks import Result, matrix, resolvers, run
 from lab.errors import LabError
 from lab.matrix import rows, sites
 from lab.matrix.rows import Column
@@ -58,12 +58,13 @@ def asked(lab: Lab, wanted: Config, *, mine: bool) -> tuple[Result, ...]:
     The recipe has no proxy before Docker's socket that could refuse anybody: its load balancers
     have the socket itself.
     """
-    checks = [c for c in matrix(parsed(wanted, "matrix")) if mine or c.kind != "socket"]
+    stack = parsed(wanted, "matrix")
+    checks = [c for c in matrix(stack) if mine or c.kind != "socket"]
     results = {result.check: result for result in run(lab, checks)}
     again = [check for check, result in results.items() if not result.ok]
     if again:
         results |= {result.check: result for result in run(lab, again)}
-    return tuple(results[check] for check in checks)
+    return (*(results[check] for check in checks), *resolvers(lab, stack))
 
 
 @contextmanager

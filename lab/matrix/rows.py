@@ -12,6 +12,7 @@ from lab.matrix.sites import Families
 
 KINDS: Mapping[Kind, str] = {
     "egress": "a network goes out with its address",
+    "resolver": "it asks for names with it",
     "ingress": "the world comes in, and is seen as itself",
     "whoami egress": "its container goes out with it, by its own word",
     "own address": "a network reaches its own public address",

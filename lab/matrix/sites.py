@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lab.api import Host
-from lab.settings import ECHO_IPV4, ECHO_IPV6
+from lab.settings import ECHO_IPV4, ECHO_IPV6, NAMES_IPV4, NAMES_IPV6
 from lab.stacks import Config, parsed
 from planner.config import Family, Network
 from planner.plan import NetworkPlan, plan
@@ -40,6 +40,7 @@ def config(hosts: Sequence[Host], families: Families, first: int) -> Config:
                 "name": host.name,
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
+                "dns": [NAMES_IPV4, NAMES_IPV6],
                 "networks": [
                     _network(name, families, number, place, first)
                     for place, name in enumerate(NETWORKS)

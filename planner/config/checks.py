@@ -10,8 +10,8 @@ from itertools import product
 from typing import TypeAlias
 
 from planner.addresses import last_usable, overlaps
-from planner.config import names
-from planner.config.report import Loc, did_you_mean, show
+from planner.config import dns, names
+from planner.config.report import Loc, Problems, did_you_mean, show
 from planner.config.resolve import Draft, HostDraft, NetworkDraft, published
 from planner.config.schema import (
     BALANCED,
@@ -41,9 +41,6 @@ from planner.config.types import (
     why_no_hash,
 )
 
-Problems: TypeAlias = Iterator[tuple[Loc, str, str, str]]
-"""Place, what is wrong, why, and what to do."""
-
 Secrets: TypeAlias = Mapping[str, object] | None
 
 _SSH_PORT = 22
@@ -71,6 +68,7 @@ def check(draft: Draft) -> Problems:
             yield from _overlaps(host, version)
     yield from _resource_names(draft)
     yield from _publics(draft)
+    yield from dns.check(draft)
     yield from _echo(draft)
 
 
@@ -193,7 +191,7 @@ def _open(host: Loc, baseline: Baseline, ssh_port: int) -> Problems:
 
 def _engine(host: HostDraft, engine: Engine) -> Problems:
     loc: Loc = (*host.loc, "engine")
-    if not (engine.settings or engine.install):
+    if not (engine.settings or engine.install or engine.dns):
         what = "sets no key of daemon.json and does not install"
         remedy = "add a key like registry_mirrors or install: true, or remove engine"
         yield loc, what, "There would be nothing to do.", remedy

@@ -20,6 +20,9 @@ from planner.errors import Problem
 Loc: TypeAlias = tuple[str | int, ...]
 """A place in the configuration: keys and list positions from the top."""
 
+Problems: TypeAlias = Iterator[tuple[Loc, str, str, str]]
+"""Place, what is wrong, why, and what to do."""
+
 T = TypeVar("T")
 M = TypeVar("M", bound="Model")
 

@@ -103,7 +103,7 @@ def read(raw: object, report: Report) -> Draft:
 def _host(value: object, loc: Loc, report: Report) -> HostDraft:
     host = report.model(Host, value, loc)
     if host is not None and host.engine is not None:
-        host = host.model_copy(update={"engine": _engine(host.engine)})
+        host = host.model_copy(update={"engine": _engine(host.engine, host)})
     networks = []
     for at, item in _entries(value, "networks", loc):
         if (network := report.model(Network, item, at)) is not None:
@@ -117,9 +117,11 @@ def _entries(value: object, key: str, loc: Loc) -> Iterator[tuple[Loc, object]]:
         yield (*loc, key, place), item
 
 
-def _engine(engine: Engine) -> Engine:
+def _engine(engine: Engine, host: Host) -> Engine:
     """Return the same with all keys of daemon.json together, in order, by their names there."""
     settings = dict(engine.settings)
+    if engine.dns and host.dns:
+        settings.setdefault("dns", list(map(str, host.dns)))
     for name, key in OWN_KEYS.items():
         match getattr(engine, key):
             case None:
@@ -136,8 +138,11 @@ def _engine(engine: Engine) -> Engine:
 def fill(draft: Draft, report: Report) -> None:
     """Fill in every network in `draft`; where a subnet cannot be had, report it."""
     root = draft.root or Root.model_construct()
-    for _, network in draft.networks():
+    for host, network in draft.networks():
         _complete(network, root.images)
+        if not network.written.dns and host.host is not None:
+            own = {version for version, _ in network.written.publics}
+            network.fill(dns=tuple(each for each in host.host.dns if each.version in own))
     if not _is_private(root.ipv4_pool):
         what = f"{root.ipv4_pool} is not private space"
         remedy = f"write a part of 10.0.0.0/8, like {POOL}"

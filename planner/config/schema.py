@@ -289,7 +289,8 @@ class Network(Model):
 
     `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that.
     Up to version 28, Docker gives IPv4 to every bridge network, and a subnet that Docker chooses
-    would be a different one each time.
+    would be a different one each time. `dns` has the servers that its containers ask, those of the
+    host where it has none of its own, and only of families that the network has.
     """
 
     example = '{name: mail, public_ipv4: 203.0.113.20, public_ipv6: "2001:db8::20"}'
@@ -307,6 +308,7 @@ class Network(Model):
     )
     allow_public_subnet: Flag = key("true", "It allows subnets outside private space.", False)
     manage_addresses: Flag = key("false", "false leaves the public addresses alone.", True)
+    dns: t.Servers = key("[198.51.100.53]", "Containers of the network ask there for names.", ())
     load_balancer: Annotated[LoadBalancer | None, BeforeValidator(_on_off)] = key(
         "false", "The load balancer is on unless turned off.", LoadBalancer()
     )
@@ -412,7 +414,8 @@ class Engine(Model):
 
     `settings` has all keys for daemon.json by their names there, once resolved including those
     that are keys here. `install`: whether Docker is installed where it is missing. `restart`:
-    whether it may be restarted where that stops containers.
+    whether it may be restarted where that stops containers. `dns`: whether the host's `dns` is in
+    daemon.json, too, for containers that wanbound does not start.
     """
 
     example = "{registry_mirrors: [https://mirror.example.com]}"
@@ -426,6 +429,7 @@ class Engine(Model):
     registry_mirrors: Mirrors | None = key(
         '["https://mirror.example.com"]', "Images of Docker Hub are asked for there first.", None
     )
+    dns: Flag = key("true", "Containers started by others then ask the host's dns.", False)
     settings: DaemonSettings = key(
         "{log-driver: journald}", "They are further keys of daemon.json.", {}
     )
@@ -439,7 +443,8 @@ class Host(Model):
     `confirm_seconds`: how long the host waits for the confirmation of a change before it rolls it
     back. `persist`: whether its rules are also written to /etc/iptables. `adopt`: whether existing
     Docker networks with the same definition are taken over. `ipv6nat`: whether docker-ipv6nat runs
-    there, as a container. `engine`: None where wanbound does not touch daemon.json.
+    there, as a container. `engine`: None where wanbound does not touch daemon.json. `dns`: the
+    servers that containers ask for names, empty for Docker's own choice.
     """
 
     example = (
@@ -459,6 +464,7 @@ class Host(Model):
     adopt: Flag = key("true", "It takes over what was set up by hand.", False)
     ipv6nat: t.Ipv6NatWord | None = key("container", "It runs docker-ipv6nat there.", None)
     engine: Engine | None = key(Engine.example, "It says what is in Docker's daemon.json.", None)
+    dns: t.Servers = key("[198.51.100.53]", "Containers ask there for names.", ())
     networks: Annotated[tuple[Network, ...], PlainValidator(_later)] = key(
         f"[{Network.example}]", "A host without networks has nothing to do."
     )

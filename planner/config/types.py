@@ -540,6 +540,33 @@ def _entrances(value: object) -> tuple[Address, ...]:
     return tuple(found)
 
 
+_MOST_SERVERS = 3
+"""resolv.conf(5), MAXNS; Docker's own resolver asks no more of them either."""
+
+
+def _servers(value: object) -> tuple[Address, ...]:
+    remedy = 'write a list like [198.51.100.53, "2001:db8:ffff::53"]'
+    if not isinstance(value, list | tuple):
+        raise refusal(f"is {show(value)}, not a list of DNS servers", "", remedy)
+    if not value:
+        why = "Nobody would be asked for names."
+        raise refusal("lists no server", why, "list DNS servers, or remove the key")
+    if len(value) > _MOST_SERVERS:
+        why = f"Resolvers ask the first {_MOST_SERVERS} and ignore the rest."
+        raise refusal(f"lists {len(value)} servers", why, f"list at most {_MOST_SERVERS}")
+    found: list[Address] = []
+    for item in value:
+        version: Version = 6 if isinstance(item, str) and ":" in item else 4
+        address = _parse(item, "dns", version)
+        if (kind := _unusable(address)) is not None:
+            why = "It is asked from inside a container, and there no server answers at it."
+            raise refusal(f"{address} is {kind}", why, remedy)
+        if address in found:
+            raise refusal(f"has {address} twice", "", f"list {address} once")
+        found.append(address)
+    return tuple(found)
+
+
 def _source_range(value: object) -> Subnet:
     """Return a range of source addresses; an address alone is a range of one."""
     if isinstance(value, IPv4Network | IPv6Network):
@@ -631,6 +658,7 @@ PoolV4 = Annotated[IPv4Network, PlainValidator(_subnet(4, 24))]
 SourceRange = Annotated[Subnet, PlainValidator(_source_range)]
 TrustedRanges = Annotated[tuple[Subnet, ...], PlainValidator(_trusted)]
 Entrances = Annotated[tuple[Address, ...], PlainValidator(_entrances)]
+Servers = Annotated[tuple[Address, ...], PlainValidator(_servers)]
 
 # --- places on the network -----------------------------------------------------------------------
 

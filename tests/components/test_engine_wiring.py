@@ -61,6 +61,12 @@ def test_dockers_provider_is_the_same_with_and_without_the_key() -> None:
     assert inputs[0] == inputs[1]
 
 
+def test_the_hosts_servers_are_a_key_of_daemon_json() -> None:
+    """A list as Docker has it, shown by a preview as any other key."""
+    found = declared("containers", dns=["198.51.100.53"], engine={"dns": True})
+    assert found[ENGINE].inputs["daemon"] == {"dns": ["198.51.100.53"]}
+
+
 def test_a_host_without_the_key_has_none() -> None:
     """Nothing of it is read or written."""
     assert ENGINE not in declared("containers")

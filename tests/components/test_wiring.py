@@ -238,6 +238,22 @@ def test_the_check_asks_from_inside(found: dict[str, Registered]) -> None:
     assert "delete" not in check
 
 
+def test_servers_for_names_are_asked_by_containers_and_the_check(raw: dict[str, Any]) -> None:
+    """Where the key is there; the proxy before Docker's socket asks for no name."""
+    servers = ["198.51.100.53", "2001:db8:ffff::53"]
+    found = _declared({**raw, "hosts": [{**raw["hosts"][0], "dns": servers}]})
+    assert [found[each].inputs["dns"] for each in CONTAINERS] == [servers] * len(CONTAINERS)
+    assert "dns" not in found[PROXY].inputs
+    asked = " --dns 198.51.100.53 --dns 2001:db8:ffff::53 --network web example.com/whoami:1 check"
+    assert found[CHECK].inputs["create"].endswith(asked)
+
+
+def test_without_servers_nothing_is_said_of_them(found: dict[str, Registered]) -> None:
+    """An empty list would be a change of every container that is there."""
+    assert all("dns" not in found[each].inputs for each in CONTAINERS)
+    assert "--dns" not in found[CHECK].inputs["create"]
+
+
 def test_another_user_asks_with_sudo(raw: dict[str, Any]) -> None:
     """Docker's socket is root's."""
     host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "user": "admin", "port": 2222}}

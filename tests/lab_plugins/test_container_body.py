@@ -17,6 +17,7 @@ from tests.lab_plugins.fake_engine import FakeEngine
 FULL: Properties = {
     "capabilities": {"adds": ["NET_ADMIN"], "drops": ["MKNOD"]},
     "command": ["serve", "--port", "80"],
+    "dns": ["198.51.100.53", "2001:db8:ffff::53"],
     "envs": ["B=2", "A=1"],
     "healthcheck": {"tests": ["CMD", "true"], "interval": "90s", "retries": 2},
     "image": "web:1",
@@ -50,6 +51,7 @@ def test_the_body_is_what_the_engine_wants() -> None:
     assert body["Healthcheck"]["Interval"] == 90_000_000_000
     assert body["Volumes"] == {"/data": {}, "/srv": {}, "/anonymous": {}}
     assert host["Binds"] == ["data:/data:ro", "/srv:/srv:rw"]
+    assert host["Dns"] == ["198.51.100.53", "2001:db8:ffff::53"]
     assert (host["CapAdd"], host["CapDrop"]) == (["NET_ADMIN"], ["MKNOD"])
     assert host["PortBindings"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}  # noqa: S104 (the plugin's default)
     assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 0}
@@ -97,3 +99,4 @@ def test_inputs_that_are_left_out_are_left_to_the_engine() -> None:
     assert host["NetworkMode"] == "bridge"
     assert host["Init"] is False
     assert "Binds" not in host
+    assert "Dns" not in host

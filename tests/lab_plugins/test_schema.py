@@ -25,8 +25,8 @@ NETWORK_REPLACES = (
     "attachable driver ingress internal ipamConfigs ipamDriver ipamOptions ipv6 labels name options"
 )
 CONTAINER_REPLACES = (
-    "capabilities command envs image labels name networkMode networksAdvanced ports uploads user "
-    "volumes"
+    "capabilities command dns envs image labels name networkMode networksAdvanced ports uploads "
+    "user volumes"
 )
 CONTAINER_UPDATES = "healthcheck mustRun restart"
 

@@ -50,6 +50,8 @@ def create_body(inputs: Properties) -> Json:
     if capabilities := mapping(inputs, "capabilities"):
         host["CapAdd"] = texts(capabilities, "adds")
         host["CapDrop"] = texts(capabilities, "drops")
+    if inputs.get("dns"):
+        host["Dns"] = texts(inputs, "dns")
     for port in objects(inputs, "ports"):
         key = f"{number(port, 'internal')}/{text(port, 'protocol')}"
         config.setdefault("ExposedPorts", {})[key] = {}

@@ -62,6 +62,7 @@ CONTAINER = Schema(
     fields={
         "capabilities": f.object_of({"adds": f.texts(), "drops": f.texts()}, replace=True),
         "command": f.texts(replace=True, computed=True, ordered=True),
+        "dns": f.texts(replace=True),
         "envs": f.texts(replace=True, computed=True),
         "healthcheck": f.object_of(_HEALTHCHECK, computed=True),
         "image": f.text(replace=True, required=True),
@@ -78,7 +79,7 @@ CONTAINER = Schema(
         **f.unused(
             "cgroupParent cgroupnsMode cpuPeriod cpuQuota cpuSet cpuShares cpus "
             "destroyGraceSeconds deviceCgroupRules deviceReadBps deviceReadIops deviceRequests "
-            "deviceWriteBps deviceWriteIops devices dns dnsOpts dnsSearches domainname "
+            "deviceWriteBps deviceWriteIops devices dnsOpts dnsSearches domainname "
             "entrypoints gpus groupAdds hostname hosts init ipcMode logDriver logOpts "
             "maxRetryCount memory memorySwap mounts pidMode platform privileged publishAllPorts "
             "runtime securityOpts shmSize stopSignal stopTimeout storageOpts sysctls tmpfs "

@@ -14,6 +14,7 @@ from lab.stacks import Config, LabStack, parsed
 from lab.steps import wait_until
 from tests.go_module import check_go_module
 from tests.lab.ipv6nat.host import IMAGE, STANDIN, bring, config
+from tests.lab.ipv6nat.order import first_rule, first_verdict
 from tests.lab.modes.networks import asked, seen
 
 PRIVATE = "src net 10.0.0.0/8 or src net 172.16.0.0/12 or src net fc00::/7"
@@ -90,7 +91,7 @@ def test_published_ports_see_the_client(beside: Beside, protocol: str, port: int
 
 @pytest.mark.lab
 def test_ours_stand_first_and_nobody_fights(beside: Beside) -> None:
-    """Jumps at the head of every chain; over eight seconds nothing is repaired or moves."""
+    """Before every drop; over eight seconds nothing is repaired or moves."""
     _in_order(beside.host)
     before = _rules(beside.host)
     since = beside.host.run("date +%s").stdout.strip()
@@ -98,6 +99,33 @@ def test_ours_stand_first_and_nobody_fights(beside: Beside) -> None:
     assert _rules(beside.host) == before
     journal = f"journalctl -u wanbound-watch --since @{since} -o cat"
     assert "repairing" not in beside.host.run(journal).stdout
+
+
+@pytest.mark.lab
+def test_docker_user_is_first_as_with_the_real_one(beside: Beside) -> None:
+    """0.4.4 puts it before isolation, so our jump is there and not in FORWARD."""
+    saved = _rules(beside.host)
+    assert first_rule(saved, "filter", "FORWARD") == "-A FORWARD -j DOCKER-USER"
+    assert first_rule(saved, "filter", "DOCKER-USER") == "-A DOCKER-USER -j WANBOUND-FORWARD"
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("first", "chain"), [("DOCKER-ISOLATION-STAGE-1", "FORWARD"), ("DOCKER-USER", "DOCKER-USER")]
+)
+def test_in_either_order_what_we_accept_comes_first(beside: Beside, first: str, chain: str) -> None:
+    """Where isolation comes to stand before DOCKER-USER our jump moves to FORWARD, and back."""
+    jump = f"FORWARD -j {first}"
+    beside.host.run(f"ip6tables -w -D {jump} && ip6tables -w -I {jump}")
+
+    def moved() -> bool:
+        jumps = re.findall(r"^-A (\S+) -j WANBOUND-FORWARD$", _rules(beside.host), re.MULTILINE)
+        return jumps == [chain] and _quiet(beside.host)
+
+    wait_until(f"our jump is in {chain} alone", moved, timeout=30, every=0.5)
+    _in_order(beside.host)
+    results = run(beside.lab, matrix(parsed(beside.config, "ipv6nat")))
+    assert [str(result) for result in results if not result.ok] == []
 
 
 @pytest.mark.lab
@@ -188,13 +216,11 @@ def _quiet(host: Host) -> bool:
 
 def _in_order(host: Host) -> None:
     saved = _rules(host)
-    for table, chain, own in (
-        ("nat", "PREROUTING", "WANBOUND-DNAT"),
-        ("nat", "OUTPUT", "WANBOUND-DNAT"),
-        ("nat", "POSTROUTING", "WANBOUND-SNAT"),
-        # Its isolation stands before DOCKER-USER, where an accept would come too late.
-        ("filter", "FORWARD", "WANBOUND-FORWARD"),
+    for chain, own in (
+        ("PREROUTING", "WANBOUND-DNAT"),
+        ("OUTPUT", "WANBOUND-DNAT"),
+        ("POSTROUTING", "WANBOUND-SNAT"),
     ):
-        part = saved[saved.index(f"*{table}\n") :].partition("COMMIT")[0]
-        first = next(line for line in part.splitlines() if line.startswith(f"-A {chain} "))
-        assert first == f"-A {chain} -j {own}", (table, chain, first)
+        assert first_rule(saved, "nat", chain) == f"-A {chain} -j {own}"
+    # Wherever our jump is: what we accept is accepted before anything is dropped.
+    assert first_verdict(saved, "FORWARD").endswith(" -j WANBOUND-FORWARD"), saved

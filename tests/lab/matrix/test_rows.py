@@ -34,8 +34,8 @@ def test_every_choice_is_a_stack_with_every_check(families: Families) -> None:
         for name in FAMILIES[families]:
             family = int(name[-1])
             found = {c.kind for c in checks if c.host == host and c.family == family}
-            # What stands before Docker's socket has IPv4 alone.
-            without = {"socket"} if family == 6 else set()
+            # What stands before Docker's socket has IPv4 alone; who asks for names is captured.
+            without = {"resolver", "socket"} if family == 6 else {"resolver"}
             assert found == set(KINDS) - without
 
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -41,18 +42,59 @@ var chains = [][2]string{
 	{"nat", "DOCKER"},
 }
 
+// The last one that goes first is put first, so DOCKER-USER comes to stand before isolation.
 var base = []rule{
-	{"filter", "FORWARD", true, "-j DOCKER-ISOLATION-STAGE-1"},
 	{"filter", "FORWARD", true, "-j DOCKER-USER"},
+	{"filter", "FORWARD", true, "-j DOCKER-ISOLATION-STAGE-1"},
 	{"filter", "DOCKER-ISOLATION-STAGE-1", false, "-j RETURN"},
 	{"filter", "DOCKER-ISOLATION-STAGE-2", false, "-j RETURN"},
 	{"nat", "PREROUTING", false, "-m addrtype --dst-type LOCAL -j DOCKER"},
 	{"nat", "OUTPUT", false, "! -d ::1 -m addrtype --dst-type LOCAL -j DOCKER"},
 }
 
-// wanted returns the rules for what Docker has now.
-func wanted(networks []network, containers []container) []rule {
-	found := append([]rule{}, base...)
+// insertion is a rule and where it goes in its chain, 1 for the head.
+type insertion struct {
+	rule
+	position int
+}
+
+// insertions returns what is put where, in this order, for rules that are not had yet. Of each group
+// those that do not go first are put behind all that are there already; then those that go first, the
+// last one first.
+func insertions(had []rule, groups [][]rule) []insertion {
+	active := map[[2]string]int{}
+	for _, each := range had {
+		active[[2]string{each.table, each.chain}]++
+	}
+	var found []insertion
+	for _, group := range groups {
+		reversed := slices.Clone(group)
+		slices.Reverse(reversed)
+		for _, first := range []bool{false, true} {
+			rules := group
+			if first {
+				rules = reversed
+			}
+			for _, each := range rules {
+				if each.first != first || slices.Contains(had, each) {
+					continue
+				}
+				at := [2]string{each.table, each.chain}
+				active[at]++
+				position := active[at]
+				if first {
+					position = 1
+				}
+				found = append(found, insertion{each, position})
+			}
+		}
+	}
+	return found
+}
+
+// wanted returns the rules for what Docker has now: its own, those of each network and container.
+func wanted(networks []network, containers []container) [][]rule {
+	found := [][]rule{base}
 	bridges := map[string]string{}
 	for _, each := range networks {
 		subnet := localSubnet(each)
@@ -64,10 +106,10 @@ func wanted(networks []network, containers []container) []rule {
 			bridge = "br-" + each.ID[:12]
 		}
 		bridges[each.ID] = bridge
-		found = append(found, ofNetwork(bridge, subnet, each.Options)...)
+		found = append(found, ofNetwork(bridge, subnet, each.Options))
 	}
 	for _, each := range containers {
-		found = append(found, ofContainer(each, bridges)...)
+		found = append(found, ofContainer(each, bridges))
 	}
 	return found
 }
@@ -94,12 +136,11 @@ func ofNetwork(bridge, subnet string, options map[string]string) []rule {
 		{"filter", "FORWARD", false, b("-i BRIDGE ! -o BRIDGE -j ACCEPT")},
 		{"filter", "FORWARD", false, b("-i BRIDGE -o BRIDGE -j ACCEPT")},
 		{"nat", "POSTROUTING", true, b("-o BRIDGE -m addrtype --dst-type LOCAL -j MASQUERADE")},
-		{"nat", "DOCKER", true, b("-i BRIDGE -j RETURN")},
 	}
 	if options["com.docker.network.bridge.enable_ip_masquerade"] != "false" {
 		found = append(found, rule{"nat", "POSTROUTING", true, "-s " + subnet + " ! -o " + bridge + " -j MASQUERADE"})
 	}
-	return found
+	return append(found, rule{"nat", "DOCKER", true, b("-i BRIDGE -j RETURN")})
 }
 
 func ofContainer(each container, bridges map[string]string) []rule {

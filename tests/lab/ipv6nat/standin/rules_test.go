@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,7 +36,7 @@ func lines(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var found []string
-	for _, each := range wanted(n, c) {
+	for _, each := range slices.Concat(wanted(n, c)...) {
 		found = append(found, each.table+" "+each.chain+" "+each.spec)
 	}
 	return strings.Join(found, "\n")
@@ -71,5 +73,54 @@ func TestOnlyLocalSubnetsOfIPv6Networks(t *testing.T) {
 		if strings.Contains(found, bridge) {
 			t.Errorf("%s has rules", bridge)
 		}
+	}
+}
+
+func masqueraded(id string) network {
+	n := network{ID: id, Driver: "bridge", EnableIPv6: true}
+	n.IPAM.Config = []struct{ Subnet string }{{"fd15::/64"}}
+	n.Options = map[string]string{"com.docker.network.bridge.name": id}
+	return n
+}
+
+func inserted(had []rule, groups [][]rule) string {
+	var found []string
+	for _, each := range insertions(had, groups) {
+		found = append(found, fmt.Sprint(each.table, " ", each.chain, " ", each.position, " ", each.spec))
+	}
+	return strings.Join(found, "\n")
+}
+
+// What 0.4.4 was seen to do on Docker 20.10, in its order.
+func TestRulesGoWhereTheRealOnePutsThem(t *testing.T) {
+	const want = `filter DOCKER-ISOLATION-STAGE-1 1 -j RETURN
+filter DOCKER-ISOLATION-STAGE-2 1 -j RETURN
+nat PREROUTING 1 -m addrtype --dst-type LOCAL -j DOCKER
+nat OUTPUT 1 ! -d ::1 -m addrtype --dst-type LOCAL -j DOCKER
+filter FORWARD 1 -j DOCKER-ISOLATION-STAGE-1
+filter FORWARD 1 -j DOCKER-USER
+filter FORWARD 3 -o b0 -j DOCKER
+filter FORWARD 4 -o b0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+filter FORWARD 5 -i b0 ! -o b0 -j ACCEPT
+filter FORWARD 6 -i b0 -o b0 -j ACCEPT
+nat DOCKER 1 -i b0 -j RETURN
+nat POSTROUTING 1 -s fd15::/64 ! -o b0 -j MASQUERADE
+nat POSTROUTING 1 -o b0 -m addrtype --dst-type LOCAL -j MASQUERADE
+filter DOCKER-ISOLATION-STAGE-2 1 -o b0 -j DROP
+filter DOCKER-ISOLATION-STAGE-1 1 -i b0 ! -o b0 -j DOCKER-ISOLATION-STAGE-2`
+	if found := inserted(nil, wanted([]network{masqueraded("b0")}, nil)); found != want {
+		t.Errorf("got:\n%s\nwant:\n%s", found, want)
+	}
+}
+
+func TestALaterNetworkGoesBehindWhatIsThere(t *testing.T) {
+	one, two := masqueraded("b0"), masqueraded("b1")
+	had := slices.Concat(wanted([]network{one}, nil)...)
+	found := inserted(had, wanted([]network{one, two}, nil))
+	if !strings.HasPrefix(found, "filter FORWARD 7 -o b1 -j DOCKER\n") || strings.Contains(found, "b0") {
+		t.Error(found)
+	}
+	if again := inserted(had, wanted([]network{one}, nil)); again != "" {
+		t.Errorf("what is there is put again:\n%s", again)
 	}
 }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.ssh import ssh_options
-from lab.checks import Result, matrix
+from lab.checks import Result, matrix, resolvers
 from lab.checks.ask import ask
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from lab.stacks import parsed
@@ -52,6 +52,15 @@ def test_matrix(results: list[Result], host: str, family: int, kind: str) -> Non
     ]
     assert of, "no such check: the matrix has a hole"
     assert [str(result) for result in of if not result.ok] == []
+
+
+def test_names_are_asked_for_as_the_network(deployed: Deployed) -> None:
+    """Each of them, on each engine: a DNS server sees the network's address, never the host's."""
+    wanted = parsed(deployed.config, deployed.stack.name)
+    results = resolvers(deployed.lab, wanted)
+    networks = {(host.name, network.name) for host in wanted.hosts for network in host.networks}
+    assert {(each.check.host, each.check.network) for each in results} == networks
+    assert [str(result) for result in results if not result.ok] == []
 
 
 def test_strangers_are_heard_and_not_answered(deployed: Deployed) -> None:

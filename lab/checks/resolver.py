@@ -1,0 +1,112 @@
+"""With which address does a DNS server see a network ask for names? Seen by capture.
+
+A container asks as a program in it would: the servers of its resolv.conf one after the other, which
+on a Docker network is Docker's own resolver. Who then asks the server is Docker's choice
+(docs/engine.md), so the packets are looked at where they arrive.
+"""
+
+import random
+import shlex
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from lab.api import Lab, Packet
+from lab.checks.matrix import NOTHING, Check, Origin, Question, Result
+from planner.config import Host, Network, Stack
+from planner.docker import ContainerPlan
+from planner.plan import plan
+
+AT_A_TIME = 6
+"""Captures that run at one time."""
+
+ZONE = "names.example.org"
+"""No name in it exists."""
+
+# Arguments: the name, the resolv.conf, and the servers' port. A server that does not answer, or
+# fails, is followed by the next one, as resolv.conf(5) has it.
+ASK = """\
+import re, socket, struct, sys
+name, file, port = sys.argv[1:]
+labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+query = struct.pack("!6H", 4711, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!B2H", 0, 1, 1)
+for server in re.findall(r"^nameserver (\\S+)", open(file).read(), re.MULTILINE):
+    kind = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(kind, socket.SOCK_DGRAM) as end:
+        end.settimeout(2)
+        try:
+            end.sendto(query, (server, int(port)))
+            answer = end.recv(512)
+        except OSError:
+            continue
+    if answer[3] & 15 != 2:
+        break
+"""
+
+
+def resolvers(lab: Lab, stack: Stack) -> list[Result]:
+    """Return a result for each network that has `dns` and containers, in each family asked in."""
+    asked = list(_networks(stack))
+    with ThreadPoolExecutor(max_workers=AT_A_TIME) as pool:
+        seen = pool.map(lambda one: queries(lab, one[0].name, one[2]), asked)
+        return [
+            result
+            for (host, network, container), packets in zip(asked, seen, strict=True)
+            for result in judged(host.name, network, container, packets)
+        ]
+
+
+def _networks(stack: Stack) -> Iterator[tuple[Host, Network, str]]:
+    """Yield each network that is asked, with the container that stands for it."""
+    for host, planned in zip(stack.hosts, plan(stack), strict=True):
+        for network, network_plan in zip(host.networks, planned.networks, strict=True):
+            if network.dns and network_plan.containers:
+                yield host, network, _first(network_plan.containers)
+
+
+def _first(containers: Sequence[ContainerPlan]) -> str:
+    return min(containers, key=lambda each: each.role != "whoami").name
+
+
+def queries(lab: Lab, host: str, container: str) -> Sequence[Packet]:
+    """Have a container ask for a name that nobody else asks for; return what a server got."""
+    label = "".join(random.choices("bcdfghjklmnpqrstvwxz", k=3))  # noqa: S311
+    with lab.internet.capture(expression(label)) as capture:
+        command = (
+            f"pid=$(docker inspect -f '{{{{.State.Pid}}}}' {shlex.quote(container)}) &&"
+            f' nsenter --target "$pid" --net -- python3 - {label}.{ZONE}'
+            ' "/proc/$pid/root/etc/resolv.conf" 53'
+        )
+        lab.host(host).run(command, stdin=ASK)
+    return capture.packets
+
+
+def expression(label: str) -> str:
+    """Return the pcap-filter(7) for queries whose name begins with a label of three characters.
+
+    The name stands behind the headers of UDP and DNS, 20 bytes; `udp[…]` is for IPv4 alone.
+    """
+    begin = f"0x{bytes([len(label)]).hex()}{label.encode().hex()}"
+    return f"udp dst port 53 and (udp[20:4] = {begin} or ip6[60:4] = {begin})"
+
+
+def judged(
+    host: str, network: Network, container: str, packets: Sequence[Packet]
+) -> Iterator[Result]:
+    """Yield one result for each family in which a server was asked, or one for none at all."""
+    families = sorted({packet.family for packet in packets}) or [network.dns[0].version]
+    for version in (4, 6):
+        if version not in families:
+            continue
+        found = [packet for packet in packets if packet.family == version]
+        server = found[0].dst if found else str(network.dns[0])
+        check = Check(
+            "resolver",
+            host,
+            network.name,
+            version,
+            f"{container} asks {server} for a name",
+            Question(Origin(host, container), server, port=53),
+            str(network.public(version)),
+        )
+        seen = ", ".join(sorted({packet.src for packet in found}))
+        yield Result(check, seen or NOTHING)
