@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.api import Packet
-from lab.checks.matrix import NOTHING
-from lab.checks.resolver import ASK, _networks, expression, judged
+from lab.checks.resolver import ASK, SILENCE, _networks, expression, judged, unique_label
 from lab.stacks import CHECKOUT, parsed, read
 from planner.config import Network, Stack
 
@@ -72,6 +71,13 @@ def test_a_query_is_found_by_the_first_bytes_of_its_name(tmp_path: Path) -> None
     assert query[12:].startswith(b"\x03bcd\x05names\x07example\x03org\x00\x00\x01\x00\x01")
 
 
+def test_no_two_queries_have_one_name() -> None:
+    """Each is found by its first label, and others are asked at the same time."""
+    labels = [unique_label() for _ in range(8000)]
+    assert len(set(labels)) == 8000
+    assert {len(label) for label in labels} == {3}
+
+
 def test_whoami_asks_for_each_network(stack: Stack) -> None:
     """Of the demo's networks, all of which have servers; without servers nobody is asked."""
     assert [(host.name, container) for host, _, container in _networks(stack)] == [
@@ -105,7 +111,7 @@ _HOST = _packet("203.0.113.101", "198.51.100.53")
         # One query as the network does not make up for one as the host.
         ([_OWN4, _HOST], ["203.0.113.101, 203.0.113.20"], False),
         ([_HOST, _OWN6], ["203.0.113.101", "2001:db8::20"], False),
-        ([], [NOTHING], False),
+        ([], [SILENCE], False),
     ],
 )
 def test_every_packet_counts(
