@@ -153,7 +153,8 @@ def test_a_changed_address_shows_its_own_lines_alone(deployed: Deployed) -> None
     assert resources == {"HostNetworking", "Command"}
     assert sections == {
         "networks", "web", "owns", "addresses", "dnat_ipv6", "snat_ipv6", "forward_ipv6",
-        "chain egress-web", "chain public-web", "chain to-web", "map public-ipv6", "stdin",
+        "chain egress-web", "chain public-web", "chain to-web", "map arrives-ipv6",
+        "map public-ipv6", "stdin",
     }  # fmt: skip
     wanted = re.compile(rf"{OLD}\b.*|{NEW}\b")
     assert [line for line in leaves if not wanted.search(line)] == []
