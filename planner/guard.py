@@ -8,7 +8,7 @@ address (a cost that does not grow with the number of networks) are framed by
 providers/host/generation.py; the rules and elements here are one network's own, in the text of
 ``nft list table inet wanbound``.
 
-Six chains per bridge, at three places. In prerouting, before NAT and before the host answers:
+Up to six chains per bridge, at three places. In prerouting, before NAT and before the host answers:
 
 - ``source-B``: what comes from the bridge, and does not stay in it, has a source in the network's
   subnet;
@@ -37,10 +37,10 @@ is found by the bridge a packet came from (``by-bridge``), which postrouting kno
 on, and a false source within the bridge is stopped there, too, by not being the public one.
 """
 
-from collections.abc import Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
 
-from planner.config import Address, Family, Network
+from planner.config import Address, Family, Network, Subnet, Version
 from planner.config.names import socket_bridge
 from planner.rule import FIRST, LAST, Element, Rule
 
@@ -49,21 +49,19 @@ def guard(network: Network) -> list[Rule | Element]:
     """Return the guard's rules for `network`, and its elements of the guard's maps."""
     bridge = network.bridge
     found: list[Rule | Element] = [
-        _jump("source", "bridge", f'"{bridge}"', f"source-{bridge}"),
+        *_bound(bridge, [family.subnet for family in network.families]),
         _jump("to", "bridge", f'"{bridge}"', f"to-{bridge}"),
     ]
-    if network.families:
-        found.append(_only(bridge))
     for family in network.families:
         found += _family(network, family)
     if network.docker_ipv4 is not None:
         found += _by_docker(network, network.docker_ipv4)
-    if not any(family.version == 4 for family in network.families):
+    if network.ipv4 is None:
         # Its subnet is known to the kernel alone: by that to which it would send an answer.
-        why = "ip saddr != 0.0.0.0 fib daddr type != unicast fib saddr . iif oif missing"
+        why = f"{_NEIGHBOURS[4]} fib daddr type != unicast fib saddr . iif oif missing"
         found.append(_rule(f"source-{bridge}", "ipv4 to host", f"{why} counter drop"))
-    if not any(family.version == 6 for family in network.families):
-        why = f"{_UNLESS_NEIGHBOUR} fib daddr type != unicast"
+    if network.ipv6 is None:
+        why = f"{_NEIGHBOURS[6]} fib daddr type != unicast"
         found.append(_rule(f"source-{bridge}", "ipv6 to host", f"{why} counter drop"))
     missing = [version for version in (4, 6) if version not in dict(network.publics)]
     if missing:
@@ -88,9 +86,7 @@ def closed(bridge: str, subnet: IPv4Network) -> list[Rule | Element]:
     """
     role = f"bridge {bridge}"
     return [
-        _jump("source", role, f'"{bridge}"', f"source-{bridge}"),
-        _only(bridge),
-        *_strict(bridge, subnet, at=f" of {bridge}"),
+        *_bound(bridge, [subnet], role, f"own of {bridge}"),
         _jump("from", role, f'"{bridge}"', f"from-{bridge}"),
         _rule(f"from-{bridge}", "out", f'oifname != "{bridge}" counter drop'),
         _jump("to", role, f'"{bridge}"', f"to-{bridge}"),
@@ -98,53 +94,56 @@ def closed(bridge: str, subnet: IPv4Network) -> list[Rule | Element]:
     ]
 
 
-_UNLESS_NEIGHBOUR = "ip6 saddr != fe80::/10 ip6 saddr != ::"
-"""Neighbour discovery has these sources."""
+_IP: Mapping[Version, str] = {4: "ip", 6: "ip6"}
+
+_NEIGHBOURS: Mapping[Version, str] = {
+    4: "ip saddr != 0.0.0.0",
+    6: "ip6 saddr != fe80::/10 ip6 saddr != ::",
+}
+"""The sources of those that have no address yet, and of neighbour discovery, are left out."""
 
 
-def _strict(bridge: str, subnet: IPv4Network | IPv6Network, at: str = "") -> list[Rule | Element]:
-    """Return what binds the sources of a subnet to its bridge, in both ways.
+def _bound(
+    bridge: str, subnets: Sequence[Subnet], role: str = "bridge", own: str = "own"
+) -> Iterator[Rule | Element]:
+    """Yield what binds the sources of the subnets to their bridge, in both ways.
 
     What stays in the bridge is the containers' own affair: one may be another's router.
     """
-    name = f"ipv{subnet.version}"
-    ip, neighbour = (
-        ("ip", "ip saddr != 0.0.0.0") if subnet.version == 4 else ("ip6", _UNLESS_NEIGHBOUR)
-    )
-    source = f"{ip} saddr != {subnet} {ip} daddr != {subnet} {neighbour} counter drop"
-    return [
-        _rule(f"source-{bridge}", name, source),
-        _jump(f"inside-{name}", f"own{at}", str(subnet), f"only-{bridge}"),
-    ]
-
-
-def _only(bridge: str) -> Rule:
+    yield _jump("source", role, f'"{bridge}"', f"source-{bridge}")
+    for subnet in subnets:
+        ip, name = _IP[subnet.version], f"ipv{subnet.version}"
+        outside = f"{ip} saddr != {subnet} {ip} daddr != {subnet} {_NEIGHBOURS[subnet.version]}"
+        yield _rule(f"source-{bridge}", name, f"{outside} counter drop")
+        yield _jump(f"inside-{name}", own, str(subnet), f"only-{bridge}")
     # The host itself may use its address in the subnet.
-    return _rule(f"only-{bridge}", "bridge", f'iifname != "{bridge}" iifname != "lo" counter drop')
+    only = f'iifname != "{bridge}" iifname != "lo" counter drop'
+    if subnets:
+        yield _rule(f"only-{bridge}", "bridge", only)
 
 
 def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
-    bridge, name = network.bridge, f"ipv{family.version}"
-    ip = "ip" if family.version == 4 else "ip6"
-    subnet, public = family.subnet, family.public
-    yield from _strict(bridge, subnet)
-    yield _jump(f"subnet-{name}", "own", str(subnet), f"egress-{bridge}")
+    bridge, name, ip = network.bridge, f"ipv{family.version}", _IP[family.version]
+    yield _jump(f"subnet-{name}", "own", str(family.subnet), f"egress-{bridge}")
     yield from _ingress(network, family)
-    egress = f'oifname != "{bridge}" {ip} saddr != {public} counter drop'
+    egress = f'oifname != "{bridge}" {ip} saddr != {family.public} counter drop'
     yield _rule(f"egress-{bridge}", name, egress)
-    by_others = f"ct original {ip} saddr != {subnet} counter drop"
-    yield from _public(network, (public, *network.extras(family.version)), by_others)
+    by_others = f"ct original {ip} saddr != {family.subnet} counter drop"
+    yield from _public(network, family.version, by_others)
 
 
-def _public(
-    network: Network, addresses: Sequence[Address], by_others: str
-) -> Iterator[Rule | Element]:
+def _publics(network: Network, version: Version) -> Iterator[tuple[Address, str]]:
+    """Yield the public addresses of one family, each with what tells its roles from the others'."""
+    if (own := network.public(version)) is not None:
+        yield own, ""
+    for address in network.extras(version):
+        yield address, f" at {address}"
+
+
+def _public(network: Network, version: Version, by_others: str) -> Iterator[Rule | Element]:
     """Yield what keeps others from sending with our public addresses of one family."""
-    bridge, version = network.bridge, addresses[0].version
-    ip, name = ("ip" if version == 4 else "ip6"), f"ipv{version}"
-    chain = f"public-{bridge}"
-    for address in addresses:
-        at = "" if address == addresses[0] else f" at {address}"
+    ip, name, chain = _IP[version], f"ipv{version}", f"public-{network.bridge}"
+    for address, at in _publics(network, version):
         yield _jump(f"arrives-{name}", f"own{at}", str(address), "forged")
         if not network.manage_addresses:
             # An address that is the host's own is also what Docker's plain networks are
@@ -165,10 +164,8 @@ def _ingress(network: Network, family: Family) -> Iterator[Rule]:
     """Yield what lets in what came to a public address and was translated, by us or by Docker."""
     if network.mode == "snat":
         return
-    ip = "ip" if family.version == 4 else "ip6"
-    for address in (family.public, *network.extras(family.version)):
-        at = "" if address == family.public else f" at {address}"
-        accept = f"ct status dnat ct original {ip} daddr {address} accept"
+    for address, at in _publics(network, family.version):
+        accept = f"ct status dnat ct original {_IP[family.version]} daddr {address} accept"
         yield _rule(f"to-{network.bridge}", f"ingress ipv{family.version}{at}", accept)
 
 
@@ -178,7 +175,7 @@ def _by_docker(network: Network, public: IPv4Address) -> Iterator[Rule | Element
     yield _jump("by-bridge", "own", f'"{bridge}"', f"egress-{bridge}")
     egress = f'oifname != "{bridge}" ip saddr != {public} counter drop'
     yield _rule(f"egress-{bridge}", "ipv4", egress)
-    yield from _public(network, (public,), f'meta nfproto ipv4 iifname != "{bridge}" counter drop')
+    yield from _public(network, 4, f'meta nfproto ipv4 iifname != "{bridge}" counter drop')
 
 
 def _jump(name: str, role: str, key: str, chain: str) -> Element:

@@ -244,15 +244,7 @@ def _daemon(host: HostDraft, engine: Engine, loc: Loc) -> Problems:
         if key == "default-address-pools":
             why = "Docker may give the same addresses to another network, made before this one."
         for network in networks:
-            taken = [family.subnet for family in network.families]
-            if network.inner_ipv4 is not None:
-                taken.append(network.inner_ipv4)
-            if (
-                network.load_balancer is not None
-                and network.load_balancer.socket_subnet is not None
-            ):
-                taken.append(network.load_balancer.socket_subnet)
-            inside = [each for each in taken if overlaps(each, subnet)]
+            inside = [each for each in network.private_subnets if overlaps(each, subnet)]
             publics = [public for _, public in network.publics if public in subnet]
             if inside:
                 what = f"has {subnet} for {key}, which overlaps {inside[0]} of network"

@@ -5,12 +5,12 @@ and so with the host's address. Servers that a container is given are asked from
 namespace, on every version: the query leaves with the network's address, or not at all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from planner.config.report import Loc, Problems
 from planner.config.resolve import Draft, HostDraft, NetworkDraft
 from planner.config.schema import Host, Network
-from planner.config.types import Address, Subnet
+from planner.config.types import Address
 
 _REMEDY = "name a server that is in no network of this stack, like 198.51.100.53"
 
@@ -59,9 +59,11 @@ def _servers(
     publics: Mapping[Address, str],
 ) -> Problems:
     """Refuse servers that are of this stack itself."""
+    networks = [each.network for each in place.networks]
+    subnets = [(subnet, each.name) for each in networks for subnet in each.private_subnets]
     for at, server in enumerate(servers):
         where: Loc = (*loc, "dns", at)
-        inside = next((each for each in _subnets(place) if server in each[0]), None)
+        inside = next((each for each in subnets if server in each[0]), None)
         if server in publics:
             what = f"{server} is a public address of network {publics[server]}"
             why = "Names would be looked up only while a container of this stack runs."
@@ -75,19 +77,6 @@ def _servers(
             what = f"{server} is the host's own address, its ssh.address"
             why = "A server there asks the world with the host's address, for all networks."
             yield where, what, why, _REMEDY
-
-
-def _subnets(place: HostDraft) -> Iterator[tuple[Subnet, str]]:
-    """Yield every private subnet of a host's networks, with the network's name."""
-    for each in place.networks:
-        network = each.network
-        for family in network.families:
-            yield family.subnet, network.name
-        if network.inner_ipv4 is not None:
-            yield network.inner_ipv4, network.name
-        balancer = network.load_balancer
-        if balancer is not None and balancer.socket_subnet is not None:
-            yield balancer.socket_subnet, network.name
 
 
 def _families(host: Host, place: NetworkDraft) -> Problems:

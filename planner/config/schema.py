@@ -341,6 +341,14 @@ class Network(Model):
         """
         return self.public_ipv4 if self.subnet_ipv4 == BY_DOCKER else None
 
+    @property
+    def private_subnets(self) -> tuple[Subnet, ...]:
+        """All subnets that only this network has, also those that nobody outside sees."""
+        balancer = self.load_balancer
+        hidden = (self.inner_ipv4, balancer.socket_subnet if balancer is not None else None)
+        known = (family.subnet for family in self.families)
+        return (*known, *(subnet for subnet in hidden if subnet is not None))
+
     def public(self, version: Version) -> Address | None:
         """Return the public address of that family, None where the network lacks it."""
         return self.public_ipv4 if version == 4 else self.public_ipv6

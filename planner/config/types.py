@@ -528,16 +528,23 @@ def _at_its_key(
     return PlainValidator(validate)
 
 
+def _version_of(item: object) -> Version:
+    return 6 if isinstance(item, str) and ":" in item else 4
+
+
+def _distinct(addresses: list[Address]) -> tuple[Address, ...]:
+    for place, address in enumerate(addresses):
+        if address in addresses[:place]:
+            raise refusal(f"has {address} twice", "", f"list {address} once")
+    return tuple(addresses)
+
+
 def _entrances(value: object) -> tuple[Address, ...]:
     remedy = "list public addresses, or remove the key"
     found: list[Address] = []
     for item in _items(value, "lists no address", "Nothing would come in.", remedy):
-        version: Version = 6 if isinstance(item, str) and ":" in item else 4
-        found.append(_public_address(item, "addresses", version))
-    for place, address in enumerate(found):
-        if address in found[:place]:
-            raise refusal(f"has {address} twice", "", f"list {address} once")
-    return tuple(found)
+        found.append(_public_address(item, "addresses", _version_of(item)))
+    return _distinct(found)
 
 
 _MOST_SERVERS = 3
@@ -556,15 +563,12 @@ def _servers(value: object) -> tuple[Address, ...]:
         raise refusal(f"lists {len(value)} servers", why, f"list at most {_MOST_SERVERS}")
     found: list[Address] = []
     for item in value:
-        version: Version = 6 if isinstance(item, str) and ":" in item else 4
-        address = _parse(item, "dns", version)
+        address = _parse(item, "dns", _version_of(item))
         if (kind := _unusable(address)) is not None:
             why = "It is asked from inside a container, and there no server answers at it."
             raise refusal(f"{address} is {kind}", why, remedy)
-        if address in found:
-            raise refusal(f"has {address} twice", "", f"list {address} once")
         found.append(address)
-    return tuple(found)
+    return _distinct(found)
 
 
 def _source_range(value: object) -> Subnet:

@@ -300,10 +300,9 @@ def _nft(
             lines += [f"\t\t\t{each.text}," for each in elements[name]]
             lines.append("\t}")
         lines.append("}")
-    for chain, rules in guard.items():
-        lines += [f"chain {chain} {{", *(f"\t\t{rule.text}" for rule in rules), "}"]
-    for chain, common in COMMON.items():
-        lines += [f"chain {chain} {{", *(f"\t\t{rule}" for rule in common), "}"]
+    own = {chain: tuple(rule.text for rule in rules) for chain, rules in guard.items()}
+    for chain, texts in (own | COMMON).items():
+        lines += [f"chain {chain} {{", *(f"\t\t{text}" for text in texts), "}"]
     for chain, (priority, *base) in BASE.items():
         lines += [
             f"chain {chain} {{",

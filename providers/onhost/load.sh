@@ -163,12 +163,13 @@ end_addresses() { # end_addresses MOVED: removes those of other generations, and
     return 0
 }
 
-load() { # load GENERATION MOVED: brings the kernel to it; $guarded: the generation whose guard is in force already
+load() { # load GENERATION MOVED [guarded]: brings the kernel to it, where its guard is already or not
     rename_bridges "$1"
     # What the kernel refused it would refuse again; what was flushed meanwhile is loaded again.
-    for guarded in "${guarded:-}" '' ''; do
+    for guarded in "${3:-}" '' ''; do
         # The guard first; what is no longer wanted goes last.
-        [ "$guarded" = "$1" ] || load_guard "$1" && set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
+        [ -n "$guarded" ] || load_guard "$1" || return 1
+        set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
             restore "$1" && end_addresses "$2" || return 1
         has_guard "$1" || nft delete table inet wanbound 2>/dev/null
         remember "$1" && know_bridges "$1" && return

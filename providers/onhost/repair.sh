@@ -71,10 +71,10 @@ begin_repair() {
 reload() { # the current generation; $moved as in load
     now=$etc/$(generation current)
     # Before anything that may fail: with the guard in force, what then fails is closed, not open.
-    guarded=$now
+    guarded=guarded
     load_guard "$now" || guarded=
     check "$now"
     test_load "$now"
-    load "$now" "$moved" || fail 13 "the kernel refused what $now says"
+    load "$now" "$moved" "$guarded" || fail 13 "the kernel refused what $now says"
     clear_disk
 }
