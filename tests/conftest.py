@@ -3,7 +3,11 @@
 pytest tests/security --hypothesis-profile=long     # hours of chance: new cases in each run
 """
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# Its asserts then say what was there, as those of a test's own file do.
+pytest.register_assert_rewrite("tests.planner.samples")
 
 settings.register_profile(
     "long",

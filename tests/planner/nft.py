@@ -14,6 +14,7 @@ from providers.host.generation import BASE, COMMON, MAPS
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Verdict: TypeAlias = Literal["accept", "drop"]
+Hook: TypeAlias = Literal["prerouting", "forward", "postrouting"]
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,7 @@ class Guard:
                         raise ValueError(f"no element: {element}")
         self.chains = {chain: [rule.split() for rule in rules] for chain, rules in chains.items()}
 
-    def verdict(
-        self, hook: Literal["prerouting", "forward", "postrouting"], packet: Packet
-    ) -> Verdict:
+    def verdict(self, hook: Hook, packet: Packet) -> Verdict:
         """Return what becomes of `packet` at one hook of the table."""
         return self._chain(hook, packet) or "accept"
 

@@ -96,6 +96,14 @@ def only_problem(*edits: tuple[str, object]) -> Problem:
     return found[0]
 
 
+def check_only_problem(edits: Edits, key: str, what: str, remedy: str) -> None:
+    """Hold the one thing that is wrong with the edited sample against words of its parts."""
+    problem = only_problem(*edits)
+    assert problem.key == key
+    assert what in problem.what
+    assert remedy in problem.remedy
+
+
 def parsed(*edits: tuple[str, object]) -> Stack:
     """Return the stack that the edited sample describes."""
     return Stack.parse(edited(*edits), "test")

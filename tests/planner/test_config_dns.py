@@ -10,6 +10,7 @@ from tests.planner.samples import (
     MAIL,
     WEB,
     Edits,
+    check_only_problem,
     only_problem,
     parsed,
     problems,
@@ -130,10 +131,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
     """One problem each."""
-    problem = only_problem(*edits)
-    assert problem.key == key
-    assert what in problem.what
-    assert remedy in problem.remedy
+    check_only_problem(edits, key, what, remedy)
 
 
 def test_the_socket_network_is_no_place_for_a_server() -> None:

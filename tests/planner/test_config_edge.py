@@ -9,7 +9,16 @@ from planner.config import Acme, PortRange, SecretRef, Stack
 from planner.config.names import socket_bridge
 from planner.config.types import why_no_hash
 from planner.errors import ConfigError
-from tests.planner.samples import ABSENT, MAIL, WEB, edited, only_problem, parsed, problems
+from tests.planner.samples import (
+    ABSENT,
+    MAIL,
+    WEB,
+    check_only_problem,
+    edited,
+    only_problem,
+    parsed,
+    problems,
+)
 
 LB = f"{MAIL}.load_balancer"
 _LB = "wanbound:hosts[0].networks[1].load_balancer"
@@ -391,10 +400,7 @@ def test_one_error_names_key_and_remedy(
     edits: list[tuple[str, object]], key: str, what: str, remedy: str
 ) -> None:
     """Nothing else is reported beside it."""
-    problem = only_problem(*edits)
-    assert problem.key == key
-    assert what in problem.what
-    assert remedy in problem.remedy
+    check_only_problem(edits, key, what, remedy)
 
 
 def _labelled(name: str, rule: str, network: str = "mail") -> dict[str, object]:

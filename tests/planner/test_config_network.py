@@ -9,7 +9,7 @@ from tests.planner.samples import (
     MAIL,
     WEB,
     Edits,
-    only_problem,
+    check_only_problem,
 )
 
 _WEB = "wanbound:hosts[0].networks[0]"
@@ -256,7 +256,4 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
     """One mistake is one error, at the key that the operator would change."""
-    problem = only_problem(*edits)
-    assert problem.key == key
-    assert what in problem.what
-    assert remedy in problem.remedy
+    check_only_problem(edits, key, what, remedy)

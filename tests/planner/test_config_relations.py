@@ -2,7 +2,16 @@
 
 import pytest
 
-from tests.planner.samples import ABSENT, EDGE_2_WEB, HOST, MAIL, WEB, Edits, only_problem, problems
+from tests.planner.samples import (
+    ABSENT,
+    EDGE_2_WEB,
+    HOST,
+    MAIL,
+    WEB,
+    Edits,
+    check_only_problem,
+    problems,
+)
 
 _WEB = "wanbound:hosts[0].networks[0]"
 _MAIL = "wanbound:hosts[0].networks[1]"
@@ -180,10 +189,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
     """One mistake is one error, at the key that the operator would change."""
-    problem = only_problem(*edits)
-    assert problem.key == key
-    assert what in problem.what
-    assert remedy in problem.remedy
+    check_only_problem(edits, key, what, remedy)
 
 
 @pytest.mark.parametrize(

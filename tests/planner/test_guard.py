@@ -1,6 +1,6 @@
 """The guard of whatever networks a valid configuration has, tried on packets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
@@ -13,7 +13,7 @@ from planner.config import Family, Host, Network, Stack, Version
 from planner.guard import guard
 from planner.rule import LAST, Element, Rule
 from providers.host.generation import BASE, COMMON
-from tests.planner.nft import Address, Guard, Packet, guard_of
+from tests.planner.nft import Address, Guard, Hook, Packet, guard_of
 from tests.planner.strategies import Raw, stacks
 
 SETTINGS = settings(
@@ -105,9 +105,7 @@ def _may_arrive(host: Host, packet: Packet) -> bool:
         family = _family(network, version)
         if packet.iifname == network.bridge and not neighbour:
             if family is not None:
-                if not {packet.saddr in family.subnet, packet.original_daddr in family.subnet} & {
-                    True
-                }:
+                if not any(a in family.subnet for a in (packet.saddr, packet.original_daddr)):
                     return False
             elif packet.to_host and (version == 6 or packet.astray):
                 return False
@@ -178,26 +176,32 @@ def _may_pass(host: Host, packet: Packet) -> bool:
     return True
 
 
+def _check(
+    raw: Raw,
+    hook: Hook,
+    packets: Callable[[Host], Iterator[Packet]],
+    may: Callable[[Host, Packet], bool],
+) -> None:
+    """Hold the table's verdict on each packet against what the declaration says of it."""
+    host = _only_host(raw)
+    table = _guard(host)
+    for packet in packets(host):
+        wanted = "accept" if may(host, packet) else "drop"
+        assert table.verdict(hook, packet) == wanted, packet
+
+
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_nothing_leaves_with_another_source(raw: Raw) -> None:
     """A packet of a network leaves with its public address, and with that nothing else does."""
-    host = _only_host(raw)
-    table = _guard(host)
-    for packet in _leaving(host):
-        wanted = "accept" if _may_leave(host, packet) else "drop"
-        assert table.verdict("postrouting", packet) == wanted, packet
+    _check(raw, "postrouting", _leaving, _may_leave)
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_no_source_comes_from_elsewhere(raw: Raw) -> None:
     """A subnet's sources come from its bridge, its bridge has no others, and ours are nobody's."""
-    host = _only_host(raw)
-    table = _guard(host)
-    for packet in _arriving(host):
-        wanted = "accept" if _may_arrive(host, packet) else "drop"
-        assert table.verdict("prerouting", packet) == wanted, packet
+    _check(raw, "prerouting", _arriving, _may_arrive)
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
@@ -222,11 +226,7 @@ def test_nothing_leaves_with_an_address_that_is_gone(raw: Raw) -> None:
 @SETTINGS
 def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
     """Into a bridge comes what was sent to its public address; out of it, what is of its subnet."""
-    host = _only_host(raw)
-    table = _guard(host)
-    for packet in _forwarded(host):
-        wanted = "accept" if _may_pass(host, packet) else "drop"
-        assert table.verdict("forward", packet) == wanted, packet
+    _check(raw, "forward", _forwarded, _may_pass)
 
 
 @given(stacks())

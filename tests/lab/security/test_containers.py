@@ -15,6 +15,7 @@ import pytest
 from lab.api import Host, Packet
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from tests.lab.security.stage import ATTACKER, CLOSED, NEIGHBOUR, OPEN, Place, Stage
+from tests.lab.security.witness import FIRST, witness
 from tests.lab.together import each, on_each
 
 pytestmark = pytest.mark.lab
@@ -84,21 +85,10 @@ def counting(host: Host, matches: Sequence[str]) -> Iterator[dict[str, int]]:
 
     Yields a map that has the packets by match once the context has ended.
     """
-    rules = "".join(f"{match} counter\n" for match in matches)
-    table = (
-        "table inet witness {\nchain prerouting {\n"
-        f"type filter hook prerouting priority -400; policy accept;\n{rules}}}\n}}\n"
-    )
-    host.run("nft -f -", stdin=table)
     counted: dict[str, int] = {}
-    try:
+    with witness(host, {"prerouting": (FIRST, matches)}) as found:
         yield counted
-        listed = json.loads(host.run("nft -j list chain inet witness prerouting").stdout)
-        rules_found = [each["rule"]["expr"] for each in listed["nftables"] if "rule" in each]
-        for match, parts in zip(matches, rules_found, strict=True):
-            counted[match] = next(p["counter"]["packets"] for p in parts if "counter" in p)
-    finally:
-        host.run("nft delete table inet witness")
+    counted |= zip(matches, found["prerouting"], strict=True)
 
 
 @dataclass(frozen=True)
