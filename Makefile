@@ -2,15 +2,16 @@
 # make test      everything: lint, types, unit tests, then the lab tests on real hosts (root)
 # make check     lint, types and unit tests; no root needed
 # make preview   STACK=name: what `pulumi up` would change, line by line
-# make faults    every fault on four hosts of its own, under constant traffic, as one table (root)
-# make matrix    every check on three engines, both backends, IPv4, IPv6, both; and the recipe (root)
+# make faults    every fault on six hosts of its own, under constant traffic, as one table (root)
+# make matrix    every check on four engines and their backends, the recipe, Docker alone (root)
 # make bench     speed against a floor and against peers, as ratios (root)
+# make release-check  what speaks against a release of this checkout: version, changelog, lock, tree
 # make clean     stop the lab, remove what it made, its caches and .venv
 
 STACK ?= demo
 PYTHON_IN := .venv/bin/python
 
-.PHONY: help setup demo test check lab-test preview bench faults matrix clean
+.PHONY: help setup demo test check lab-test preview bench faults matrix release-check clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -21,6 +22,8 @@ setup:
 demo: setup
 	@$(PYTHON_IN) -m lab.demo
 
+# What takes minutes the first time comes before pytest, which would keep its progress to itself, and
+# whose workers would each do it.
 check: setup
 	@tools/test-tools.sh
 	@echo '· lint'
@@ -28,15 +31,18 @@ check: setup
 	@.venv/bin/ruff format --check --quiet .
 	@echo '· types'
 	@.venv/bin/mypy
+	@$(PYTHON_IN) -c 'from lab import tools; tools.pulumi()'
 	@echo '· unit tests'
-	@$(PYTHON_IN) -m pytest --durations=10 -m 'not lab'
+	@$(PYTHON_IN) -m pytest -n auto --dist loadfile --durations=10 -m 'not lab'
 
-# What takes minutes the first time comes before pytest, which would keep its progress to itself.
+# The lab tests come after the unit tests and not beside them: what they time needs the processors.
+# They wait for most of their time, so that two workers run them, each in a lab of its own.
 lab-test: setup
-	@$(PYTHON_IN) -m lab prepare
+	@$(PYTHON_IN) -m lab prepare \
+	    --hosts test-1=bookworm,test-2=forky+29,test-3=bookworm+bare,test-4=forky+bare
 	@echo '· lab tests: real hosts, real Docker, real packets'
-	@$(PYTHON_IN) -m pytest --durations=10 -m lab
-	@echo '· left to make matrix: every check on Docker 26 and legacy iptables, and beside the recipe'
+	@$(PYTHON_IN) -m pytest -n 2 --no-loadscope-reorder --durations=10 -m lab
+	@echo '· left to make matrix: every check on Docker 26 and legacy iptables, beside the recipe and Docker alone'
 
 test: check lab-test
 
@@ -62,7 +68,10 @@ faults: setup
 matrix: setup
 	@$(PYTHON_IN) -m lab.matrix
 
+release-check: setup
+	@$(PYTHON_IN) -m tools.release
+
 clean:
-	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m lab.faults --down; $(PYTHON_IN) -m lab.matrix --down; $(PYTHON_IN) -m lab clean; fi
+	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m lab.faults --down; $(PYTHON_IN) -m lab.matrix --down; $(PYTHON_IN) -m bench --down; $(PYTHON_IN) -m lab clean; fi
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

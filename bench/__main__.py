@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +23,18 @@ from rich.markup import escape
 
 from bench import part_counts, part_datapath, part_peers, part_provider, part_pulumi
 from bench.report import Failure, Finding, as_json, markdown, rich_table
+from bench.scenario import Firewall
 from bench.site import CHECKOUT, Site
+from lab import lifecycle
 from lab.api import Lab
 from lab.errors import LabError
-from lab.settings import cache_root
+from lab.settings import Settings, cache_root
 from lab.steps import console
+
+HOSTS = "bench-1=bookworm,bench-2=forky+29"
+"""Docker 20.10 and 29."""
+
+DIALECTS: tuple[Firewall, ...] = ("iptables", "nftables")
 
 WIDTH = 120
 """Columns of a table where no terminal says how many there are."""
@@ -46,6 +53,13 @@ class Part(StrEnum):
     C = "c"
     D = "d"
     E = "e"
+
+
+def settings() -> Settings:
+    """A lab of its own, beside the demo's and the tests'."""
+    return Settings(
+        state=Path("/run/wanbound-bench"), prefix="wbbn", management=IPv4Network("10.93.0.0/24")
+    )
 
 
 def _numbers(text: str) -> list[int]:
@@ -73,18 +87,23 @@ def main(
         int, typer.Option(min=1, max=100, help="networks that part e makes and destroys")
     ] = 30,
     pulumi_repeats: Annotated[int, typer.Option(min=1, help="of part e")] = 5,
+    down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
 ) -> None:
-    """Measure wanbound on the lab against floors and peers, as ratios; needs root.
+    """Measure wanbound on a lab of its own against floors and peers, as ratios; needs root.
 
-    Brings the lab up, uses networks and addresses of its own, and removes them, also those that an
-    interrupted run left. Its hosts may not belong to another stack. Writes bench/results/.
+    Writes bench/results/.
     """
+    if down:
+        lifecycle.down(settings())
+        return
     if os.geteuid() != 0:
         console.print("[red]error:[/] the benchmark boots hosts and captures packets: run as root")
         raise typer.Exit(1)
     networks, peer_networks = _numbers(sizes), _numbers(peer_sizes)
     with _alone():
-        lab = Lab.up()
+        # What a run that was ended has left would only be in the way.
+        lifecycle.down(settings())
+        lab = Lab.up(HOSTS, settings())
         os.environ.update(lab.environment())
         sites = {name: Site(lab, found) for name, found in lab.hosts.items()}
         lab.host(host or list(sites)[-1])
@@ -94,19 +113,19 @@ def main(
             partial(part_peers.measure, site, peer_networks, peer_repeats, _say),
             partial(part_counts.measure, site, networks, _say),
             [
-                partial(part_datapath.measure, each, path_repeats, path_seconds, _say)
+                partial(part_datapath.measure, each, dialect, path_repeats, path_seconds, _say)
                 for each in sites.values()
+                for dialect in DIALECTS
             ],
             partial(part_pulumi.measure, site, pulumi_networks, pulumi_few, pulumi_repeats, _say),
         )
         calls = {Part.A: [a], Part.B: [b], Part.C: [c], Part.D: d, Part.E: [e]}
-        # What a run that was ended at once has left.
-        shutil.rmtree(part_pulumi.folder(lab.settings), ignore_errors=True)
         chosen = [(key, call) for key in part or list(Part) for call in calls[key]]
         used = list(sites.values()) if Part.D in dict(chosen) else [site]
-        for each in used:
-            each.clean()
-        results = _measured(_about(used), chosen, used)
+        try:
+            results = _measured(_about(used), chosen, used)
+        finally:
+            lifecycle.down(settings())
     if any(isinstance(result, Failure) for result in results):
         raise typer.Exit(1)
 
@@ -175,7 +194,7 @@ def _about(sites: Iterable[Site]) -> dict[str, str]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One benchmark of a machine at a time, which cleans up after itself when it is told to end."""
+    """One benchmark of a machine at a time, which removes its lab when it is told to end."""
     folder = cache_root() / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from bench import scenario
-from bench.scenario import MARK
+from bench.scenario import MARK, Firewall
 from bench.site import BenchError, Site
 from lab.images import probe_program
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
@@ -20,14 +20,17 @@ SETTLE_SECONDS = 1.0
 PLAIN = f"{MARK}plain"
 _PLAIN_IPV4, _PLAIN_IPV6 = "10.111.0.0/24", "fd62:656e:6368:ff00::/64"
 
-Kind = Literal["connections", "throughput"]
+Kind = Literal["connections", "throughput", "p50", "p99"]
+"""New connections per second, bytes per second, and the seconds that opening one takes."""
+
 Family = Literal["ipv4", "ipv6"]
 
 _SINK = {"ipv4": f"{CLIENT_IPV4}:{PORT}", "ipv6": f"[{CLIENT_IPV6}]:{PORT}"}
-_CALLS: dict[Kind, tuple[str, str]] = {
-    "connections": ("connect-rate", "per_second"),
-    "throughput": ("throughput", "bytes_per_second"),
-}
+_CALLS: tuple[tuple[str, dict[Kind, str]], ...] = (
+    ("connect-rate", {"connections": "per_second"}),
+    ("throughput", {"throughput": "bytes_per_second"}),
+    ("connect-rate -workers=1", {"p50": "p50_seconds", "p99": "p99_seconds"}),
+)
 
 
 class DataPath:
@@ -48,18 +51,21 @@ class DataPath:
         self._loaded = loaded
         time.sleep(SETTLE_SECONDS)
 
-    def rate(self, container: str, kind: Kind, family: Family, seconds: float) -> float:
-        """Return new connections per second, or bytes per second, from a container to the sink.
+    def speed(self, container: str, family: Family, seconds: float) -> dict[Kind, float]:
+        """Return how fast a container reaches the sink; each of three measures takes `seconds`.
 
         Raises BenchError when a connection fails: then it is not the speed that was measured.
         """
-        command, key = _CALLS[kind]
-        words = ["docker", "exec", container, "/probe", command, f"-duration={seconds:g}s"]
-        done = self._site.host.run(shlex.join([*words, _SINK[family]]), timeout=seconds + 60)
-        found = json.loads(done.stdout)
-        if found.get("failed"):
-            raise BenchError(f"{container}: {kind} over {family}: {found}")
-        return float(found[key])
+        speeds: dict[Kind, float] = {}
+        for call, keys in _CALLS:
+            words = ["docker", "exec", container, "/probe", *call.split()]
+            words += [f"-duration={seconds:g}s", _SINK[family]]
+            done = self._site.host.run(shlex.join(words), timeout=seconds + 60)
+            found = json.loads(done.stdout)
+            if found.get("failed"):
+                raise BenchError(f"{container}: {call} over {family}: {found}")
+            speeds |= {kind: float(found[key]) for kind, key in keys.items()}
+        return speeds
 
     def source(self, container: str, family: Family) -> str:
         """Return the address from which the internet sees a container's connection."""
@@ -69,12 +75,12 @@ class DataPath:
 
 
 @contextmanager
-def prepared(site: Site, count: int) -> Iterator[DataPath]:
+def prepared(site: Site, count: int, firewall: Firewall) -> Iterator[DataPath]:
     """Make the first and the last of `count` networks and a plain one, each with a container.
 
     What is made stays until `Site.clean`.
     """
-    config = scenario.config(site.place, count)
+    config = scenario.config(site.place, count, firewall=firewall)
     networks = scenario.host_plan(config).networks
     site.route_back()
     props = scenario.props(config)

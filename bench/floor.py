@@ -31,7 +31,7 @@ def tool(family: Family, what: str = "") -> str:
 
 def lines(plan: Plan, family: Family, table: str) -> list[str]:
     """Return the rules of all networks in one table, in chains of the floor."""
-    own = compose(plan, plan).rules(family).get(table, {})
+    own = compose(plan).rules(family).get(table, {})
     found = [line for chain in CHAINS[table].values() for line in own.get(chain, ())]
     return [line.replace(_OURS, _FLOOR, 1) for line in found]
 

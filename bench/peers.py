@@ -35,13 +35,13 @@ _NAMES = {
 }
 """iptables' options that both peers have a parameter for, of the same name."""
 
-ANSIBLE_LACKS = ("--ctorigdst",)
-"""Options of our rules that ansible.builtin.iptables has no parameter for: it does without them."""
+ANSIBLE_LACKS = ("mark",)
+"""Matches of our rules that ansible.builtin.iptables has no parameter for: it does without them."""
 
 
 FORMS: dict[str, Callable[[str], str]] = {
     "pyinfra": lambda line: re.sub(r" -p (\w+) (?!-m \1)", r" -p \1 -m \1 ", line),
-    "ansible": lambda line: re.sub(r" --ctorigdst \S+", "", line),
+    "ansible": lambda line: re.sub(r" -m mark --mark \S+", "", line),
 }
 """By peer: what iptables-save shows of a line of ours when the peer has made it."""
 
@@ -109,10 +109,11 @@ def ansible_rule(line: str, family: Family, table: str) -> Args:
     for option in options(line):
         if option.name in _NAMES:
             args[_NAMES[option.name]] = ("!" if option.negated else "") + option.values[0]
-        elif option.name in ANSIBLE_LACKS:
-            continue
         elif option.name == "-m":
-            args.setdefault("match", []).append(option.values[0])
+            if option.values[0] not in ANSIBLE_LACKS:
+                args.setdefault("match", []).append(option.values[0])
+        elif option.name.removeprefix("--") in ANSIBLE_LACKS:
+            continue
         elif option.name == "--ctstate" and not option.negated:
             args["ctstate"] = option.values[0].split(",")
         elif option.name == "--dport" and not option.negated:

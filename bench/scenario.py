@@ -28,6 +28,7 @@ STACK = "organization/wanbound/bench"
 """The stack that the hosts belong to meanwhile: that of part (e), as Pulumi names it."""
 
 Change: TypeAlias = Literal["none", "one", "all"]
+Firewall: TypeAlias = Literal["iptables", "nftables"]
 Config: TypeAlias = dict[str, Any]
 Props: TypeAlias = dict[str, Any]
 
@@ -56,11 +57,17 @@ def public_space(place: Place) -> tuple[IPv4Network, IPv6Network]:
 
 
 def config(
-    place: Place, count: int, change: Change = "none", *, load_balancer: bool = True
+    place: Place,
+    count: int,
+    change: Change = "none",
+    *,
+    load_balancer: bool = True,
+    firewall: Firewall = "iptables",
 ) -> Config:
     """Return the configuration of a stack with `count` networks, dual stack, on one host.
 
-    A change is another public IPv4 address, of the first network or of each.
+    A change is another public IPv4 address, of the first network or of each. `firewall` is the
+    dialect of its NAT rules.
     """
     networks = []
     four, six = public_space(place)
@@ -79,7 +86,13 @@ def config(
             network["load_balancer"] = False
         networks.append(network)
     ssh = {"address": place.address, "port": place.port, "host_key": place.host_key}
-    host = {"name": place.name, "ssh": ssh, "wan": {"interface": "wan0"}, "networks": networks}
+    host = {
+        "name": place.name,
+        "ssh": ssh,
+        "wan": {"interface": "wan0"},
+        "firewall": firewall,
+        "networks": networks,
+    }
     return {"hosts": [host]}
 
 
@@ -99,5 +112,5 @@ def props(settings: Config) -> Props:
     return {
         "host": connection(host_plan(settings), {}),
         **properties(networking(settings)),
-        "installed": installed(),
+        "installed": installed(networking(settings)),
     }

@@ -1,4 +1,4 @@
-"""What hosts with `adopt` have already: asked over SSH before anything is declared.
+"""The existing Docker networks of hosts with `adopt`, read over SSH before any declaration.
 
 One call per host. Docker's provider could look a network up too (`docker.get_network`), but it
 takes every failure for "no such network" and knows neither IPv6 nor labels.
@@ -36,7 +36,7 @@ echo '{_SECTION}end'
 
 
 class TakeoverError(Exception):
-    """Something was made by hand that cannot be taken over, or a host does not say what it has."""
+    """A manually created object cannot be taken over, or a host cannot be read."""
 
     def __init__(self, blocks: Sequence[str]) -> None:
         self.blocks = tuple(blocks)
@@ -51,8 +51,8 @@ class TakeoverError(Exception):
 def taken_over(hosts: Sequence[HostPlan]) -> Mapping[str, Mapping[str, Same]]:
     """Return the Docker networks that are there and as planned, by host and network.
 
-    Only hosts with `adopt` are asked, all at a time. Raises TakeoverError with all that is wrong
-    on any of them.
+    Only hosts with `adopt` are read, all of them in parallel. Raises TakeoverError with the
+    problems of all of them.
     """
     asked = [(index, host) for index, host in enumerate(hosts) if host.adopt]
     if not asked:
@@ -72,8 +72,8 @@ def _answer(index: int, host: HostPlan) -> tuple[Mapping[str, Same], Sequence[st
         return {}, [
             f"wanbound:hosts[{index}].adopt (host {host.name})\n"
             f"  the host does not say which Docker networks it has: {error}\n"
-            "  With adopt: true a preview asks it, too.\n"
-            "  Fix: see that ssh and docker on it answer; or remove adopt once all is"
+            "  With adopt: true, a preview reads the host, too.\n"
+            "  Fix: check that ssh and docker on it answer; or remove adopt if all is"
             " taken over"
         ]
     return found.same, [str(problem) for problem in found.problems]
@@ -82,7 +82,7 @@ def _answer(index: int, host: HostPlan) -> tuple[Mapping[str, Same], Sequence[st
 def look_up(host: HostPlan) -> HostFindings:
     """Ask a host for its Docker networks, its containers, and which networks are under management.
 
-    Raises OSError when it cannot be asked or says no, ValueError for an answer that is none.
+    Raises OSError if the host cannot be reached or refuses, ValueError for an unexpected answer.
     """
     words = ["ssh", *ssh_options(host.ssh), "-p", str(host.ssh.port)]
     words += [f"{host.ssh.user}@{host.ssh.address}"]
@@ -103,7 +103,7 @@ def look_up(host: HostPlan) -> HostFindings:
 
 
 def _managed(plan: str) -> Sequence[str]:
-    """Return the networks that a host's plan names. Raises ValueError for what is no plan."""
+    """Return the networks that a host's plan names. Raises ValueError if it is not a plan."""
     if not plan:
         return []
     try:
@@ -113,7 +113,7 @@ def _managed(plan: str) -> Sequence[str]:
 
 
 def _run(words: Sequence[str]) -> str:
-    """Return what the script says there; an answer that is endless or late is an error."""
+    """Return the script's output on the host; an answer that is too long or late is an error."""
     late = threading.Event()
     # Errors go to a file: the master that ControlPersist leaves behind keeps that end open.
     with (
@@ -150,7 +150,7 @@ def _run(words: Sequence[str]) -> str:
 def _talk(process: subprocess.Popen[bytes]) -> bytes:
     if process.stdin is None or process.stdout is None:
         raise OSError("no pipes to ssh")
-    # Nobody reads it where ssh could not log in; what it says then is on its standard error.
+    # If ssh could not log in, the pipe has no reader; the reason is on ssh's standard error.
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(_SCRIPT.encode())
         process.stdin.close()

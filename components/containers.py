@@ -20,9 +20,9 @@ def container(
     secrets: Secrets,
     opts: pulumi.ResourceOptions,
 ) -> docker.Container:
-    """Return the container that `plan` describes, in `networks` alone.
+    """Return the container that `plan` describes; it joins only `networks`.
 
-    `owner` is its label `wanbound`: by it the host knows whom a network may be taken from.
+    `owner` is its label `wanbound`: the host may take a network away only from such containers.
     """
     return docker.Container(
         name,
@@ -39,9 +39,9 @@ def container(
         uploads=[_upload(upload, secrets) for upload in plan.uploads] or None,
         healthcheck=None if plan.health is None else _health(plan.health),
         capabilities=None if plan.capabilities is None else _capabilities(plan.capabilities),
-        # What the provider would write here anyway. It disconnects the container from it before the
-        # start; were it the network's own name, Docker would take the container for connected and
-        # ignore the fixed addresses below.
+        # The provider's default. The provider disconnects the container from this network before
+        # the start. With the network's own name, Docker would consider the container connected
+        # and ignore the fixed addresses below.
         network_mode="bridge",
         networks_advanced=list(networks),
         ports=[
@@ -53,7 +53,7 @@ def container(
         or None,
         dns=list(plan.dns) or None,
         restart=plan.restart,
-        # Before: two containers cannot have one name, nor two one address.
+        # Delete first: two containers cannot have the same name or the same address.
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
     )
 
@@ -61,11 +61,11 @@ def container(
 def attached(
     network: docker.Network, ipv4: str | None, ipv6: str | None = None
 ) -> docker.ContainerNetworksAdvancedArgs:
-    """Return a container's place in a network, at its fixed addresses."""
+    """Return a container's connection to a network, with its fixed addresses."""
     return docker.ContainerNetworksAdvancedArgs(
-        # Its id and not its name: in a network that was made anew under the same name this
-        # container is not, so it is made anew too. Docker takes either where the provider
-        # sends this (POST /networks/{id or name}/connect), and it is never read back.
+        # The id and not the name: a recreated network has the same name, but the container is
+        # not connected to it. A new id recreates the container, too. Docker accepts both in the
+        # provider's request (POST /networks/{id or name}/connect), and it is never read back.
         name=network.id,
         ipv4_address=ipv4,
         ipv6_address=ipv6,

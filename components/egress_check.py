@@ -10,6 +10,14 @@ from components.ssh import ssh_options
 from planner.config import Ssh
 from planner.plan import EgressCheck
 
+_SCRIPT = "components/egress_check.sh"
+
+SEND = f'{{ cat {_SCRIPT}; echo \'check "$@" <<"END"\'; cat; echo END; }} | '
+"""Sends the script, and standard input behind it. Pulumi runs it in the folder of the program.
+
+So a preview shows one line for a check, and not the whole script.
+"""
+
 
 def egress_check(
     name: str,
@@ -25,18 +33,16 @@ def egress_check(
     (pulumi-command's remote.Command knows the agent alone). The expected addresses are its
     input: where they change it runs again, and the preview shows them.
     """
-    run = ["docker", "run", "--rm", "-i"]
+    options = [word for server in check.dns for word in ("--dns", server)]
+    run = ["sh", "-s", "--", check.about, *options]
     if ssh.user != "root":
         run = ["sudo", "-n", *run]
-    for key, value in check.environment.items():
-        run += ["-e", f"{key}={value}"]
-    for server in check.dns:
-        run += ["--dns", server]
+    call = ["ssh", *ssh_options(ssh), "-p", str(ssh.port), f"{ssh.user}@{ssh.address}"]
     return local.Command(
         name,
-        interpreter=["ssh", *ssh_options(ssh), "-p", str(ssh.port), f"{ssh.user}@{ssh.address}"],
+        interpreter=["sh", "-c"],
         create=pulumi.Output.from_input(network).apply(
-            lambda found: shlex.join([*run, "--network", found, check.image, "check"])
+            lambda found: SEND + shlex.join([*call, shlex.join([*run, "--network", found])])
         ),
         stdin=check.expected,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),

@@ -23,9 +23,9 @@ from providers.host.resource import HostNetworking
 class Host(pulumi.ComponentResource):
     """A host with its Docker provider, its networking, and its isolated networks.
 
-    The rules and the guard are there before any network exists, and the host drops those of a
-    network only once its bridge is gone: whatever runs in it, started here or by hand, at no moment
-    sends past them.
+    The rules and the guard are in force before any network exists. The host removes those of a
+    network only after its bridge is gone. So no container in it, started by wanbound or manually,
+    can ever send without them.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Host(pulumi.ComponentResource):
         first = [] if self.engine is None else [self.engine]
         engine = docker.Provider(
             plan.name,
-            # By way of the engine, where it is ours: then it is there before anybody asks it. The
-            # text is the same, or the provider would change with the key.
+            # With `engine`, an output of that resource: the provider then waits for Docker to be
+            # installed. The text is the same, so adding the key does not change the provider.
             host=docker_host(plan.ssh) if self.engine is None else self.engine.docker_host,
             ssh_opts=ssh_options(plan.ssh),
             opts=pulumi.ResourceOptions(parent=self),
@@ -60,7 +60,6 @@ class Host(pulumi.ComponentResource):
         )
         self.networks = [
             IsolatedNetwork(
-                f"{plan.name}-{network.name}",
                 plan,
                 network,
                 secrets,
@@ -88,8 +87,18 @@ class Host(pulumi.ComponentResource):
             daemon=engine.settings,
             install=engine.install,
             restart=engine.restart,
+            firewall=plan.firewall,
+            forwarding=_forwarding(plan, engine),
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _forwarding(plan: HostPlan, engine: Engine) -> list[str]:
+    """Return the kernel's settings without which Docker with nftables does not start."""
+    if engine.firewall_backend != "nftables":
+        return []
+    settings = [each for each in plan.wanted if each.section == "sysctls"]
+    return [each.text for each in sorted(settings, key=lambda each: each.order)]
 
 
 def _stack() -> str:
@@ -109,12 +118,14 @@ def wanted_plan(host: HostPlan, stack: str, taken_over: Mapping[str, Same]) -> P
                 network.owns.addresses,
                 sections(network.wanted),
                 order(network.wanted),
+                network.owns.flows,
             )
             for network in host.networks
         },
         lines=sections(host.wanted),
         order=order(host.wanted),
         persist=host.persist,
+        metrics=host.metrics,
         taken_over={
             network.name: same.id
             for network in host.networks

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
+from components.names import resource_name
 from components.ssh import ssh_options
 from planner.config import IPV6NAT
 from planner.plan import HostPlan
@@ -23,8 +24,8 @@ for process in /proc/[0-9]*; do
     [ "$name" != dockerd ] || started=$(tr '\\0' ' ' <"$process/cmdline")
 done
 [ -z "$(docker ps -q --filter 'name=^/ipv6nat$' --filter label=wanbound)" ] || others=
-[ -z "$others" ] || refuse 'docker-ipv6nat runs on this host already, and each of two empties the' \
-    "other's chains. Leave that one and remove ipv6nat here, or stop that one first."
+[ -z "$others" ] || refuse 'docker-ipv6nat already runs on this host, and two of them empty each' \
+    "other's chains. Remove ipv6nat from the configuration, or stop the other one first."
 version=$(docker version --format '{{.Server.Version}}') || exit 1
 settings=$(tr -d ' \\n\\t' </etc/docker/daemon.json 2>/dev/null)
 own=no
@@ -44,19 +45,19 @@ def ipv6nat(
 ) -> docker.Container:
     """Return the container; `opts` has the Docker provider of the host.
 
-    Of the recipe's `--privileged` only what the program's own description asks for is left, less
-    the loading of kernel modules: wanbound's rules, which are there `after` which it starts, have
-    loaded them. The socket, read-only or not, still is all of the host to whoever gets hold of it.
+    Instead of the recipe's `--privileged`, it gets only the rights that the program's own
+    description asks for, without the loading of kernel modules: wanbound's rules, `after` which it
+    starts, have loaded them. Access to the socket, even read-only, is equivalent to root.
     """
     check = local.Command(
-        f"{plan.name}-{IPV6NAT}",
+        resource_name(plan.name, "ipv6nat", "check"),
         interpreter=["ssh", *ssh_options(plan.ssh), "-p", str(plan.ssh.port), _login(plan)],
         create="sh -s" if plan.ssh.user == "root" else "sudo -n sh -s",
         stdin=CHECK,
         opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
     )
     return docker.Container(
-        f"{plan.name}-{IPV6NAT}",
+        resource_name(plan.name, "ipv6nat", "container"),
         name=IPV6NAT,
         image=image,
         network_mode="host",

@@ -7,10 +7,14 @@ import pulumi_docker as docker
 
 from components.containers import Secrets, attached, container
 from components.egress_check import egress_check
+from components.names import resource_name
 from components.socket import DockerSocket
 from planner.docker import ContainerPlan, VolumePlan
 from planner.plan import HostPlan, NetworkPlan
-from planner.takeover import LABEL, Same
+from planner.takeover import LABEL, UNIMPORTANT, Same
+
+# Not only while `adopt` is there: what was taken over stays so without it.
+_OPTIONS = [f'options["{name}"]' for name in UNIMPORTANT]
 
 
 def network_args(plan: NetworkPlan, owner: str) -> docker.NetworkArgs:
@@ -36,7 +40,6 @@ class IsolatedNetwork(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         host: HostPlan,
         plan: NetworkPlan,
         secrets: Secrets,
@@ -46,9 +49,10 @@ class IsolatedNetwork(pulumi.ComponentResource):
     ) -> None:
         """Declare the network that `plan` describes on `host`; `opts` has the Docker provider.
 
-        `taken_over` is the Docker network that is there already and is the same. The network is
-        there only while what is in `after` is.
+        `taken_over` is the existing Docker network with the same definition. The network depends
+        on the resources in `after`.
         """
+        name = resource_name(host.name, "network", plan.name)
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         owner = f"{host.name}/{plan.name}"
@@ -59,11 +63,11 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 parent=self,
                 # Imported where it is not in the state yet, and nothing more where it is.
                 import_=taken_over.id if taken_over else None,
-                # Docker cannot change either: one taken over would be replaced for the label that
-                # it lacks, or for a flag that only means something in a swarm. Nor may what Docker
-                # has chosen itself be taken for a change.
-                ignore_changes=["labels", "attachable", *_chosen(plan)],
-                # Before: two networks cannot have one name, bridge or subnet.
+                # Docker cannot change any: one taken over would be replaced for the label that it
+                # lacks, for a flag that only means something in a swarm, or for options that no
+                # guarantee needs. Nor may what Docker has chosen itself be taken for a change.
+                ignore_changes=["labels", "attachable", *_OPTIONS, *_chosen(plan)],
+                # Delete first: two networks cannot have the same name, bridge or subnet.
                 delete_before_replace=True,
                 depends_on=list(after),
             ),
@@ -71,8 +75,8 @@ class IsolatedNetwork(pulumi.ComponentResource):
         self.socket = None
         if plan.socket is not None:
             self.socket = DockerSocket(
-                name,
                 host.name,
+                plan.name,
                 plan.socket,
                 owner,
                 secrets,
@@ -80,10 +84,13 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 after,
                 child,
             )
-        self.volumes = [self._volume(f"{host.name}-{each.name}", each) for each in plan.volumes]
+        self.volumes = [
+            self._volume(resource_name(host.name, "volume", each.name), each)
+            for each in plan.volumes
+        ]
         self.containers = [
             container(
-                f"{host.name}-{each.name}",
+                resource_name(host.name, each.role, _whose(each, plan)),
                 each,
                 self._places(each),
                 owner,
@@ -94,7 +101,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
         ]
         if plan.check is not None:
             egress_check(
-                name,
+                resource_name(host.name, "egress_check", plan.name),
                 plan.check,
                 host.ssh,
                 self.network.name,
@@ -125,6 +132,11 @@ class IsolatedNetwork(pulumi.ComponentResource):
             if self.socket is not None:
                 before.append(self.socket.proxy)
         return before
+
+
+def _whose(container: ContainerPlan, network: NetworkPlan) -> str:
+    """Return by which name a container is known: wanbound brings one of a role to a network."""
+    return container.name if container.role == "container" else network.name
 
 
 def _chosen(plan: NetworkPlan) -> list[str]:

@@ -15,7 +15,7 @@ _LONGEST = 1000
 """Digits of a number that is read as one."""
 
 _TOO_DEEP = json.loads("[" * 100 + "]" * 100)
-"""What stands for a value that nests too deep to be read: the planner refuses it for just that."""
+"""Replaces a value that nests too deep to be read; the planner refuses it for that reason."""
 
 
 def raw_settings(config: Mapping[str, str] | None = None) -> dict[str, object]:

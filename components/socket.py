@@ -1,4 +1,4 @@
-"""The way of a load balancer to Docker: a proxy, in a network that only the two are in."""
+"""The access of a load balancer to Docker: a proxy, in a network with only these two members."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.containers import Secrets, attached, container
+from components.names import resource_name
 from planner.docker import SocketPlan
 from planner.takeover import LABEL
 
@@ -15,21 +16,22 @@ class DockerSocket(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
         host: str,
+        network: str,
         plan: SocketPlan,
         owner: str,
         secrets: Secrets,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        """Declare what `plan` describes for the isolated network `name`; `owner` as in containers.
+        """Declare what `plan` describes for the isolated `network`; `owner` as in containers.
 
-        `opts` has the Docker provider. The two are there only while what is in `after` is.
+        `opts` has the Docker provider. Both depend on the resources in `after`.
         """
+        name = resource_name(host, "socket", network)
         super().__init__("wanbound:index:DockerSocket", name, {}, opts)
         self.network = docker.Network(
-            f"{host}-{plan.docker.name}",
+            name,
             name=plan.docker.name,
             driver="bridge",
             internal=plan.docker.internal,
@@ -45,7 +47,7 @@ class DockerSocket(pulumi.ComponentResource):
             ),
         )
         self.proxy = container(
-            f"{host}-{plan.proxy.name}",
+            resource_name(host, "socket_proxy", network),
             plan.proxy,
             [attached(self.network, plan.proxy.socket_ipv4)],
             owner,

@@ -53,12 +53,12 @@ def docker_host(ssh: Ssh) -> str:
 
 
 def _master(to: Jump, agent: str | None, jump: Jump | None = None) -> list[str]:
-    """Return where the socket of the connection to a host is that a run's calls share.
+    """Return the path of the socket of the connection to a host that a run's calls share.
 
     A call over an existing connection checks neither key nor host key, so only calls with the same
-    two may share one. Behind two jump hosts one address may be two machines, which ssh's own %C
-    does not tell apart: with a ProxyCommand it knows of no jump. A path has 107 bytes, of which ssh
-    takes 17 more, and homes have long names.
+    key and host key may share one. Behind two jump hosts, one address may belong to two machines.
+    ssh's own %C does not distinguish them, because it ignores a ProxyCommand. The path is short: a
+    socket's path has at most 107 bytes, ssh appends 17, and home directories may have long names.
     """
     who = (to.address, to.port, to.user, to.host_key, agent, jump)
     return [
@@ -85,6 +85,6 @@ def _over(jump: Jump, ssh: Ssh) -> str:
     options = [*_SHARED, *_master(jump, agent_socket(ssh))]
     options += [*_pinned(jump.host_key), *_keys(ssh)]
     words = ["ssh", *options, "-p", str(jump.port), "-l", jump.user]
-    # The outer ssh expands % in the whole of it, and the inner one has tokens of its own.
+    # The outer ssh expands every % in the command, and the inner ssh has its own tokens.
     inner = [word.replace("%", "%%") for word in words]
     return shlex.join([*inner, "-W", "[%h]:%p", "--", jump.address])

@@ -26,7 +26,7 @@ LIFETIME = 3600
 
 _SECONDS = 10.0
 _NO_AGENT = 2
-"""Exit code of `ssh-add -l` where nobody listens; 1 stands for an agent without keys."""
+"""Exit code of `ssh-add -l` if no agent listens; 1 means an agent without keys."""
 
 # An agent ends with its command (ssh-agent(1)): here a minute after it has lost its last key.
 _COMMAND = 'while sleep 60 && ssh-add -l >/dev/null 2>&1; do :; done; kill "$SSH_AGENT_PID"'
@@ -47,7 +47,7 @@ def hold_keys(hosts: Sequence[HostPlan], secrets: Mapping[str, object]) -> None:
         home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         raise AgentError(
-            f"the user with the id {os.getuid()} has no account here, and ssh asks for one\n"
+            f"the user with the id {os.getuid()} has no account here, and ssh needs one\n"
             "  Fix: run this as a user with an entry in /etc/passwd"
         ) from None
     _make(home / ".ssh")
@@ -119,7 +119,7 @@ def _hold(socket: Path, keys: list[str]) -> None:
                 _start(socket)
             for key in keys:
                 if _ask(socket, "-q", "-t", str(LIFETIME), "-", text=key) != 0:
-                    raise AgentError(f"the SSH agent at {socket} takes no key; end it, run again")
+                    raise AgentError(f"the SSH agent at {socket} refuses a key; end it, run again")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise AgentError(
             f"no SSH agent can be used at {socket} ({error}), and a key of the stack needs one\n"
@@ -137,8 +137,8 @@ def _alone(socket: Path) -> Iterator[None]:
 
 
 def _start(socket: Path) -> None:
-    # Of a session of its own and with none of our files: it outlives the run, and Pulumi waits
-    # for whoever holds the program's output.
+    # In a new session and without our open files: it outlives the run, and Pulumi waits for every
+    # process that holds the program's output.
     words = ["sh", "-c", _START, str(socket), _COMMAND]
     subprocess.run(words, check=True, cwd="/", start_new_session=True, timeout=_SECONDS)
     until = time.monotonic() + _SECONDS

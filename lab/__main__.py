@@ -12,7 +12,7 @@ from rich.table import Table
 from lab import hosts, lifecycle, processes, removal, tools
 from lab.errors import LabError
 from lab.namespace import exists, inside
-from lab.settings import HostSpec, Settings
+from lab.settings import DEFAULT_HOSTS, KINDS, HostSpec, Settings
 from lab.steps import command_line, console
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -30,15 +30,14 @@ def _host(lab: Settings, name: str) -> HostSpec:
     return specs[name]
 
 
+Names = Annotated[
+    str | None,
+    typer.Option("--hosts", help=f"NAME=SUITE[+{'|+'.join(KINDS)}],…; default {DEFAULT_HOSTS}"),
+]
+
+
 @app.command()
-def up(
-    names: Annotated[
-        str | None,
-        typer.Option(
-            "--hosts", help="NAME=SUITE[+legacy|+bare],…; default edge-1=bookworm,edge-2=forky"
-        ),
-    ] = None,
-) -> None:
+def up(names: Names = None) -> None:
     """Make whatever is missing of the lab: roots, internet, registry, hosts."""
     lab = Settings()
     for host in lifecycle.up(lab, names):
@@ -48,9 +47,9 @@ def up(
 
 
 @app.command()
-def prepare() -> None:
-    """Make what takes long and is kept, so that it is seen: packages, pulumi, roots, images."""
-    lifecycle.prepare(Settings())
+def prepare(names: Names = None) -> None:
+    """Build everything slow that is cached, with its progress: packages, pulumi, roots, images."""
+    lifecycle.prepare(Settings(), names)
     tools.pulumi()
 
 

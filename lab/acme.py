@@ -3,9 +3,9 @@
 It validates for real: it asks the lab's DNS for a name and connects to port 443 (TLS-ALPN-01) or 80
 (HTTP-01) of the public address that it is told, by IPv6 first where there is one, as Go does.
 
-Two authorities are at work. The one whose certificates the load balancers get is pebble's own, made
-anew at each start: `root`. The other vouches for pebble's own address alone: `server_ca`. Like the
-hosts' SSH keys it is derived from a constant, so that it can stand in a stack file.
+There are two authorities. `root` is pebble's own, created at each start; it signs the certificates
+of the load balancers. `server_ca` only certifies pebble's own address. Like the hosts' SSH keys it
+is derived from a constant, so that a stack file can contain it.
 """
 
 from __future__ import annotations

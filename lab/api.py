@@ -65,11 +65,15 @@ class Host:
         self.suite = spec.suite
         #: What its iptables speaks to: nft or legacy.
         self.backend = spec.backend
+        #: What its Docker speaks, and with it the stacks of the faults and of the matrix.
+        self.firewall = spec.docker_backend
         #: Where its sshd listens.
         self.address = settings.address(spec)
         #: Its own addresses on wan0.
         self.wan_ipv4 = spec.wan_ipv4
         self.wan_ipv6 = spec.wan_ipv6
+        #: Its port of the internet's bridge, for a capture of what it alone sends and gets.
+        self.wan_link = settings.wan_link(spec)
         #: `ssh-ed25519 AAAA…`, for a stack's `host_key`.
         self.host_key = keys.host_key(spec.name, keys.life(settings, spec.name))[1]
 
@@ -93,12 +97,22 @@ class Host:
         script = f'mkdir -p "$(dirname {quoted})" && cat >{quoted} && chmod {mode:o} {quoted}'
         self.run(script, stdin=text)
 
+    def copy(self, file: Path, path: str, *, mode: int = 0o644) -> None:
+        """Copy a file of this machine there whole, as root; the folder has to be there."""
+        quoted = shlex.quote(path)
+        script = f"cat >{quoted}.next && chmod {mode:o} {quoted}.next && mv {quoted}.next {quoted}"
+        args = hosts.ssh(self._settings, self.name, [script], "-l", "root")
+        with file.open("rb") as content:
+            done = subprocess.run(args, stdin=content, timeout=120, check=False)
+        if done.returncode != 0:
+            raise LabError(f"{self.name}: {file} was not copied to {path}")
+
     def reboot(self) -> None:
         """Reboot it and wait until it is on the wan and Docker answers."""
         hosts.reboot(self._settings, self._spec)
 
     def wait_rebooted(self, before: str) -> None:
-        """Wait until it is ready in another boot than `before`; somebody has asked for that."""
+        """Wait until it is ready in another boot than `before`, after a requested reboot."""
         hosts.wait_rebooted(self._settings, self._spec, before)
 
     @property
@@ -110,6 +124,11 @@ class Host:
     def boot_id(self) -> str:
         """The kernel's name for this boot."""
         return self.run("cat /proc/sys/kernel/random/boot_id").stdout.strip()
+
+    @property
+    def loads(self) -> str:
+        """What rules are loaded by there, as tables name it: nft, legacy (iptables) or nftables."""
+        return self.backend if self.firewall == "iptables" else self.firewall
 
     @cached_property
     def docker_version(self) -> str:

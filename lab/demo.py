@@ -23,7 +23,7 @@ STACK = "demo"
 TABLE_WIDTH = 132
 """Columns that the table needs."""
 
-# " +  docker:index:Network edge-1-web created (0.51s)", for every step that has come to its end.
+# " +  docker:index:Network edge-1/network/web created (0.51s)", for every step that has ended.
 _STEP = re.compile(
     r"^ *(\S+) +(\S+) (\S+) (created|updated|deleted|replaced|created replacement|deleted original)"
     r" \((\S+)\)"
@@ -35,9 +35,9 @@ def short(line: str) -> str | None:
     """One line of the CLI as people want to see it go by; None for those that say nothing new."""
     if found := _STEP.match(line):
         sign, kind, name, done, seconds = found.groups()
-        return f"  {sign:<2} {_last(kind):<16} {name:<28} {done} [dim]({seconds})[/]"
+        return f"  {sign:<2} {_last(kind):<16} {name:<30} {done} [dim]({seconds})[/]"
     if found := _FAILED.match(line):
-        return f"  [red]!! {_last(found[1]):<16} {found[2]:<28} failed[/]"
+        return f"  [red]!! {_last(found[1]):<16} {found[2]:<30} failed[/]"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The internet's address echo: answers every HTTP request with the caller's address and a newline.
+"""The internet's IP-echo service: answers an HTTP request with the caller's address and a newline.
 
 python -m lab.echo PORT ADDRESS [ADDRESS…]
 """

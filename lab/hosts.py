@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import cgroups, guest, internet, keys, processes, roots
+from lab import cgroups, docker29, guest, internet, keys, processes, roots
 from lab.errors import LabError
 from lab.ledger import Ledger
 from lab.namespace import has_link
@@ -74,12 +74,16 @@ def close_connections(lab: Settings, name: str = "*") -> None:
 
 
 def ready(lab: Settings, host: HostSpec) -> bool:
-    """Whether the host is on the wan in both families and its Docker, if any, answers."""
+    """Whether the host has booted, is on the wan in both families, and its Docker, if any, answers.
+
+    Docker answers before systemd starts what has to come after it.
+    """
     # A reboot that was asked for leaves the old sshd answering for a moment.
     command = (
         "test ! -e /run/nologin && ip -4 route show default dev wan0 | grep -q . && "
         "ip -6 route show default dev wan0 | grep -q . && "
-        "! ip -6 addr show dev wan0 tentative | grep -q ."
+        "! ip -6 addr show dev wan0 tentative | grep -q . && "
+        "systemctl is-system-running | grep -qx -e running -e degraded"
     )
     if not host.bare:
         command += " && docker version >/dev/null"
@@ -103,17 +107,17 @@ def start(lab: Settings, host: HostSpec) -> None:
     keeper, machine = (
         processes.find(lab, f"{what}-{host.name}") for what in ("supervisor", "nspawn")
     )
-    if keeper and machine and has_link(lab, host.wan_link):
+    if keeper and machine and has_link(lab, lab.wan_link(host)):
         return
     root = roots.root(lab, host.root)
     stop(lab, host)
     ledger = Ledger(lab)
     group = cgroups.name(lab, host)
     ledger.claim("cgroup", group, exists=cgroups.exists(group))
-    for link in (host.management_link, host.wan_link):
+    for link in (lab.management_link(host), lab.wan_link(host)):
         ledger.claim("link", link, exists=(Path("/sys/class/net") / link).exists())
     for what in ("propagate", "unix-export"):
-        folder = NSPAWN / what / host.name
+        folder = NSPAWN / what / lab.machine(host)
         ledger.claim("path", str(folder), exists=folder.exists())
     disk = lab.disk(host)
     if disk.exists() and not ledger.has("path", str(disk)):
@@ -124,7 +128,9 @@ def start(lab: Settings, host: HostSpec) -> None:
     client = keys.client_key(lab).with_suffix(".pub").read_text().strip()
     files = guest.host_files(lab, host, host_key=private, public_key=public, client_key=client)
     guest.write_files(disk / "upper", files)
-    log = lab.logs / f"host-{host.name}.log"
+    if host.docker29:
+        docker29.install(lab, disk / "upper")
+    log = lab.log(host)
     arguments = [str(host), str(root)]
     with step(f"booting {host.name} ({host.system})", log):
         processes.spawn(
@@ -153,7 +159,7 @@ def wait(lab: Settings, host: HostSpec) -> None:
     """Until the host is ready."""
     if ready(lab, host):
         return
-    with step(f"waiting for {host.name}", lab.logs / f"host-{host.name}.log") as log:
+    with step(f"waiting for {host.name}", lab.log(host)) as log:
         try:
             wait_until(
                 f"{host.name}: sshd, wan0 and Docker",
@@ -176,8 +182,8 @@ def reboot(lab: Settings, host: HostSpec) -> None:
 
 
 def wait_rebooted(lab: Settings, host: HostSpec, before: str) -> None:
-    """Wait until the host is ready in another boot than `before`, which somebody has asked for."""
-    with step(f"rebooting {host.name}", lab.logs / f"host-{host.name}.log"):
+    """Wait until the host is ready in another boot than `before`, after a requested reboot."""
+    with step(f"rebooting {host.name}", lab.log(host)):
         wait_until(
             f"the reboot of {host.name}",
             lambda: listens(lab, host) and boot_id(lab, host.name) not in (None, before),

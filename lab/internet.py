@@ -18,7 +18,7 @@ from lab.steps import step, wait_until
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BRIDGE = "wan"
-# A neighbour that nobody is: what is sent to it passes the bridge and is answered by no one.
+# An address of a neighbour that does not exist: packets to it pass the bridge, without an answer.
 # Captures send to it, to know when they see packets.
 SENTINEL_IPV6 = "2001:db8::ffff:fffe"
 SENTINEL_MAC = "02:77:62:ff:ff:fe"
@@ -58,7 +58,7 @@ def up(lab: Settings) -> None:
             for link, address in _addresses(lab):
                 if link == "lo":
                     log.run([*ip, "address", "replace", address, "dev", "lo"])
-            # The bridge gets its name last: that it is there says that all before it is done.
+            # The bridge gets its name last: its existence means that all steps before it are done.
             router = [
                 "link",
                 "add",
@@ -69,7 +69,7 @@ def up(lab: Settings) -> None:
                 "bridge",
             ]
             subprocess.run([*ip, "link", "del", "router.next"], capture_output=True, check=False)
-            # No snooping: nobody here asks for the groups of neighbour discovery.
+            # No snooping: no querier here asks for the groups of neighbour discovery.
             log.run([*ip, *router, "forward_delay", "0", "stp_state", "0", "mcast_snooping", "0"])
             log.run([*ip, "link", "set", "router.next", "addrgenmode", "none"])
             for link, address in _addresses(lab):
@@ -88,7 +88,7 @@ def up(lab: Settings) -> None:
 
 
 def start_echo(lab: Settings) -> None:
-    """The address echo on port 80 of both families, unless it runs."""
+    """Start the IP-echo service on port 80 of both families, unless it runs."""
     if processes.find(lab, "echo"):
         return
     program = [sys.executable, "-m", "lab.echo", "80", settings.ECHO_IPV4, settings.ECHO_IPV6]

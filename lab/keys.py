@@ -41,8 +41,7 @@ def host_key(name: str, life: int = 0) -> tuple[str, str]:
     """The host's private key and `ssh-ed25519 AAAA…`.
 
     Derived from its name and life, so that the public half can stand in a stack file. That makes
-    the private half public too, which is right for hosts that nobody but their own machine can
-    reach.
+    the private half public too. This is safe: only their own machine can reach these hosts.
     """
     which = f"{name} {life}" if life else name
     seed = hashlib.sha256(f"wanbound lab host key {which}".encode()).digest()

@@ -1,7 +1,7 @@
 """What the lab made outside its own folders, written down before it is made.
 
 Removal goes by this list alone, so nothing is ever removed because of how it is named. A name that
-exists and is not on the list belongs to somebody else: the lab refuses to use it.
+exists and is not on the list is foreign: the lab refuses to use it.
 """
 
 from __future__ import annotations

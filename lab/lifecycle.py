@@ -1,4 +1,4 @@
-"""Up: whatever is missing of a lab is made, what is there is left as it is."""
+"""Up: creates the missing parts of a lab and leaves the existing ones unchanged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab import hosts, internet, keys, packages, registry, removal, roots, supervisor
+from lab import docker29, hosts, internet, keys, packages, registry, removal, roots, supervisor
 from lab.errors import LabError
 from lab.settings import DEFAULT_HOSTS, HostSpec, Settings, parse_hosts
 from lab.steps import console
@@ -59,19 +59,23 @@ def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
 def prepare(lab: Settings, wanted: str | None = None) -> None:
     """Make everything that takes long and is kept: packages, roots, images. Nothing boots."""
     with lock(lab):
-        packages.install(lab)
-        for name in dict.fromkeys(host.root for host in _decide(lab, wanted)):
-            roots.root(lab, name)
+        _prepare(lab, _decide(lab, wanted))
         registry.images(lab)
+
+
+def _prepare(lab: Settings, chosen: tuple[HostSpec, ...]) -> None:
+    packages.install(lab)
+    for name in dict.fromkeys(host.root for host in chosen):
+        roots.root(lab, name)
+    if any(host.docker29 for host in chosen):
+        docker29.binaries(lab)
 
 
 def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
     """Bring the lab up; `wanted` is `NAME=SUITE,…`, None for what is there or the default."""
     with lock(lab):
         chosen = _decide(lab, wanted)
-        packages.install(lab)
-        for name in dict.fromkeys(host.root for host in chosen):
-            roots.root(lab, name)
+        _prepare(lab, chosen)
         lab.state.mkdir(parents=True, exist_ok=True)
         _write_specs(lab, chosen)
         (lab.state / "environment.json").write_text(json.dumps(lab.environment, indent=2) + "\n")

@@ -43,7 +43,7 @@ def start(lab: Settings) -> None:
     listen = ",".join(addresses)
     words = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file="]
     words += ["--no-hosts", "--no-resolv", "--no-poll", "--user=root", "--log-facility=-"]
-    # Nobody is asked further: a name that is not here is answered with NXDOMAIN at once.
+    # No other server is asked: an unknown name is answered with NXDOMAIN immediately.
     words += ["--local=/#/", f"--addn-hosts={folder(lab)}"]
     words += ["--bind-interfaces", f"--listen-address={listen}", "--max-ttl=1", "--max-cache-ttl=1"]
     log = lab.logs / "names.log"

@@ -61,7 +61,7 @@ def down(lab: Settings) -> bool:
         end_processes(lab)
         failures: list[str] = []
         # Guests first, as they still write to their disks; then newest first, as what was made
-        # last stands on what was made before it.
+        # last depends on what was made before it.
         all_made = Ledger(lab).read()
         guests = [made for made in all_made if made.kind == "cgroup"]
         for made in guests + [made for made in reversed(all_made) if made.kind != "cgroup"]:
@@ -85,8 +85,7 @@ CACHES = "roots images registry docker-registry hosts lab-ssh logs go-bin plugin
 
 def clean(lab: Settings) -> None:
     """Remove the lab's caches too. A pulumi that was built stays: it is not the lab's alone."""
-    for name in CACHES.split():
-        path = lab.cache / name
+    for path in [*(lab.cache / name for name in CACHES.split()), *lab.cache.glob("docker-29*")]:
         if path.is_dir():
             console.print(f"removing {path}")
             shutil.rmtree(path)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 from lab import guest
 from lab.packages import mirror
 from lab.settings import Settings
-from lab.steps import step
+from lab.steps import step, whole
 
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
@@ -21,18 +19,14 @@ def root(settings: Settings, name: str) -> Path:
     place = settings.cache / "roots" / f"{name}-{guest.root_key(suite, source, bare=bool(bare))}"
     if place.exists():
         return place
-    # A build that was killed left this; the caller holds the lab's lock, so nobody builds now.
-    for stale in place.parent.glob("*.next"):
-        shutil.rmtree(stale)
-    following = place.with_name(f"{place.name}.next")
-    following.mkdir(parents=True)
     # An older debootstrap has no script for a newer suite; sid's serves every later one.
     script = SCRIPTS / suite if (SCRIPTS / suite).exists() else SCRIPTS / "sid"
     packages = guest.packages(suite, bare=bool(bare))
     # Namespaces of its own: all that it starts and mounts is gone when it ends or is killed.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     options = ["--variant=minbase", f"--include={packages}"]
-    with step(f"building the {name} root", settings.logs / f"root-{name}.log") as log:
+    log_file = settings.logs / f"root-{name}.log"
+    with step(f"building the {name} root", log_file) as log, whole(place, "*.next") as following:
         log.run(
             [*alone, "debootstrap", *options, suite, following, source, script],
             timeout=1200,
@@ -47,6 +41,4 @@ def root(settings: Settings, name: str) -> Path:
             {path: (text, 0o644) for path, text in guest.root_files(bare=bool(bare)).items()},
         )
         (following / "etc/sudoers.d/admin").chmod(0o440)
-        os.sync()
-        following.rename(place)
     return place

@@ -5,17 +5,29 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lab.errors import LabError
+from planner.config import Firewall
 
 SUITES = ("bookworm", "trixie", "forky")
 DEFAULT_HOSTS = "edge-1=bookworm,edge-2=forky"
 
 Backend: TypeAlias = Literal["nft", "legacy"]
 """What iptables speaks to; Debian's choice is nft since buster, see update-alternatives(1)."""
+
+Kind: TypeAlias = Literal["", "legacy", "bare", "29", "29nft"]
+"""What differs on a host from its suite's usual packages; it is written behind the suite."""
+
+KINDS: Mapping[Kind, str] = {
+    "legacy": "for the legacy iptables",
+    "bare": "for a host without Docker",
+    "29": "for Docker 29",
+    "29nft": "for Docker 29 that speaks nftables",
+}
 
 # RFC 5737 and RFC 3849 documentation space: never routed, so nothing real can be meant by it.
 ROUTER_IPV4 = "203.0.113.1"
@@ -53,9 +65,7 @@ class HostSpec:
 
     name: str
     suite: str
-    backend: Backend = "nft"
-    bare: bool = False
-    """Without Docker, iptables, nftables and conntrack; apt-get there can install them."""
+    kind: Kind = ""
 
     def __str__(self) -> str:
         """As `parse_hosts` reads it."""
@@ -63,8 +73,28 @@ class HostSpec:
 
     @property
     def system(self) -> str:
-        """What it runs: `bookworm`, `bookworm+legacy`, `bookworm+bare`."""
-        return self.root if self.backend == "nft" else f"{self.suite}+{self.backend}"
+        """What it runs: `bookworm`, `bookworm+legacy`, `bookworm+bare`, `forky+29`."""
+        return f"{self.suite}+{self.kind}" if self.kind else self.suite
+
+    @property
+    def backend(self) -> Backend:
+        """What its iptables speaks to."""
+        return "legacy" if self.kind == "legacy" else "nft"
+
+    @property
+    def bare(self) -> bool:
+        """Without Docker, iptables, nftables and conntrack; apt-get there can install them."""
+        return self.kind == "bare"
+
+    @property
+    def docker29(self) -> bool:
+        """With Docker 29 in the place of the suite's own."""
+        return self.kind in ("29", "29nft")
+
+    @property
+    def docker_backend(self) -> Firewall:
+        """What its Docker speaks, without a daemon.json of wanbound's."""
+        return "nftables" if self.kind == "29nft" else "iptables"
 
     @property
     def root(self) -> str:
@@ -86,24 +116,13 @@ class HostSpec:
         """The host's own address on wan0, without its prefix length (64)."""
         return f"2001:db8::{100 + self.number}"
 
-    @property
-    def wan_link(self) -> str:
-        """The outer end of wan0, a port of the internet's bridge."""
-        return f"wan-{self.name}"
-
-    @property
-    def management_link(self) -> str:
-        """The outer end of host0, a port of the management bridge; nspawn chooses this name."""
-        return f"vb-{self.name}"
-
 
 def parse_hosts(text: str) -> tuple[HostSpec, ...]:
     """`edge-1=bookworm,edge-2=forky,edge-3=bookworm+legacy` as specs."""
     specs: list[HostSpec] = []
     for part in text.split(","):
         name, _, system = part.strip().partition("=")
-        suite, plus, kind = system.partition("+")
-        # The outer link is `wan-NAME` and an interface name has at most 15 characters.
+        suite, plus, word = system.partition("+")
         if not re.fullmatch(r"[a-z][a-z0-9]{0,7}-([1-9]|[1-8][0-9])", name):
             raise LabError(
                 f"{name!r} is no host name of the lab: it is a word of at most 8 letters, "
@@ -111,14 +130,11 @@ def parse_hosts(text: str) -> tuple[HostSpec, ...]:
             )
         if suite not in SUITES:
             raise LabError(f"suite {suite!r} of host {name} is none of {', '.join(SUITES)}")
-        if plus and kind not in ("legacy", "bare"):
-            raise LabError(
-                f"{part.strip()!r}: what may follow the suite is +legacy, for the legacy iptables,"
-                " or +bare, for a host without Docker"
-            )
-        specs.append(
-            HostSpec(name, suite, "legacy" if kind == "legacy" else "nft", bare=kind == "bare")
-        )
+        kind: Kind = next((kind for kind in KINDS if kind == word), "")
+        if plus and not kind:
+            known = "; ".join(f"+{kind} {meaning}" for kind, meaning in KINDS.items())
+            raise LabError(f"{part.strip()!r}: what may follow the suite is {known}")
+        specs.append(HostSpec(name, suite, kind))
     for what in ("name", "number"):
         if len({getattr(spec, what) for spec in specs}) != len(specs):
             raise LabError(f"two hosts have one {what} in {text!r}; addresses come from it")
@@ -135,7 +151,7 @@ def cache_root() -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where one lab lives. Two labs on one machine differ in state, prefix, network and hosts."""
+    """Where one lab lives. Two labs on one machine differ in state, prefix and network."""
 
     state: Path = field(
         default_factory=lambda: Path(os.environ.get("WANBOUND_LAB", "/run/wanbound-lab"))
@@ -149,6 +165,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        # A host's link is `wan-PREFIX-NUMBER`, and an interface name has at most 15 characters.
         if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", self.prefix):
             raise LabError(f"WANBOUND_LAB_PREFIX is {self.prefix!r}: use at most 8 letters")
 
@@ -176,6 +193,22 @@ class Settings:
     def management_address(self) -> str:
         """This machine's own address on that bridge, with the prefix length."""
         return f"{self.management[1]}/{self.management.prefixlen}"
+
+    def machine(self, host: HostSpec) -> str:
+        """Return the name by which this machine knows the host: another lab has others."""
+        return f"{self.prefix}-{host.number}"
+
+    def wan_link(self, host: HostSpec) -> str:
+        """Return the outer end of the host's wan0, a port of the internet's bridge."""
+        return f"wan-{self.machine(host)}"
+
+    def management_link(self, host: HostSpec) -> str:
+        """Return the outer end of its host0, a port of the management bridge; nspawn names it."""
+        return f"vb-{self.machine(host)}"
+
+    def log(self, host: HostSpec) -> Path:
+        """Return the file with all that the host prints to its console."""
+        return self.logs / f"host-{self.machine(host)}.log"
 
     def address(self, host: HostSpec) -> str:
         """The host's management address, where its sshd listens."""

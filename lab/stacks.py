@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ import yaml  # type: ignore[import-untyped]
 from lab import names
 from lab.api import Lab
 from lab.errors import LabError
-from planner.config import Stack
+from planner.config import Firewall, Stack
 from planner.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -32,6 +32,12 @@ PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "planner", "providers", "
 
 Config: TypeAlias = dict[str, Any]
 """A stack's configuration, as written in its file, without the prefix of its keys."""
+
+SPOKEN: Mapping[Firewall, Config] = {
+    "iptables": {},
+    "nftables": {"firewall": "nftables", "engine": {"firewall_backend": "nftables"}},
+}
+"""A host's keys, by what its Docker speaks."""
 
 OnLine: TypeAlias = Callable[[str], None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -92,6 +93,21 @@ def step(what: str, log: Path) -> Iterator[Step]:
         console.print(f"· {what} …")
         yield Step(what, log)
     console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - started:.1f} s)[/]")
+
+
+@contextmanager
+def whole(place: Path, stale: str) -> Iterator[Path]:
+    """Yield a new folder beside `place`, which it becomes when all is written: whole or not there.
+
+    The caller holds the lab's lock: what matches `stale` there was left by a build that was killed.
+    """
+    for left in place.parent.glob(stale):
+        shutil.rmtree(left)
+    following = place.with_name(f"{place.name}.next")
+    following.mkdir(parents=True)
+    yield following
+    os.sync()
+    following.rename(place)
 
 
 def output(

@@ -32,9 +32,10 @@ def nspawn(lab: Settings, host: HostSpec) -> list[str]:
         "systemd-nspawn",
         "--quiet",
         f"--directory={disk / 'root'}",
-        f"--machine={host.name}",
+        f"--machine={lab.machine(host)}",
+        f"--hostname={host.name}",
         f"--network-bridge={lab.management_bridge}",
-        f"--network-veth-extra={host.wan_link}:wan0",
+        f"--network-veth-extra={lab.wan_link(host)}:wan0",
         # Docker keeps its data on a real file system: it cannot stack overlays.
         f"--bind={disk / 'docker'}:/var/lib/docker",
         f"--bind={disk / 'containerd'}:/var/lib/containerd",
@@ -68,15 +69,15 @@ def mount(lab: Settings, host: HostSpec, root: Path) -> None:
 
 def plug(lab: Settings, host: HostSpec, boot: subprocess.Popen[bytes]) -> None:
     """Move the outer end of wan0 to the internet's bridge, as soon as nspawn has made it."""
-    link = Path("/sys/class/net") / host.wan_link
+    link = Path("/sys/class/net") / lab.wan_link(host)
     end = time.monotonic() + 30
     while not link.exists():
         if boot.poll() is not None or time.monotonic() > end:
             return
         time.sleep(0.02)
-    output(["ip", "link", "set", host.wan_link, "netns", lab.namespace])
-    port = ["ip", "-n", lab.namespace, "link", "set", host.wan_link]
-    # A port speaks for nobody: with an address of its own it would, in every capture.
+    output(["ip", "link", "set", lab.wan_link(host), "netns", lab.namespace])
+    port = ["ip", "-n", lab.namespace, "link", "set", lab.wan_link(host)]
+    # A port must not send packets itself: with an address it would, and every capture has them.
     output([*port, "addrgenmode", "none"])
     output([*port, "master", internet.BRIDGE, "up"])
     print(f"{host.name}: wan0 is plugged in", flush=True)
@@ -84,11 +85,11 @@ def plug(lab: Settings, host: HostSpec, boot: subprocess.Popen[bytes]) -> None:
 
 def unplug(lab: Settings, host: HostSpec) -> None:
     """Remove what the last boot left: the kernel takes a namespace apart a while after its end."""
-    if has_link(lab, host.wan_link):
-        args = ["ip", "-n", lab.namespace, "link", "del", host.wan_link]
+    if has_link(lab, lab.wan_link(host)):
+        args = ["ip", "-n", lab.namespace, "link", "del", lab.wan_link(host)]
         # It may vanish between the look and the removal, which is as good.
         subprocess.run(args, capture_output=True, timeout=20, check=False)
-    for link in (host.wan_link, host.management_link):
+    for link in (lab.wan_link(host), lab.management_link(host)):
         if (Path("/sys/class/net") / link).exists():
             subprocess.run(
                 ["ip", "link", "del", link], capture_output=True, timeout=20, check=False

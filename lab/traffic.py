@@ -111,7 +111,7 @@ def expression(ports: Sequence[int]) -> str:
 def is_right(packet: Packet, expected: Publics) -> bool | None:
     """Judge the source of a packet; None for a packet that is none of our business.
 
-    A private source is wrong, whoever sends to whom.
+    A private source is wrong for every sender and destination.
     """
     if packet.dport in expected:
         return packet.src in expected[packet.dport]
@@ -133,6 +133,6 @@ def sources(packets: Sequence[Packet], expected: Publics) -> Sources:
 
 @lru_cache(maxsize=4096)
 def is_private(address: str) -> bool:
-    """Whether nobody in the internet may have the address."""
+    """Whether the address is not public: no host on the internet may have it."""
     found = ip_address(address)
     return any(found in net for net in PRIVATE if net.version == found.version)

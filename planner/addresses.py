@@ -1,7 +1,12 @@
-"""Addresses that follow from others: private subnets derived by hash, gateways, load balancers."""
+"""Derived addresses: private subnets by hash, gateways, load balancers, containers.
+
+A derived value depends only on the seed and on the names of its host, network and container. So it
+does not change when other networks or containers are added or removed. This matters because a
+network whose subnet changes is recreated with all of its containers. Two derived values may be
+equal by chance; the configuration is then refused (config/subnets.py, config/checks.py).
+"""
 
 import hashlib
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 RFC1918 = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -14,52 +19,28 @@ LOCAL_ULA = IPv6Network("fd00::/8")
 """The half of `ULA` whose Global IDs everybody may choose (RFC 4193: L bit set)."""
 
 
-class PoolExhaustedError(LookupError):
-    """Every subnet of an IPv4 pool overlaps a subnet that is taken."""
-
-
 def ula_subnet(seed: str, host: str, network: str) -> IPv6Network:
     """Return the /64 of a network that has no written IPv6 subnet.
 
     RFC 4193 section 3.2.2 builds a prefix from fd00::/8, a pseudo-random 40 bit Global ID and a
-    16 bit Subnet ID. Its sample algorithm hashes the time and an EUI-64; here `seed` stands for
-    both, so that the same stack gives the same prefix for ever. The 56 bits are the first of a
-    SHA-256: each network has a Global ID of its own, thus adding a network never moves another.
+    16 bit Subnet ID. Its sample algorithm hashes the time and an EUI-64. Here `seed` replaces
+    both, so that the same stack always gives the same prefix. The 56 bits are the first of a
+    SHA-256: each network has its own Global ID.
     """
     identifier = int.from_bytes(_digest("ipv6", seed, host, network)[:7])
     prefix = int(LOCAL_ULA.network_address) | identifier << 64
     return IPv6Network((prefix, 64))
 
 
-def ipv4_subnet(
-    pool: IPv4Network, host: str, network: str, taken: Iterable[IPv4Network], length: int = 24
-) -> IPv4Network:
-    """Return a /24 (or one of another `length`) of `pool`, which is as large or larger.
+def ipv4_subnet(pool: IPv4Network, host: str, network: str, length: int = 24) -> IPv4Network:
+    """Return the /24 (or the subnet of another `length`) of `pool` that a hash of the names gives.
 
-    It overlaps nothing in `taken`.
-
-    The search begins at a place derived from the names and goes up, round the end of the pool:
-    a network keeps its subnet as long as nothing before it in `taken` claims the same place.
-    Raises PoolExhaustedError when there is none left.
+    `pool` is as large as the subnet, or larger. Of a pool of N subnets, n networks take n different
+    ones with a probability of about 1 - n(n - 1)/2N.
     """
     bits = 32 - length
-    base, count = int(pool.network_address) >> bits, 1 << (length - pool.prefixlen)
-    start = int.from_bytes(_digest("ipv4", host, network)) % count
-    # As ranges and not place by place: one taken subnet may have a million places in it.
-    blocked = sorted(
-        (
-            (int(subnet.network_address) >> bits) - base,
-            (int(subnet.broadcast_address) >> bits) - base,
-        )
-        for subnet in taken
-    )
-    for place, end in ((start, count), (0, start)):
-        for first, last in blocked:
-            if first <= place <= last:
-                place = last + 1
-        if place < end:
-            return IPv4Network(((base + place) << bits, length))
-    raise PoolExhaustedError(f"no /{length} of {pool} is left for network {network} of host {host}")
+    place = int.from_bytes(_digest("ipv4", host, network)) % (1 << (length - pool.prefixlen))
+    return IPv4Network((int(pool.network_address) + (place << bits), length))
 
 
 def gateway(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:
@@ -68,7 +49,7 @@ def gateway(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:
 
 
 def default_load_balancer(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:
-    """Return where the load balancer of a subnet is when nobody says otherwise.
+    """Return the default address of the load balancer of a subnet.
 
     The recipes' .254 and ::fffe; in a subnet too small for that, the last usable IPv4 address and
     the last IPv6 address but one (in a /112 that is ::fffe again).
@@ -77,25 +58,31 @@ def default_load_balancer(subnet: IPv4Network | IPv6Network) -> IPv4Address | IP
     return subnet.network_address + min(offset, subnet.num_addresses - 2)
 
 
-def container_address(
-    subnet: IPv4Network | IPv6Network, name: str, taken: Iterable[IPv4Address | IPv6Address]
-) -> IPv4Address | IPv6Address | None:
-    """Return the address of a container that has none written, None where the subnet is too small.
+def default_whoami(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address | None:
+    """Return where whoami is: .252 or ::fffc, two before the place of the load balancer.
 
-    Docker would count up from the gateway in the order of starting, which is another one each
-    time. This one lies in the upper half (of the first 65,536 addresses), where Docker's counting
-    comes last, at a place derived from the name, and goes up past what is `taken`: containers
-    earlier in the list keep theirs, and a rebuilt host gives every container its old address.
+    Between the two is room for a load balancer beside one at the usual place. None in a subnet that
+    is too small.
     """
-    size = min(subnet.num_addresses, 1 << 16)
-    first, count = size // 2, size // 2 - 3
-    blocked = {int(address) for address in taken}
-    start = int.from_bytes(_digest("container", name)[:8])
-    for step in range(count):
-        address = subnet.network_address + first + (start + step) % count
-        if int(address) not in blocked:
-            return address
-    return None
+    address = default_load_balancer(subnet) - 2
+    return address if int(address) > int(gateway(subnet)) else None
+
+
+def container_address(
+    subnet: IPv4Network | IPv6Network, name: str
+) -> IPv4Address | IPv6Address | None:
+    """Return the derived address of a container, None if the subnet is too small.
+
+    Docker would count up from the gateway in the order of starting, which differs each time. This
+    address is derived from the name, so a rebuilt host gives every container its old address. It is
+    in the upper half (of the first 65,536 addresses), which Docker's counting reaches last. It is
+    not among the last four addresses, which whoami and the load balancers use.
+    """
+    half = min(subnet.num_addresses, 1 << 16) // 2
+    if half <= 4:
+        return None
+    place = int.from_bytes(_digest("container", name)[:8]) % (half - 4)
+    return subnet.network_address + half + place
 
 
 def last_usable(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:

@@ -1,49 +1,65 @@
-"""What a host wants besides its networks: default routes, sysctls, and who may reach it itself.
+"""The lines of a host besides its networks': the accept of their traffic, and the host's own lines.
 
-Every line is as the tool prints it that shows it on the host: ``ip route show default``,
-``sysctl``, ``iptables-save``. The input chain is jumped to as the last rule of INPUT: whatever
-others decide there (fail2ban, an operator's own accept) is decided before it.
+The host's own lines are default routes, sysctls, and the filter of packets to the host itself.
+
+Every line is written as the tool on the host prints it: ``ip route show default``, ``sysctl``,
+``iptables-save``. The jump to the input chain is the last rule of INPUT, so other rules there
+(fail2ban, an operator's own accept) decide first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from planner.config import Baseline, Host, PortRange, Subnet, Version
+from planner.config import Baseline, Firewall, Host, PortRange, Subnet, Version
+from planner.guard import log_and_drop, marks
+from planner.icmpv6 import MESSAGES
+from planner.nftables import input_rules, strangers
 from planner.rule import FIRST, LAST, Rule, Setting, Wanted
-from planner.rules import FORWARD_CHAIN
+from planner.rules import FORWARD_CHAIN, forward
 
 INPUT_CHAIN = "WANBOUND-INPUT"
 """Jumped to last from filter INPUT."""
 
-_ICMPV6 = {
-    1: "destination-unreachable",
-    2: "packet-too-big",
-    3: "time-exceeded",
-    4: "parameter-problem",
-    128: "echo-request",
-    129: "echo-reply",
-    130: "listener-query",
-    131: "listener-report",
-    132: "listener-done",
-    133: "router-solicitation",
-    134: "router-advertisement",
-    135: "neighbour-solicitation",
-    136: "neighbour-advertisement",
-    143: "listener-report-v2",
+MARKED: Mapping[Firewall, str] = {
+    "iptables": "marked",
+    "nftables": "marked, where Docker uses iptables",
 }
-"""What must not be dropped on a link (RFC 4890 sections 4.4.1 and 4.4.2): without neighbours there
-is no IPv6 at all, without packet-too-big connections hang, without listener reports a switch that
-snoops on them stops delivering neighbour solicitations."""
+"""The role of the accept in WANBOUND-FORWARD. With nftables it is the only iptables rule, and it is
+loaded only if Docker uses iptables (providers/onhost/load.sh)."""
 
 
-def base(host: Host) -> list[Wanted]:
+def base(host: Host, mark: int) -> list[Wanted]:
+    """Return what `host` wants besides its networks; `mark` is the bit of what may be forwarded.
+
+    Only for families that a network has: a host without IPv6 networks should need no ip6tables and
+    no IPv6. (With `baseline`, the host is closed in both families.)
+    """
+    versions = sorted({version for each in host.networks for version, _ in each.publics})
+    role = MARKED[host.firewall]
+    found = [*marks(mark), *(forward(mark, version, role) for version in versions), *_own(host)]
+    if host.log_drops:
+        # The rule itself belongs to no network; providers/host/generation.py has it.
+        found += log_and_drop("forged")
+    return found
+
+
+def _own(host: Host) -> list[Wanted]:
     """Return what `host` wants for itself, nothing where its configuration asks for nothing."""
     wan, baseline = host.wan.interface, host.baseline
     routes = _routes(host)
     found: list[Wanted] = list(routes)
     if routes:
         found.append(Setting("links", wan, f"{wan} up"))
-    if baseline is not None:
+    # Docker with nftables never turns forwarding on and does not start if it is off. It does not
+    # close forwarding to untrusted sources, either.
+    forwards = host.engine is not None and host.engine.firewall_backend == "nftables"
+    if baseline is not None or forwards:
         found += _sysctls(host)
+    if host.firewall == "nftables":
+        if baseline is not None:
+            found += input_rules(baseline, host.ssh.port)
+        if baseline is not None or forwards:
+            found += strangers(wan)
+    elif baseline is not None:
         for version in (4, 6):
             found += _input(baseline, host.ssh.port, version)
             found.append(_forward(wan, version))
@@ -63,7 +79,7 @@ def _routes(host: Host) -> list[Setting]:
 def _sysctls(host: Host) -> Iterator[Setting]:
     """Yield the kernel's settings; the reason for each is in docs/configuration.md.
 
-    Those of IPv6 only where a network has IPv6: nothing else should make the host a router of it.
+    Those of IPv6 only if a network has IPv6: otherwise the host should not become an IPv6 router.
     """
     # As in sysctl(8): a dot in an interface's name is written as a slash.
     wan = host.wan.interface.replace(".", "/")
@@ -91,7 +107,7 @@ def _input(baseline: Baseline, ssh_port: int, version: Version) -> Iterator[Rule
     if version == 4:
         yield rule("icmp", "-p icmp")
     else:
-        for number, name in _ICMPV6.items():
+        for number, name, _ in MESSAGES:
             yield rule(f"icmp {number} {name}", f"-p ipv6-icmp -m icmp6 --icmpv6-type {number}")
         # A DHCPv6 client asks a multicast address, so conntrack knows no answer to it. (A DHCPv4
         # client reads its first answers past the filter, from a packet socket.)
@@ -117,11 +133,11 @@ def _from(source: Subnet) -> str:
 
 
 def _forward(wan: str, version: Version) -> Rule:
-    """Return the rule that lets in what was translated and answers, and no stranger's packet.
+    """Return the rule that drops forwarded packets from the wan unless translated or replies.
 
-    Docker closes FORWARD by a policy, but only in a family whose forwarding it turned on itself
-    (libnetwork, setupIPForwarding), and 20.10 never for IPv6. With the sysctls above, which are
-    set before Docker starts, it would find nothing to turn on and leave both families open.
+    Docker sets the policy of FORWARD to DROP, but only in a family whose forwarding it turned on
+    itself (libnetwork, setupIPForwarding), and 20.10 never for IPv6. The sysctls above are set
+    before Docker starts. So Docker finds forwarding on, and would leave both families open.
     """
     match = f"-i {wan} -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
     text = f"-A {FORWARD_CHAIN} {match} -j DROP"

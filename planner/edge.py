@@ -1,7 +1,7 @@
 """A network's way in: Traefik, what it may read of Docker, and whoami behind it.
 
-Flags and labels are Traefik's of version 3 (doc.traefik.io/traefik/reference). Why they are as they
-are stands in docs/edge.md.
+Flags and labels are those of Traefik 3 (doc.traefik.io/traefik/reference). docs/edge.md explains
+the reasons for them.
 """
 
 from planner.addresses import gateway
@@ -59,7 +59,7 @@ def load_balancer(network: Network, balancer: LoadBalancer) -> ContainerPlan:
         socket_ipv4=None if subnet is None else str(subnet.network_address + 3),
         uploads=_uploads(balancer),
         health=_health() if balancer.acme is not None else None,
-        # Without CAP_NET_RAW nobody in it can make packets of his own on either of its networks.
+        # Without CAP_NET_RAW, no process in it can forge packets on either of its networks.
         capabilities=("CAP_NET_BIND_SERVICE",),
     )
 
@@ -86,7 +86,7 @@ def socket(network: Network) -> SocketPlan | None:
             command=("haproxy", "-W", "-db", "-f", _PROXY_CONFIG),
             labels={},
             environment={},
-            # Read-only is the file, not what is said through it: that is what the proxy is for.
+            # Read-only protects the file and not the requests through it: the proxy filters those.
             volumes=(Volume(source=SOCKET, target=SOCKET, read_only=True),),
             ipv4=None,
             ipv6=None,
@@ -102,7 +102,7 @@ def socket(network: Network) -> SocketPlan | None:
 
 
 def volumes(network: Network) -> tuple[VolumePlan, ...]:
-    """Return the volumes that the network's own containers keep what is precious in."""
+    """Return the volumes in which the network's own containers keep data that must survive."""
     balancer = network.load_balancer
     if balancer is None or balancer.acme is None:
         return ()
@@ -110,11 +110,11 @@ def volumes(network: Network) -> tuple[VolumePlan, ...]:
 
 
 def socket_rules(network: str) -> str:
-    """Return what HAProxy lets through to Docker: the five requests that Traefik makes.
+    """Return HAProxy's configuration: it passes the five requests that Traefik makes to Docker.
 
-    Lists and events are those of containers with the network's own label, whatever the asker
-    wants (Engine API, ContainerList and SystemEvents: `filters`). The ids that inspecting one takes
-    have 256 random bits, and names are refused: what is not in the list cannot be asked for.
+    Lists and events are always filtered by the network's own label, whatever the client asks for
+    (Engine API, ContainerList and SystemEvents: `filters`). Inspecting a container needs its id,
+    which has 256 random bits; names are refused. So only listed containers can be inspected.
     """
     label = f"{ROUTING_LABEL}={network}"
     listed = _encoded(f'{{"label":["{label}"]}}')
@@ -250,7 +250,7 @@ def _dashboard_labels(network: Network, balancer: LoadBalancer) -> dict[str, str
         f"{router}.service": "api@internal",
         **_secure(router),
         f"{router}.middlewares": guard,
-        # A file and not the label `users`: labels can be read by all who may ask Docker.
+        # A file and not the label `users`: everyone with access to Docker can read labels.
         f"traefik.http.middlewares.{guard}.basicauth.usersfile": _USERS,
     }
 

@@ -1,18 +1,29 @@
 """What a stack's configuration means, as plain data: `plan(stack)` is all that components wire."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
 from planner import addresses, edge
 from planner.base import base
-from planner.config import Address, Container, Engine, Family, Host, Network, Persist, Ssh, Stack
+from planner.config import (
+    Address,
+    Container,
+    Engine,
+    Family,
+    Firewall,
+    Host,
+    Network,
+    Persist,
+    Ssh,
+    Stack,
+)
 from planner.config.names import socket_bridge
 from planner.docker import ContainerPlan, DockerNetwork, Ipam, SocketPlan, VolumePlan
-from planner.guard import guard
+from planner.guard import guard, logged
+from planner.nftables import nat
 from planner.publish import published
 from planner.rule import Owns, Setting, Wanted
-from planner.rules import docker_family_rules, family_rules
+from planner.rules import docker_family_rules, family_rules, flows
 
 _OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
@@ -21,13 +32,14 @@ _IFACE_PREFIX_MAX = 12
 
 @dataclass(frozen=True)
 class EgressCheck:
-    """The check from inside a network: `image` runs ``check`` with `expected` on its input.
+    """The check from inside a network, which messages call `about`.
 
-    `dns` are the servers that it asks for names, as the network's other containers do.
+    `expected` has a line for each family: its name, the address that the internet must see, and the
+    URL of the IP-echo service. `dns` are the servers that it asks for names, as the network's other
+    containers do.
     """
 
-    image: str
-    environment: Mapping[str, str]
+    about: str
     expected: str
     dns: tuple[str, ...] = ()
 
@@ -53,10 +65,11 @@ class HostPlan:
 
     `wan` is the interface of the public addresses, `wanted` every line that the host has besides
     its networks'; `persist` says whether all rules are written to /etc/iptables as well. For
-    `confirm_seconds` a change waits on the host for its confirmation; `adopt` says that what was
-    set up by hand is taken over.
+    `confirm_seconds` a change waits on the host for its confirmation; `adopt` says that manually
+    created networks and addresses are taken over.
     `ipv6nat` is the image of docker-ipv6nat where that runs there in a container, `engine`
-    what its Docker Engine is to be, if the configuration says anything about it.
+    what its Docker Engine is to be, if the configuration says anything about it; `firewall` what
+    its rules are loaded with; `metrics` the file to which it writes its counters.
     """
 
     name: str
@@ -69,6 +82,8 @@ class HostPlan:
     ipv6nat: str | None
     networks: tuple[NetworkPlan, ...]
     engine: Engine | None = None
+    firewall: Firewall = "iptables"
+    metrics: str | None = None
 
 
 def plan(stack: Stack) -> tuple[HostPlan, ...]:
@@ -81,7 +96,7 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
         name=host.name,
         ssh=host.ssh,
         wan=host.wan.interface,
-        wanted=tuple(base(host)),
+        wanted=tuple(base(host, stack.mark)),
         persist=host.persist,
         confirm_seconds=host.confirm_seconds,
         adopt=host.adopt,
@@ -94,21 +109,23 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
                 wanted=tuple(_wanted(network, host)),
                 docker=_docker_network(network),
                 containers=_containers(stack, network),
-                check=_check(stack, network) if stack.verify else None,
+                check=_check(stack, host, network) if stack.verify else None,
                 socket=edge.socket(network),
                 volumes=edge.volumes(network),
             )
             for network in host.networks
         ),
         engine=host.engine,
+        firewall=host.firewall,
+        metrics=host.metrics,
     )
 
 
 def _owns(network: Network) -> Owns:
     bridges = {"own": network.bridge}
     subnets = {f"ipv{family.version}": str(family.subnet) for family in network.families}
-    if network.inner_ipv4 is not None:
-        subnets["ipv4"] = str(network.inner_ipv4)
+    if network.inner_subnet is not None:
+        subnets["ipv4"] = str(network.inner_subnet)
     if network.load_balancer is not None and network.load_balancer.socket_subnet is not None:
         bridges["socket"] = socket_bridge(network.bridge)
         subnets["socket"] = str(network.load_balancer.socket_subnet)
@@ -116,19 +133,22 @@ def _owns(network: Network) -> Owns:
     for version, public in network.publics:
         own[f"ipv{version}"] = str(public)
         own |= {f"ipv{version} {extra}": str(extra) for extra in network.extras(version)}
-    return Owns(bridges, subnets, own)
+    return Owns(bridges, subnets, own, flows(network))
 
 
 def _wanted(network: Network, host: Host) -> Iterator[Wanted]:
     wan = host.wan.interface
     if network.manage_addresses:
         yield from _addresses(network, wan)
-    if network.docker_ipv4 is not None:
-        yield from docker_family_rules(network, wan, guard=host.guard)
-    for family in network.families:
-        yield from family_rules(network, family, wan, guard=host.guard)
-    if host.guard:
-        yield from guard(network)
+    if host.firewall == "nftables":
+        yield from nat(network)
+    else:
+        if network.docker_ipv4 is not None:
+            yield from docker_family_rules(network)
+        for family in network.families:
+            yield from family_rules(network, family)
+    rules = guard(network, wan)
+    yield from logged(rules, network.name) if host.log_drops else rules
 
 
 def _addresses(network: Network, wan: str) -> Iterator[Setting]:
@@ -136,7 +156,9 @@ def _addresses(network: Network, wan: str) -> Iterator[Setting]:
         for address in (own, *network.extras(version)):
             role = f"ipv{version}" if address == own else f"ipv{version} {address}"
             if version == 4:
-                yield Setting("addresses", role, f"inet {address}/32 scope global {wan}")
+                # Of scope host: never a source of the host's own connections, whatever the order
+                # of the interface's addresses.
+                yield Setting("addresses", role, f"inet {address}/32 scope host {wan}")
                 continue
             # Deprecated (preferred_lft 0): never a source of the host's own connections. While it
             # is being looked for on the link (for a second) nothing can bind to an address, and a
@@ -153,7 +175,7 @@ def _docker_network(network: Network) -> DockerNetwork:
         f"{_OPTION}.container_iface_prefix": f"v{network.bridge}"[:_IFACE_PREFIX_MAX],
     }
     ipam = []
-    if (inner := network.inner_ipv4) is not None:
+    if (inner := network.inner_subnet) is not None:
         ipam.append(Ipam(str(inner), str(addresses.gateway(inner))))
     for family in network.families:
         ipam.append(Ipam(str(family.subnet), str(family.gateway)))
@@ -162,7 +184,7 @@ def _docker_network(network: Network) -> DockerNetwork:
         binding = family.public if network.mode == "masquerade" else family.gateway
         options[f"{_OPTION}.bridge.host_binding_ipv{family.version}"] = str(binding)
     if network.docker_ipv4 is not None:
-        # Nobody knows the bridge's address yet, and without the option it would be every address.
+        # The bridge's address is not known yet; without the option, ports bind to every address.
         options[f"{_OPTION}.bridge.host_binding_ipv4"] = "127.0.0.1"
     return DockerNetwork(
         name=network.name,
@@ -190,24 +212,23 @@ def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:
 def _dns(network: Network) -> tuple[str, ...]:
     """Return the DNS servers of a network's containers, none for Docker's own choice.
 
-    From 28.0 on, Docker asks those of the host's resolv.conf from the host's own network namespace,
-    and so with the host's address. Servers that a container is given it asks from the container's.
+    From 28.0 on, Docker queries the servers of the host's resolv.conf from the host's own network
+    namespace, and so from the host's address. It queries a container's own servers from the
+    container's namespace.
     """
     return tuple(map(str, network.dns))
 
 
 def _with_addresses(plans: list[ContainerPlan], family: Family) -> list[ContainerPlan]:
-    """Return the same containers, those without a written address at one that is always theirs."""
+    """Return the same containers, those without a written address at the one that is theirs."""
     four = family.version == 4
-    written = [plan.ipv4 if four else plan.ipv6 for plan in plans]
-    taken = [family.gateway, *(ip_address(text) for text in written if text is not None)]
     found = []
-    for plan, text in zip(plans, written, strict=True):
-        if text is None:
-            address = addresses.container_address(family.subnet, plan.name, taken)
-            if address is not None:
-                taken.append(address)
-                text = str(address)
+    for plan in plans:
+        text = plan.ipv4 if four else plan.ipv6
+        if text is None and plan.role == "whoami":
+            text = _text(addresses.default_whoami(family.subnet))
+        elif text is None:
+            text = _text(addresses.container_address(family.subnet, plan.name))
         found.append(replace(plan, ipv4=text) if four else replace(plan, ipv6=text))
     return found
 
@@ -227,17 +248,20 @@ def _container(container: Container) -> ContainerPlan:
     )
 
 
-def _check(stack: Stack, network: Network) -> EgressCheck:
+def _check(stack: Stack, host: Host, network: Network) -> EgressCheck:
     return EgressCheck(
-        image=stack.images.whoami,
-        environment=_echoes(stack, network),
-        expected="".join(f"ipv{version} {public}\n" for version, public in network.publics),
+        about=f"host {host.name}, network {network.name}",
+        expected="".join(
+            f"ipv{version} {public} {stack.echo.url(version)}\n"
+            for version, public in network.publics
+            if stack.echo is not None
+        ),
         dns=_dns(network),
     )
 
 
 def _echoes(stack: Stack, network: Network) -> dict[str, str]:
-    """Return what tells the whoami image whom to ask, for each family of the network."""
+    """Return the settings that tell whoami its IP-echo service, for each family of the network."""
     if stack.echo is None:
         return {}
     urls = {version: stack.echo.url(version) for version, _ in network.publics}

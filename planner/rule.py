@@ -1,7 +1,7 @@
-"""What a host is to have, as data: rules, elements of maps, and other lines. Pure.
+"""The wanted state of a host, as data: rules, elements of maps, and other lines. Pure.
 
-Each has a text, which is the line that the host prints once it is loaded; nothing parses that text
-again. Everything else that a later step needs to know (chain, order, owner) is data beside it.
+Each has a text: the line that the host prints after loading it. No code parses that text again.
+Everything else that a later step needs (chain, order, owner) is data beside the text.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 FIRST, LAST = -1, 1
-"""Places before and behind the lines of a chain whose order has no meaning (place 0)."""
+"""Places before and after the lines of a chain whose order does not matter (place 0)."""
 
 _IPTABLES = {
     "WANBOUND-DNAT": "dnat",
@@ -71,11 +71,17 @@ Wanted: TypeAlias = Rule | Element | Setting
 
 @dataclass(frozen=True)
 class Owns:
-    """What belongs to one network alone, by role: bridges, subnets, public addresses."""
+    """What belongs to one network alone, by role: bridges, subnets, public addresses.
+
+    `flows` has its NAT rules as data, by which the host finds the connections that the rules would
+    translate differently: `from SUBNET ADDRESS [hairpin]`, with @BRIDGE where Docker chooses the
+    subnet, and `to ADDRESS PROTOCOL FIRST-LAST CONTAINER`.
+    """
 
     bridges: Mapping[str, str] = field(default_factory=dict)
     subnets: Mapping[str, str] = field(default_factory=dict)
     addresses: Mapping[str, str] = field(default_factory=dict)
+    flows: Mapping[str, str] = field(default_factory=dict)
 
 
 def sections(wanted: Iterable[Wanted]) -> dict[str, dict[str, str]]:

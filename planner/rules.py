@@ -1,18 +1,29 @@
-"""The iptables and ip6tables rules of one network, as ``iptables-save`` prints them.
+"""The iptables and ip6tables rules of networks, as ``iptables-save`` prints them.
 
-All rules go to chains of our own, which the host script jumps to first from the built-in chains
-(providers/onhost). No two networks' rules can match the same packet, and within a network only
-what has an `order` depends on the others of its chain.
+All rules are in wanbound's own chains. The host script makes the jumps to them the first rules of
+the built-in chains (providers/onhost). No two networks' rules can match the same packet, and no
+rule of a network depends on the others of its chain. One rule accepts forwarded packets of all
+networks.
 
 The text is canonical: addresses with ``/32`` and ``/128``, matches in the order in which
 iptables-save prints them (iptables 1.8.9 to 1.8.13, nft and legacy backends).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
-from planner.config import Address, Family, Ingress, Network, PortRange
-from planner.rule import LAST, Rule
+from planner.config import (
+    Address,
+    AddressPair,
+    Family,
+    Ingress,
+    Network,
+    PortRange,
+    Subnet,
+    Version,
+)
+from planner.rule import Rule
 
 DNAT_CHAIN = "WANBOUND-DNAT"
 """Jumped to from nat PREROUTING (from outside, from networks) and OUTPUT (from the host itself)."""
@@ -24,72 +35,117 @@ FORWARD_CHAIN = "WANBOUND-FORWARD"
 """Jumped to from filter DOCKER-USER, or from FORWARD where Docker made no DOCKER-USER."""
 
 
-def family_rules(network: Network, family: Family, wan: str, *, guard: bool) -> list[Rule]:
-    """Return the nat and forward rules of `network` in one family.
+def family_rules(network: Network, family: Family) -> list[Rule]:
+    """Return the nat rules of `network` in one family."""
+    return [*_ingress(network, family), *_egress(network, family)]
 
-    `wan` is the interface that holds the public addresses. Without the `guard`, which closes the
-    bridge to strangers in nftables, one more forward rule does it here.
+
+def docker_family_rules(network: Network) -> list[Rule]:
+    """Return the IPv4 rule of a network whose IPv4 subnet Docker chooses.
+
+    It has `@BRIDGE` in place of the subnet. The host inserts the subnet of the bridge
+    (providers/onhost/load.sh), or one that matches nothing while there is no bridge.
     """
-    return [
-        *_ingress(network, family),
-        *_egress(network, family),
-        *_forward(network, family, wan, guard=guard),
-    ]
-
-
-def docker_family_rules(network: Network, wan: str, *, guard: bool) -> list[Rule]:
-    """Return the IPv4 rules of a network whose IPv4 subnet Docker chooses.
-
-    The one rule that needs the subnet has `@BRIDGE` in its place; the host puts in what the bridge
-    has (providers/onhost/load.sh), and a subnet that matches nothing while there is no bridge.
-    """
-    bridge, chain = network.bridge, f"-A {FORWARD_CHAIN}"
+    bridge = network.bridge
     snat = f"-A {SNAT_CHAIN} -s @{bridge} ! -o {bridge} -j SNAT --to-source {network.docker_ipv4}"
-    replies = f"{chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-    found = [
-        Rule("ipv4", SNAT_CHAIN, "egress", snat),
-        Rule("ipv4", FORWARD_CHAIN, "replies", replies),
-        Rule("ipv4", FORWARD_CHAIN, "egress", f"{chain} -i {bridge} -o {wan} -j ACCEPT"),
-    ]
-    if not guard:
-        drop = f"{chain} ! -i {bridge} -o {bridge} -j DROP"
-        found.append(Rule("ipv4", FORWARD_CHAIN, "strangers", drop, LAST))
-    return found
+    return [Rule("ipv4", SNAT_CHAIN, "egress", snat)]
+
+
+def forward(mark: int, version: Version, role: str = "marked") -> Rule:
+    """Return the rule that lets the traffic of all networks pass, before Docker's own.
+
+    The guard (planner/guard.py) decides which traffic that is: only the guard sets the bit `mark`
+    of a packet's mark. Without the guard no packet has the bit, and none is accepted here.
+    """
+    text = f"-A {FORWARD_CHAIN} -m mark --mark 0x{mark:x}/0x{mark:x} -j ACCEPT"
+    return Rule("ipv4" if version == 4 else "ipv6", FORWARD_CHAIN, role, text)
 
 
 def _name(family: Family) -> Literal["ipv4", "ipv6"]:
     return "ipv4" if family.version == 4 else "ipv6"
 
 
+def flows(network: Network) -> dict[str, str]:
+    """Return what the rules of nat say, as data (planner/rule.py, `Owns.flows`)."""
+    found = {}
+    if network.docker_ipv4 is not None:
+        found["ipv4"] = f"from @{network.bridge} {network.docker_ipv4}"
+    for family in network.families:
+        hairpin = " hairpin" if network.mode == "nat" else ""
+        found[_name(family)] = f"from {family.subnet} {family.public}{hairpin}"
+        for way in entrances(network, family):
+            ports = way.ports or PortRange(0, 65535)
+            text = f"to {way.address} {way.protocol} {ports.first}-{ports.last} {way.target}"
+            found[f"{_name(family)} {way.role}"] = text
+    return found
+
+
 def _ingress(network: Network, family: Family) -> Iterator[Rule]:
+    for each in entrances(network, family):
+        match = f"-d {_host(each.address)} -p {each.protocol}"
+        if each.ports is not None:
+            match += f" -m {each.protocol} --dport {str(each.ports).replace('-', ':')}"
+        text = f"-A {DNAT_CHAIN} {match} -j DNAT --to-destination {each.target}"
+        yield Rule(_name(family), DNAT_CHAIN, f"ingress {each.role}", text)
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """One way in: ports of a public address, None for all of them, and where they lead.
+
+    The rule's role is `ingress` and `role`; `to` is the container's name or its address (`called`).
+    `sources` are the ranges that get in, None where everybody does.
+    """
+
+    role: str
+    address: Address
+    protocol: str
+    ports: PortRange | None
+    to: str
+    target: Address
+    sources: tuple[Subnet, ...] | None = None
+
+    def covers(self, gateway: Address) -> bool:
+        """Return whether a range has the bridge's address, except one that has every address.
+
+        With it Docker masquerades what comes from its other networks.
+        """
+        return any(gateway in each and each.prefixlen for each in self.sources or ())
+
+    def leads(self, protocol: str, port: int) -> bool:
+        """Return whether a port is one of these."""
+        return protocol == self.protocol and (self.ports is None or port in self.ports)
+
+
+def entrances(network: Network, family: Family) -> Iterator[Entrance]:
+    """Yield all ways into a network in one family."""
     for ingress in network.ingress:
-        target = network.address_of(ingress.to, family.version)
         for address in network.entrances(ingress, family.version):
-            for role, match in _port_matches(ingress):
-                yield Rule(
-                    _name(family),
-                    DNAT_CHAIN,
-                    f"ingress {role}{_at(address, family)}",
-                    f"-A {DNAT_CHAIN} -d {_host(address)} {match}"
-                    f" -j DNAT --to-destination {target}",
-                )
+            target = network.address_of(ingress.to, family.version)
+            sources = None
+            if ingress.sources:
+                sources = tuple(s for s in ingress.sources if s.version == family.version)
+            for ports in (None,) if ingress.ports == "all" else ingress.ports:
+                role = ingress.protocol if ports is None else f"{ingress.protocol} {ports}"
+                role += at_address(address, family)
+                to = called(ingress, target)
+                yield Entrance(role, address, ingress.protocol, ports, to, target, sources)
 
 
-def _at(address: Address, family: Family) -> str:
+def called(ingress: Ingress, target: Address) -> str:
+    """Return the name of the container that an entry leads to, its address where it has none."""
+    return str(target) if isinstance(ingress.to, AddressPair) else ingress.to
+
+
+def at_address(address: Address, family: Family) -> str:
     """Return what tells the roles of a further public address from those of the network's own."""
     return "" if address == family.public else f" at {address}"
 
 
-def _port_matches(ingress: Ingress) -> Iterator[tuple[str, str]]:
-    protocol = ingress.protocol
-    if ingress.ports == "all":
-        yield protocol, f"-p {protocol}"
-        return
-    for ports in ingress.ports:
-        yield (
-            f"{protocol} {_range(ports, '-')}",
-            f"-p {protocol} -m {protocol} --dport {_range(ports, ':')}",
-        )
+def nft_range(source: Subnet) -> str:
+    """Return a range of addresses as nft prints it: no length behind a single address."""
+    single = source.prefixlen == source.max_prefixlen
+    return str(source.network_address if single else source)
 
 
 def _egress(network: Network, family: Family) -> Iterator[Rule]:
@@ -97,8 +153,8 @@ def _egress(network: Network, family: Family) -> Iterator[Rule]:
     egress = f"{source} ! -o {network.bridge} -j SNAT --to-source {family.public}"
     yield Rule(_name(family), SNAT_CHAIN, "egress", egress)
     if network.mode == "nat":
-        # A container that calls its own network's public address comes back in on the bridge it
-        # left by; without this rule the callee would answer it directly, past the translation.
+        # Hairpin: a packet from a container to its own network's public address returns through the
+        # same bridge. Without this rule the callee would reply directly, without the translation.
         hairpin = (
             f"{source} -o {network.bridge} -m conntrack --ctstate DNAT"
             f" -j SNAT --to-source {family.public}"
@@ -106,45 +162,7 @@ def _egress(network: Network, family: Family) -> Iterator[Rule]:
         yield Rule(_name(family), SNAT_CHAIN, "hairpin", hairpin)
 
 
-def _forward(network: Network, family: Family, wan: str, *, guard: bool) -> Iterator[Rule]:
-    """Yield the rules that let exactly this network's traffic pass, before Docker's own.
-
-    Docker's isolation chains (up to 28) stop one network from reaching another's public address,
-    and Docker 28 drops what is sent to unpublished ports: the accepts come first. For IPv6,
-    Docker 20.10 has no forward rules at all, and an operator's FORWARD policy may be DROP.
-    """
-    bridge, chain, name = network.bridge, f"-A {FORWARD_CHAIN}", _name(family)
-    accepts: dict[str, str] = {}
-    for ingress in network.ingress:
-        target = network.address_of(ingress.to, family.version)
-        for public in network.entrances(ingress, family.version):
-            # Several entries may lead to one container.
-            accepts[f"ingress {ingress.to}{_at(public, family)}"] = (
-                f"{chain} -d {_host(target)} -o {bridge}"
-                f" -m conntrack --ctstate DNAT --ctorigdst {public} -j ACCEPT"
-            )
-    accepts["replies"] = f"{chain} -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-    # Only towards the wan: an accept towards every interface would undo Docker's isolation.
-    accepts["egress"] = f"{chain} -s {family.subnet} -i {bridge} -o {wan} -j ACCEPT"
-    if family.version == 6:
-        # Docker has this rule itself for IPv4, and for IPv6 from 27 on.
-        accepts["inside"] = f"{chain} -i {bridge} -o {bridge} -j ACCEPT"
-    for role, text in accepts.items():
-        yield Rule(name, FORWARD_CHAIN, role, text)
-    if not guard:
-        # What Docker publishes it lets in itself, behind this rule.
-        but = " -m conntrack ! --ctstate DNAT" if network.mode == "masquerade" else ""
-        drop = f"{chain} ! -i {bridge} -o {bridge}{but} -j DROP"
-        yield Rule(name, FORWARD_CHAIN, "strangers", drop, LAST)
-
-
 def _host(address: object) -> str:
     """Return an address as iptables-save prints a match on one host: with its full prefix."""
     text = str(address)
     return f"{text}/128" if ":" in text else f"{text}/32"
-
-
-def _range(ports: PortRange, separator: str) -> str:
-    return (
-        str(ports.first) if ports.first == ports.last else f"{ports.first}{separator}{ports.last}"
-    )

@@ -1,7 +1,8 @@
-"""Which Docker networks of a host, made by hand, are just what a plan would make there.
+"""Which Docker networks of a host, created manually or by compose, equal the planned ones.
 
-Docker cannot change a network. One with another definition would have to be removed with all
-containers in it, so nobody takes it over: its differences are named before anything is changed.
+Docker cannot change a network. If a network differs in something that a guarantee needs, it would
+have to be removed with all containers in it. So it is not taken over, and the differences are
+reported before anything is changed.
 """
 
 import json
@@ -20,7 +21,25 @@ from planner.plan import HostPlan, NetworkPlan
 LABEL = "wanbound"
 """The label by which a Docker network says whose it is."""
 
-_BRIDGE = "com.docker.network.bridge.name"
+_NETWORK = "com.docker.network"
+_BRIDGE = f"{_NETWORK}.bridge.name"
+UNIMPORTANT = (
+    # Docker's rule comes after ours, and what it would translate the guard drops.
+    f"{_NETWORK}.bridge.enable_ip_masquerade",
+    # The name of an interface inside of containers: no rule has it.
+    f"{_NETWORK}.container_iface_prefix",
+    # The largest packet is the operator's choice.
+    f"{_NETWORK}.driver.mtu",
+)
+"""Options in which a network may differ and is taken over all the same: no guarantee needs them."""
+
+_PAST = "a port that a container publishes would be reached past ingress"
+_REASONS = {
+    f"{_NETWORK}.bridge.host_binding_ipv4": _PAST,
+    f"{_NETWORK}.bridge.host_binding_ipv6": _PAST,
+}
+"""Why an option matters, where its name does not say it."""
+
 _SHOWN = 80
 _KEYS = {_BRIDGE: "bridge"}
 _ROLE_KEYS = {"load_balancer": "load_balancer", "whoami": "whoami", "container": "containers"}
@@ -101,19 +120,18 @@ def findings(networks: str, containers: Iterable[str], managed: Iterable[str]) -
     except (ValidationError, RecursionError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         place = ".".join(map(str, first["loc"])) if first else "JSON"
-        raise ValueError(f"docker network inspect: {place} is not what Docker writes") from error
+        raise ValueError(f"docker network inspect: {place} has an unexpected form") from error
     except ValueError as error:
-        raise ValueError(f"docker network inspect: no JSON: {error}") from error
+        raise ValueError(f"docker network inspect: not JSON: {error}") from error
     by_name = {one.name: one for one in found}
     return HostFindings(by_name, frozenset(containers), frozenset(managed))
 
 
 @dataclass(frozen=True)
 class Same:
-    """A Docker network that is there and is what is planned.
+    """An existing Docker network that equals the planned one.
 
-    `by_hand` where it lacks the label of those that wanbound makes; it always will, for Docker
-    cannot change it.
+    `by_hand`: it lacks the label of wanbound's networks. Docker cannot add the label later.
     """
 
     id: str
@@ -129,10 +147,9 @@ class Takeover:
 
 
 def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
-    """Return which of `found` are what `host`, the stack's host number `index`, plans.
+    """Return which of `found` equal the networks of `host`, which is the stack's host `index`.
 
-    A network that is there, is ours already and is another one is left to Pulumi, which replaces
-    it as always.
+    An existing network that is already wanbound's and differs is left to Pulumi, which replaces it.
     """
     same: dict[str, Same] = {}
     problems: list[Problem] = []
@@ -158,8 +175,8 @@ def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
 def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
     """Yield, a line each, in what `live` is not the Docker network that `network` plans.
 
-    Of no consequence are its label, which an older one lacks, and whether it is attachable, which
-    means nothing outside of a swarm.
+    Differences that do not matter: its label, which an older network lacks; whether it is
+    attachable, which only has a meaning in a swarm; and the options in `UNIMPORTANT`.
     """
     wanted = network.docker
     yield from _line("driver", live.driver, "bridge")
@@ -175,7 +192,11 @@ def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
     yield from _line("ipam driver", live.ipam.driver, "default")
     yield from _map_lines("ipam option", live.ipam.options or {}, {})
     yield from _subnet_lines(network, live)
-    yield from _map_lines("option", live.options or {}, wanted.options)
+    needed, found = (
+        {key: value for key, value in options.items() if key not in UNIMPORTANT}
+        for options in (wanted.options, live.options or {})
+    )
+    yield from _map_lines("option", found, needed)
 
 
 def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:
@@ -189,23 +210,23 @@ def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:
     if network.docker.ipv4_by_docker:
         there = {subnet: rest for subnet, rest in there.items() if ":" in subnet}
     for subnet in sorted(there.keys() - planned.keys()):
-        yield f"subnet {_plain(subnet)}: there, not here"
+        yield f"subnet {_plain(subnet)}: only on the host"
     for subnet, wanted in planned.items():
         key = f"subnet_ipv{6 if ':' in subnet else 4}"
         if subnet not in there:
-            yield f"subnet {subnet}: not there ({key})"
+            yield f"subnet {subnet}: only in the stack ({key})"
             continue
         found = there[subnet]
         if "Gateway" not in found:
-            # Docker gives it one all the same, and writes it down when it starts the next time.
+            # Docker still assigns a gateway, and records it only when it starts the next time.
             yield (
-                f"gateway of {subnet}: not written down there, here {show(wanted['Gateway'])}; "
-                "Docker writes its own choice down when it is restarted"
+                f"gateway of {subnet}: not recorded on the host, stack {show(wanted['Gateway'])}; "
+                "Docker records its own choice when it is restarted"
             )
         else:
             yield from _line(f"gateway of {subnet}", found["Gateway"], wanted["Gateway"])
         for more in sorted(found.keys() - {"Gateway"}):
-            yield f"{more} of {subnet}: there, not here"
+            yield f"{more} of {subnet}: only on the host"
 
 
 def _map_lines(what: str, there: Mapping[str, str], here: Mapping[str, str]) -> Iterator[str]:
@@ -213,17 +234,19 @@ def _map_lines(what: str, there: Mapping[str, str], here: Mapping[str, str]) -> 
         name = f"{what} {key if key in here else _plain(key)}"
         if key in _KEYS:
             name += f" ({_KEYS[key]})"
+        if key in _REASONS:
+            name += f" ({_REASONS[key]})"
         if key not in here:
-            yield f"{name}: there {show(there[key])}, not here"
+            yield f"{name}: host {show(there[key])}, stack has none"
         elif key not in there:
-            yield f"{name}: not there, here {show(here[key])}"
+            yield f"{name}: host has none, stack {show(here[key])}"
         else:
             yield from _line(name, there[key], here[key])
 
 
 def _line(name: str, there: object, here: object) -> Iterator[str]:
     if there != here:
-        yield f"{name}: there {show(there)}, here {show(here)}"
+        yield f"{name}: host {show(there)}, stack {show(here)}"
 
 
 def _plain(text: str) -> str:
@@ -262,11 +285,11 @@ def _another(place: _Place, live: Found, different: Iterable[str]) -> Problem:
     inside = ", ".join(_plain(each.name) for each in live.members)
     lines = "".join(f"\n    {line}" for line in different)
     return place.problem(
-        f"the Docker network {name} that was made by hand is not the one that is planned:{lines}",
-        "Docker cannot change a network: it would go with all its containers"
+        f"the Docker network {name}, created manually, differs from the planned one:{lines}",
+        "Docker cannot change a network: it would be removed with all its containers"
         f"{f' ({inside})' if inside else ''}.",
         f"on the host, move its containers elsewhere (docker network disconnect) and run"
-        f" `docker network rm {name}`; or change the keys named above until it is the same",
+        f" `docker network rm {name}`; or change the keys named above until nothing differs",
     )
 
 
@@ -274,17 +297,17 @@ def _somebody_elses(place: _Place, live: Found) -> Problem:
     name = place.network.docker.name
     return place.problem(
         f"the Docker network {name} belongs to wanbound already, as {show(live.owner)}",
-        "Two stacks would each undo what the other does.",
+        "Each of the two stacks would undo the other's changes.",
         "remove it from that stack first (`pulumi destroy` there), or give this one another name",
     )
 
 
 def _in_the_way(place: _Place, found: HostFindings) -> Iterator[Problem]:
-    """Yield what would make Docker refuse a network of this name: another's bridge or subnet."""
+    """Yield what makes Docker refuse a network of this name: a bridge or subnet that is in use."""
     planned = {each.docker.name for each in place.host.networks}
     subnets = [ip_network(each.subnet) for each in place.network.docker.ipam]
     for other in found.networks.values():
-        # What is ours and not planned any more is removed by this very run.
+        # A network of ours that is no longer planned is removed by this run.
         if other.name in planned or other.owner is not None or other.name in found.managed:
             continue
         shared = [str(each) for each in subnets if _overlaps(each, other)]
@@ -292,10 +315,10 @@ def _in_the_way(place: _Place, found: HostFindings) -> Iterator[Problem]:
             shared.append(f"the bridge {place.network.bridge}")
         if shared:
             yield place.problem(
-                f"the Docker network {_plain(other.name)}, made by hand, has"
+                f"the Docker network {_plain(other.name)}, created manually, has"
                 f" {' and '.join(shared)} already",
                 "Docker would refuse the new network.",
-                f"run `docker network rm {_word(other.name)}` on the host once nothing is in it;"
+                f"run `docker network rm {_word(other.name)}` on the host when it is empty;"
                 " or give this network another bridge and subnets; or its name, to take it over",
             )
 
@@ -316,10 +339,10 @@ def _container_problems(place: _Place, live: Found, found: HostFindings) -> Iter
         below = _ROLE_KEYS[container.role]
         if container.name in found.containers:
             yield place.problem(
-                f"there is a container {container.name} already, made by hand",
+                f"a container {container.name}, created manually, already exists",
                 "Docker would refuse a second one of this name.",
                 f"run `docker rename {container.name} {container.name}-by-hand` on the host: it"
-                " goes on running; or remove it; or leave it out here",
+                " keeps running; or remove it; or remove it from the stack",
                 below,
             )
         yield from _address_problems(place, live, container, below)
@@ -332,9 +355,9 @@ def _address_problems(
         for holder in live.members:
             if address in holder.addresses:
                 yield place.problem(
-                    f"the container {_plain(holder.name)}, made by hand, has {address},"
+                    f"the container {_plain(holder.name)}, created manually, has {address},"
                     f" which is planned for {container.name}",
                     "Docker would refuse to start the new one.",
-                    f"give {container.name} another address here (ipv4, ipv6), or stop the other",
+                    f"give {container.name} another address (ipv4, ipv6), or stop the other",
                     below,
                 )

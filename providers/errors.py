@@ -47,8 +47,12 @@ class ChangedMeanwhileError(HostError):
     """The state that a decision was made from has changed. Nothing was applied; decide again."""
 
 
+class DuplicateAddressError(HostError):
+    """Another machine has an address of the change; `what` has it as a word. It was undone."""
+
+
 class UnreachableError(HostError):
     """No command came through to the host, or its answer did not come back.
 
-    Asking again at once would only open more connections, of which sshd accepts few.
+    An immediate retry would only open more connections, and sshd limits their number.
     """

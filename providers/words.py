@@ -1,8 +1,8 @@
-"""What an operator reads when a provider fails: the error's own words, and no traceback.
+"""The message that an operator reads when a provider fails: the error's text without a traceback.
 
-Pulumi's plugin for dynamic providers answers an error with `traceback.format_exc()`, sixty lines in
-which what was wrong, how the host is left and what to do are the last three. Any other error than
-ours is a mistake of the program, of which the traceback is what somebody wants to read.
+Pulumi's plugin for dynamic providers reports an error with `traceback.format_exc()`: sixty lines.
+Only the last three say what was wrong, the state of the host and what to do. For any other error
+than a HostError the traceback is kept: it is a mistake of the program.
 """
 
 import sys
@@ -19,12 +19,12 @@ class Words(ModuleType):
         return getattr(traceback, name)
 
     def format_exc(self) -> str:
-        """Return what the plugin shall say of the error that it has just caught."""
+        """Return the text that the plugin reports for the error that it has just caught."""
         error = sys.exception()
         return str(error) if isinstance(error, HostError) else traceback.format_exc()
 
 
 def speak(plugin: ModuleType) -> None:
-    """Have the plugin, should this be its process, say the words of a HostError alone."""
+    """In the plugin's process, make the plugin report only the text of a HostError."""
     if hasattr(plugin, "DynamicResourceProviderServicer"):
         vars(plugin)["traceback"] = Words("traceback")

@@ -1,13 +1,23 @@
 """For every folder of tests: how many cases hypothesis tries where a test leaves it open.
 
 pytest tests/security --hypothesis-profile=long     # hours of chance: new cases in each run
+
+And how the lab tests are split among the workers of pytest-xdist.
 """
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+# They have types, and no py.typed that says so.
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
 # Its asserts then say what was there, as those of a test's own file do.
 pytest.register_assert_rewrite("tests.planner.samples")
+
+# No limit for one case: on a busy machine, any of them may wait.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 settings.register_profile(
     "long",
@@ -16,3 +26,20 @@ settings.register_profile(
     derandomize=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
+    """Sends each folder of lab tests to one worker: they share hosts, stacks and a clean start.
+
+    The files of `atomic` share nothing, and take a quarter of all the time.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = file.rpartition("/")[0]
+        return file if folder == "tests/lab/atomic" else folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Return how `-m lab` is split; None leaves the others to the command line."""
+    return ByFolder(config, log) if config.getoption("markexpr") == "lab" else None

@@ -15,8 +15,9 @@ def check_go_module(folder: Path) -> None:
     assert _run(folder, str(gofmt), "-l", ".") == ""
 
 
-def _run(folder: Path, *argv: str) -> str:
-    done = subprocess.run(
+def in_module(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a module's folder, without C and without a workspace around it."""
+    return subprocess.run(
         argv,
         cwd=folder,
         env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"},
@@ -25,5 +26,9 @@ def _run(folder: Path, *argv: str) -> str:
         timeout=300,
         check=False,
     )
+
+
+def _run(folder: Path, *argv: str) -> str:
+    done = in_module(folder, *argv)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -1,7 +1,8 @@
 """The way of the data is one way: who may import whom.
 
-The rule: `__main__ → components → planner, providers`. The planner is pure; planner and providers
-meet as text and never import each other; nothing but tests and benchmarks imports the lab.
+The rule: `__main__, cli → components → planner, providers`. The planner is pure;
+planner and providers meet as text and never import each other; nothing but tests and benchmarks
+imports the lab.
 """
 
 import ast
@@ -15,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 OURS = frozenset(
-    {"__main__", "bench", "components", "lab", "planner", "providers", "tests", "tools"}
+    {"__main__", "bench", "cli", "components", "lab", "planner", "providers", "tests", "tools"}
 )
 
 PURE_MODULES = frozenset(
@@ -24,6 +25,7 @@ PURE_MODULES = frozenset(
         "abc",
         "base64",
         "binascii",
+        "bisect",
         "collections",
         "dataclasses",
         "difflib",
@@ -71,6 +73,10 @@ RULES = {
     "providers": Rule(frozenset({"providers"}), frozenset({"cryptography", "paramiko", "pulumi*"})),
     "components": Rule(frozenset({"components", "planner", "providers"}), _PULUMI),
     "__main__.py": Rule(frozenset({"components", "planner"}), _PULUMI),
+    "cli": Rule(
+        frozenset({"cli", "components", "planner", "providers"}),
+        frozenset({"rich", "typer", "yaml"}),
+    ),
     "lab": Rule(OURS - {"tests", "bench", "__main__"}, None),
     "tools": Rule(OURS - {"tests", "bench", "lab", "__main__"}, None),
     "images": Rule(OURS - {"tests", "bench", "lab", "__main__"}, None),
@@ -140,7 +146,13 @@ def _files() -> list[str]:
 def test_the_tree_keeps_to_the_rule() -> None:
     """Every Python file of the tree, whatever folder is new."""
     files = _files()
-    assert {"__main__.py", "planner/plan.py", "providers/ssh/remote.py", "lab/api.py"} <= set(files)
+    assert {
+        "__main__.py",
+        "cli/__main__.py",
+        "planner/plan.py",
+        "providers/ssh/remote.py",
+        "lab/api.py",
+    } <= set(files)
     found = [p for path in files for p in problems(path, (ROOT / path).read_text())]
     assert found == []
 
@@ -170,6 +182,11 @@ BAD = [
     ("components/x.py", "from tests.planner import golden", "above or beside"),
     ("__main__.py", "from providers.ssh.remote import remote_at", "above or beside"),
     ("__main__.py", "from lab.api import Lab", "above or beside"),
+    ("cli/x.py", "from lab.api import Lab", "above or beside"),
+    ("cli/x.py", "import paramiko", "for others"),
+    ("components/x.py", "from cli.hosts import read", "above or beside"),
+    ("cli/x.py", "import pulumi", "for others"),
+    ("planner/x.py", "from cli.picture import picture", "above or beside"),
     ("tools/x.py", "from lab.api import Lab", "above or beside"),
     ("lab/x.py", "from tests.planner import golden", "above or beside"),
     ("elsewhere/x.py", "", "no rule"),
@@ -191,6 +208,7 @@ GOOD = [
     ("planner/x.py", "class Baseline:\n    open: int = 1"),
     ("providers/x.py", "import paramiko\nimport time\nfrom pulumi.dynamic import Resource"),
     ("components/x.py", "import pulumi_docker\nfrom planner.plan import plan\nimport providers"),
+    ("cli/x.py", "import typer\nfrom pathlib import Path\nfrom planner.plan import plan"),
     ("lab/x.py", "import rich\nfrom planner.config import Stack"),
     ("bench/x.py", "from lab.api import Lab"),
     ("tests/x.py", "from lab.api import Lab"),

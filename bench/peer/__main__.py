@@ -8,6 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.isolated_network import network_args
+from components.names import resource_name
 from components.settings import raw_settings
 from components.ssh import docker_host, ssh_options
 from planner.config import Stack
@@ -18,7 +19,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
     """components.isolated_network.IsolatedNetwork, of a network without containers."""
 
     def __init__(self, host: HostPlan, network: NetworkPlan, opts: pulumi.ResourceOptions) -> None:
-        name = f"{host.name}-{network.name}"
+        name = resource_name(host.name, "network", network.name)
         super().__init__("wanbound:index:IsolatedNetwork", name, {}, opts)
         args = network_args(network, f"{host.name}/{network.name}")
         docker.Network(name, args, pulumi.ResourceOptions(parent=self))

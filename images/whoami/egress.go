@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Family is an IP family, under the name it has in the JSON and on check's input.
+// Family is an IP family, under the name it has in the JSON.
 type Family string
 
 // The two families.
@@ -54,11 +54,6 @@ func (f Family) Parse(text string) (netip.Addr, error) {
 	}
 	return addr, nil
 }
-
-// An AnswerError is an answer that came through and is of no use: asking again will not mend it.
-type AnswerError struct{ reason string }
-
-func (e *AnswerError) Error() string { return e.reason }
 
 // Egress is the addresses with which this container leaves; null where it is not known, with the
 // reason in Errors.
@@ -108,7 +103,7 @@ func AskAll(ctx context.Context, echoes map[Family]string, limit time.Duration) 
 }
 
 // Ask asks the echo at url, over family alone and on a connection of its own, with which address
-// it sees this container. It returns an *AnswerError for an answer that is no such address.
+// it sees this container. An answer that is no such address is an error.
 func Ask(ctx context.Context, family Family, url string) (netip.Addr, error) {
 	dialer := &net.Dialer{}
 	client := &http.Client{
@@ -125,36 +120,33 @@ func Ask(ctx context.Context, family Family, url string) (netip.Addr, error) {
 		},
 		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
 			if len(via) > maxRedirects {
-				return &AnswerError{fmt.Sprintf("the echo redirects more than %d times", maxRedirects)}
+				return fmt.Errorf("the echo redirects more than %d times", maxRedirects)
 			}
 			return nil
 		},
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return netip.Addr{}, &AnswerError{err.Error()}
+		return netip.Addr{}, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode >= 500 {
-		return netip.Addr{}, fmt.Errorf("%s answers %s", url, response.Status)
-	}
 	if response.StatusCode != http.StatusOK {
-		return netip.Addr{}, &AnswerError{fmt.Sprintf("%s answers %s", url, response.Status)}
+		return netip.Addr{}, fmt.Errorf("%s answers %s", url, response.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	if len(body) > maxAnswer {
-		return netip.Addr{}, &AnswerError{fmt.Sprintf("%s answers with over %d bytes, not with an address", url, maxAnswer)}
+		return netip.Addr{}, fmt.Errorf("%s answers with over %d bytes, not with an address", url, maxAnswer)
 	}
 	addr, err := ParseAnswer(family, string(body))
 	if err != nil {
-		return netip.Addr{}, &AnswerError{fmt.Sprintf("%s: %v", url, err)}
+		return netip.Addr{}, fmt.Errorf("%s: %v", url, err)
 	}
 	return addr, nil
 }

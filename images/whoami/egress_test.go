@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -93,8 +92,7 @@ func TestAskFollowsAFewRedirectsWithinTheFamily(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := Ask(bounded(t, 5*time.Second), IPv4, server.URL+"/loop")
-	var final *AnswerError
-	if !errors.As(err, &final) || !strings.Contains(final.Error(), "redirects more than") {
+	if err == nil || !strings.Contains(err.Error(), "redirects more than") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -128,26 +126,24 @@ func TestAskMakesANewConnectionEachTime(t *testing.T) {
 	}
 }
 
-func TestAskTellsUselessAnswersFromNone(t *testing.T) {
+func TestAskTellsWhyItKnowsNoAddress(t *testing.T) {
 	status := func(code int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 	}
 	for name, c := range map[string]struct {
 		handler http.HandlerFunc
-		final   bool
 		want    string
 	}{
-		"not found":   {status(http.StatusNotFound), true, "404 Not Found"},
-		"unavailable": {status(http.StatusServiceUnavailable), false, "503 Service Unavailable"},
-		"a page":      {says("<!doctype html>"), true, "is no IPv4 address"},
-		"too long":    {says(strings.Repeat(" ", maxAnswer) + "203.0.113.20"), true, "over 4096 bytes"},
-		"hanging":     {hangs, false, "deadline exceeded"},
+		"not found":   {status(http.StatusNotFound), "404 Not Found"},
+		"unavailable": {status(http.StatusServiceUnavailable), "503 Service Unavailable"},
+		"a page":      {says("<!doctype html>"), "is no IPv4 address"},
+		"too long":    {says(strings.Repeat(" ", maxAnswer) + "203.0.113.20"), "over 4096 bytes"},
+		"hanging":     {hangs, "deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := serveOn(t, IPv4, c.handler)
 			_, err := Ask(bounded(t, 300*time.Millisecond), IPv4, server.URL)
-			var final *AnswerError
-			if err == nil || errors.As(err, &final) != c.final || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -13,14 +13,10 @@ import (
 	"time"
 )
 
-const usage = `usage: whoami [serve | egress | check]
+const usage = `usage: whoami [serve | egress]
 
   serve    answer HTTP on $LISTEN (default :80) with x-forwarded-for and the own egress addresses
   egress   [-timeout 5s]  ask $ECHO_IPV4 and $ECHO_IPV6 once and print the answer as JSON
-  check    [-timeout 15s]  read the expected addresses and the echoes from standard input:
-               ipv4 ADDR | ipv6 ADDR | echo-ipv4 URL | echo-ipv6 URL   (one a line);
-               without an echo line it asks $ECHO_IPV4 and $ECHO_IPV6
-           exit 1 when the network leaves with another address, or does not get out at all
 `
 
 // Exit statuses besides 0.
@@ -32,12 +28,12 @@ const (
 func main() {
 	// A container's first process has no default action for signals: without this, docker stop waits.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	status := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
 }
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	command := "serve"
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
@@ -91,20 +87,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 			if url != "" && egress.Errors[family] != "" {
 				return exitFailed
 			}
-		}
-		return 0
-	case "check":
-		timeout := flags.Duration("timeout", 15*time.Second, "how long to try where an echo does not answer")
-		if !parse() {
-			return exitUsage
-		}
-		wanted, err := ParseExpectations(stdin, echoes)
-		if err != nil {
-			fmt.Fprintf(stderr, "whoami check: %v\n", err)
-			return exitUsage
-		}
-		if !Check(ctx, wanted, *timeout, stdout, stderr) {
-			return exitFailed
 		}
 		return 0
 	case "help", "-h", "-help", "--help":

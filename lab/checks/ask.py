@@ -36,7 +36,7 @@ class Answer:
 def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
     """Find out about every check, in their order.
 
-    A request that nobody answers yet is repeated for a while; one with a wrong answer is not.
+    A request without an answer is repeated for a while; one with a wrong answer is not.
     """
     answers = ask(lab, {check.question for check in checks})
     end = time.monotonic() + PATIENCE

@@ -219,7 +219,7 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
 
 
 def _of_socket(one: _Member, members: Sequence[_Member]) -> Iterator[Check]:
-    """Show that nobody but the load balancer gets to the proxy before Docker's socket."""
+    """Show that only the load balancer reaches the proxy in front of Docker's socket."""
     if one.socket is None or one.family.version != 4:
         return
     neighbours = [other.origin for other in members if other.host is one.host]

@@ -24,7 +24,7 @@ ZONE = "names.example.org"
 """No name in it exists."""
 
 SILENCE = "no query"
-"""What is seen where nobody was asked."""
+"""The result if no server was asked."""
 
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _NUMBERS = itertools.count(random.randrange(len(_LETTERS) ** 3))  # noqa: S311
@@ -76,7 +76,7 @@ def _first(containers: Sequence[ContainerPlan]) -> str:
 
 
 def queries(lab: Lab, host: str, container: str) -> Sequence[Packet]:
-    """Have a container ask for a name that nobody else asks for; return what a server got."""
+    """Have a container look up a unique name; return the packets that a server got."""
     label = unique_label()
     with lab.internet.capture(expression(label)) as capture:
         command = (
@@ -84,7 +84,7 @@ def queries(lab: Lab, host: str, container: str) -> Sequence[Packet]:
             f' nsenter --target "$pid" --net -- python3 - {label}.{ZONE}'
             ' "/proc/$pid/root/etc/resolv.conf" 53'
         )
-        # A container that does not run asks nobody, and that is what is seen.
+        # A container that does not run sends no query, and the result shows that.
         lab.host(host).run(command, stdin=ASK, check=False)
     return capture.packets
 

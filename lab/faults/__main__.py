@@ -1,4 +1,4 @@
-"""Every fault on Docker 20.10, 26 and 28, and on the legacy iptables: `make faults`."""
+"""Every fault on Docker 20.10, 26, 28 and 29, the legacy iptables and nftables: `make faults`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ from lab.settings import Settings
 from lab.steps import command_line, step
 from lab.steps import console as progress
 
-HOSTS = "fault-1=bookworm,fault-2=trixie,fault-3=forky,fault-4=bookworm+legacy"
-"""Docker 20.10, 26.1 and 28.5, and 20.10 again with the legacy iptables."""
+HOSTS = (
+    "fault-1=bookworm,fault-2=trixie,fault-3=forky,fault-4=bookworm+legacy,fault-5=forky+29,"
+    "fault-6=forky+29nft"
+)
+"""Docker 20.10, 26.1, 28.5 (29 after a row), 20.10 with the legacy iptables, 29 with each of its
+firewall backends."""
 
 FIRST = 20
 """The networks' addresses are 203.0.113.20 and on."""
@@ -70,7 +74,7 @@ def faults(lab: Lab, names: list[str], only: str, outcomes: list[Outcome]) -> No
 def main(
     only: Annotated[str, typer.Option(help="only faults with this in their name")] = "",
     on: Annotated[
-        str, typer.Option(help="NAME,…: hosts of the lab that is up, instead of four of its own")
+        str, typer.Option(help="NAME,…: hosts of the lab that is up, instead of six of its own")
     ] = "",
     down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
 ) -> None:

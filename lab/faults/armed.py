@@ -55,27 +55,20 @@ class Armed:
         before = everywhere(names, lambda name: look(site, name))
         site.stack.configure(site.other)
         began = time.time()
-        with ThreadPoolExecutor(max_workers=len(names) + 1) as pool:
-            watched = {} if self.how == "kill" else self._watch(site, names, before, pool)
-            run = pool.submit(site.stack.up, check=False)
-            if self.how == "kill":
-                _kill(site, names, run)
-                run.result()
-                watched = self._watch(site, names, before, pool)
-                # The CLI's own lock of the stack, which a killed CLI leaves to its user.
-                site.stack.run("cancel", "--stack", site.stack.name, "--yes", check=False)
-            done = run.result()
-            seen = {name: future.result() for name, future in watched.items()}
+        try:
+            done, seen = self._change(site, names, before)
+        finally:
+            # Also if nothing came of it: what follows needs hosts that can be reached.
+            everywhere(names, lambda name: site.hosts[name].run(self.restore or "true"))
         problems = []
         if not self.either and done.status == 0:
             problems.append("pulumi up reported success after an undo")
-        everywhere(names, lambda name: site.hosts[name].run(self.restore or "true"))
         after = everywhere(names, lambda name: look(site, name))
         again = site.stack.up("--refresh", check=False)
         if again.status != 0:
             problems.append(f"the next pulumi up failed; its log is {site.stack.log}")
-        if not self.either and "undone" not in again.output:
-            problems.append("the next pulumi up does not say that the change was undone")
+        if not self.either and "was rolled back" not in again.output:
+            problems.append("the next pulumi up does not say that the change was rolled back")
         new = everywhere(names, lambda name: look(site, name))
         site.stack.configure(site.config)
         if site.stack.up(check=False).status != 0:
@@ -87,6 +80,22 @@ class Armed:
             )
             for name in names
         }
+
+    def _change(
+        self, site: Site, names: Sequence[str], before: Mapping[str, list[str]]
+    ) -> tuple[Run, dict[str, Observation]]:
+        with ThreadPoolExecutor(max_workers=len(names) + 1) as pool:
+            watched = {} if self.how == "kill" else self._watch(site, names, before, pool)
+            # Pulumi changes four hosts at a time, and without this option it begins with no further
+            # one when one has failed.
+            run = pool.submit(site.stack.up, "--continue-on-error", check=False)
+            if self.how == "kill":
+                _kill(site, names, run)
+                run.result()
+                watched = self._watch(site, names, before, pool)
+                # The CLI's own lock of the stack, which a killed CLI leaves to its user.
+                site.stack.run("cancel", "--stack", site.stack.name, "--yes", check=False)
+            return run.result(), {name: future.result() for name, future in watched.items()}
 
     def _watch(
         self,

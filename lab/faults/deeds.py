@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lab import docker29
 from lab.faults.model import Observation
-from lab.faults.site import Site
-from lab.faults.watching import everywhere, look, watch
+from lab.faults.site import FOLDER, Site
+from lab.faults.watching import DOCKER_BACK, everywhere, look, watch
 
 IDLE_LIMIT = {"nft": 0.010, "legacy": 0.600}
 """Seconds of CPU time that the watcher may take in a minute. Nothing tells of a change to legacy
@@ -72,6 +73,34 @@ def renumber(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
         seen, _ = watch(site, name, before=before[name], limit=5)
         lost = [] if seen.repaired is not None else [f"not as before: {seen.changes[-1]}"]
         return Observation(begin=began, end=ended, looks=seen.looks, problems=[*problems, *lost])
+
+    return everywhere(names, one)
+
+
+_UPGRADE = f"""\
+systemctl stop docker.socket docker
+for program in {" ".join(docker29.PROGRAMS)}; do mv {FOLDER}/$program /usr/sbin/$program; done
+systemctl start docker
+{DOCKER_BACK}
+"""
+
+
+def upgrade(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
+    """Put Docker 29 in the place of 28, as a package does. It stays for the rows that follow."""
+    made = docker29.binaries(site.lab.settings)
+
+    def one(name: str) -> Observation:
+        host = site.hosts[name]
+        for program in docker29.PROGRAMS:
+            host.copy(made / program, f"{FOLDER}/{program}", mode=0o755)
+        seen, _ = watch(site, name, _UPGRADE, before=look(site, name), limit=20)
+        # The rules of Docker 28 are not what a row begins with from here on.
+        site.save(name, "row")
+        version = host.run("docker version --format '{{.Server.Version}}'").stdout.strip()
+        lost = [] if seen.repaired is not None else [f"not as before: {seen.changes[-1]}"]
+        if not version.startswith("29."):
+            lost.append(f"Docker is {version}")
+        return replace(seen, problems=lost, note=f"Docker {version}")
 
     return everywhere(names, one)
 

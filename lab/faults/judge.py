@@ -12,6 +12,7 @@ from typing import TypeAlias
 from lab.api import Packet
 from lab.faults.model import Deed, Fault, Observation, Outcome, Row, Traffic
 from lab.traffic import Publics, is_right
+from planner.config import Firewall
 
 Flow: TypeAlias = tuple[int, int, str]
 """The flood's port, the family, and the kind: `new` connections or `udp`."""
@@ -129,17 +130,23 @@ def outcome(
     observation: Observation,
     seen: Traffic,
     checks: Iterable[str],
+    *,
+    suite: str,
+    firewall: Firewall = "iptables",
 ) -> Outcome:
-    """Say what of a row is not as it has to be. `checks` are those that failed after the event."""
+    """Say what of a row is not as it has to be on a host of that suite.
+
+    `checks` are those that failed after the event.
+    """
     problems = [*observation.problems]
     if observation.failed:
         problems.append(f"it could not be done: {observation.failed}")
     if seen.silent:
         problems.append(f"no traffic before the event, so nothing is proven: {_few(seen.silent)}")
-    problems += _wrong(row, observation, seen)
+    problems += _wrong(row, observation, seen, suite)
     problems += _boot(observation, seen)
     if isinstance(row, Fault):
-        problems += _state(row, observation)
+        problems += _state(row, observation, firewall)
     closed = isinstance(row, Fault) and row.expected == "closed"
     if not closed:
         if seen.back is None:
@@ -153,16 +160,17 @@ def outcome(
         observation=observation,
         traffic=seen,
         problems=problems,
-        seen=_seen(row, observation, seen),
+        seen=_seen(row, observation, seen, firewall),
         seconds=None if closed else _seconds(observation, seen),
     )
 
 
-def _wrong(row: Row, observation: Observation, seen: Traffic) -> list[str]:
+def _wrong(row: Row, observation: Observation, seen: Traffic, suite: str) -> list[str]:
     if not seen.wrong:
         return []
     repaired = observation.repaired
-    if isinstance(row, Fault) and row.open and repaired is not None:
+    unavoidable = isinstance(row, Fault) and row.open and suite in row.open_on
+    if unavoidable and repaired is not None:
         if (seen.last_wrong or 0) <= observation.end + repaired:
             return []
         return [f"wrong packets after the repair, as {_few(list(seen.wrong))}"]
@@ -176,9 +184,13 @@ def _boot(observation: Observation, seen: Traffic) -> list[str]:
     return [f"the first packet passed {first - loaded:.2f} s before the rules were in force"]
 
 
-def _state(row: Fault, observation: Observation) -> list[str]:
+def _state(row: Fault, observation: Observation, firewall: Firewall) -> list[str]:
     if observation.failed:
         return []
+    if firewall in row.spares:
+        differed = [change for change in observation.changes if not change.as_before]
+        lines = [line for change in differed for line in (*change.missing, *change.new)]
+        return [f"nothing of ours should have differed: {_few(lines)}"] if differed else []
     if row.expected == "repaired" and observation.repaired is None:
         change = observation.changes[-1]
         lines = [f"- {line}" for line in change.missing] + [f"+ {line}" for line in change.new]
@@ -198,7 +210,7 @@ def _seconds(observation: Observation, seen: Traffic) -> float | None:
     return max(observation.repaired, seen.back)
 
 
-def _seen(row: Row, observation: Observation, seen: Traffic) -> str:
+def _seen(row: Row, observation: Observation, seen: Traffic, firewall: Firewall) -> str:
     if observation.note:
         return observation.note
     if observation.failed:
@@ -207,7 +219,9 @@ def _seen(row: Row, observation: Observation, seen: Traffic) -> str:
         return f"rules {seen.first_after_boot - observation.loaded:.1f} s before the first packet"
     if isinstance(row, Deed):
         return "done"
-    if row.expected == "closed" and observation.repaired is None:
+    if firewall in row.spares:
+        return "nothing of ours differs" if not observation.differed else "differs"
+    if row.expected == "closed":
         return "closed" if not seen.wrong else "open"
     if observation.repaired is None:
         return "not repaired"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from lab.settings import Backend
+from lab.settings import SUITES
+from planner.config import Firewall
 
 if TYPE_CHECKING:
     from lab.faults.site import Site
@@ -35,9 +36,14 @@ class Fault:
     """Whether the host's state may never be seen to differ."""
     open: str = ""
     """Why packets with a wrong source are unavoidable until the repair; else none may be."""
+    open_on: Sequence[str] = SUITES
+    """The suites of hosts on which they are unavoidable; on the others none may be."""
     prepare: str = ""
     restore: str = ""
-    backends: Sequence[Backend] = ("nft", "legacy")
+    firewalls: Sequence[Firewall] = ("iptables", "nftables")
+    """On hosts with which `firewall` it is done."""
+    spares: Sequence[Firewall] = ()
+    """On hosts with which `firewall` it changes nothing of ours: there, nothing may differ."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Deed:
     """Whether the networks' other addresses are right too while it runs."""
     long: bool = False
     """Whether it takes half a minute or more. tests/lab/atomic does these things at every step."""
+    engine: str = ""
+    """What the version of a host's Docker begins with; a host with another one is left out."""
 
 
 Row: TypeAlias = Fault | Deed

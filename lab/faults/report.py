@@ -15,9 +15,9 @@ WIDTH = 150
 
 
 def about(host: Host) -> str:
-    """A host as the table names it: name, Docker Engine, iptables backend."""
+    """A host as the table names it: name, Docker Engine, what its rules are loaded by."""
     version = ".".join(host.docker_version.split(".")[:2])
-    return f"{host.name} ({version}, {host.backend})"
+    return f"{host.name} ({version}, {host.loads})"
 
 
 def expected(row: Row) -> str:
@@ -32,7 +32,7 @@ def expected(row: Row) -> str:
 def table(outcomes: Sequence[Outcome], hosts: Mapping[str, Host]) -> Table:
     """Return a table with a row per fault and host."""
     drawn = Table(title="faults, done to real hosts under constant traffic of every network")
-    for name in ("fault", "host (Docker, iptables)", "expected", "seen"):
+    for name in ("fault", "host (Docker, firewall)", "expected", "seen"):
         drawn.add_column(name)
     for name in ("time to repair", "wrong packets"):
         drawn.add_column(name, justify="right")

@@ -15,7 +15,7 @@ from lab.api import Host, Lab
 from lab.checks import Check, matrix
 from lab.faults.judge import Networks
 from lab.settings import ECHO_IPV4, ECHO_IPV6
-from lab.stacks import Config, LabStack, parsed
+from lab.stacks import SPOKEN, Config, LabStack, parsed
 from lab.traffic import Publics, add_floods, either, publics, sinks
 
 FOLDER = "/root/faults"
@@ -25,6 +25,10 @@ SAVE = """\
 # Each table by its name, so that a family that has none yet gets them, empty.
 for tool in iptables ip6tables; do
     for table in filter nat; do "$tool-save" -t "$table"; done >"$folder/$1.$tool"
+done
+# Docker's own tables, where it speaks nftables; a file is empty where there is none.
+for family in ip ip6; do
+    nft -s list table "$family" docker-bridges >"$folder/$1.$family" 2>/dev/null || true
 done
 """
 
@@ -57,6 +61,7 @@ def config(hosts: Sequence[Host], first: int) -> Config:
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
                 "confirm_seconds": CONFIRM_SECONDS,
+                **SPOKEN[host.firewall],
                 "networks": [
                     {
                         "name": name,
@@ -151,6 +156,7 @@ class Site:
             "link": shown[3],
             "public4": network["public_ipv4"],
             "public6": network["public_ipv6"],
+            "subnet4": network["subnet_ipv4"],
             "bridge": network["name"],
         }
 

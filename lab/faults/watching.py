@@ -14,16 +14,28 @@ from lab.faults.site import FOLDER, SAVE, Site
 SETTLED = 1.2
 """Seconds for which a host has to stay as it was before its row ends."""
 
+DOCKER_BACK = "until docker version >/dev/null 2>&1; do sleep 0.05; done"
+"""Waits until Docker answers again."""
+
 T = TypeVar("T")
 
-_RESTORE = """\
+RESTORE = f"""\
 cd "$folder"
-plain() { sed '/^#/d; s/ \\[[0-9:]*\\]$//' "$1"; }
+plain() {{ sed '/^#/d; s/ \\[[0-9:]*\\]$//' "$1"; }}
 set -- now
-@SAVE@
+{SAVE}
 for tool in iptables ip6tables; do
     plain "now.$tool" >now; plain "row.$tool" >row
     cmp -s now row || "$tool-restore" <"row.$tool"
+done
+for family in ip ip6; do
+    [ -s "row.$family" ] || continue
+    cmp -s "now.$family" "row.$family" && continue
+    nft -f - <<.
+table $family docker-bridges
+delete table $family docker-bridges
+$(cat "row.$family")
+.
 done
 """
 
@@ -53,7 +65,7 @@ def watch(
         "settled": settled,
     }
     said = site.hosts[name].run(
-        f"python3 {FOLDER}/observer.py", stdin=json.dumps(request), timeout=limit + 120
+        f"python3 {FOLDER}/observer.py", stdin=json.dumps(request), timeout=limit + 180
     )
     found = json.loads(said.stdout)
     failed = f"status {found['status']}: {found['said'].strip()}" if found["status"] else ""
@@ -79,7 +91,7 @@ def bring_back(site: Site, name: str, before: Sequence[str], restore: str) -> bo
     """
     host = site.hosts[name]
     exports = "".join(f"{key}='{value}'\n" for key, value in site.variables_of[name].items())
-    host.run(f"set -e\n{exports}{restore}\n{_RESTORE.replace('@SAVE@', SAVE)}")
+    host.run(f"set -e\n{exports}{restore}\n{RESTORE}")
     seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
     if seen.repaired is not None:
         return True

@@ -1,5 +1,6 @@
-"""Every acceptance check on every engine, beside the first recipe as it is written: `make matrix`.
+"""Every acceptance check on every engine, beside the first recipe and Docker alone: `make matrix`.
 
-sites.py says what stands on the hosts, recipe.sh sets a host up by hand, rows.py counts what came
-of the checks, __main__.py runs it all on a lab of its own and prints one table.
+sites.py has the setups of the hosts, recipe.sh sets a host up as the recipe is written, docker.sh
+with Docker's own options, containers.sh has what both start. rows.py counts the results of the
+checks, __main__.py runs everything on a separate lab and prints one table.
 """

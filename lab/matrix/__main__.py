@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from lab import lifecycle
-from lab.api import Lab
+from lab.api import Host, Lab
 from lab.checks import Result, matrix, resolvers, run
 from lab.errors import LabError
 from lab.matrix import rows, sites
 from lab.matrix.rows import Column
-from lab.matrix.sites import FAMILIES, ByHand, Families
+from lab.matrix.sites import FAMILIES, WAYS, ByHand, Families, Way
 from lab.settings import Settings
 from lab.stacks import Config, LabStack, parsed
 from lab.steps import command_line, step
@@ -28,14 +28,15 @@ from lab.steps import console as progress
 
 HOSTS = (
     "matrix-1=bookworm,matrix-2=bookworm+legacy,matrix-3=trixie,matrix-4=trixie+legacy,"
-    "matrix-5=forky,matrix-6=forky+legacy"
+    "matrix-5=forky,matrix-6=forky+legacy,matrix-7=forky+29,matrix-8=forky+29nft"
 )
-"""Docker 20.10, 26.1 and 28.5, each with both backends of iptables."""
+"""Docker 20.10, 26.1 and 28.5, each with both backends of iptables, and Docker 29 with both of its
+firewall backends."""
 
 FIRST = 40
 """The networks' addresses are 203.0.113.40 and on."""
 
-WIDTH = 200
+WIDTH = 240
 
 app = typer.Typer(add_completion=False)
 
@@ -52,14 +53,14 @@ def remove() -> None:
     lifecycle.down(settings())
 
 
-def asked(lab: Lab, wanted: Config, *, mine: bool) -> tuple[Result, ...]:
+def asked(lab: Lab, wanted: Config, way: Way) -> tuple[Result, ...]:
     """Ask everything; twice what failed, as a load balancer may not have found all at once.
 
-    The recipe has no proxy before Docker's socket that could refuse anybody: its load balancers
-    have the socket itself.
+    Only wanbound has a proxy before Docker's socket that could refuse anybody: the others' load
+    balancers have the socket itself.
     """
     stack = parsed(wanted, "matrix")
-    checks = [c for c in matrix(stack) if mine or c.kind != "socket"]
+    checks = [c for c in matrix(stack) if way == "wanbound" or c.kind != "socket"]
     results = {result.check: result for result in run(lab, checks)}
     again = [check for check, result in results.items() if not result.ok]
     if again:
@@ -80,9 +81,9 @@ def ours(lab: Lab, wanted: Config) -> Iterator[None]:
 
 
 @contextmanager
-def recipes(lab: Lab, wanted: Config) -> Iterator[None]:
-    """Have every host set up by hand."""
-    hands = sites.by_hand(list(lab.hosts.values()), wanted)
+def by_hand(hosts: Sequence[Host], wanted: Config, way: Way) -> Iterator[None]:
+    """Set up every host by a script, without wanbound."""
+    hands = sites.by_hand(hosts, wanted, way)
     try:
         _everywhere(hands, ByHand.set_up)
         yield
@@ -95,13 +96,20 @@ def _everywhere(hands: Sequence[ByHand], deed: Callable[[ByHand], None]) -> None
         list(pool.map(deed, hands))
 
 
+def _log(columns: Sequence[Column]) -> None:
+    """Write down what has failed so far: a run takes long, and may be ended."""
+    for way in WAYS:
+        text = "".join(f"{line}\n" for line in rows.failures(columns, way))
+        (settings().logs / f"matrix-{way}.log").write_text(text)
+
+
 @app.command()
 def main(
     only: Annotated[str, typer.Option(help="only one of: " + ", ".join(FAMILIES))] = "",
-    on: Annotated[str, typer.Option(help="NAME=SUITE,…: these hosts instead of all six")] = "",
+    on: Annotated[str, typer.Option(help="NAME=SUITE,…: these hosts instead of all eight")] = "",
     down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
 ) -> None:
-    """Set up, ask and undo: by wanbound and by the recipe, for each choice of families."""
+    """Set up, ask and undo, in each way and for each choice of families."""
     if down:
         remove()
         return
@@ -113,28 +121,32 @@ def main(
     remove()
     try:
         lab = Lab.up(on or HOSTS, settings())
-        words = {
-            name: f"{host.docker_version.partition('+')[0]} {host.backend}"
+        about = {
+            name: f"{host.docker_version.partition('+')[0].partition('-')[0]} {host.loads}"
             for name, host in lab.hosts.items()
         }
         for families in chosen:
             wanted = sites.config(list(lab.hosts.values()), families, FIRST)
-            for mine, way in ((True, ours), (False, recipes)):
-                name = f"{families}, by {'wanbound' if mine else 'the recipe'}"
-                with step(name, lab.settings.logs / "matrix.log"), way(lab, wanted):
-                    columns.append(Column(families, mine, asked(lab, wanted, mine=mine)))
+            for way, words in WAYS.items():
+                hosts, stack = sites.part(list(lab.hosts.values()), wanted, way)
+                if not hosts:
+                    continue
+                there = ours(lab, stack) if way == "wanbound" else by_hand(hosts, stack, way)
+                with step(f"{families}, by {words}", lab.settings.logs / "matrix.log"), there:
+                    columns.append(Column(families, way, asked(lab, stack, way)))
+                progress.print(f"  {rows.totals(columns[-1:])}")
+                _log(columns)
     finally:
         remove()
         if columns:
             out = Console(highlight=False, width=max(progress.width, WIDTH))
-            out.print(rows.table(columns, words))
-            for text in rows.failures(columns, ours=True):
+            out.print(rows.table(columns, about))
+            for text in rows.failures(columns, "wanbound"):
                 out.print(escape(text), soft_wrap=True)
             out.print(rows.totals(columns))
-            log = settings().logs / "matrix-recipe.log"
-            log.write_text("".join(f"{text}\n" for text in rows.failures(columns, ours=False)))
-            out.print(f"what failed with the recipe, check by check: {log}", soft_wrap=True)
-    raise typer.Exit(0 if all(column.good for column in columns if column.ours) else 1)
+            log = settings().logs / "matrix-*.log"
+            out.print(f"what failed, check by check, in each way: {log}", soft_wrap=True)
+    raise typer.Exit(0 if all(column.good for column in columns if column.way == "wanbound") else 1)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,17 @@
 #     Docker 28 refuses it;
 #   - rules name the bridge `web` where the recipe has `am-web`, which no host has;
 #   - the management link is let in: the recipe's INPUT DROP lets nobody log in any more;
-#   - Traefik is the version that speaks this engine's API, without TLS: the checks ask over HTTP.
+#   - Traefik is another version, see containers.sh.
 # No command is asked whether it worked: the operator who follows the recipe goes on, too.
 #
-#   recipe.sh MANAGEMENT NETWORK4 NETWORK6 [NAME PUBLIC SUBNET LB WHOAMI PUBLIC6 SUBNET6 LB6 WHOAMI6]…
+#   recipe.sh NETWORK4 NETWORK6 [NAME PUBLIC SUBNET LB WHOAMI PUBLIC6 SUBNET6 LB6 WHOAMI6]…
 #
 # NETWORK4 and NETWORK6 say whether that family is set up ("yes"); "-" stands for what it lacks.
+# shellcheck disable=SC2034 # containers.sh, which is run with it, reads them
 set -u
-management=$1 four=$2 six=$3
-shift 3
+four=$1 six=$2
+shift 2
+publish="-p 80:80 -p 443:443" dns=
 
 networks() { # networks NAME PUBLIC SUBNET PUBLIC6 SUBNET6
     set -- "$1" "$2" "$3" "$4" "$5"
@@ -28,31 +30,8 @@ networks() { # networks NAME PUBLIC SUBNET PUBLIC6 SUBNET6
     docker network create "$@" "$name" >/dev/null
 }
 
-containers() { # containers NAME LB WHOAMI LB6 WHOAMI6
-    name=$1 lb=$2 whoami=$3 lb6=$4 whoami6=$5
-    set --
-    [ "$four" != yes ] || set -- --ip "$lb"
-    [ "$six" != yes ] || set -- "$@" --ip6 "$lb6"
-    docker run -d --name "${name}_lb" --net "$name" "$@" -p 80:80 -p 443:443 \
-        -v /var/run/docker.sock:/var/run/docker.sock -v "${name}_letsencrypt:/letsencrypt:rw" \
-        --label "lb.net=$name" \
-        traefik:v3.7 --entrypoints.web.address=:80 --providers.docker \
-        --providers.docker.constraints="Label(\`lb.net\`,\`$name\`)" \
-        --providers.docker.network="$name" --entryPoints.web.forwardedHeaders.trustedIPs=172.20.0.1/24 \
-        --global.checknewversion=false --global.sendanonymoususage=false >/dev/null
-    set --
-    [ "$four" != yes ] || set -- --ip "$whoami"
-    [ "$six" != yes ] || set -- "$@" --ip6 "$whoami6"
-    docker run -d --name "whoami-$name" --network "$name" "$@" --label "lb.net=$name" \
-        --label "traefik.http.routers.whoami-$name.rule=Host(\`whoami.$name.example.com\`)" \
-        --label "traefik.http.routers.whoami-$name.entrypoints=web" \
-        --label "traefik.http.services.whoami-$name.loadbalancer.server.port=80" \
-        -e ECHO_IPV4=http://198.51.100.1/ -e "ECHO_IPV6=http://[2001:db8:ffff::1]/" \
-        wanbound/whoami:1 >/dev/null
-}
-
 for tool in iptables ip6tables; do
-    $tool -I INPUT -i "$management" -j ACCEPT
+    $tool -I INPUT -i host0 -j ACCEPT
     $tool -A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT
     $tool -P INPUT DROP
 done

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from lab.checks.matrix import Kind, Result
-from lab.matrix.sites import Families
+from lab.matrix.sites import WAYS, Families, Way
 
 KINDS: Mapping[Kind, str] = {
     "egress": "a network goes out with its address",
@@ -32,7 +32,7 @@ class Column:
     """All results of one way to set the hosts up, for one choice of families."""
 
     families: Families
-    ours: bool
+    way: Way
     results: tuple[Result, ...]
 
     @property
@@ -52,7 +52,7 @@ def count(column: Column, host: str, kind: Kind, family: int) -> tuple[int, int]
 
 
 def cell(column: Column | None, host: str, kind: Kind, family: int) -> str:
-    """Return what stands in the table: nothing where there was nothing to ask."""
+    """Return the cell of the table: empty if there was nothing to check."""
     if column is None:
         return ""
     failed, total = count(column, host, kind, family)
@@ -63,23 +63,22 @@ def cell(column: Column | None, host: str, kind: Kind, family: int) -> str:
 
 def table(columns: Sequence[Column], hosts: Mapping[str, str]) -> Table:
     """Return the table; `hosts` has what each is, by its name: engine and backend."""
-    drawn = Table(title="checks that passed (✓ n) or failed (k/n): by wanbound, and by the recipe")
+    ways = ", ".join(f"by {words}" for words in WAYS.values())
+    drawn = Table(title=f"checks that passed (✓ n) or failed (k/n): {ways}")
     drawn.add_column("networks")
     drawn.add_column("")
     drawn.add_column("check")
-    for words in hosts.values():
-        drawn.add_column(words, justify="right")
-        drawn.add_column("recipe", justify="right")
+    # Not every host is set up in each way.
+    asked = {(r.check.host, column.way) for column in columns for r in column.results}
+    places = [(host, way) for host in hosts for way in WAYS if (host, way) in asked]
+    for host, way in places:
+        drawn.add_column(hosts[host] if way == "wanbound" else WAYS[way], justify="right")
     for families in dict.fromkeys(column.families for column in columns):
-        pair = {column.ours: column for column in columns if column.families == families}
+        found = {column.way: column for column in columns if column.families == families}
         before = ""
         for kind, words in KINDS.items():
             for family in (4, 6):
-                cells = [
-                    cell(pair.get(ours), host, kind, family)
-                    for host in hosts
-                    for ours in (True, False)
-                ]
+                cells = [cell(found.get(way), host, kind, family) for host, way in places]
                 if any(cells):
                     shown = "" if families == before else families
                     drawn.add_row(shown, f"v{family}", words, *cells)
@@ -89,22 +88,24 @@ def table(columns: Sequence[Column], hosts: Mapping[str, str]) -> Table:
 
 
 def totals(columns: Sequence[Column]) -> str:
-    """Return the last line: what failed with wanbound, and what with the recipe."""
+    """Return how many checks failed in each way that was tried."""
     said = []
-    for ours, name in ((True, "wanbound"), (False, "the recipe")):
-        results = [r for column in columns if column.ours == ours for r in column.results]
+    for way, name in WAYS.items():
+        results = [r for column in columns if column.way == way for r in column.results]
+        if not results:
+            continue
         failed = sum(not result.ok for result in results)
         said.append(f"{name}: {failed} of {len(results)} checks failed")
     return "; ".join(said)
 
 
-def failures(columns: Sequence[Column], *, ours: bool) -> list[str]:
-    """Return every check that failed with us, or with the recipe, a line each."""
+def failures(columns: Sequence[Column], way: Way) -> list[str]:
+    """Return every check that failed in one way, a line each."""
     return [
         # An answer that should not have been there is shown with all that was said.
         f"{column.families}: {result}".partition("\n")[0]
         for column in columns
-        if column.ours == ours
+        if column.way == way
         for result in column.results
         if not result.ok
     ]

@@ -1,15 +1,15 @@
-"""What stands on the hosts of the matrix: one stack for each choice of families, and by hand."""
+"""The setups on the hosts of the matrix: a stack per choice of families, and two by shell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from lab.api import Host
 from lab.settings import ECHO_IPV4, ECHO_IPV6, NAMES_IPV4, NAMES_IPV6
-from lab.stacks import Config, parsed
+from lab.stacks import SPOKEN, Config, parsed
 from planner.config import Family, Network
 from planner.plan import NetworkPlan, plan
 
@@ -20,6 +20,19 @@ FAMILIES: dict[Families, tuple[str, ...]] = {
     "IPv6 only": ("ipv6",),
     "dual stack": ("ipv4", "ipv6"),
 }
+
+Way: TypeAlias = Literal["wanbound", "recipe", "docker"]
+
+WAYS: Mapping[Way, str] = {
+    "wanbound": "wanbound",
+    "recipe": "the recipe",
+    "docker": "Docker alone",
+}
+"""The ways in which hosts are set up, in words."""
+
+SINCE: Mapping[Way, int] = {"wanbound": 20, "recipe": 20, "docker": 28}
+"""The first major version of Docker that is set up so. host_ipv6 came with 25, but Docker's IPv6
+rules need no experimental option only from 27 on."""
 
 NETWORKS = ("web", "mail")
 """Two on each host: what goes from one to the other is what the recipe's rules are for."""
@@ -41,6 +54,7 @@ def config(hosts: Sequence[Host], families: Families, first: int) -> Config:
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
                 "dns": [NAMES_IPV4, NAMES_IPV6],
+                **SPOKEN[host.firewall],
                 "networks": [
                     _network(name, families, number, place, first)
                     for place, name in enumerate(NETWORKS)
@@ -72,17 +86,25 @@ def _network(
     return network
 
 
+def part(hosts: Sequence[Host], wanted: Config, way: Way) -> tuple[list[Host], Config]:
+    """Return the hosts whose Docker can be set up so, and the stack of those."""
+    chosen = [h for h in hosts if int(h.docker_version.partition(".")[0]) >= SINCE[way]]
+    names = [host.name for host in chosen]
+    return chosen, {**wanted, "hosts": [h for h in wanted["hosts"] if h["name"] in names]}
+
+
 @dataclass(frozen=True)
 class ByHand:
-    """One host as the recipe sets it up, with the names and addresses of the stack's."""
+    """One host as a script sets it up, with the names and addresses of the stack's."""
 
+    way: Way
     host: Host
     words: tuple[str, ...]
     addresses: tuple[str, ...]
 
     def set_up(self) -> None:
-        """Run the recipe; whatever fails in it is what the checks will find."""
-        self._run("recipe.sh", self.words)
+        """Run the script; whatever fails in it is what the checks will find."""
+        self._run(f"{self.way}.sh", self.words)
 
     def undo(self) -> None:
         """Make the host what it was before."""
@@ -91,22 +113,23 @@ class ByHand:
     def _run(self, script: str, words: Sequence[str]) -> None:
         # All are names, addresses and subnets of our own making.
         command = f"sh -s {' '.join(words)}"
-        self.host.run(command, stdin=(HERE / script).read_text(), timeout=300, check=False)
+        text = "".join((HERE / name).read_text() for name in ("containers.sh", script))
+        self.host.run(command, stdin=text, timeout=300, check=False)
 
 
-def by_hand(hosts: Sequence[Host], wanted: Config) -> list[ByHand]:
-    """Return what the recipe makes of the same networks on each host."""
+def by_hand(hosts: Sequence[Host], wanted: Config, way: Way) -> list[ByHand]:
+    """Return what a script makes of the same networks on each host."""
     stack = parsed(wanted, "matrix")
     found = []
     for host, model, planned in zip(hosts, stack.hosts, plan(stack), strict=True):
         four, six = (
             "yes" if family else "no" for family in (model.networks[0].ipv4, model.networks[0].ipv6)
         )
-        words = ["host0", four, six]
+        words = [four, six]
         for network, network_plan in zip(model.networks, planned.networks, strict=True):
             words += [network.name, *_words(network, network_plan)]
         addresses = tuple(_addresses(model.networks))
-        found.append(ByHand(host, tuple(words), addresses))
+        found.append(ByHand(way, host, tuple(words), addresses))
     return found
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes everything away that recipe.sh made: undone.sh ADDRESS/LEN…
+# Takes everything away that recipe.sh or docker.sh has made: undone.sh ADDRESS/LEN…
 docker ps -aq | xargs -r docker rm -f >/dev/null
 docker network ls -q --filter type=custom | xargs -r docker network rm >/dev/null
 docker volume rm web_letsencrypt mail_letsencrypt >/dev/null 2>&1

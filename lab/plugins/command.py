@@ -19,7 +19,7 @@ from lab.plugins.values import PluginError, Properties, text, texts
 
 _STREAMS = ("stdout", "stderr")
 _POLL_SECONDS = 0.05
-# The real plugin waits for ever; a lab that hangs for ever helps nobody.
+# The real plugin has no time limit; the lab needs one, or it would hang forever.
 _LONGEST_SECONDS = 3600.0
 
 LOCAL = Schema(

@@ -28,7 +28,10 @@ from planner.config.schema import (
 )
 from planner.config.types import (
     LOAD_BALANCER,
+    VERSIONS,
     Address,
+    AddressPair,
+    Firewall,
     Mode,
     Persist,
     PortRange,
@@ -43,10 +46,11 @@ from planner.config.types import (
 from planner.errors import ConfigError
 
 __all__ = [
-    "BALANCED", "IPV6NAT", "LOAD_BALANCER", "Acme", "Address", "Baseline", "Container", "Dashboard",
-    "Echo", "Engine", "Family", "Host", "Images", "Ingress", "Jump", "LoadBalancer", "Mode",
-    "Network", "Open", "Persist", "PortRange", "Protocol", "Published", "Restart", "SecretRef",
-    "Ssh", "Stack", "Subnet", "Version", "Volume", "Wan", "Whoami",
+    "BALANCED", "IPV6NAT", "LOAD_BALANCER", "VERSIONS", "Acme", "Address", "AddressPair",
+    "Baseline", "Container", "Dashboard", "Echo", "Engine", "Family", "Firewall", "Host", "Images",
+    "Ingress", "Jump", "LoadBalancer", "Mode", "Network", "Open", "Persist", "PortRange",
+    "Protocol", "Published", "Restart", "SecretRef", "Ssh", "Stack", "Subnet", "Version", "Volume",
+    "Wan", "Whoami",
 ]  # fmt: skip
 
 

@@ -1,21 +1,20 @@
 """Checks beyond single values: inside a network, on a host, and between the hosts of a stack.
 
 Each check yields the arguments of `Report.add`. Networks are complete (resolve.py), except for
-values that could not be computed, such as a subnet of an exhausted pool: those are reported.
+values that could not be computed, such as a subnet without a seed: those are reported.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_interface
-from itertools import product
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, product
 from typing import TypeAlias
 
-from planner.addresses import last_usable, overlaps
-from planner.config import dns, names
+from planner.addresses import container_address, default_whoami, last_usable, overlaps
+from planner.config import dns, names, subnets, unique_names
+from planner.config.daemonjson import ACCEPT_MARK, fwmark
 from planner.config.report import Loc, Problems, did_you_mean, show
 from planner.config.resolve import Draft, HostDraft, NetworkDraft, published
 from planner.config.schema import (
     BALANCED,
-    IPV6NAT,
     Acme,
     Baseline,
     Container,
@@ -28,11 +27,14 @@ from planner.config.schema import (
     Network,
     Ssh,
 )
+from planner.config.subnets import POOLS, doors, engine_ranges
 from planner.config.types import (
     BY_DOCKER,
+    LETS_ENCRYPT,
     LOAD_BALANCER,
     VERSIONS,
     Address,
+    AddressPair,
     PortRange,
     SecretRef,
     Subnet,
@@ -50,7 +52,7 @@ def check(draft: Draft) -> Problems:
     """Yield everything that is wrong with `draft`, beginning with its hosts."""
     for host in draft.hosts:
         if host.host is not None:
-            yield from _host(host, host.host, draft.secrets)
+            yield from _host(host, host.host, draft.mark, draft.secrets)
     for host, network in draft.networks():
         yield from _network(host, network, draft.secrets)
     for host in draft.hosts:
@@ -58,15 +60,12 @@ def check(draft: Draft) -> Problems:
             if (balancer := network.network.load_balancer) is not None:
                 yield from _balancer(network, balancer, draft.secrets)
         yield from _host_names(host)
-        yield from _volumes(host)
-        yield from _sockets(host)
     yield from _hosts(draft)
     for host in draft.hosts:
-        yield from _network_names(host)
-        yield from _container_names(host)
+        yield from unique_names.check(host)
         for version in VERSIONS:
             yield from _overlaps(host, version)
-    yield from _resource_names(draft)
+    yield from subnets.check(draft)
     yield from _publics(draft)
     yield from dns.check(draft)
     yield from _echo(draft)
@@ -76,7 +75,7 @@ def _secret(value: object, secrets: Secrets, loc: Loc, why: str) -> Problems:
     """Check that a secret exists; `secrets` is None where they could not be read."""
     if secrets is None or not isinstance(value, SecretRef) or value.secret in secrets:
         return
-    # What stands there is not shown: it may be the secret itself in place of its name.
+    # The value is not shown: it may be the secret itself instead of its name.
     what = "refers to a secret that is not in wanbound:secrets"
     remedy = "add it: pulumi config set --secret --path wanbound:secrets.NAME"
     yield loc, what, why, f"{did_you_mean(value.secret, secrets)}{remedy}"
@@ -85,24 +84,44 @@ def _secret(value: object, secrets: Secrets, loc: Loc, why: str) -> Problems:
 # --- a host itself: SSH, gateways, its own filter, Docker ----------------------------------------
 
 
-def _host(draft: HostDraft, host: Host, secrets: Secrets) -> Problems:
+def _host(draft: HostDraft, host: Host, mark: int, secrets: Secrets) -> Problems:
     yield from _ssh(draft.loc, host.ssh, secrets)
     yield from _gateways(draft, host)
-    yield from _guard(draft, host)
     if host.baseline is not None:
         yield from _sources(draft.loc, host.baseline, host.ssh)
         yield from _open(draft.loc, host.baseline, host.ssh.port)
     if host.engine is not None:
-        yield from _engine(draft, host.engine)
+        yield from _engine(draft, host.engine, mark)
+    yield from _firewall(draft.loc, host)
+
+
+def _firewall(loc: Loc, host: Host) -> Problems:
+    """Check that all that is said of a host's firewall goes together."""
+    backend = None if host.engine is None else host.engine.firewall_backend
+    if host.firewall == "iptables" and backend == "nftables":
+        what = "is nftables, and firewall of the host is iptables"
+        why = "Docker's own nftables rules would drop what wanbound's iptables rules accept."
+        remedy = "set firewall: nftables for the host, or engine.firewall_backend: iptables"
+        yield (*loc, "engine", "firewall_backend"), what, why, remedy
+    if host.firewall == "nftables" and host.persist is not None:
+        what = "is iptables-files, and firewall of the host is nftables"
+        why = "The host would have no iptables rules to write to these files."
+        remedy = "remove persist: wanbound loads its rules at boot by itself"
+        yield (*loc, "persist"), what, why, remedy
+    if backend == "nftables" and host.ipv6nat is not None:
+        what = "is container, and engine.firewall_backend is nftables"
+        why = "docker-ipv6nat copies Docker's iptables rules, and Docker would have none."
+        remedy = "remove ipv6nat: Docker 29 has its own IPv6 NAT"
+        yield (*loc, "ipv6nat"), what, why, remedy
 
 
 def _ssh(loc: Loc, ssh: Ssh, secrets: Secrets) -> Problems:
-    why = "There would be nothing to log in with."
+    why = "wanbound could not log in to the host."
     yield from _secret(ssh.key, secrets, (*loc, "ssh", "key"), why)
     yield from _secret(ssh.key_passphrase, secrets, (*loc, "ssh", "key_passphrase"), why)
     if ssh.jump is not None and (ssh.jump.address, ssh.jump.port) == (ssh.address, ssh.port):
         what = f"{ssh.jump.address} port {ssh.jump.port} is the host itself"
-        why = "A jump host stands before the host; this one could be reached through itself alone."
+        why = "SSH reaches the host through the jump host, so it must be another machine."
         remedy = "write the jump host's address, or remove jump"
         yield (*loc, "ssh", "jump", "address"), what, why, remedy
 
@@ -117,39 +136,24 @@ def _gateways(draft: HostDraft, host: Host) -> Problems:
         # On another port it may be the router, which forwards that to the host's SSH.
         if gateway == host.ssh.ip and host.ssh.port == _SSH_PORT:
             what = f"{gateway} is the host's own address, its ssh.address"
-            yield loc, what, "The host would send all it sends to itself.", remedy
+            yield loc, what, "The host's default route would lead to the host itself.", remedy
             continue
         for network in (each.network for each in draft.networks):
             family = _family(network, version)
             if gateway in (network.public(version), *network.extras(version)):
                 what = f"{gateway} is the public address of network {network.name}"
-                why = "The host would send all it sends to itself, and nobody could reach it."
+                why = "The default route would lead to the host itself, and cut it off."
                 yield loc, what, why, remedy
                 break
-            if family is not None and gateway in family.subnet:
+            if family is not None and not family.derived and gateway in family.subnet:
                 what = f"{gateway} lies in {family.subnet}, the subnet of {network.name}"
-                why = "The bridge would take the way to the router, and the host would be cut off."
+                why = "Packets to the router would go to the bridge, and the host would be cut off."
                 yield loc, what, why, f"{remedy}, or give the network another subnet"
                 break
 
 
 def _family(network: Network, version: Version) -> Family | None:
     return network.ipv4 if version == 4 else network.ipv6
-
-
-def _guard(draft: HostDraft, host: Host) -> Problems:
-    bare = [n.network.name for n in draft.networks if _versions(n.network) == [6]]
-    if host.guard or not bare:
-        return
-    listed = f"network {bare[0]} has"
-    if len(bare) > 1:
-        listed = f"networks {', '.join(bare[:-1])} and {bare[-1]} have"
-    why = (
-        "Docker gives every network IPv4 inside, asked for or not, and only the guard stops it:"
-        " packets would leave with a private source."
-    )
-    remedy = "remove guard: false and install nftables on the host, or write public_ipv4 there"
-    yield (*draft.loc, "guard"), f"is false, and {listed} no public_ipv4", why, remedy
 
 
 def _versions(network: Network) -> list[Version]:
@@ -160,11 +164,11 @@ def _sources(host: Loc, baseline: Baseline, ssh: Ssh) -> Problems:
     loc: Loc = (*host, "baseline", "ssh_from")
     for place, source in enumerate(baseline.ssh_from):
         if source in baseline.ssh_from[:place]:
-            what, why = f"{source} is there twice", "One of the two was meant to be another."
+            what, why = f"{source} is listed twice", "One of the two is probably a mistake."
             yield (*loc, place), what, why, "correct it, or remove it"
     if ssh.ip is not None and ssh.ip.version not in {s.version for s in baseline.ssh_from}:
-        what = f"has no IPv{ssh.ip.version} range, and SSH goes to {ssh.ip}"
-        why = f"Nobody could log in any more: over IPv{ssh.ip.version} no source is let in."
+        what = f"has no IPv{ssh.ip.version} range, but SSH connects to {ssh.ip}"
+        why = f"The host would drop SSH from every IPv{ssh.ip.version} address and lock you out."
         remedy = f"add the IPv{ssh.ip.version} range that you (or your jump host) come from"
         yield loc, what, why, remedy
 
@@ -175,51 +179,58 @@ def _open(host: Loc, baseline: Baseline, ssh_port: int) -> Problems:
         loc: Loc = (*host, "baseline", "open", place, "ports")
         for ports in entry.ports:
             if entry.protocol == "tcp" and ssh_port in ports:
-                what = f"{ports} opens port {ssh_port}, the host's SSH, to everybody"
-                why = "ssh_from says who may log in, and would say it for nothing."
-                remedy = f"remove {ssh_port}; where all may log in, write ssh_from: [0.0.0.0/0]"
-                yield loc, what, why, f'{remedy} and "::/0"'
+                what = f"{ports} opens port {ssh_port}, the host's SSH, to every address"
+                why = "ssh_from limits who can log in, and would have no effect."
+                remedy = f"remove {ssh_port}; to allow all, write ssh_from: [0.0.0.0/0,"
+                yield loc, what, why, f'{remedy} "::/0"]'
             for other in seen[entry.protocol]:
                 first = max(other.first, ports.first)
                 if first in other and first in ports:
                     what = f"{entry.protocol} port {first} is opened twice"
-                    why = "One of the two was meant to be another."
+                    why = "One of the two is probably a mistake."
                     yield loc, what, why, f"list {first} once"
                     break
             seen[entry.protocol].append(ports)
 
 
-def _engine(host: HostDraft, engine: Engine) -> Problems:
+def _engine(host: HostDraft, engine: Engine, mark: int) -> Problems:
     loc: Loc = (*host.loc, "engine")
     if not (engine.settings or engine.install or engine.dns):
         what = "sets no key of daemon.json and does not install"
         remedy = "add a key like registry_mirrors or install: true, or remove engine"
         yield loc, what, "There would be nothing to do.", remedy
+    if (backend := engine.firewall_backend) is not None:
+        if engine.settings["firewall-backend"] != backend:
+            what = f"sets another firewall-backend than engine.firewall_backend, {backend}"
+            why = "One setting cannot have two values."
+            yield (*loc, "settings"), what, why, "remove firewall-backend there"
+        accepted = fwmark(mark)
+        if backend == "nftables" and engine.settings[ACCEPT_MARK] != accepted:
+            what = f"sets another {ACCEPT_MARK} than {accepted}"
+            why = "Docker accepts one mark, which must be the one that wanbound's guard sets."
+            yield (*loc, "settings"), what, why, f"remove {ACCEPT_MARK} there"
     yield from _daemon(host, engine, (*loc, "settings"))
     cidr, loc = engine.fixed_cidr_v6, (*loc, "fixed_cidr_v6")
     if cidr is None:
         if engine.ipv6:
             why = (
-                "Docker before 27 does not start with ipv6 alone, and a newer one takes a range of"
-                " its own choice, another one on each host."
+                "Docker before 27 does not start with ipv6 alone, and newer versions choose a"
+                " range themselves, a different one on each host."
             )
             remedy = 'add a /64 of your own, like fixed_cidr_v6: "fd5c:1b2a:77f0:d0::/64"'
             yield loc, "is missing, and ipv6 is true", why, remedy
         return
     for network in (each.network for each in host.networks):
-        if network.ipv6 is not None and overlaps(network.ipv6.subnet, cidr):
-            what = f"{cidr} overlaps {network.ipv6.subnet}, the subnet of network {network.name}"
-            why = "docker0 and the network's bridge would both have the way to these addresses."
+        family = network.ipv6
+        if family is not None and not family.derived and overlaps(family.subnet, cidr):
+            what = f"{cidr} overlaps {family.subnet}, the subnet of network {network.name}"
+            why = "docker0 and the network's bridge would both have a route to these addresses."
             yield loc, what, why, "write another /64"
         elif network.public_ipv6 is not None and network.public_ipv6 in cidr:
-            what = f"{cidr} has {network.public_ipv6} in it, the public address of network"
-            why = "A container of the default bridge could be given it."
-            remedy = "write a /64 of its own, in fd00::/8 where none is routed"
+            what = f"{cidr} contains {network.public_ipv6}, the public address of network"
+            why = "Docker could give this address to a container of the default bridge."
+            remedy = "write another /64, such as one in fd00::/8"
             yield loc, f"{what} {network.name}", why, remedy
-
-
-_RANGES = ("bip", "bip6", "fixed-cidr")
-"""Keys of daemon.json that give docker0 addresses."""
 
 
 def _daemon(host: HostDraft, engine: Engine, loc: Loc) -> Problems:
@@ -229,22 +240,18 @@ def _daemon(host: HostDraft, engine: Engine, loc: Loc) -> Problems:
     for network in networks:
         if bridge is not None and bridge in (network.bridge, names.socket_bridge(network.bridge)):
             what = f"has {show(bridge)} for bridge, which is the bridge of network {network.name}"
-            why = "Docker would put every container without a network of its own there."
+            why = "Docker would connect every container that names no network to it."
             yield loc, what, why, "write another bridge, or leave it out to get docker0"
             break
-    ranges = [(key, engine.settings[key]) for key in _RANGES if key in engine.settings]
-    pools = engine.settings.get("default-address-pools", ())
-    ranges += [("default-address-pools", pool.get("base")) for pool in pools]
-    for key, text in ranges:
-        try:
-            subnet = ip_interface(text).network
-        except ValueError:
-            continue  # Docker says what is wrong with it, when it is asked to check the file.
-        why = "Docker would give the same addresses to others."
-        if key == "default-address-pools":
-            why = "Docker may give the same addresses to another network, made before this one."
+    for key, subnet in engine_ranges(host):
+        if key == "fixed-cidr-v6":
+            continue  # Has been checked as fixed_cidr_v6.
+        why = "Docker would give the same addresses to other containers."
+        if key == POOLS:
+            why = "Docker may give the same addresses to a network that it creates earlier."
         for network in networks:
-            inside = [each for each in network.private_subnets if overlaps(each, subnet)]
+            taken = [family.subnet for family in network.families if not family.derived]
+            inside = [each for each in taken if overlaps(each, subnet)]
             publics = [public for _, public in network.publics if public in subnet]
             if inside:
                 what = f"has {subnet} for {key}, which overlaps {inside[0]} of network"
@@ -265,32 +272,26 @@ def _network(host: HostDraft, draft: NetworkDraft, secrets: Secrets) -> Problems
     network, loc = draft.network, draft.loc
     if not network.publics:
         what = "has neither public_ipv4 nor public_ipv6"
-        why = "Nothing could leave the network, since nothing leaves with another address."
+        why = "Its containers could not reach the internet: they use no other address."
         yield loc, what, why, "add public_ipv4, public_ipv6 or both"
         return
     yield from _halves(draft)
     yield from _mode(draft)
-    wan = None if host.host is None else host.host.wan.interface
-    for key, name in (("bridge", draft.written.bridge), ("name", network.name)):
-        if name == wan:
-            what = f"{name} is the host's wan interface"
-            why = "A bridge of that name cannot be made, and the rules tell the two apart by name."
-            yield (*loc, key), what, why, "choose another name"
-            break
     for place, container in enumerate(network.containers):
         yield from _container((*loc, "containers", place), container, secrets)
     if network.mode == "nat":
         yield from _targets(draft)
         yield from _ports(draft)
+        yield from _ranges(host, draft)
     if network.whoami is not None and network.load_balancer is None:
-        what, why = "is there, but the load balancer is off", "Whoami is reached through it."
+        what, why = "is set, but the load balancer is off", "The load balancer serves whoami."
         yield (*loc, "whoami"), what, why, "remove whoami, or load_balancer: false"
     elif network.whoami is not None and network.mode == "nat":
         entries = [each for each in network.ingress if each.protocol == "tcp"]
         if not any(each.to == LOAD_BALANCER for each in entries):
-            what = "is there, but no TCP port leads to the load balancer"
+            what = "is set, but ingress forwards no TCP port to the load balancer"
             remedy = f"add {{ports: [80, 443], to: {LOAD_BALANCER}}} to ingress, or remove whoami"
-            yield (*loc, "whoami"), what, "Whoami is reached through it.", remedy
+            yield (*loc, "whoami"), what, "The load balancer serves whoami.", remedy
     if host.host is not None and host.host.ssh.ip is not None:
         yield from _ssh_address(draft, host.host.ssh.ip, host.host.ssh.port)
     for family in network.families:
@@ -300,6 +301,10 @@ def _network(host: HostDraft, draft: NetworkDraft, secrets: Secrets) -> Problems
 def _halves(draft: NetworkDraft) -> Problems:
     """Refuse what belongs to a family that the network does not have."""
     network = draft.network
+    if network.public_ipv4 is not None and draft.written.inner_subnet is not None:
+        what = f"{draft.written.inner_subnet} is set, and so is public_ipv4"
+        why = "It is for the IPv4 that Docker gives to a network without public_ipv4."
+        yield (*draft.loc, "inner_subnet"), what, why, "write subnet_ipv4 instead"
     for version in VERSIONS:
         if network.public(version) is not None:
             continue
@@ -310,15 +315,17 @@ def _halves(draft: NetworkDraft) -> Problems:
             places.append((("load_balancer", key), network.load_balancer.address(version)))
         for place, container in enumerate(network.containers):
             places.append((("containers", place, key), container.address(version)))
+        for place, pair in _pairs(draft):
+            places.append((("ingress", place, "to"), pair.address(version)))
         for inner, value in places:
             if value is not None:
-                what = f"{value} is given without public_{key}"
+                what = f"{value} is set without public_{key}"
                 yield (*draft.loc, *inner), what, why, f"add public_{key}, or remove this"
 
 
 _REACHED = {
-    "snat": "In mode snat nothing comes in from outside.",
-    "masquerade": "In mode masquerade Docker publishes what containers name in ports.",
+    "snat": "In mode snat no connection comes in from outside.",
+    "masquerade": "In mode masquerade Docker publishes the ports that containers list in ports.",
 }
 
 
@@ -339,10 +346,10 @@ def _mode(draft: NetworkDraft) -> Problems:
         remedy = "remove it, or write mode: nat"
         if mode == "masquerade":
             remedy = "write ports at the containers instead, or mode: nat"
-        what = f"is there, and the network's mode is {mode}"
+        what = f"is set, and the network's mode is {mode}"
         yield (*loc, "ingress"), what, _REACHED[mode], remedy
     if mode == "snat" and network.load_balancer is not None:
-        what = "is there, and the network's mode is snat"
+        what = "is set, and the network's mode is snat"
         yield (*loc, LOAD_BALANCER), what, _REACHED["snat"], "remove it, or write mode: nat"
     if mode == "masquerade":
         yield from _published(draft)
@@ -353,15 +360,15 @@ def _by_docker(draft: NetworkDraft) -> Problems:
     network, loc = draft.network, (*draft.loc, "subnet_ipv4")
     if network.mode != "snat":
         what = f"is {BY_DOCKER}, and the network's mode is {network.mode}"
-        why = "What comes in is forwarded to addresses, and nobody would know them."
+        why = "The rules need addresses in the subnet, and Docker has not chosen it yet."
         yield loc, what, why, "write a subnet, or remove the key to get one, or write mode: snat"
     if network.public_ipv4 is None:
-        what, why = f"is {BY_DOCKER}, without public_ipv4", "Nothing would go out of that subnet."
+        what, why = f"is {BY_DOCKER}, without public_ipv4", "No packet could leave that subnet."
         yield loc, what, why, "add public_ipv4, or remove this"
     for place, container in enumerate(network.containers):
         if container.ipv4 is not None:
-            what = f"{container.ipv4} is given, and Docker chooses the subnet"
-            why = "Nobody knows whether the address will be in it."
+            what = f"{container.ipv4} is set, and Docker chooses the subnet"
+            why = "The address may be outside the subnet that Docker chooses."
             at = (*draft.loc, "containers", place, "ipv4")
             yield at, what, why, "remove it, or write the subnet_ipv4"
 
@@ -372,9 +379,9 @@ def _default_ingress(draft: NetworkDraft) -> Problems:
         return
     for place, container in enumerate(draft.network.containers):
         if any(each.protocol == "tcp" for each in container.ports):
-            what = f"container {container.name} has tcp ports, and all TCP is the load balancer's"
-            why = "Without ingress the load balancer gets all of it."
-            remedy = "write what it is to have, like ingress: [{ports: [80, 443]}], or"
+            what = f"container {container.name} has tcp ports, and the load balancer gets all TCP"
+            why = "Without ingress the load balancer gets every TCP port."
+            remedy = "list the load balancer's ports, like ingress: [{ports: [80, 443]}], or"
             loc = (*draft.loc, "containers", place, "ports")
             yield loc, what, why, f"{remedy} load_balancer: false"
 
@@ -401,7 +408,7 @@ def _published(draft: NetworkDraft) -> Problems:
                 owner = seen.get((each.protocol, port))
                 if owner is not None:
                     what = f"{each.protocol} port {port} is published by {owner} already"
-                    why = "Docker binds a port of an address once, and this would not start."
+                    why = "A port of an address can be bound once, so this one would not start."
                     yield loc, what, why, f"list {port} once in this network"
                     break
                 seen[each.protocol, port] = container.name
@@ -429,45 +436,77 @@ def _entries(draft: NetworkDraft) -> Iterator[tuple[Loc, Ingress]]:
         yield (*draft.loc, "containers", place), entry
 
 
+def _pairs(draft: NetworkDraft) -> Iterator[tuple[int, AddressPair]]:
+    """Yield the addresses that ingress entries forward to, each with the entry's place."""
+    for place, entry in enumerate(draft.written.ingress):
+        if isinstance(entry.to, AddressPair):
+            yield place, entry.to
+
+
+def _one_container(draft: NetworkDraft) -> Problems:
+    """Refuse an address that is beside another one in a second pair."""
+    seen: dict[Address, tuple[int, AddressPair]] = {}
+    for place, pair in _pairs(draft):
+        for address in pair.known:
+            first, other = seen.setdefault(address, (place, pair))
+            if other != pair:
+                what = f"{address} is in {pair} here, and in {other} in ingress[{first}]"
+                why = "Both entries mean one container, and it has one address of each family."
+                yield (*draft.loc, "ingress", place, "to"), what, why, "write the same pair in both"
+                break
+
+
 def _targets(draft: NetworkDraft) -> Problems:
     network = draft.network
+    yield from _one_container(draft)
     containers = {container.name: container for container in network.containers}
     for loc, entry in _entries(draft):
         for place, address in enumerate(entry.addresses):
             if network.public(address.version) is None:
                 key = f"public_ipv{address.version}"
-                what = f"{address} is given without {key}"
+                what = f"{address} is set without {key}"
                 why = f"The network has no IPv{address.version}: it has no {key}."
                 yield (*loc, "addresses", place), what, why, f"add {key}, or remove this"
         if entry.protocol == "udp" and entry.ports == "all":
-            what, why = "all is for TCP only", "The host's own UDP (DNS, NTP answers) would go too."
+            what, why = "all is for TCP only", "DNS and NTP replies to the host would go there."
             yield (*loc, "ports"), what, why, "list the UDP ports, like [3478]"
         if entry.to == LOAD_BALANCER:
             if network.load_balancer is None:
-                what, why = "is the load balancer, which is off", "There is nowhere to forward to."
+                what, why = "is the load balancer, which is off", "The ports have no target."
                 remedy = "name a container of this network, or remove load_balancer: false"
+                yield (*loc, "to"), what, why, remedy
+            continue
+        versions = sorted({address.version for address in network.all_entrances(entry)})
+        if isinstance(entry.to, AddressPair):
+            lacking = [f"ipv{each}" for each in versions if entry.to.address(each) is None]
+            if lacking:
+                what = f"is {entry.to}, without {lacking[0]}"
+                why = f"Connections to the public {lacking[0]} address are forwarded, too."
+                remedy = f"add {lacking[0]}: with the container's address in this network"
                 yield (*loc, "to"), what, why, remedy
             continue
         container = containers.get(entry.to)
         if container is None:
             hint = did_you_mean(entry.to, [LOAD_BALANCER, *containers])
             what = f"{entry.to} is no container of this network"
-            remedy = f"{hint}write load_balancer, or the name of one of the network's containers"
-            yield (*loc, "to"), what, "There is nowhere to forward to.", remedy
+            remedy = (
+                f"{hint}write load_balancer, the name of one of the network's containers, or the"
+                " fixed addresses {ipv4, ipv6} of one that compose starts"
+            )
+            yield (*loc, "to"), what, "The ports have no target.", remedy
             continue
-        versions = sorted({address.version for address in network.all_entrances(entry)})
         missing = [f"ipv{version}" for version in versions if container.address(version) is None]
         if missing:
             what = f"container {entry.to} has no fixed {' and no '.join(missing)} address"
-            why = "A rule forwards to an address, and Docker may give the container any other."
+            why = "A rule forwards to one address, and Docker may give the container another."
             remedy = f"give {entry.to} {' and '.join(missing)}, or remove public_{missing[0]}"
             yield (*loc, "to" if "ingress" in loc else "ports"), what, why, remedy
 
 
 def _ports(draft: NetworkDraft) -> Problems:
-    """Refuse ports that two entries (or two items of one) forward: which one would be chance.
+    """Refuse ports that two entries (or two items of one) forward: the target would be ambiguous.
 
-    Each address that something comes in by is for itself: one port may be forwarded from two.
+    Each public address is checked separately: the same port of two addresses may be forwarded.
     """
     entries = [(loc, entry, draft.network.all_entrances(entry)) for loc, entry in _entries(draft)]
     found = {address for *_, addresses in entries for address in addresses}
@@ -477,13 +516,14 @@ def _ports(draft: NetworkDraft) -> Problems:
             for place, (loc, entry, addresses) in enumerate(entries)
             if entry.protocol == protocol and address in addresses
         ]
+        ranged = any(entry.sources for _, entry, addresses in entries if address in addresses)
         claims = sorted(
             (each.first, each.last, place, loc)
             for place, loc, ports in here
             if ports != "all"
             for each in ports
         )
-        why = "Two entries cannot both have a port's traffic."
+        why = "A port can be forwarded to one place only."
         if any(ports == "all" for *_, ports in here) and len(here) > 1:
             _, loc, _ = here[-1]
             what = f"more than one entry has {protocol} ports, and one of them has all"
@@ -493,8 +533,34 @@ def _ports(draft: NetworkDraft) -> Problems:
         for first, last, _, loc in claims:
             if first <= reach:
                 what = f"{protocol} port {first} is forwarded twice in this network"
-                yield (*loc, "ports"), what, why, f"list {first} once"
+                remedy = f"list {first} once{', with all ranges in its from' if ranged else ''}"
+                yield (*loc, "ports"), what, why, remedy
             reach = max(reach, last)
+
+
+def _ranges(host: HostDraft, draft: NetworkDraft) -> Problems:
+    """Refuse ranges of `from` in which no caller can be seen."""
+    network = draft.network
+    for place, entry in enumerate(draft.written.ingress):
+        loc: Loc = (*draft.loc, "ingress", place, "from")
+        versions = {address.version for address in network.all_entrances(entry)}
+        for source in entry.sources:
+            family = f"IPv{source.version}"
+            if source.version not in versions:
+                what = f"has {source}, and these ports have no public {family} address"
+                why = f"No {family} packet comes to them, so the range would let nobody in."
+                remedy = f"remove the range, or add public_ipv{source.version} to the network"
+                if entry.addresses:
+                    remedy = f"remove the range, or add an {family} address to addresses"
+                yield loc, what, why, remedy
+            for other in (each.network for each in host.networks):
+                own = other.ipv4 if source.version == 4 else other.ipv6
+                if own is None or own.derived or source.prefixlen < own.subnet.prefixlen:
+                    continue
+                if overlaps(source, own.subnet):
+                    what = f"has {source}, in {own.subnet}, the subnet of network {other.name}"
+                    why = f"Containers of {other.name} are seen there with {own.public}."
+                    yield loc, what, why, f"write {own.public} instead"
 
 
 def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
@@ -507,7 +573,7 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
     whose = f"The address is the host's own: {address} is its ssh.address."
     kept = ""
     if network.manage_addresses:
-        kept = " Set manage_addresses: false too, so that the address stays when the network goes."
+        kept = " Set manage_addresses: false too, so that the host keeps the address."
     default: list[tuple[Loc, Ingress]] = []
     if "ingress" not in draft.written.model_fields_set:
         default = [(draft.loc, entry) for entry in network.ingress if entry.ports == "all"]
@@ -519,13 +585,13 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
             continue
         if entry.ports == "all":
             what = f"{address} is the address that SSH uses, and all TCP to it is forwarded"
-            why = f"It would take the host's own SSH, and nobody could log in any more. {whose}"
+            why = f"SSH to the host would be forwarded, too, and lock you out. {whose}"
             remedy = f"use another address, or list the ingress ports without {port}.{kept}"
             yield (*draft.loc, key), what, why, remedy
             return
         if entry.has(port):
             what = f"forwards port {port} of {address}, which is the host's own SSH"
-            why = f"Nobody could log in to the host any more. {whose}"
+            why = f"You could no longer log in to the host. {whose}"
             if loc[-1] == LOAD_BALANCER:
                 remedy = f"write load_balancer: false, or use another {key}.{kept}"
                 yield loc, what, why, remedy
@@ -542,49 +608,86 @@ def _ssh_address(draft: NetworkDraft, address: Address, port: int) -> Problems:
 def _addresses(host: HostDraft, draft: NetworkDraft, family: Family) -> Problems:
     """Check the fixed addresses in a network's subnet, and that there is room for the rest."""
     network, subnet, key = draft.network, family.subnet, f"ipv{family.version}"
-    for name, door in _doors(host):
-        if door in subnet:
+    for name, door in doors(host):
+        if door in subnet and not family.derived:
             what = f"{subnet} contains {door}, the host's {name}"
-            why = "The bridge would take the way to it, and SSH would be cut off."
+            why = "Packets to it would go to the bridge, and SSH would be cut off."
             yield (*draft.loc, f"subnet_{key}"), what, why, "choose another subnet"
-    used: dict[Address, str] = {}
-    places: list[tuple[Loc, str, Address | None]] = [
-        (("load_balancer", key), "the load balancer", family.load_balancer)
-    ]
-    for place, container in enumerate(network.containers):
-        owner, address = f"container {container.name}", container.address(family.version)
-        places.append((("containers", place, key), owner, address))
-    for inner, owner, address in places:
-        if address is None:
-            continue
-        wrong = _misplaced(address, family)
-        if wrong is None and address in used:
-            wrong = f"the address of {used[address]}"
-        if wrong is not None:
-            why = f"It cannot be the address of {owner} as well."
-            if address not in subnet:
-                why = f"Docker can give {owner} only an address of the network."
-            remedy = f"write a free one from {family.gateway + 1} to {last_usable(subnet)}"
-            yield (*draft.loc, *inner), f"{address} is {wrong}", why, remedy
-        used.setdefault(address, owner)
+    yield from _inside(draft, family)
     room = int(last_usable(subnet)) - int(subnet.network_address)
     brought = [network.load_balancer, network.whoami]
     needed = 1 + sum(each is not None for each in brought) + len(network.containers)
+    needed += sum(pair.address(family.version) is not None for pair in network.undeclared)
     if needed > room:
         what = f"{subnet} has room for {room} addresses, and {needed} are needed"
         why = "The gateway, the load balancer, whoami and each container need one."
         yield (*draft.loc, f"subnet_{key}"), what, why, "write a larger one"
 
 
-def _doors(host: HostDraft) -> Iterator[tuple[str, Address]]:
-    """Yield the addresses of an SSH connection to a host, each with its key."""
-    if host.host is None:
-        return
-    ssh = host.host.ssh
-    if ssh.ip is not None:
-        yield "ssh.address", ssh.ip
-    if ssh.jump is not None and ssh.jump.ip is not None:
-        yield "ssh.jump.address", ssh.jump.ip
+def _inside(draft: NetworkDraft, family: Family) -> Problems:
+    """Refuse addresses that are unusable or that two containers have; offer a free address."""
+    network, subnet, key = draft.network, family.subnet, f"ipv{family.version}"
+    places: list[tuple[Loc, str, Address | None]] = [
+        (("load_balancer", key), "the load balancer", family.load_balancer)
+    ]
+    if network.whoami is not None:
+        places.append((("whoami",), "whoami", default_whoami(subnet)))
+    derived: list[tuple[Loc, str, Address | None]] = []
+    for place, container in enumerate(network.containers):
+        at: Loc = ("containers", place, key)
+        owner, written = f"container {container.name}", container.address(family.version)
+        if written is not None:
+            places.append((at, owner, written))
+        else:
+            derived.append((at, owner, container_address(subnet, container.name)))
+    outside: dict[Address, int] = {}
+    for number, pair in _pairs(draft):
+        if (given := pair.address(family.version)) is not None:
+            outside.setdefault(given, number)
+    for given, number in outside.items():
+        places.append((("ingress", number, "to"), f"the container of ingress[{number}]", given))
+    used: dict[Address, str] = {}
+    met: list[tuple[Loc, str, Address, str]] = []
+    # What is written comes first: of two the derived one gives way.
+    for inner, owner, address in (*places, *derived):
+        if address is None:
+            continue
+        wrong = _misplaced(address, family)
+        if wrong is None and address in used:
+            wrong = f"the address of {used[address]}"
+        # Two containers of one name have been reported, and derive the same.
+        if wrong is not None and ((inner, owner, address) in places or used.get(address) != owner):
+            met.append((inner, owner, address, wrong))
+        used.setdefault(address, owner)
+    for inner, owner, address, wrong in met:
+        free = _free_address(family, used)
+        what, why = f"{address} is {wrong}", f"It cannot be the address of {owner} as well."
+        if (inner, owner, address) in derived:
+            what = f"is missing, and the derived address {what}"
+            why += " A derived address is never moved: that would recreate the container."
+            text = f'"{free}"' if family.version == 6 else str(free)
+            remedy = f"write {key}: {text}" if free is not None else "write a larger subnet"
+        else:
+            if address not in subnet:
+                why = f"Docker can give {owner} only an address of the network."
+            remedy = f"write a free one from {family.gateway + 1} to {last_usable(subnet)}"
+            remedy += f", like {free}" if free is not None else ""
+            if inner[-1] == "to" and used.get(address, owner) != owner:
+                remedy = f"name that container in to, if you mean that one, or {remedy}"
+        if free is not None:
+            used[free] = owner
+        yield (*draft.loc, *inner), what, why, remedy
+
+
+def _free_address(family: Family, used: Collection[Address]) -> Address | None:
+    """Return an address that nothing has, in the upper half if possible."""
+    subnet = family.subnet
+    size = min(subnet.num_addresses, 1 << 16)
+    for offset in chain(range(size // 2, size), range(1, size // 2)):
+        address = subnet.network_address + offset
+        if address not in used and _misplaced(address, family) is None:
+            return address
+    return None
 
 
 def _misplaced(address: Address, family: Family) -> str | None:
@@ -610,9 +713,13 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
     if balancer.acme is not None:
         yield from _certificates(draft.network, balancer.acme, (*loc, "acme"), secrets)
     elif balancer.dashboard is not None:
-        why = "The dashboard's password would cross the internet in clear."
+        why = "The dashboard's password would be sent over the internet unencrypted."
         remedy = f"{needs}, or remove dashboard"
-        yield (*loc, "dashboard"), "is there without acme", why, remedy
+        yield (*loc, "dashboard"), "is set without acme", why, remedy
+    if balancer.docker_socket == "direct" and balancer.socket_subnet is not None:
+        why = "It is the subnet of the socket proxy, and there would be no proxy."
+        remedy = "remove it, or docker_socket: direct"
+        yield (*loc, "socket_subnet"), "is set with docker_socket: direct", why, remedy
     if balancer.http3 and balancer.acme is None:
         why = "HTTP/3 is always encrypted and needs a certificate (RFC 9114)."
         yield (*loc, "http3"), "is on without acme", why, f"{needs}, or remove http3"
@@ -620,7 +727,7 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
         yield from _dashboard(draft, balancer, balancer.dashboard, secrets)
     elif balancer.domain:
         what = f"is {balancer.domain}, but there is no dashboard"
-        why = "Nothing else of the load balancer's own would answer to that name."
+        why = "domain is the host name of the dashboard, so it would have no effect."
         remedy = f"add dashboard: {Dashboard.example}, or remove domain"
         yield (*loc, "domain"), what, why, remedy
     own = {public for _, public in draft.network.publics}
@@ -631,8 +738,14 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
     }
     if balancer.http3 and others:
         what = f"is on, but UDP port 443 is forwarded to {min(others)}"
-        why = "HTTP/3 comes in there, and a port's traffic has one place to go."
+        why = "HTTP/3 uses that port, and a port can be forwarded to one place only."
         yield (*loc, "http3"), what, why, "remove http3, or 443 from that ingress entry"
+    # Also the entry that resolve.py adds for HTTP/3 has no ranges.
+    if balancer.http3 and _ranged(draft.network, "tcp", 443) - _ranged(draft.network, "udp", 443):
+        what = "is on, and `from` in ingress limits TCP port 443 but not UDP port 443"
+        why = "HTTP/3 comes in by UDP, so everybody would reach the load balancer."
+        remedy = "add {protocol: udp, ports: [443], from: …} with the same ranges, or remove http3"
+        yield (*loc, "http3"), what, why, remedy
 
 
 def _certificates(network: Network, acme: Acme, loc: Loc, secrets: Secrets) -> Problems:
@@ -643,19 +756,27 @@ def _certificates(network: Network, acme: Acme, loc: Loc, secrets: Secrets) -> P
         # At whichever of its addresses: a name may lead to any of them.
         if LOAD_BALANCER in _forwarded(network, "tcp", number).values():
             continue
-        what = f"is there, but TCP port {number} is not forwarded to the load balancer"
-        why = f"Nobody could reach it by {kind} from outside"
-        why += "; the certificate authority least of all." if number == port else "."
+        what = f"is set, but TCP port {number} is not forwarded to the load balancer"
+        why = f"No {kind} request would reach it from outside"
+        why += ", and no certificate would be issued." if number == port else "."
         remedy = f"add {{ports: [80, 443], to: {LOAD_BALANCER}}} to ingress, or remove acme"
         yield loc, what, why, remedy
         break
+    if acme.ca_server == LETS_ENCRYPT and _ranged(network, "tcp", port):
+        what = f"is set, and `from` in ingress limits TCP port {port}"
+        why = "Let's Encrypt validates a name at that port, and does not say from which addresses."
+        other = "http" if port == 443 else "tls-alpn"
+        remedy = (
+            f"remove from there, write challenge: {other}, or set ca_server to a CA of your own"
+        )
+        yield loc, what, why, remedy
     if acme.ca_certificates is not None:
         at = (*loc, "ca_certificates")
         yield from _secret(acme.ca_certificates, secrets, at, "Traefik could not be started.")
         text = _clear(acme.ca_certificates, secrets)
         if text is not None and "-----BEGIN CERTIFICATE-----" not in text:
             what = f"is the secret {acme.ca_certificates.secret}, which holds no certificate"
-            why = f"Traefik would not know {acme.ca_server} by it."
+            why = f"Traefik could not verify the certificate of {acme.ca_server}."
             yield (
                 at,
                 what,
@@ -674,29 +795,40 @@ def _dashboard(
     reason = why_no_hash(value) if value is not None else None
     if reason is not None:
         what = f"is the secret {dashboard.password_hash.secret}, whose value {reason}"
-        why = "Traefik would let nobody in, or everybody wonder why."
+        why = "Traefik would reject every login."
         remedy = (
-            "put what stands behind the colon in `htpasswd -nbB USER PASSWORD` into it: it"
+            "store what `htpasswd -nbB USER PASSWORD` prints after the colon in it: it"
             " begins with $2y$ (bcrypt), $apr1$ or {SHA}"
         )
         yield at, what, why, remedy
     if not dashboard.domain:
-        why = "The dashboard is a page of its own host name."
+        why = "The dashboard needs its own host name."
         remedy = "add domain: lb.mail.example.com, with a name whose DNS leads to this network"
-        yield (*loc, "domain"), "is missing, and there is a dashboard", why, remedy
+        yield (*loc, "domain"), "is missing, and dashboard is set", why, remedy
     elif balancer.domain and dashboard.domain != balancer.domain:
         what = f"is {dashboard.domain}, and the load balancer's own is {balancer.domain}"
-        why = "The dashboard has one name."
+        why = "The dashboard has one host name."
         yield (*loc, "dashboard", "domain"), what, why, "remove one of the two"
 
 
 def _forwarded(network: Network, protocol: str, port: int) -> dict[Address, str]:
     """Return to whom a port goes, by the public address that it comes in by."""
     return {
-        address: entry.to
+        address: str(entry.to)
         for entry in network.ingress
         if entry.protocol == protocol and entry.has(port)
         for address in network.all_entrances(entry)
+    }
+
+
+def _ranged(network: Network, protocol: str, port: int) -> set[Address]:
+    """Return the public addresses at which a port of the load balancer has ranges of sources."""
+    return {
+        address
+        for entry in network.ingress
+        if entry.to == LOAD_BALANCER and entry.protocol == protocol and entry.has(port)
+        for address in network.all_entrances(entry)
+        if entry.sources
     }
 
 
@@ -714,7 +846,7 @@ def _host_names(host: HostDraft) -> Problems:
             other = owners.setdefault(name, owner)
             if other != owner:
                 what = f"{name} is the host name of {other}, too"
-                why = "A name leads to one service; which of the two would answer is chance."
+                why = "Only one service can answer to a name, and it is not defined which."
                 yield loc, what, why, "give each service a name of its own"
 
 
@@ -737,47 +869,6 @@ def _served(draft: NetworkDraft) -> Iterator[tuple[Loc, str, str]]:
                 yield at, name, f"container {container.name}"
 
 
-def _volumes(host: HostDraft) -> Problems:
-    owners: dict[str, str] = {}
-    for draft in host.networks:
-        balancer, name = draft.network.load_balancer, draft.network.name
-        if balancer is None or balancer.acme is None:
-            continue
-        other = owners.setdefault(balancer.acme.volume, name)
-        if other != name:
-            what = f"{balancer.acme.volume} is where network {other} keeps its certificates"
-            why = "Two Traefiks that write one file lose each other's certificates."
-            loc = (*draft.loc, "load_balancer", "acme", "volume")
-            yield loc, what, why, "give each network a volume of its own"
-
-
-def _sockets(host: HostDraft) -> Problems:
-    """Refuse networks whose names those between a load balancer and Docker's socket have."""
-    proxied = [each.network for each in host.networks if _has_proxy(each.network)]
-    networks = {names.socket_network(each.name): each.name for each in proxied}
-    bridges = {names.socket_bridge(each.bridge): each.name for each in proxied}
-    why = "Docker and the kernel know one thing by one name."
-    for draft in host.networks:
-        for key, mine, taken in (
-            ("name", draft.network.name, networks),
-            (_bridge_key(draft), draft.network.bridge, bridges),
-        ):
-            if mine in taken:
-                what = f"{mine} is the network between {taken[mine]}'s load balancer and Docker"
-                yield (*draft.loc, key), what, why, "choose another name"
-                break
-
-
-def _has_proxy(network: Network) -> bool:
-    balancer = network.load_balancer
-    return balancer is not None and balancer.docker_socket == "proxy"
-
-
-def _bridge_key(draft: NetworkDraft) -> str:
-    """Return the key that the bridge's name comes from."""
-    return "bridge" if draft.written.bridge else "name"
-
-
 # --- between the networks of a host, and between the hosts of a stack ----------------------------
 
 
@@ -794,103 +885,23 @@ def _hosts(draft: Draft) -> Problems:
         address = ssh.address.lower() if "." in ssh.address else ssh.address
         door = (address, ssh.port, through)
         if name in seen:
-            why = "A host's resources are known by its name."
-            yield (*place.loc, "name"), f"{name} is there twice", why, "rename one of the two"
+            why = "Pulumi identifies a host's resources by its name."
+            yield (*place.loc, "name"), f"{name} is used twice", why, "rename one of the two"
         elif door in doors:
             what = f"{ssh.address} port {ssh.port} is where host {doors[door]} is reached"
-            why = "It would be one host with two desired states, each undoing the other."
+            why = "Both entries are one host, and each would undo the other's changes."
             remedy = "write the right address or port, or join the two hosts' networks"
             yield (*place.loc, "ssh", "address"), what, why, remedy
         seen.add(name)
         doors.setdefault(door, name)
 
 
-def _network_names(host: HostDraft) -> Problems:
-    seen: set[str] = set()
-    bridges: dict[str, str] = {}
-    for draft in host.networks:
-        name, bridge = draft.network.name, draft.network.bridge
-        if name in seen:
-            what = f"{name} is the name of another network of this host"
-            why = "Docker and Pulumi tell networks apart by name."
-            yield (*draft.loc, "name"), what, why, "choose another name"
-        elif bridge in bridges:
-            what = f"{bridge} is the bridge of network {bridges[bridge]} of this host"
-            why = "Two networks on one bridge would not be apart from each other."
-            remedy = "give this network another bridge: name"
-            yield (*draft.loc, _bridge_key(draft)), what, why, remedy
-        seen.add(name)
-        bridges.setdefault(bridge, name)
-
-
-def _container_names(host: HostDraft) -> Problems:
-    owners: dict[str, str] = {}
-    if host.host is not None and host.host.ipv6nat is not None:
-        owners[IPV6NAT] = "docker-ipv6nat's container on this host"
-    for draft in host.networks:
-        for name, owner in _brought(draft.network):
-            other = owners.setdefault(name, owner)
-            # Two networks of one name have been reported.
-            if other != owner:
-                what = f"is {draft.network.name}: {owner} is called {name}, and so is {other}"
-                why = "Docker has one set of container names for the whole host."
-                yield (*draft.loc, "name"), what, why, "rename one of the two networks"
-    for draft in host.networks:
-        for place, container in enumerate(draft.network.containers):
-            if container.name in owners:
-                what = f"{container.name} is the name of {owners[container.name]}"
-                why = "Docker has one set of container names for the whole host."
-                loc = (*draft.loc, "containers", place, "name")
-                yield loc, what, why, "choose another name"
-            owners.setdefault(container.name, f"a container in network {draft.network.name}")
-
-
-def _brought(network: Network) -> Iterator[tuple[str, str]]:
-    """Yield the name of each container that wanbound itself brings to a network, and what it is."""
-    balancer = network.load_balancer
-    if balancer is not None:
-        yield balancer.name, f"the load balancer of network {network.name}"
-        if _has_proxy(network):
-            yield balancer.socket_name, f"the socket proxy of network {network.name}"
-    if network.whoami is not None:
-        yield network.whoami.name, f"whoami of network {network.name}"
-
-
-def _resource_names(draft: Draft) -> Problems:
-    """Refuse what Pulumi could not tell apart: it knows things by "host-network"."""
-    owners: dict[tuple[str, str], tuple[str, str]] = {}
-    for host, network in draft.networks():
-        if host.host is None:
-            continue
-        own = host.host.name
-        for kind, inner, name in _resources(network.network):
-            full = f"{own}-{name}"
-            other_host, other = owners.setdefault((kind, full), (own, name))
-            # Two of one host have been reported, and two hosts of one name.
-            if other_host != own:
-                what = f"{full} is also {kind} {other} of host {other_host}"
-                why = "Pulumi knows both by that name, and refuses a program in which two have one."
-                yield (*network.loc, *inner), what, why, f"rename the {kind}, or a host"
-                break
-
-
-def _resources(network: Network) -> Iterator[tuple[str, Loc, str]]:
-    """Yield kind, key and name of each thing that is named by the network or in it."""
-    yield "network", ("name",), network.name
-    for name, _ in _brought(network):
-        yield "container", ("name",), name
-    for place, container in enumerate(network.containers):
-        yield "container", ("containers", place, "name"), container.name
-    if _has_proxy(network):
-        yield "network", ("name",), names.socket_network(network.name)
-
-
 def _overlaps(host: HostDraft, version: Version) -> Problems:
-    """Refuse each network whose subnet overlaps one that is before it in the list."""
+    """Refuse each network whose written subnet overlaps one that is before it in the list."""
     found = [
         (family.subnet, place)
         for place, draft in enumerate(host.networks)
-        if (family := _family(draft.network, version)) is not None
+        if (family := _family(draft.network, version)) is not None and not family.derived
     ]
     found.sort(key=lambda pair: (int(pair[0].network_address), pair[0].prefixlen))
     widest: tuple[Subnet, int] | None = None
@@ -898,11 +909,9 @@ def _overlaps(host: HostDraft, version: Version) -> Problems:
         if widest is not None and overlaps(here[0], widest[0]):
             (other, first), (subnet, second) = sorted((widest, here), key=lambda pair: pair[1])
             name, draft = host.networks[first].network.name, host.networks[second]
-            # Two networks of one name have been reported, and their derived subnets are the same.
-            if name != draft.network.name:
-                what = f"{subnet} overlaps {other} of network {name}"
-                why = "Docker refuses it, and rules could not tell the two networks apart."
-                yield (*draft.loc, f"subnet_ipv{version}"), what, why, "choose a subnet of its own"
+            what = f"{subnet} overlaps {other} of network {name}"
+            why = "Docker refuses it, and rules could not tell the two networks apart."
+            yield (*draft.loc, f"subnet_ipv{version}"), what, why, "choose a subnet of its own"
         if widest is None or int(here[0].broadcast_address) > int(widest[0].broadcast_address):
             widest = here
 
@@ -930,6 +939,7 @@ def _publics(draft: Draft) -> Problems:
         (family.subnet.prefixlen, family.subnet.network_address): each.network.name
         for _, each in draft.networks()
         for family in each.network.families
+        if not family.derived
     }
     lengths: dict[int, Iterable[int]] = {
         version: sorted({n for n, address in subnets if address.version == version})
@@ -939,18 +949,18 @@ def _publics(draft: Draft) -> Problems:
     for host, network in draft.networks():
         for loc, address in _owned(network):
             for other_place, what in strangers.get(address, ()):
-                if other_place is not host and address not in dict(_doors(host)).values():
-                    why = "Two machines that both answer for an address take it from each other."
+                if other_place is not host and address not in dict(doors(host)).values():
+                    why = "Two machines with one address take each other's packets."
                     yield loc, f"{address} is {what}", why, "write an address of this host's own"
                     break
             if address in owners:
                 other_host, other = owners[address]
                 what = f"{address} is the public address of network {other.network.name}"
-                why = "One address cannot be two networks' own: what comes in has one place to go."
+                why = "An address can belong to one network only."
                 if other_host is not host:
                     known = f"number {other_host.loc[-1]}"
                     what += f" on host {other_host.host.name if other_host.host else known}"
-                    why = "Two hosts that both answer for an address take it from each other."
+                    why = "Two hosts with one address take each other's packets."
                 yield loc, what, why, "give each network an address of its own"
             owners.setdefault(address, (host, network))
             bits = address.max_prefixlen
@@ -958,8 +968,8 @@ def _publics(draft: Draft) -> Problems:
                 start = type(address)(int(address) >> (bits - length) << (bits - length))
                 if (length, start) in subnets:
                     what = f"{address} lies in the subnet of network {subnets[length, start]}"
-                    why = "It would be a container's address and the host's at once."
-                    remedy = "write the address that the internet knows, or another subnet"
+                    why = "A container and the host would have the same address."
+                    remedy = "write an address that your provider routes here, or another subnet"
                     yield loc, what, why, remedy
                     break
 
@@ -984,10 +994,10 @@ def _strangers(draft: Draft) -> Mapping[Address, Sequence[tuple[HostDraft, str]]
 
 
 def _echo(draft: Draft) -> Problems:
-    """Require an echo for each family in which somebody has to ask for an address.
+    """Require an IP-echo service (`echo`) for each family in which `verify` or `whoami` needs one.
 
-    It has to be somebody else: asked from inside, an address of this stack's own would answer with
-    what the way through the host makes of the caller, and not with what the world sees.
+    It must be outside of this stack. A service inside the stack would see the caller's address as
+    translated within the host, and not as the internet sees it.
     """
     root = draft.root
     if root is None:
@@ -1002,7 +1012,7 @@ def _echo(draft: Draft) -> Problems:
             if address in (public for _, public in _owned(place)):
                 whose = f"is a public address of network {name}"
             for family in place.network.families:
-                if address in family.subnet:
+                if address in family.subnet and not family.derived:
                     whose = f"lies in {family.subnet}, the subnet of network {name}"
             if whose is not None:
                 why = "Only a server on the internet sees which address a packet leaves with."

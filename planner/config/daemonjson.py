@@ -11,16 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import PlainValidator
-
-from planner.config.report import kind_of, refusal, show
+from planner.config.report import JsonSchema, kind_of, refusal, show, written
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A type of value: whether one fits, what is said of one that does not, and the keys."""
+    """A type of value: whether one fits, what is said of one that does not, and the keys.
+
+    `schema` says what fits for an editor.
+    """
 
     fits: Callable[[Any], bool]
+    schema: JsonSchema
     what: str
     remedy: str
     keys: str
@@ -33,6 +35,7 @@ def _all(kind: type, values: Any) -> bool:  # noqa: ANN401 - values are anything
 _KINDS = (
     _Kind(
         lambda value: isinstance(value, bool),
+        {"type": "boolean"},
         "neither true nor false",
         "write true or false",
         "debug experimental icc init ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6"
@@ -40,6 +43,7 @@ _KINDS = (
     ),
     _Kind(
         lambda value: isinstance(value, int) and not isinstance(value, bool),
+        {"type": "integer"},
         "not a whole number",
         "write a number, without quotes",
         "cpu-rt-period cpu-rt-runtime max-concurrent-downloads max-concurrent-uploads"
@@ -48,6 +52,7 @@ _KINDS = (
     ),
     _Kind(
         lambda value: isinstance(value, str),
+        {"type": "string"},
         "not text",
         "write text, in quotes",
         "bip bip6 bridge bridge-accept-fwmark cgroup-parent containerd containerd-namespace"
@@ -59,6 +64,7 @@ _KINDS = (
     ),
     _Kind(
         lambda value: isinstance(value, list) and _all(str, value),
+        {"type": "array", "items": {"type": "string"}},
         "not a list of text",
         'write a list like ["one", "two"]',
         "allow-nondistributable-artifacts authorization-plugins cdi-spec-dirs dns dns-opts"
@@ -67,18 +73,21 @@ _KINDS = (
     ),
     _Kind(
         lambda value: isinstance(value, dict) and _all(str, value.values()),
+        {"type": "object", "additionalProperties": {"type": "string"}},
         "not a mapping to text",
         "write a mapping like {max-size: 10m, max-file: '3'}, numbers in quotes",
         "log-opts",
     ),
     _Kind(
         lambda value: isinstance(value, dict),
+        {"type": "object"},
         "not a mapping",
         "write a mapping like {name: value}",
         "builder default-network-opts default-ulimits features proxies runtimes",
     ),
     _Kind(
         lambda value: isinstance(value, list) and _all(dict, value),
+        {"type": "array", "items": {"type": "object"}},
         "not a list of mappings",
         'write a list like [{base: "10.240.0.0/16", size: 24}]',
         "default-address-pools",
@@ -92,24 +101,30 @@ OWN_KEYS: Mapping[str, str] = {
 }
 """daemon.json's keys that `engine` has as keys of its own, with their names there."""
 
+ACCEPT_MARK = "bridge-accept-fwmark"
+"""daemon.json's key for the mark of packets that Docker lets pass (from 29.0 on)."""
+
+
+def fwmark(mark: int) -> str:
+    """Return the value of that key for one bit: the mark, and which of its bits count."""
+    return f"0x{mark:x}/0x{mark:x}"
+
 
 def _settings(value: object) -> dict[str, Any]:
     example = "{log-driver: json-file, log-opts: {max-size: 10m}}"
     if not isinstance(value, dict):
         what = f"is {kind_of(value)}, not a mapping"
         raise refusal(what, "It holds keys of daemon.json.", f"write a mapping like {example}")
-    start = "Docker would not start with it, and would have to be given its old file back."
+    start = "Docker would not start with it, and the old file would have to be restored."
     for key, item in value.items():
         if not re.fullmatch("[a-z0-9][a-z0-9-]*", key):
-            hyphens = " They have hyphens where others have underscores." if "_" in key else ""
+            hyphens = " They have hyphens and not underscores." if "_" in key else ""
             why = f"Keys of daemon.json are lower-case words.{hyphens}"
-            found = (
-                f"the key {show(key)}" if re.fullmatch(r"[\w.-]+", key) else "a key that is none"
-            )
+            found = f"the key {show(key)}" if re.fullmatch(r"[\w.-]+", key) else "an invalid key"
             raise refusal(f"has {found}", why, _or_near(key))
         if key in OWN_KEYS:
-            what = f"has {key}, which is a key of engine itself"
-            why = "Written in two places, it could say two things."
+            what = f"sets {key}, which is a key of engine itself"
+            why = "One setting cannot have two values."
             raise refusal(what, why, f"write it as engine.{OWN_KEYS[key]}")
         kind = _BY_KEY.get(key)
         if kind is None and difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0.85):
@@ -124,9 +139,10 @@ def _settings(value: object) -> dict[str, Any]:
     if value.get("firewall-backend") == "nftables":
         raise refusal(
             "sets firewall-backend to nftables",
-            "Docker would then have no chain into which wanbound's rules can go, and would load"
-            " its own past them.",
-            "write firewall-backend: iptables, or leave it out",
+            "Docker would then drop connections to public addresses, unless it accepts the mark of"
+            " what may pass.",
+            "write engine.firewall_backend: nftables and firewall: nftables of the host, which set"
+            " both; or leave it out",
         )
     return value
 
@@ -142,7 +158,7 @@ def _or_near(key: str) -> str:
     near = difflib.get_close_matches(key.lower().replace("_", "-"), _BY_KEY, n=1)
     if near and near[0] in OWN_KEYS:
         return f"did you mean {near[0]}? That one is engine.{OWN_KEYS[near[0]]}"
-    hint = f"did you mean {near[0]}? Else " if near else ""
+    hint = f"did you mean {near[0]}? Otherwise " if near else ""
     return f"{hint}write keys as `man dockerd` and Docker's documentation of daemon.json have them"
 
 
@@ -156,11 +172,23 @@ def _mirrors(value: object) -> tuple[str, ...]:
         if not isinstance(item, str) or not re.fullmatch(
             f"https?://{host}(:[0-9]{{1,5}})?/?", item
         ):
-            why = "Docker takes http:// or https://, a host and a port, and nothing behind them."
+            why = "Docker takes http:// or https://, a host and a port, and no path."
             # Not shown: there may be a password in it.
-            raise refusal(f"has an entry [{place}] that is no registry's address", why, remedy)
+            raise refusal(f"has an entry [{place}] that is not a registry address", why, remedy)
     return tuple(value)
 
 
-DaemonSettings = Annotated[dict[str, Any], PlainValidator(_settings)]
-Mirrors = Annotated[tuple[str, ...], PlainValidator(_mirrors)]
+_SETTINGS: JsonSchema = {
+    "type": "object",
+    "properties": {
+        key: kind.schema for key, kind in sorted(_BY_KEY.items()) if key not in OWN_KEYS
+    },
+    "propertyNames": {"pattern": "^[a-z0-9][a-z0-9-]*$", "not": {"enum": sorted(OWN_KEYS)}},
+}
+_MIRRORS: JsonSchema = {
+    "type": "array",
+    "items": {"type": "string", "pattern": "^https?://[^/@]+/?$"},
+}
+
+DaemonSettings = Annotated[dict[str, Any], written(_settings, _SETTINGS)]
+Mirrors = Annotated[tuple[str, ...], written(_mirrors, _MIRRORS)]

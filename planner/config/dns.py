@@ -1,7 +1,7 @@
-"""Checks of the DNS servers that containers are given: can every network ask one from inside?
+"""Checks of the DNS servers of containers: can every network reach one from inside?
 
-From 28.0 on, Docker asks the servers of the host's resolv.conf from the host's network namespace,
-and so with the host's address. Servers that a container is given are asked from the container's
+From 28.0 on, Docker queries the servers of the host's resolv.conf from the host's network
+namespace, and so from the host's address. It queries a container's own servers from the container's
 namespace, on every version: the query leaves with the network's address, or not at all.
 """
 
@@ -44,10 +44,10 @@ def _engine(place: HostDraft, host: Host) -> Problems:
     if engine is None or not engine.dns:
         return
     if not host.dns:
-        what, why = "is true, and the host has no dns", "There is nothing to write there."
+        what, why = "is true, and the host has no dns", "There is no server to write."
         yield (*loc, "dns"), what, why, "add dns: [198.51.100.53] to the host, or remove engine.dns"
     elif engine.settings.get("dns") != list(map(str, host.dns)):
-        what, why = "has dns, and engine.dns is true", "Written in two places, it could say two."
+        what, why = "has dns, and engine.dns is true", "One setting cannot have two values."
         yield (*loc, "settings"), what, why, "remove it there, or remove engine.dns"
 
 
@@ -58,9 +58,14 @@ def _servers(
     servers: tuple[Address, ...],
     publics: Mapping[Address, str],
 ) -> Problems:
-    """Refuse servers that are of this stack itself."""
+    """Refuse servers that are of this stack itself; a derived subnet gives way (subnets.py)."""
     networks = [each.network for each in place.networks]
-    subnets = [(subnet, each.name) for each in networks for subnet in each.private_subnets]
+    subnets = [
+        (family.subnet, each.name)
+        for each in networks
+        for family in each.families
+        if not family.derived
+    ]
     for at, server in enumerate(servers):
         where: Loc = (*loc, "dns", at)
         inside = next((each for each in subnets if server in each[0]), None)
@@ -71,11 +76,11 @@ def _servers(
         elif inside is not None:
             subnet, name = inside
             what = f"{server} lies in {subnet}, a subnet of network {name}"
-            why = "No other network reaches it, and it runs only while that network does."
+            why = "Other networks cannot reach it, and it needs that network to run."
             yield where, what, why, _REMEDY
         elif server == host.ssh.ip:
             what = f"{server} is the host's own address, its ssh.address"
-            why = "A server there asks the world with the host's address, for all networks."
+            why = "A DNS server there would forward all networks' queries from the host's address."
             yield where, what, why, _REMEDY
 
 
@@ -88,7 +93,7 @@ def _families(host: Host, place: NetworkDraft) -> Problems:
     for at, server in enumerate(place.written.dns):
         if server.version not in own:
             key = f"public_ipv{server.version}"
-            what = f"{server} is given without {key}"
+            what = f"{server} is set without {key}"
             why = f"The network has no IPv{server.version}, and Docker asks from inside it."
             yield (*place.loc, "dns", at), what, why, f"add {key}, or remove this"
     if host.dns and not network.dns:

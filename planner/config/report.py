@@ -8,10 +8,17 @@ makes problems of both.
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, NoReturn, TypeAlias, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError, PydanticKnownError
 
@@ -21,7 +28,10 @@ Loc: TypeAlias = tuple[str | int, ...]
 """A place in the configuration: keys and list positions from the top."""
 
 Problems: TypeAlias = Iterator[tuple[Loc, str, str, str]]
-"""Place, what is wrong, why, and what to do."""
+"""Place, what is wrong, why, and what to do: the arguments of `Report.add`."""
+
+JsonSchema: TypeAlias = dict[str, Any]
+"""What an editor checks a value by (JSON Schema, draft 7)."""
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Model")
@@ -36,7 +46,7 @@ _REFUSAL = "wanbound"
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/\[\]-]*")
 """A key that may be shown: no name of an environment variable, label or key of daemon.json is
 anything else. `NAME=password` in place of a name is not shown."""
-_ONE_LINE = "Values become lines of rules and names of files, so each is one printable line."
+_ONE_LINE = "Values become parts of rules and file names, so each must be one printable line."
 _DEPTH = 12
 """Levels of nesting; the configuration needs 8. More is a YAML alias that contains itself."""
 
@@ -52,9 +62,17 @@ class Model(BaseModel):
     example: ClassVar[str]
 
 
-def key(example: str, why: str, default: object = ...) -> Any:  # noqa: ANN401 - as Field() does
-    """Return a key of a mapping: an example of its value and why it is there, for the errors."""
-    return Field(default, description=why, examples=[example])
+def key(example: str, why: str, default: object = ..., name: str | None = None) -> Any:  # noqa: ANN401 - as Field() does
+    """Return a key of a mapping: an example of its value and why it is there, for the errors.
+
+    `name` is the key in the configuration where Python cannot have it as a field's name.
+    """
+    return Field(default, description=why, examples=[example], alias=name)
+
+
+def written(validate: Callable[..., object], schema: JsonSchema) -> PlainValidator:
+    """Return the validator of a type; `schema` accepts every value that it accepts, or more."""
+    return PlainValidator(validate, json_schema_input_type=Annotated[Any, WithJsonSchema(schema)])
 
 
 def _unknown(_: object) -> NoReturn:
@@ -122,7 +140,7 @@ def render(loc: Loc) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint at the nearest of the known words, to stand before a remedy; "" for none."""
     near = difflib.get_close_matches(word, sorted(known), n=1)
-    return f"did you mean {near[0]}? Else " if near else ""
+    return f"did you mean {near[0]}? Otherwise " if near else ""
 
 
 class _Refused:
@@ -191,9 +209,9 @@ class Report:
             case None:
                 remedy = "write a value, or remove the key to get its default"
                 if "environment" in loc:
-                    remedy = 'write "" where an empty text is meant'
+                    remedy = 'write "" if an empty text is meant'
                 return self._refuse(loc, "has no value", remedy)
-        what = f"is {show(value)}, which the configuration has no use for"
+        what = f"is {show(value)}, which the configuration cannot use"
         return self._refuse(loc, what, "write plain text, a number, a list or a mapping")
 
     def _mapping(self, raw: Mapping[Any, object], loc: Loc) -> dict[str, object]:
@@ -204,7 +222,7 @@ class Report:
                 self.add(loc, what, "Keys are names.", "quote the key")
             elif (found := _unprintable(name)) is not None:
                 what = f"has a key with {found} in it"
-                self.add(loc, what, "Keys are names.", "write the key anew")
+                self.add(loc, what, "Keys are names.", "type the key again")
             else:
                 plain[name] = self.plain(value, (*loc, name))
         return plain
@@ -243,12 +261,10 @@ class Report:
             self.add(loc, what, texts["why"], texts["remedy"])
         elif detail["type"] == "extra_forbidden":
             fields = _model_at(kind, inner[:-1]).model_fields
-            known = [name for name, info in fields.items() if info.description]
+            known = [info.alias or name for name, info in fields.items() if info.description]
             near = difflib.get_close_matches(str(loc[-1]), known, n=1)
             remedy = f"did you mean {near[0]}? The" if near else "remove it; the"
-            why = (
-                "A key with no meaning is most often a misspelt one, whose value would be ignored."
-            )
+            why = "An unknown key is usually a misspelt one, and its value would be ignored."
             self.add(loc, "is an unknown key", why, f"{remedy} keys here are {', '.join(known)}")
         else:
             self._misshapen(kind, inner, detail, loc)
@@ -264,7 +280,7 @@ class Report:
             return
         wanted = "a list" if detail["type"] in ("list_type", "tuple_type") else "a mapping"
         remedy = f"write {loc[-1]}: {example}" if info is not None else f"write - {example}"
-        # Whatever stands in place of a mapping or a list may be a value out of it.
+        # A value in place of a mapping or a list may be one of its (secret) values.
         self.add(loc, f"is {kind_of(detail['input'])}, not {wanted}", why, remedy)
 
 

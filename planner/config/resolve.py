@@ -4,16 +4,17 @@ Here subnets, gateways, load balancers, names and images that the operator left 
 invalid piece is reported and left out, so that the checks still see all the others.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, ip_address
+from ipaddress import IPv4Network, ip_address
 
 from planner import addresses
-from planner.addresses import LOCAL_ULA, RFC1918, ULA, PoolExhaustedError, ipv4_subnet, overlaps
+from planner.addresses import LOCAL_ULA, RFC1918, ULA, ipv4_subnet, overlaps
 from planner.config import names
-from planner.config.daemonjson import OWN_KEYS
+from planner.config.daemonjson import ACCEPT_MARK, OWN_KEYS, fwmark
 from planner.config.report import Loc, Report, show
 from planner.config.schema import (
+    MARK,
     POOL,
     SOCKET_POOL,
     Engine,
@@ -27,12 +28,12 @@ from planner.config.schema import (
 )
 from planner.config.types import Address, PortRange, Subnet, Version
 
-_SOCKET_LENGTH = 29
+SOCKET_LENGTH = 29
 """Of the subnet between load balancer and Docker: gateway, proxy and load balancer."""
 
 _NOT_YOURS = (
-    "Public space belongs to somebody else: containers could not reach them, and packets with"
-    " such a source would look like theirs."
+    "Public addresses belong to other machines: containers could not reach those, and packets"
+    " with such a source would look like theirs."
 )
 
 
@@ -73,6 +74,7 @@ class Draft:
     root: Root | None
     hosts: list[HostDraft]
     secrets: Mapping[str, object] | None
+    mark: int = MARK
 
     def networks(self) -> Iterator[tuple[HostDraft, NetworkDraft]]:
         """Yield every network with its host, in the order of the configuration."""
@@ -96,14 +98,15 @@ def read(raw: object, report: Report) -> Draft:
     # Without secrets: a private key has many lines, which `plain` would refuse.
     plain = report.plain({key: value for key, value in raw.items() if key != "secrets"})
     root = report.model(Root, plain, ())
-    hosts = [_host(item, loc, report) for loc, item in _entries(plain, "hosts", ())]
-    return Draft(root, hosts, secrets)
+    mark = MARK if root is None else root.mark
+    hosts = [_host(item, loc, mark, report) for loc, item in _entries(plain, "hosts", ())]
+    return Draft(root, hosts, secrets, mark)
 
 
-def _host(value: object, loc: Loc, report: Report) -> HostDraft:
+def _host(value: object, loc: Loc, mark: int, report: Report) -> HostDraft:
     host = report.model(Host, value, loc)
     if host is not None and host.engine is not None:
-        host = host.model_copy(update={"engine": _engine(host.engine, host)})
+        host = host.model_copy(update={"engine": _engine(host.engine, host, mark)})
     networks = []
     for at, item in _entries(value, "networks", loc):
         if (network := report.model(Network, item, at)) is not None:
@@ -117,11 +120,16 @@ def _entries(value: object, key: str, loc: Loc) -> Iterator[tuple[Loc, object]]:
         yield (*loc, key, place), item
 
 
-def _engine(engine: Engine, host: Host) -> Engine:
+def _engine(engine: Engine, host: Host, mark: int) -> Engine:
     """Return the same with all keys of daemon.json together, in order, by their names there."""
     settings = dict(engine.settings)
     if engine.dns and host.dns:
         settings.setdefault("dns", list(map(str, host.dns)))
+    if engine.firewall_backend is not None:
+        settings.setdefault("firewall-backend", engine.firewall_backend)
+    if engine.firewall_backend == "nftables":
+        # Docker's nftables chains have no place for our accept. Docker accepts this mark instead.
+        settings.setdefault(ACCEPT_MARK, fwmark(mark))
     for name, key in OWN_KEYS.items():
         match getattr(engine, key):
             case None:
@@ -136,7 +144,7 @@ def _engine(engine: Engine, host: Host) -> Engine:
 
 
 def fill(draft: Draft, report: Report) -> None:
-    """Fill in every network in `draft`; where a subnet cannot be had, report it."""
+    """Fill in every network in `draft`; report a subnet or pool that is not private."""
     root = draft.root or Root.model_construct()
     for host, network in draft.networks():
         _complete(network, root.images)
@@ -151,7 +159,7 @@ def fill(draft: Draft, report: Report) -> None:
     seedless = _Subnets(draft, root, report).give()
     if seedless and draft.root is not None and root.seed is None:
         what = f"is missing, and network {seedless[0]} has public_ipv6 but no subnet_ipv6"
-        why = "An IPv6 subnet that nobody wrote is derived from the seed, so that it never changes."
+        why = "An IPv6 subnet that is not in the file is derived from the seed and never changes."
         remedy = "add seed: with some random text and never change it, or write every subnet_ipv6"
         report.add(("seed",), what, why, remedy)
 
@@ -230,40 +238,31 @@ def published(network: Network) -> Iterator[tuple[int, Ingress]]:
 
 
 class _Subnets:
-    """Gives networks their subnets; a network added at the end does not move the others."""
+    """Gives networks their subnets. Whether these meet something else is checked in subnets.py."""
 
     def __init__(self, draft: Draft, root: Root, report: Report) -> None:
         self._draft, self._root, self._report = draft, root, report
-        self._taken: list[IPv4Network] = []
-        """Addresses that no derived subnet of the host may contain."""
 
     def give(self) -> list[str]:
         """Give each network what it needs; return those that lack a seed to derive IPv6 from."""
         seedless: list[str] = []
-        publics = [
-            IPv4Network(address)
-            for _, network in self._draft.networks()
-            for address in (network.written.public_ipv4, *network.network.extras(4))
-            if isinstance(address, IPv4Address)
-        ]
-        for host in self._draft.hosts:
-            self._taken = [*publics, *_in_use(host)]
-            for network in host.networks:
-                for version, public in network.written.publics:
-                    subnet = self._subnet(host, network, version)
-                    if subnet is not None and self._permitted(network, subnet):
-                        family = _family(network.network, version, public, subnet)
-                        network.fill(**{f"ipv{version}": family})
-                    elif subnet is None and version == 6:
-                        seedless.append(network.written.name)
-                if [version for version, _ in network.written.publics] == [6]:
-                    network.fill(inner_ipv4=self._from_pool(host, network))
-                balancer = network.written.load_balancer
-                if balancer and balancer.acme and "trusted_ips" not in balancer.model_fields_set:
-                    # The recipe's: proxies in the network itself. Plain HTTP trusts nobody.
-                    inside = tuple(family.subnet for family in network.network.families)
-                    network.fill_balancer(trusted_ips=inside)
-            self._sockets(host)
+        for host, network in self._draft.networks():
+            for version, public in network.written.publics:
+                subnet = self._subnet(host, network, version)
+                key = f"subnet_ipv{version}"
+                if subnet is not None and self._permitted(network, subnet, (key,)):
+                    family = _family(network.network, version, public, subnet)
+                    network.fill(**{f"ipv{version}": family})
+                elif subnet is None and version == 6:
+                    seedless.append(network.written.name)
+            if [version for version, _ in network.written.publics] == [6]:
+                self._inner(host, network)
+            balancer = network.written.load_balancer
+            if balancer and balancer.acme and "trusted_ips" not in balancer.model_fields_set:
+                # As in the recipe: proxies in the network itself. Plain HTTP trusts no source.
+                inside = tuple(family.subnet for family in network.network.families)
+                network.fill_balancer(trusted_ips=inside)
+        self._sockets()
         return seedless
 
     def _subnet(self, host: HostDraft, network: NetworkDraft, version: Version) -> Subnet | None:
@@ -278,66 +277,38 @@ class _Subnets:
         return written.subnet(version)
 
     def _from_pool(self, host: HostDraft, network: NetworkDraft) -> IPv4Network | None:
-        """Return the next free /24 of the pool for `network`; where there is none, report it."""
         if host.host is None:
             return None
-        pool = self._root.ipv4_pool
-        try:
-            subnet = ipv4_subnet(pool, host.host.name, network.written.name, self._taken)
-        except PoolExhaustedError:
-            full = f"wanbound:ipv4_pool ({pool}) has no free /24 for this host any more"
-            why = "Networks without subnet_ipv4 take a /24 of the pool each."
-            remedy = "write a subnet_ipv4, or a larger wanbound:ipv4_pool"
-            if network.written.public_ipv4 is None:
-                why = (
-                    "Docker gives each network IPv4 inside, and without public_ipv4 it is one of"
-                    " those."
-                )
-                remedy = "write a larger wanbound:ipv4_pool"
-            loc = (*network.loc, "subnet_ipv4")
-            self._report.add(loc, f"is missing, and {full}", why, remedy)
-            return None
-        self._taken.append(subnet)
-        return subnet
+        return ipv4_subnet(self._root.ipv4_pool, host.host.name, network.written.name)
 
-    def _sockets(self, host: HostDraft) -> None:
+    def _inner(self, host: HostDraft, network: NetworkDraft) -> None:
+        """Give a network without public IPv4 the IPv4 subnet that Docker wants for it."""
+        written = network.written.inner_subnet
+        if written is None:
+            network.fill(inner_subnet=self._from_pool(host, network))
+        elif not self._permitted(network, written, ("inner_subnet",)):
+            network.fill(inner_subnet=None)
+
+    def _sockets(self) -> None:
         """Give each load balancer a subnet that it has with its proxy before Docker's socket."""
         pool = self._root.socket_pool
         if not _is_private(pool):
             remedy = f"write a part of 10.0.0.0/8, like {SOCKET_POOL}, or remove the key"
             self._report.add(("socket_pool",), f"{pool} is not private space", _NOT_YOURS, remedy)
             return
-        for draft in host.networks:
+        for host, draft in self._draft.networks():
             balancer = draft.network.load_balancer
             if host.host is None or balancer is None or balancer.docker_socket == "direct":
                 continue
-            name = f"{draft.written.name}/socket"
-            try:
-                subnet = ipv4_subnet(pool, host.host.name, name, self._taken, _SOCKET_LENGTH)
-            except PoolExhaustedError:
-                self._no_socket(host, pool)
-                return
-            self._taken.append(subnet)
+            subnet = balancer.socket_subnet
+            if subnet is None:
+                name = f"{draft.written.name}/socket"
+                subnet = ipv4_subnet(pool, host.host.name, name, SOCKET_LENGTH)
+            elif not self._permitted(draft, subnet, ("load_balancer", "socket_subnet")):
+                subnet = None
             draft.fill_balancer(socket_subnet=subnet)
 
-    def _no_socket(self, host: HostDraft, pool: IPv4Network) -> None:
-        """Report that no subnet of the pool is left, and what it is that has them."""
-        why = "A load balancer and the proxy before Docker's socket have a network of their own."
-        others = [*(each for each in self._taken if not each.subnet_of(pool)), self._root.ipv4_pool]
-        free = _free(others, max(8, min(16, pool.prefixlen - 1)))
-        example = "" if free is None else f", like {free}"
-        for network in host.networks:
-            subnet = network.network.subnet(4)
-            if isinstance(subnet, IPv4Network) and pool.subnet_of(subnet):
-                what = f"{subnet} has all of wanbound:socket_pool ({pool}) in it"
-                remedy = f"write a smaller subnet, or wanbound:socket_pool outside it{example}"
-                self._report.add((*network.loc, "subnet_ipv4"), what, why, remedy)
-                return
-        known = "?" if host.host is None else host.host.name
-        what = f"({pool}) has no free /{_SOCKET_LENGTH} left for host {known}"
-        self._report.add(("socket_pool",), what, why, f"write a larger socket_pool{example}")
-
-    def _permitted(self, network: NetworkDraft, subnet: Subnet) -> bool:
+    def _permitted(self, network: NetworkDraft, subnet: Subnet, key: Loc) -> bool:
         """Return whether a subnet is private or allowed; report it where it is neither."""
         if network.written.allow_public_subnet or _is_private(subnet):
             return True
@@ -349,8 +320,8 @@ class _Subnets:
             if overlaps(subnet, ULA):
                 what = f"{subnet} is in the half of fc00::/7 that is not for local use"
                 why = (
-                    "RFC 4193 keeps fc00::/8 for prefixes that a registry would give out; only"
-                    " fd00::/8 is for everybody's own."
+                    "RFC 4193 keeps fc00::/8 for prefixes that a registry would assign; only"
+                    " fd00::/8 is free for local use."
                 )
                 if subnet.prefixlen >= 8:  # fd in place of fc
                     moved = int(subnet.network_address) | int(LOCAL_ULA.network_address)
@@ -359,36 +330,10 @@ class _Subnets:
             why = f"Of 172.0.0.0/8 only 172.16.0.0/12 is private. {_NOT_YOURS}"
         like = f", like {example}" if example else ""
         remedy = (
-            f"write a subnet of {allowed}{like}; allow_public_subnet: true if it is truly yours"
+            f"write a subnet of {allowed}{like}; allow_public_subnet: true if it belongs to you"
         )
-        self._report.add((*network.loc, f"subnet_ipv{subnet.version}"), what, why, remedy)
+        self._report.add((*network.loc, *key), what, why, remedy)
         return False
-
-
-def _free(taken: Collection[IPv4Network], length: int) -> IPv4Network | None:
-    """Return private space of that length that overlaps nothing of `taken`, None without any."""
-    for space in RFC1918:
-        if space.prefixlen <= length:
-            for found in space.subnets(new_prefix=length):
-                if not any(overlaps(found, each) for each in taken):
-                    return found
-    return None
-
-
-def _in_use(host: HostDraft) -> Iterator[IPv4Network]:
-    """Yield the written subnets of a host, and the addresses that it must still reach."""
-    for network in host.networks:
-        if isinstance(subnet := network.written.subnet(4), IPv4Network):
-            yield subnet
-    if host.host is not None:
-        jump = host.host.ssh.jump
-        for address in (
-            host.host.ssh.ip,
-            None if jump is None else jump.ip,
-            host.host.wan.gateway_ipv4,
-        ):
-            if isinstance(address, IPv4Address):
-                yield IPv4Network(address)
 
 
 def _family(network: Network, version: Version, public: Address, subnet: Subnet) -> Family:

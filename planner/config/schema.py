@@ -7,9 +7,9 @@ fields; it changes no value that was written.
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address
-from typing import Annotated
+from typing import Annotated, NoReturn
 
-from pydantic import BeforeValidator, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticKnownError
 
 from planner.config import report
@@ -21,6 +21,7 @@ from planner.config.types import (
     LOAD_BALANCER,
     VERSIONS,
     Address,
+    AddressPair,
     Flag,
     Subnet,
     Version,
@@ -32,14 +33,22 @@ IPV6NAT = "ipv6nat"
 BALANCED = (80, 443)
 """The ports of a load balancer that Docker publishes in mode masquerade (the recipe's -p)."""
 
-POOL = IPv4Network("10.200.0.0/14")
-"""Where IPv4 subnets come from unless `ipv4_pool` says otherwise."""
+POOL = IPv4Network("10.128.0.0/9")
+"""Where IPv4 subnets come from unless `ipv4_pool` says otherwise: 32,768 of them.
 
-SOCKET_POOL = IPv4Network("10.204.0.0/20")
-"""Where the subnets between load balancers and Docker's socket come from: 512 of them.
-
-A pool of their own, so that no network's subnet depends on whether another has a load balancer.
+Two of 20 networks get the same one with a probability of 0.6 %.
 """
+
+SOCKET_POOL = IPv4Network("10.64.0.0/10")
+"""Where the subnets between load balancers and Docker's socket come from: 524,288 of them.
+
+Two of 20 load balancers get the same one with a probability of 0.04 %. The pool is apart from
+`POOL`, or they could also be in the subnet of a network.
+"""
+
+
+MARK = 0x02000000
+"""The bit of the packet mark that the guard sets, unless `mark` says another."""
 
 
 def _later(value: object) -> tuple[()]:
@@ -54,12 +63,27 @@ def _later(value: object) -> tuple[()]:
     return ()
 
 
+def _entries(kind: type[Model]) -> PlainValidator:
+    """Return the validator of a list whose entries are checked later."""
+    some = Annotated[tuple[kind, ...], Field(min_length=1)]  # type: ignore[valid-type]
+    return PlainValidator(_later, json_schema_input_type=some)
+
+
 def _some_sources(value: object) -> object:
     if isinstance(value, list) and not value:
         why = "SSH would be closed to everybody, and nobody could log in to the host any more."
         remedy = "list the ranges that you log in from, or remove baseline"
         raise refusal("is an empty list", why, remedy)
     return value
+
+
+def _no_guard(_: object) -> NoReturn:
+    why = (
+        "What the guard marks is all that is forwarded: without it there would be no traffic, and"
+        " packets could leave with a private source."
+    )
+    remedy = "remove the key; the host needs nftables (Debian package nftables)"
+    raise refusal("is no key any more: every host has the guard", why, remedy)
 
 
 def _on_off(value: object) -> object:
@@ -190,11 +214,13 @@ class LoadBalancer(Model):
         '["172.20.0.0/24"]', "Whose X-Forwarded-For is believed.", ()
     )
     docker_socket: t.SocketWord = key("proxy", "Traefik reads there what runs.", "proxy")
+    socket_subnet: t.SocketSubnet | None = key(
+        "10.64.0.0/29", "Load balancer and socket proxy have a network of their own.", None
+    )
 
     name: Resolved[str] = ""
     socket_name: Resolved[str] = ""
     socket_image: Resolved[str | None] = None
-    socket_subnet: Resolved[IPv4Network | None] = None
 
     def address(self, version: Version) -> Address | None:
         """Return the written address of that family."""
@@ -220,9 +246,11 @@ class Whoami(Model):
 class Ingress(Model):
     """An entry of `ingress` of a network: what is forwarded from public addresses, and to whom.
 
-    `ports` is sorted and without overlaps, or "all" (only with tcp). `to` is `LOAD_BALANCER` or
-    the name of a container of the network that has a fixed address in each of its families.
-    `addresses` are the public addresses that it is for; none stands for the network's own.
+    `ports` is sorted and without overlaps, or "all" (only with tcp). `to` is `LOAD_BALANCER`, the
+    name of a container of the network that has a fixed address in each of its families, or the
+    addresses of one that compose or a person starts.
+    `addresses` are the public addresses to which it applies; empty means the network's own.
+    `sources` are the ranges that reach these ports, of both families; empty means everybody.
     """
 
     example = "{protocol: tcp, ports: [25, 465], to: mailserver}"
@@ -234,6 +262,12 @@ class Ingress(Model):
     )
     addresses: t.Entrances = key(
         '[203.0.113.21, "2001:db8::21"]', "What comes to these addresses is forwarded.", ()
+    )
+    sources: t.AllowedSources = key(
+        '[198.51.100.0/24, "2001:db8:aa::/48"]',
+        "Only callers in these ranges reach the ports.",
+        (),
+        "from",
     )
 
     def has(self, port: int) -> bool:
@@ -287,7 +321,7 @@ class Family:
 class Network(Model):
     """An entry of `networks` of a host: its public addresses, its subnets and what runs in it.
 
-    `inner_ipv4` is the IPv4 subnet of a network without public IPv4, None where it has that.
+    `inner_subnet` is the IPv4 subnet of a network without public IPv4, None where it has that.
     Up to version 28, Docker gives IPv4 to every bridge network, and a subnet that Docker chooses
     would be a different one each time. `dns` has the servers that its containers ask, those of the
     host where it has none of its own, and only of families that the network has.
@@ -306,12 +340,15 @@ class Network(Model):
     subnet_ipv6: t.SubnetV6 | None = key(
         '"fd5c:1b2a:77f0:1::/64"', "Containers have addresses in it.", None
     )
+    inner_subnet: t.SubnetV4 | None = key(
+        "10.128.0.0/24", "Docker gives a network without public_ipv4 an IPv4 subnet too.", None
+    )
     allow_public_subnet: Flag = key("true", "It allows subnets outside private space.", False)
     manage_addresses: Flag = key("false", "false leaves the public addresses alone.", True)
     dns: t.Servers = key("[198.51.100.53]", "Containers of the network ask there for names.", ())
-    load_balancer: Annotated[LoadBalancer | None, BeforeValidator(_on_off)] = key(
-        "false", "The load balancer is on unless turned off.", LoadBalancer()
-    )
+    load_balancer: Annotated[
+        LoadBalancer | None, BeforeValidator(_on_off, json_schema_input_type=LoadBalancer | bool)
+    ] = key("false", "The load balancer is on unless turned off.", LoadBalancer())
     whoami: Whoami | None = key(Whoami.example, "Whoami needs a domain.", None)
     ingress: tuple[Ingress, ...] = key(
         f"[{Ingress.example}]", "Ingress is a list of what is forwarded.", ()
@@ -320,7 +357,6 @@ class Network(Model):
 
     ipv4: Resolved[Family | None] = None
     ipv6: Resolved[Family | None] = None
-    inner_ipv4: Resolved[IPv4Network | None] = None
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -340,14 +376,6 @@ class Network(Model):
         Such a network has no `ipv4`: its subnet is not known before Docker creates it.
         """
         return self.public_ipv4 if self.subnet_ipv4 == BY_DOCKER else None
-
-    @property
-    def private_subnets(self) -> tuple[Subnet, ...]:
-        """All subnets that only this network has, also those that nobody outside sees."""
-        balancer = self.load_balancer
-        hidden = (self.inner_ipv4, balancer.socket_subnet if balancer is not None else None)
-        known = (family.subnet for family in self.families)
-        return (*known, *(subnet for subnet in hidden if subnet is not None))
 
     def public(self, version: Version) -> Address | None:
         """Return the public address of that family, None where the network lacks it."""
@@ -375,13 +403,21 @@ class Network(Model):
         found = {each for entry in self.ingress for each in self.entrances(entry, version)} - own
         return tuple(sorted(found, key=int))
 
-    def address_of(self, to: str, version: Version) -> Address:
+    @property
+    def undeclared(self) -> tuple[AddressPair, ...]:
+        """The containers that are started by others and that something is forwarded to."""
+        found = (entry.to for entry in self.ingress if isinstance(entry.to, AddressPair))
+        return tuple(dict.fromkeys(found))
+
+    def address_of(self, to: str | AddressPair, version: Version) -> Address:
         """Return the private address behind an `Ingress.to` in one of the network's families.
 
         Raises LookupError for what cannot be an `Ingress.to` of this network.
         """
         found: Address | None = None
-        if to == LOAD_BALANCER:
+        if isinstance(to, AddressPair):
+            found = to.address(version)
+        elif to == LOAD_BALANCER:
             family = self.ipv4 if version == 4 else self.ipv6
             found = family.load_balancer if family is not None else None
         else:
@@ -421,7 +457,8 @@ class Engine(Model):
     """`engine` of a host: what its Docker Engine is to be.
 
     `settings` has all keys for daemon.json by their names there, once resolved including those
-    that are keys here. `install`: whether Docker is installed where it is missing. `restart`:
+    that are keys here. `firewall_backend`: what Docker loads its own rules with, None where it is
+    left as it is. `install`: whether Docker is installed where it is missing. `restart`:
     whether it may be restarted where that stops containers. `dns`: whether the host's `dns` is in
     daemon.json, too, for containers that wanbound does not start.
     """
@@ -437,6 +474,9 @@ class Engine(Model):
     registry_mirrors: Mirrors | None = key(
         '["https://mirror.example.com"]', "Images of Docker Hub are asked for there first.", None
     )
+    firewall_backend: t.FirewallWord | None = key(
+        "nftables", "Docker loads its own rules with it, and restarts for it.", None
+    )
     dns: Flag = key("true", "Containers started by others then ask the host's dns.", False)
     settings: DaemonSettings = key(
         "{log-driver: journald}", "They are further keys of daemon.json.", {}
@@ -448,11 +488,14 @@ class Engine(Model):
 class Host(Model):
     """An entry of `hosts`: a Docker host and its networks, in the order of the configuration.
 
-    `confirm_seconds`: how long the host waits for the confirmation of a change before it rolls it
-    back. `persist`: whether its rules are also written to /etc/iptables. `adopt`: whether existing
-    Docker networks with the same definition are taken over. `ipv6nat`: whether docker-ipv6nat runs
-    there, as a container. `engine`: None where wanbound does not touch daemon.json. `dns`: the
-    servers that containers ask for names, empty for Docker's own choice.
+    `confirm_seconds`: how long the host waits for the confirmation of a change before it rolls
+    it back. `firewall`: the dialect of its NAT rules and of `baseline`. `persist`: whether its
+    rules are also written to /etc/iptables. `log_drops`: whether the kernel logs what the guard
+    drops, at a limited rate. `metrics`: the file with the host's counters for Prometheus.
+    `adopt`: whether existing Docker networks with the same definition are taken over.
+    `ipv6nat`: whether docker-ipv6nat runs there, as a container. `engine`: None where wanbound
+    does not touch daemon.json. `dns`: the servers that containers ask for names, empty for
+    Docker's own choice.
     """
 
     example = (
@@ -463,23 +506,28 @@ class Host(Model):
     name: t.HostName = key("edge-1", "It names the host's resources in Pulumi.")
     ssh: Ssh = key(Ssh.example, "The host is reached over SSH.")
     wan: Wan = key(Wan.example, "It says where the public addresses are put.")
-    guard: Flag = key("true", "The guard is the last stop for packets with another source.", True)
+    guard: Annotated[None, PlainValidator(_no_guard)] = None
     baseline: Baseline | None = key(
         Baseline.example, "It closes the host itself, but for SSH and what it names.", None
     )
     confirm_seconds: t.Seconds = key("30", "A change that nobody confirms is undone after it.", 30)
+    firewall: t.FirewallWord = key("nftables", "Rules are loaded with it.", "iptables")
     persist: t.PersistWord | None = key("iptables-files", "Rules are written there as well.", None)
+    log_drops: Flag = key("true", "The kernel then logs what the egress guard drops.", False)
+    metrics: t.MetricsFile | None = key(
+        "/var/lib/prometheus/node-exporter/wanbound.prom", "Counters are written there.", None
+    )
     adopt: Flag = key("true", "It takes over what was set up by hand.", False)
     ipv6nat: t.Ipv6NatWord | None = key("container", "It runs docker-ipv6nat there.", None)
     engine: Engine | None = key(Engine.example, "It says what is in Docker's daemon.json.", None)
     dns: t.Servers = key("[198.51.100.53]", "Containers ask there for names.", ())
-    networks: Annotated[tuple[Network, ...], PlainValidator(_later)] = key(
+    networks: Annotated[tuple[Network, ...], _entries(Network)] = key(
         f"[{Network.example}]", "A host without networks has nothing to do."
     )
 
 
 class Echo(Model):
-    """`echo` of the stack: addresses over HTTP that answer with the caller's own, by family."""
+    """`echo` of the stack: URLs, by family, that answer with the caller's address (IP-echo)."""
 
     example = '{ipv4: "http://198.51.100.1/", ipv6: "http://[2001:db8:ffff::1]/"}'
 
@@ -508,22 +556,38 @@ class Images(Model):
     )
 
 
+_SECURE = {
+    "type": "object",
+    "properties": {"secure": {"type": "string"}},
+    "required": ["secure"],
+    "additionalProperties": False,
+}
+_SECRETS = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [{"type": ["string", "number", "boolean"]}, _SECURE]},
+}
+"""What `pulumi config set` writes: a value in clear, or one that it has encrypted."""
+
+
 class Root(Model):
     """All keys after `wanbound:`. `secrets` is None: their values stay out of the models."""
 
     example = "wanbound:hosts"
 
     seed: t.Seed | None = key("3f1c…", "IPv6 subnets are derived from it.", None)
-    ipv4_pool: t.PoolV4 = key("10.200.0.0/14", "IPv4 subnets are taken from it.", POOL)
+    ipv4_pool: t.PoolV4 = key(str(POOL), "IPv4 subnets are taken from it.", POOL)
     socket_pool: t.PoolV4 = key(
-        "10.204.0.0/20",
+        str(SOCKET_POOL),
         "The subnets between load balancer and Docker are taken from it.",
         SOCKET_POOL,
     )
+    mark: t.Mark = key("0x02000000", "This bit of a packet's mark says that it may pass.", MARK)
     verify: Flag = key("true", "It asks each network for its address after an update.", False)
     echo: Echo | None = key(Echo.example, "It is asked for the caller's address.", None)
     images: Images = key(Images.example, "They are run on the hosts.", Images())
-    hosts: Annotated[tuple[Host, ...], PlainValidator(_later)] = key(
+    hosts: Annotated[tuple[Host, ...], _entries(Host)] = key(
         f"[{Host.example}]", "A stack without hosts has nothing to do."
     )
-    secrets: object = key("{NAME: {secure: …}}", "Only the names are looked at here.", None)
+    secrets: Annotated[object, WithJsonSchema(_SECRETS)] = key(
+        "{NAME: {secure: …}}", "Only the names are looked at here.", None
+    )

@@ -18,17 +18,17 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     [ "${owner:-$(cat "$1/new/owner")}" = "$(cat "$1/new/owner")" ] ||
         fail 16 "this host belongs to the stack $owner"
     check "$1/new"
-    # From here on nothing but the end of this process itself stops the work half way: not a closed
-    # connection, not the end of the operator's program.
+    # From here on, only a kill of this process can interrupt the work. A closed connection or the end
+    # of the operator's program cannot.
     trap '' HUP INT TERM PIPE
     test_load "$1/new"
     if ! keep "$1" "$2" "$old" || ! arm "$2" "$3"; then
         rm -f "$etc/armed"
         clear_disk
-        fail 15 "cannot write to $etc, or systemd takes no timer: the undo is not armed"
+        fail 15 "cannot write to $etc, or systemd accepts no timer: the rollback is not armed"
     fi
     # Both clocks of the confirmation start when it is loaded.
-    if point current "$2" && put_script && load "$etc/$2" "$etc/$2/moved" &&
+    if point current "$2" && put_script && load "$etc/$2" &&
         give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
         rm -rf "$var/undone"
         rmdir "$var" 2>/dev/null
@@ -37,8 +37,8 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     fi
     # What is full may be the memory that this run itself has taken.
     rm -rf "${1:?}"/*/ "${work:?}"/*
-    # If that fails it stays armed: the timer tries again, and so does whatever comes next.
-    go_back "$2" || fail 13 "the kernel refused the change and its undo"
+    # If that fails, it stays armed: the timer tries again, and so does the next run or boot.
+    go_back "$2" || fail 13 "the kernel refused the change and its rollback"
     disarm "$2"
     clear_disk
     fail 12 "the change could not be loaded; the old rules and addresses are back"
@@ -49,15 +49,21 @@ keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, 
     [ "$3" != none ] || nothing "$etc/none" || return 1
     rm -rf "$new" "$new-then"
     cp -R "$1/new" "$new" && record_host "$new" "$etc/$3" || return 1
-    # What is on the host already was not added by us, and stays when we are undone.
-    live_addresses >"$work/live" || return 1
+    # Addresses that the host already has were not added by us, and stay after an undo.
+    read_addresses && live_addresses >"$work/live" || return 1
     wanted_addresses "$new/addresses" | grep -vxF -f "$work/live" >"$new/added"
+    # Those that are there and not ours yet get another scope now, and the undo gives theirs back.
+    { wanted_addresses "$etc/$3/addresses" && echo '#'; } >"$work/known" || return 1
+    { wanted_addresses "$new/addresses" | grep -vxF -f "$work/known" |
+        sed 's/^addr del \(.*\)/addr replace \1 scope /' && echo '#'; } >"$work/right" &&
+        live_scopes >"$work/scopes" || return 1
+    grep -F -f "$work/right" "$work/scopes" >"$new/adopted"
     [ ! -d "$1/then" ] || { cp -R "$1/then" "$new-then" && cp "$new/was" "$new-then/"; } || return 1
     for folder in "$new" "$new-then"; do
         [ -d "$folder" ] || continue
-        # By the digests an edited file is noticed.
-        cp "$1/installed" "$folder/wanbound" && chmod 0755 "$folder/wanbound" &&
-            (cd "$folder" && sha256sum ./*.rules ./*.nft ./*.service addresses host bridges leaving >sums) || return 1
+        # The digests show later whether a file was edited.
+        cp "$1/version" "$folder/" && cp "$1/installed" "$folder/wanbound" && chmod 0755 "$folder/wanbound" &&
+            (cd "$folder" && sha256sum ./*.rules ./*.nft ./wanbound*.* addresses flows host bridges leaving >sums) || return 1
     done
     # Data before names: a power cut after the rename must not find empty files.
     sync "$new"/* "$new" "$etc" 2>/dev/null
@@ -104,9 +110,10 @@ record_phase() { # record_phase PHASE TOKEN DEADLINE
 confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so the operator can get in
     take_lock
     if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
-        # Cut short, or not in force any more after a reboot: to get in shows nothing.
+        # Interrupted, or no longer in force after a reboot: a successful login proves nothing.
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
+        refuse_duplicates "$1"
         point confirmed "$(generation current)" && disarm "$1" || fail 15 "cannot write to $etc"
         put_classic "$2"
     fi
@@ -115,15 +122,35 @@ confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so 
     return 0
 }
 
+await_answers() { # await_answers GENERATION: for 3 s at most; without a carrier nothing is asked
+    tries=0
+    while [ "$tries" -lt 30 ] && read_addresses && undecided "$1"; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+
+refuse_duplicates() { # refuse_duplicates TOKEN: undoes the change if another machine has what it added
+    await_answers "$etc/current"
+    { cat "$etc/$1/added" && echo '#'; } >"$work/right" || return 0
+    grep -vxF -f "$work/right" "$work/duplicates" | describe_duplicates note
+    grep -xF -f "$work/right" "$work/duplicates" >"$work/taken" || return 0
+    # As in a change.
+    trap '' HUP INT TERM PIPE
+    undo_armed "added an IPv6 address that another machine on the link has"
+    describe_duplicates say "this change cannot use it" <"$work/taken"
+    exit 25
+}
+
 tell_undone() { # what was undone since anybody was told
     [ -e "$var/undone" ] || return 0
     while read -r _ when why; do
-        note "the change before $when $why and was undone: since then the host has had what was" \
-            "there before it"
+        note "a change $why and was rolled back at $when:" \
+            "since then the host has had its previous configuration"
     done <"$var/undone"
 }
 
 refuse_undone() { # refuse_undone TOKEN: fails when that change was made, and undone
     [ ! -e "$var/undone" ] || ! grep -q "^$1 " "$var/undone" ||
-        fail 17 "the change was undone before its confirmation came"
+        fail 17 "the change was rolled back before its confirmation came"
 }

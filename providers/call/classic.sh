@@ -34,7 +34,7 @@ put_saved() { # put_saved NEW FILE: NEW.was has the SHA-256 of what NEW was made
     if [ -e "$1" ]; then cmp -s "$1" "$file" && return; else [ -e "$file" ] || return 0; fi
     digest=none next=$file.wanbound-next
     [ ! -e "$file" ] || digest=$(sha256sum <"$file") || return 1
-    [ "${digest%% *}" = "$(cat "$1.was")" ] || { note "$2 has just changed: left alone"; return; }
+    [ "${digest%% *}" = "$(cat "$1.was")" ] || { note "$2 has just changed: not written"; return; }
     [ -e "$1" ] || { rm -f "$file"; return; }
     rm -f "$next"
     if [ -e "$file" ]; then cp -p "$file" "$next"; else (umask 027 && : >"$next"); fi &&

@@ -2,14 +2,15 @@
 
 facts() { # facts [drift]: what is on this host, in sections that providers/host/facts.py reads
     work_folder
-    # Beside the rest and not under the lock: Docker may take long, and repairs must not wait for it.
-    (docker_facts >"$work/docker") &
+    # In parallel and without the lock: Docker may take long, and repairs must not wait for it.
+    (docker_facts >"$work/docker" && docker_containers "${1-}" >"$work/containers") &
     docker_job=$!
     take_lock
     tell_undone
     echo '== generation'
     echo "current $(generation current)"
     [ ! -e "$etc/current/owner" ] || echo "owner $(cat "$etc/current/owner")"
+    [ ! -e "$etc/current/version" ] || echo "version $(cat "$etc/current/version")"
     echo '== plan'
     cat "$etc/current/plan.json" 2>/dev/null
     (cd "$etc/current" && sha256sum -c sums) 2>/dev/null | sed -n 's/^\(.*\): FAILED.*/\1/p' |
@@ -18,7 +19,7 @@ facts() { # facts [drift]: what is on this host, in sections that providers/host
             # Also where its last line has no end.
             awk 1 "$etc/current/$file" 2>/dev/null
         done
-    # Whatever somebody has removed of it, the rest can be told.
+    # If some of its files were removed, print the others.
     now=$work/generation
     nothing "$now"
     [ ! -e "$etc/current" ] || cp "$etc/current"/* "$now/" 2>/dev/null
@@ -27,7 +28,7 @@ facts() { # facts [drift]: what is on this host, in sections that providers/host
         [ "${1-}" = drift ] || read_rules "$family" "$work/$family.saved" ||
             fail 10 "cannot read what is in force"
         echo "== others $family"
-        grep -v '^-A WANBOUND-' "$work/$family.saved"
+        grep -v -e '^-A WANBOUND-' -e '^#' "$work/$family.saved"
     done
     echo '== addresses'
     ip -o addr show
@@ -55,16 +56,20 @@ facts() { # facts [drift]: what is on this host, in sections that providers/host
     echo '== docker'
     wait "$docker_job" || exit $?
     cat "$work/docker"
+    echo '== containers'
+    cat "$work/containers"
     echo '== end'
 }
 
 drift_facts() {
+    echo '== owned table'
+    owned_table
     print_live "$now" "$work/now" || fail 10 "cannot read what is in force"
     for part in $parts; do
         echo "== live $part"
         cat "$work/now/$part"
         echo "== loaded $part"
-        # Nothing was loaded in this boot: then what is there is not known to be ours.
+        # Nothing was loaded in this boot: then existing lines may not be ours.
         [ ! -e "$run/loaded/$part" ] || cat "$run/loaded/$part"
     done
 }
@@ -73,16 +78,17 @@ units_facts() { # what became of the script and of each unit since they were wri
     digest=$(sha256sum "$self" 2>/dev/null)
     echo "script ${digest:-missing}" | cut -d' ' -f1,2
     [ -d "$units" ] || { echo 'no systemd' && return; }
-    for link in $enabled; do
+    for link in $(units_wanted); do
         unit=${link#*/}
         how=disabled
         [ ! -e "$units/$link" ] || how=enabled
+        [ "$link" != "$unit" ] || how=static
         [ -e "$units/$unit" ] || how=missing
         as=edited
         ! cmp -s "$etc/current/$unit" "$units/$unit" || as=written
         [ "$unit" != wanbound-watch.service ] ||
             case $(systemctl show --value -p ActiveState -p Job "$unit" 2>/dev/null | tr '\n' ' ') in
-            # Also when it is just being started anew.
+            # Also when it is just being restarted.
             'active '* | *[1-9]*) as="$as active" ;;
             *) as="$as inactive" ;;
             esac

@@ -3,6 +3,8 @@
 #
 #   facts [drift]            print what is on this host; with `drift`, also what was loaded and what
 #                            is in force
+#   doctor WAN               print what may stand in the way of a change
+#   status                   print networks, counters, repairs, and a change that is pending
 #   change FOLDER TOKEN SECONDS EXPECTED
 #                            load FOLDER/new if EXPECTED is the current generation, and undo it
 #                            unless, over a new SSH connection and within SECONDS, comes
@@ -16,10 +18,11 @@
 @call/change.sh@
 @call/classic.sh@
 @call/facts.sh@
+@call/doctor.sh@
 
 command=$1
 case $command in
-facts | change | confirm) ;;
+doctor | facts | status | change | confirm) ;;
 *) exit 64 ;;
 esac
 shift

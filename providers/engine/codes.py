@@ -8,7 +8,7 @@ _UNCHANGED = "as it was; nothing has changed"
 
 ENGINE_MEANING: Mapping[int, tuple[str, str, str]] = {
     CHANGED_MEANWHILE: (
-        "/etc/docker/daemon.json was changed by somebody else at the same time",
+        "/etc/docker/daemon.json was changed by another program at the same time",
         _UNCHANGED,
         "run again when that change is done",
     ),

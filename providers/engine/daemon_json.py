@@ -1,7 +1,7 @@
 """Docker's daemon.json as text in which single keys are set and removed. Pure.
 
-Everything else stays as its author wrote it, to the byte: an order, an indent, a number like 1e3.
-So what is set and removed again leaves the file as it was.
+Everything else stays byte for byte as its author wrote it: order, indentation, a number like 1e3.
+So setting a key and removing it again leaves the file unchanged.
 """
 
 import json
@@ -43,7 +43,7 @@ def _float(word: str) -> float:
 
 
 def _constant(word: str) -> object:
-    raise _WordError(f"{word} is no JSON")
+    raise _WordError(f"{word} is not JSON")
 
 
 # The one finds what is an object and where its members are, the other what their values are.
@@ -74,7 +74,7 @@ class DaemonJson:
         seen: set[str] = set()
         for member in self._members:
             if member.key in seen:
-                raise DaemonJsonError(f"the key {member.key!r} is there twice", text, member.start)
+                raise DaemonJsonError(f"the key {member.key!r} occurs twice", text, member.start)
             seen.add(member.key)
 
     @property
@@ -167,13 +167,13 @@ def _members(text: str) -> Iterator[_Member]:
     except json.JSONDecodeError as error:
         raise DaemonJsonError(error.msg, text, error.pos) from None
     except RecursionError:
-        raise DaemonJsonError("it nests too deep", text, 0) from None
+        raise DaemonJsonError("it is nested too deeply", text, 0) from None
     at = _space(text, 0)
     if not isinstance(found, dict):
         raise DaemonJsonError("it is not an object ({…})", text, at)
     end = yield from _walk(text, at + 1)
     if (rest := _space(text, end)) != len(text):
-        raise DaemonJsonError("something follows after its end", text, rest)
+        raise DaemonJsonError("there is text after its end", text, rest)
 
 
 def _walk(text: str, at: int) -> Generator[_Member, None, int]:
@@ -188,7 +188,7 @@ def _walk(text: str, at: int) -> Generator[_Member, None, int]:
         except _WordError as error:
             raise DaemonJsonError(f"the value of {key!r}: {error}", text, value) from None
         except RecursionError:
-            raise DaemonJsonError("it nests too deep", text, value) from None
+            raise DaemonJsonError("it is nested too deeply", text, value) from None
         yield _Member(key, start, value, at)
         at = _space(text, at)
         if text[at] == ",":

@@ -27,6 +27,7 @@
 daemon_json=/etc/docker/daemon.json
 engine=$var/engine
 engine_tries=60 # half a second each
+kernel=/proc/sys
 
 engine_state() { # all that a decision needs, in sections that providers/engine/state.py reads
     main=$(docker_main)
@@ -44,7 +45,7 @@ engine_state() { # all that a decision needs, in sections that providers/engine/
     echo '== info'
     [ -z "$main" ] || timeout 20 docker info --format '{{json .}}' 2>/dev/null
     echo '== containers'
-    # Fewer than run: plan.py takes that for not known.
+    # If fewer containers are listed than run, plan.py treats the list as unknown.
     [ -z "$main" ] || timeout 20 docker ps -q --no-trunc 2>/dev/null | xargs -r \
         timeout 20 docker inspect -f '{{.HostConfig.RestartPolicy.Name}} {{.Name}}' 2>/dev/null
     for file in "$daemon_json" "$engine/was"; do
@@ -73,7 +74,7 @@ engine_turn() { # one run at a time, through the restart too, when the host's ow
     true >>"$run/engine.lock" || fail 15 "cannot write to $run"
     exec 8>"$run/engine.lock"
     told="another run is changing Docker's settings here; waiting for it up to 300 s"
-    flock -w 1 8 || engine_note "$told" flock -w 300 8 || fail 14 "it did not end within 300 s"
+    flock -w 1 8 || engine_note "$told" flock -w 300 8 || fail 14 "the other run did not end within 300 s"
 }
 
 engine_put() { # engine_put FOLDER DIGEST HOW: daemon.json and the record become what FOLDER has
@@ -83,15 +84,15 @@ engine_put() { # engine_put FOLDER DIGEST HOW: daemon.json and the record become
     take_turn none
     put=$1 how=$3 digest=none
     [ ! -e "$daemon_json" ] || digest=$(sha256sum <"$daemon_json")
-    [ "${digest%% *}" = "$2" ] || fail 19 "$daemon_json is not what it was a moment ago"
+    [ "${digest%% *}" = "$2" ] || fail 19 "$daemon_json has changed since it was read"
     if [ "$how" != none ]; then
         need docker docker.io
         [ ! -e "$put/daemon.json" ] || cmp -s "$put/daemon.json" "$daemon_json" || engine_valid
     fi
-    # From here on only the end of this process itself stops the work half way.
+    # From here on, only a kill of this process can interrupt the work.
     trap '' HUP INT TERM PIPE
     engine_keep || fail 15 "cannot write to $engine"
-    # The record first: as long as a key is ours, it is known what it was.
+    # The record first: while a key is ours, its old value must be on record.
     if ! engine_copy "$put/was" "$engine/was" ||
         ! engine_copy "$put/daemon.json" "$daemon_json"; then
         [ -n "$resumed" ] || { engine_copy "$engine/before/was" "$engine/was" && engine_done; }
@@ -105,7 +106,7 @@ engine_put() { # engine_put FOLDER DIGEST HOW: daemon.json and the record become
 
 engine_valid() { # fails when Docker says that it would not start with the new file
     main=$(docker_main)
-    # With the flags that it runs with: a key must not say what a flag says.
+    # With the flags of the running dockerd: a key and a flag must not set the same.
     # shellcheck disable=SC2016 # parameters of the inner shell
     said=$({ cat "/proc/${main:-none}/cmdline" 2>/dev/null || printf 'dockerd\0'; } |
         xargs -0 sh -c 'shift; timeout 30 dockerd "$@" --validate --config-file="$0" 2>&1' \
@@ -118,7 +119,7 @@ engine_valid() { # fails when Docker says that it would not start with the new f
 
 engine_keep() { # what is there is kept, and what is to be done is written down
     mkdir -p "$engine" && chmod 0700 "$engine" || return 1
-    # After a run that was killed, what that one found is what to go back to.
+    # After a killed run, go back to the state that the killed run found.
     resumed=$(cat "$engine/doing" 2>/dev/null)
     if [ -z "$resumed" ] || [ ! -d "$engine/before" ]; then
         rm -rf "$engine/before" "$engine/new" && mkdir "$engine/new" || return 1
@@ -162,7 +163,16 @@ engine_reloaded() { # Docker tells of a reload that went well by an event, and o
         --filter type=daemon --filter event=reload --format '{{.Action}}' | grep reload
 }
 
+engine_forwards() { # engine_forwards FILE: with nftables Docker does not start where forwarding is off
+    while read -r key value; do
+        # As in sysctl(8); without IPv6 in the kernel some are not there.
+        file=$kernel/$(echo "$key" | tr ./ /.)
+        [ ! -e "$file" ] || echo "$value" >"$file" || return 1
+    done <"$1"
+}
+
 engine_restart() {
+    [ ! -e "$put/forwarding" ] || engine_forwards "$put/forwarding" || return 1
     if [ -d /run/systemd/system ]; then
         # A start that failed often is refused for a while, for a new file too.
         systemctl reset-failed docker.service docker.socket 2>/dev/null
@@ -181,7 +191,7 @@ engine_await() { # engine_await COMMAND...: runs it until it succeeds
 }
 
 engine_back() { # Docker does not run with the new file: the old one, and Docker with that
-    note "Docker does not take the new daemon.json; putting the old one back"
+    note "Docker did not accept the new daemon.json; restoring the old one"
     # Of the unit's journal only what dockerd itself has said.
     reason=$(journalctl -u docker.service -t dockerd --since "@${since%.*}" -o cat 2>/dev/null |
         grep -v -e level=info -e level=warning -e level=debug | tail -n 4 | cut -c 1-600)
@@ -189,9 +199,9 @@ engine_back() { # Docker does not run with the new file: the old one, and Docker
         fail 21 "the old daemon.json cannot be written; it is in $engine/before"
     engine_copy "$engine/before/was" "$engine/was"
     how=${how#reload+}
-    engine_act || fail 21 "${reason:-it does not say why}"
+    engine_act || fail 21 "${reason:-Docker gave no reason}"
     engine_done
-    fail 20 "${reason:-it does not say why}"
+    fail 20 "${reason:-Docker gave no reason}"
 }
 
 engine_install() { # engine_install PACKAGE...: from the distribution; what is there stays as it is
@@ -208,7 +218,7 @@ engine_apt() {
     until timeout 300 apt-get -q update >"$log" 2>&1 </dev/null 8>&-; do
         tries=$((tries + 1))
         grep -q 'Could not get lock' "$log" && [ "$tries" -lt 60 ] || return 1
-        [ "$tries" != 1 ] || note "another apt-get is at work here; waiting for it up to 180 s"
+        [ "$tries" != 1 ] || note "another apt-get is running here; waiting for it up to 180 s"
         sleep 3
     done
     timeout 900 apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=180 \
@@ -216,10 +226,10 @@ engine_apt() {
         install "$@" >"$log" 2>&1 </dev/null 8>&-
 }
 
-# --- Docker networks made by hand ----------------------------------------------------------------
+# --- Docker networks that were created manually --------------------------------------------------
 
 renew() { # renew NETWORK LABEL: removes the network of this name unless it has our label
-    # Only for a network that Pulumi had made and that a refresh has found to be another one now.
+    # Only for a network that Pulumi created and that a refresh has found replaced by another one.
     need docker docker.io
     take_lock
     [ -n "$(docker_main)" ] || fail 10 "Docker does not run, so its networks are not known"
@@ -240,12 +250,12 @@ renew() { # renew NETWORK LABEL: removes the network of this name unless it has 
         [ "${found#* }" = "$2" ] || strangers="$strangers ${found%% *}"
     done
     [ -z "$strangers" ] ||
-        fail 18 "the Docker network $1 was made by hand and has containers of others:$strangers"
+        fail 18 "the Docker network $1 was created manually and has other containers:$strangers"
     for id in $attached; do
         docker_ask network disconnect -f "$1" "$id" >/dev/null || exit
     done
     docker_ask network rm "$1" >/dev/null || exit
-    say "removed the Docker network $1, which was made by hand"
+    say "removed the Docker network $1, which was created manually"
 }
 
 command=$1

@@ -1,7 +1,7 @@
-"""What has to be done about a host's Docker Engine, and what that does to its containers. Pure.
+"""The steps to change a host's Docker Engine, and their effect on its containers. Pure.
 
-Which keys a running dockerd takes over when it is told to reload is said in its documentation
-("Configuration reload behavior") and in moby's daemon/reload.go; everything else needs a restart.
+Docker's documentation ("Configuration reload behavior") and moby's daemon/reload.go say which keys
+a running dockerd applies on a reload. All other keys need a restart.
 """
 
 import json
@@ -16,7 +16,7 @@ from providers.errors import HostError
 
 _UNCHANGED = "as it was; nothing has changed"
 
-_PACKAGES: Mapping[str, str] = {
+PACKAGES: Mapping[str, str] = {
     "dockerd": "docker.io",
     "docker": "docker-cli",
     "ip": "iproute2",
@@ -78,8 +78,8 @@ class EngineStep:
 class EngineChange:
     """What has to be done; nothing where both are empty. `effect` tells it to the operator.
 
-    `install` has Debian packages; the rest is decided anew after their installation. `steps` come
-    one after the other; a run that ends between two leaves what the next run goes on from.
+    `install` has Debian packages; the rest is decided again after their installation. `steps` run
+    one after the other. If a run ends between two of them, the next run continues from there.
     """
 
     effect: str
@@ -91,12 +91,14 @@ class EngineChange:
 class EngineWanted:
     """What a host's engine is to be: keys of daemon.json, and what may be done for them.
 
-    `going` says that nothing is wanted any more but what was there before.
+    `firewall` is what wanbound loads its rules with, "iptables" or "nftables". `going` says that
+    nothing is wanted any more but what was there before.
     """
 
     keys: Mapping[str, Any]
     install: bool = False
     restart: bool = True
+    firewall: str = "iptables"
     going: bool = False
 
 
@@ -113,7 +115,7 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
     changed = [key for key in {**dict.fromkeys(now.keys), **dict.fromkeys(after.keys)}
                if not _equal(now, after, key)]  # fmt: skip
     if not wanted.going:
-        _refuse_engine(host, state, after)
+        _refuse_engine(host, state, after, wanted.firewall)
     how = _how(state, now, after, changed, going=wanted.going)
     effect = _effect(state, after, how)
     if not wanted.restart and "restart" in how and _stops(state, after):
@@ -122,7 +124,7 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
             f"Docker would have to restart for {', '.join(changed) or 'its daemon.json'}, and"
             f" engine.restart is false\n  {effect}",
             _UNCHANGED,
-            "set engine.restart to true for the moment in which that may be, or set live_restore",
+            "set engine.restart to true when a restart is acceptable, or set live_restore",
         )
     # What a key was stays on record until Docker runs without it.
     kept = Record({**before.keys, **record.keys}, before.bare, before.absent)
@@ -140,13 +142,15 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
     return EngineChange(effect, steps=tuple(steps))
 
 
-def lacks(state: EngineState) -> tuple[str, ...]:
+def lacks(state: EngineState, wanted: EngineWanted) -> tuple[str, ...]:
     """Return the Debian packages whose programs are missing on a host."""
-    missing = [program for program in _PACKAGES if program not in state.programs]
+    missing = [program for program in PACKAGES if program not in state.programs]
+    if "iptables" in missing and wanted.keys.get("firewall-backend") == "nftables":
+        missing.remove("iptables")
     # Whether the client is a package of its own shows when dockerd has come.
     if "dockerd" in missing and "docker" in missing:
         missing.remove("docker")
-    return tuple(_PACKAGES[program] for program in missing)
+    return tuple(PACKAGES[program] for program in missing)
 
 
 def _companions(state: EngineState, missing: Sequence[str]) -> tuple[str, ...]:
@@ -167,11 +171,11 @@ def _missing(host: str, state: EngineState, wanted: EngineWanted) -> tuple[str, 
                 if state.version is None
                 else "there is no Docker client (no docker)",
                 _UNCHANGED,
-                "set engine.install to true, and the distribution's is installed; or install the"
+                "set engine.install to true to install the distribution's; or install the"
                 " one that you want",
             )
         return ()
-    missing = lacks(state)
+    missing = lacks(state, wanted)
     if missing and "apt-get" not in state.programs:
         raise HostError(
             host,
@@ -234,11 +238,20 @@ def _equal(one: DaemonJson, other: DaemonJson, key: str) -> bool:
     return (key in one) == (key in other) and _same(one.value(key), other.value(key))
 
 
-def _refuse_engine(host: str, state: EngineState, after: DaemonJson) -> None:
+def _refuse_engine(host: str, state: EngineState, after: DaemonJson, firewall: str) -> None:
     version = state.version or ""
+    if after.value("firewall-backend") == "nftables" and older_than(version, 29, 0):
+        raise HostError(
+            host,
+            f"Docker {version} has no nftables firewall backend (29.0 was the first), and would not"
+            " start",
+            _UNCHANGED,
+            "install Docker 29 or newer, or remove engine.firewall_backend: with firewall: nftables"
+            " wanbound works beside a Docker that uses iptables, too",
+        )
     # Said in the file, it holds from the next start on.
     backend = after.value("firewall-backend") or state.backend
-    if (found := fault(version, str(backend))) is not None:
+    if (found := fault(version, str(backend), firewall)) is not None:
         what, fix = found
         raise HostError(host, what, _UNCHANGED, f"{fix}; then run again")
     if after.value("ip6tables") is True and after.value("experimental") is not True:
@@ -299,7 +312,7 @@ def _stops(state: EngineState, after: DaemonJson) -> bool:
 def _effect(state: EngineState, after: DaemonJson, how: str) -> str:
     """Return what a change does to what runs on the host."""
     if how == "none":
-        return "none: Docker has it so already"
+        return "none: Docker already has these settings"
     if how == "reload":
         return "Docker reloads it; no container stops"
     if not state.runs:

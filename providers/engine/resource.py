@@ -24,7 +24,7 @@ from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
 from providers.ssh.remote import remote_at
 from providers.ssh.target import target_of
 
-_PROPERTIES = ("host", "docker_host", "daemon", "install", "restart")
+_PROPERTIES = ("host", "docker_host", "daemon", "install", "restart", "firewall", "forwarding")
 
 _ATTEMPTS = 5
 """Two for installations, one for what is decided after them, two for others at work meanwhile."""
@@ -100,7 +100,7 @@ class DockerEngineProvider(ResourceProvider):
         return ReadResult(id_, {**inputs, "applied": applied}, inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Give daemon.json back as it was, and nothing else: Docker stays. Raises HostError."""
+        """Restore the old daemon.json and nothing else: Docker stays. Raises HostError."""
         restart = bool(_props.get("restart", True))
         _bring(_props, EngineWanted({}, restart=restart, going=True))
 
@@ -110,6 +110,7 @@ def _wanted(props: Mapping[str, Any]) -> EngineWanted:
         keys=plain(props.get("daemon") or {}),
         install=bool(props.get("install")),
         restart=bool(props.get("restart", True)),
+        firewall=props.get("firewall", "iptables"),
     )
 
 
@@ -130,7 +131,7 @@ def _bring(props: Mapping[str, Any], wanted: EngineWanted) -> None:
         return
     raise HostError(
         props["host"]["name"],
-        f"it still lacks {', '.join(lacks(_state(props)))} after they were installed",
+        f"it still lacks {', '.join(lacks(_state(props), wanted))} after they were installed",
         "daemon.json is as it was",
         "see `apt-get install` of these there, run again",
     )
@@ -146,6 +147,8 @@ def _put(props: Mapping[str, Any], found: str | None, steps: Sequence[EngineStep
             files["daemon.json.base64"] = encoded or "\n"
         if step.record is not None:
             files["was"] = step.record.text()
+        if forwarding := props.get("forwarding"):
+            files["forwarding"] = "".join(f"{each.replace(' = ', ' ')}\n" for each in forwarding)
         _engine(props, "put", files, digest(found), step.how)
         found = step.text
 
@@ -160,7 +163,7 @@ def _state(props: Mapping[str, Any]) -> EngineState:
     except EngineParseError as error:
         raise HostError(
             props["host"]["name"],
-            f"what it says of Docker cannot be read: {error}",
+            f"its answer about Docker cannot be read: {error}",
             "unchanged; it was only read",
             "run `sh -s` on the host and see what its shell prints by itself",
         ) from error
@@ -194,12 +197,16 @@ class DockerEngine(Resource, module="wanbound", name="DockerEngine"):
         daemon: Mapping[str, Any],
         install: bool,
         restart: bool,
+        firewall: str = "iptables",
+        forwarding: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the keys `daemon` of /etc/docker/daemon.json, each a property of its own.
 
         `host` says where it is (`providers.ssh.target.target_of`). With `install` a Docker that is
-        missing is installed; without `restart` what would stop containers is refused.
+        missing is installed; without `restart` what would stop containers is refused. `firewall` is
+        what wanbound loads its rules with, `forwarding` kernel parameters (`KEY = VALUE`) that are
+        set before Docker starts.
         """
         props: dict[str, Any] = {
             "host": dict(host),
@@ -209,4 +216,8 @@ class DockerEngine(Resource, module="wanbound", name="DockerEngine"):
             "restart": restart,
             "effect": None,
         }
+        if firewall != "iptables":
+            props["firewall"] = firewall
+        if forwarding:
+            props["forwarding"] = list(forwarding)
         super().__init__(DockerEngineProvider(), name, props, opts)

@@ -97,7 +97,7 @@ def engine_state(text: str) -> EngineState:
     parts = _parts(text)
     facts = dict(line.partition(" ")[::2] for line in parts["engine"])
     if missing := [name for name in _FACTS if name not in facts]:
-        raise EngineParseError(f"it does not say: {', '.join(missing)}")
+        raise EngineParseError(f"its answer lacks: {', '.join(missing)}")
     programs = frozenset(parts["programs"])
     version = re.search(r"version ([^\s,]+)", facts["dockerd"])
     return EngineState(
@@ -157,7 +157,7 @@ def _content(file: str, lines: list[str]) -> str | None:
     try:
         return base64.b64decode("".join(lines), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise EngineParseError(f"{file} is no text: {error}") from error
+        raise EngineParseError(f"{file} is not text: {error}") from error
 
 
 def _record(lines: list[str]) -> Record | None:

@@ -1,7 +1,7 @@
-"""Rules of somebody else that do the work which wanbound does for its networks. Pure.
+"""Foreign rules that do the same work as wanbound's rules for its networks. Pure.
 
-Operators often have such rules from before: in the kernel, and in a file that is loaded at boot.
-They do nothing useful any more, and they can hide that a rule of wanbound is missing. `found` lists
+Operators often have such rules from a manual setup: in the kernel, and in a file that is loaded at
+boot. They are no longer needed, and they can hide that a rule of wanbound is missing. `found` lists
 them, and never a rule whose removal would break something else.
 
 A rule counts
@@ -63,7 +63,7 @@ class Needles:
 
 
 def found(family: Family, needles: Needles, saved: str, files: Mapping[str, str]) -> list[str]:
-    """Return the rules of others that do the work of the networks, ready to be shown.
+    """Return the foreign rules that do the work of the networks' rules, ready to be shown.
 
     `saved` is what iptables-save prints (ip6tables-save for "ipv6"), with or without the chains of
     wanbound. A rule in it is returned as the command that deletes it, quoted for a shell. `files`
@@ -142,7 +142,7 @@ class _Networks:
         )
 
     def own(self, address: str) -> bool:
-        """Return whether ADDRESS or ADDRESS/LENGTH is one public address and no more."""
+        """Return whether ADDRESS or ADDRESS/LENGTH is exactly one public address."""
         parsed = _range(address)
         return (
             parsed is not None
@@ -151,7 +151,7 @@ class _Networks:
         )
 
     def served_by(self, rule: _Rule, table: str) -> bool:
-        """Return whether a rule of somebody else's does the work of a network."""
+        """Return whether a foreign rule does the work of a network's rules."""
         if _is_ours_or_dockers(rule):
             return False
         source, destination = _plain(rule.source), _plain(rule.destination)

@@ -1,4 +1,4 @@
-"""What speaks against a change, by what is on the host; asked before anything is touched. Pure."""
+"""Why the state of a host does not allow a change; checked before anything is changed. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Refusal:
 
 
 def refusals(host: str, plan: Plan, old: Plan, facts: Facts) -> list[Refusal]:
-    """Return all that speaks against `plan` on a host that has `old`; nothing has been changed."""
+    """Return all reasons against `plan` on a host that has `old`; nothing has been changed."""
     if facts.docker is not None and plan.networks:
-        why = refusal(facts.docker.version, facts.docker.backend)
+        why = refusal(facts.docker.version, facts.docker.backend, plan.firewall)
         if why is not None:
             return [Refusal("", why, "docs/engine.md says which engines work and what to set")]
     # What is the same for all networks is found once: a host may have hundreds.
@@ -41,17 +41,23 @@ def refusals(host: str, plan: Plan, old: Plan, facts: Facts) -> list[Refusal]:
     ]
     owned = {address for each in old.all_networks for address in each.addresses.values()}
     interfaces = facts.interfaces_by_address
+    managed = [each for each in plan.networks.values() if each.lines.get("addresses")]
+    public = {address for each in managed for address in each.addresses.values()}
+    own_ipv4 = any(
+        device == plan.wan and _is_source(line) and address_of(line) not in owned | public
+        for device, line in facts.addresses
+    )
     found: list[Refusal] = []
     for network in plan.networks.values():
         found += _by_hand(host, network, plan, named.get(network.name, ()))
         found += _links(network, known, facts)
         found += _subnets(network, foreign_networks, foreign_addresses)
-        found += _addresses(network, plan, owned, interfaces)
+        found += _addresses(network, plan, owned, interfaces, own_ipv4=own_ipv4)
     return found
 
 
 def renewed(host: str, plan: Plan, facts: Facts) -> list[str]:
-    """Return the networks in whose place Docker has one that was made by hand."""
+    """Return the networks for which Docker has a manually created one of the same name."""
     others = {each.name for each in facts.docker_networks if not _ours(host, each, plan)}
     return [network for network in plan.networks if network in others]
 
@@ -73,29 +79,29 @@ def _by_hand(
 ) -> Iterator[Refusal]:
     """Refuse a Docker network of the same name that is not ours.
 
-    It would be cut off by rules that are not for it, and Docker would then refuse to make ours.
+    Our rules would cut it off, and Docker would then refuse to create ours.
     `found` are the Docker networks of that name.
     """
     if all(_ours(host, each, plan) for each in found):
         return
     labels = [each.label for each in found]
-    whose = "made by hand" if None in labels else f"made for {labels[0]}"
+    whose = "created manually" if None in labels else f"created for {labels[0]}"
     yield Refusal(
         network.name,
         f"there is a Docker network {network.name} already, {whose}",
-        "set adopt: true for the host, and it is taken over where it is just what is declared here"
-        " (docs/adopt.md); or take its containers out of it and run"
+        "set adopt: true for the host, to take it over if it is what the stack declares"
+        " (docs/adopt.md); or disconnect its containers and run"
         f" `docker network rm {network.name}`",
     )
 
 
 def _links(network: Network, known: Collection[str], facts: Facts) -> Iterator[Refusal]:
-    """Refuse a bridge whose name a link has that is not ours: its traffic would be dropped."""
+    """Refuse a bridge name that a foreign link has: the link's traffic would be dropped."""
     for bridge in network.bridges.values():
         if bridge in facts.links and bridge not in known:
             yield Refusal(
                 network.name,
-                f"there is an interface {bridge} already, and it is no bridge of this network",
+                f"there is an interface {bridge} already, and it is not a bridge of this network",
                 f"give the network another bridge name than {bridge}",
             )
 
@@ -105,7 +111,7 @@ def _subnets(
 ) -> Iterator[Refusal]:
     """Refuse a subnet that a foreign Docker network or a foreign link uses.
 
-    Both are given as what to call the user, and what it uses.
+    Both are pairs: the name of the user for the error, and the subnet that it uses.
     """
     for role, subnet in network.subnets.items():
         users = [user for user, taken in networks if overlap(subnet, taken)] or [
@@ -120,13 +126,24 @@ def _subnets(
             )
 
 
+def _is_source(line: str) -> bool:
+    """Return whether the host's own IPv4 connections may leave with an address, by its line."""
+    return line.startswith("inet ") and " scope global " in line
+
+
 def _addresses(
     network: Network,
     plan: Plan,
     owned: Collection[str],
     interfaces: Mapping[str, Sequence[tuple[str, str]]],
+    *,
+    own_ipv4: bool,
 ) -> Iterator[Refusal]:
-    """Refuse a public address that the host has elsewhere, or with another prefix, for itself."""
+    """Refuse a public address that the host itself has on another interface or with another prefix.
+
+    Also refuse one on the wan interface that is the host's only source address for its own packets
+    (`own_ipv4` says so). A managed address is never the host's own source.
+    """
     if not network.lines.get("addresses"):
         return
     for address in network.addresses.values():
@@ -140,4 +157,12 @@ def _addresses(
                     network.name,
                     f"{address} is the host's own already ({place} on {device})",
                     "give the network another address; manage_addresses: false uses it as it is",
+                )
+            elif not own_ipv4 and _is_source(line):
+                yield Refusal(
+                    network.name,
+                    f"{address} is the source address of the host's own connections: {device} has"
+                    " no IPv4 address that belongs to no network",
+                    f"give {device} an address for the host itself, or let one network share its"
+                    " address with the host by manage_addresses: false",
                 )

@@ -82,7 +82,7 @@ def _read(text: str) -> _File:
     lines = text.removesuffix("\n").split("\n")
     file.unended = not text.endswith("\n") or lines[-1] == _UNENDED
     file.made = _MADE_FILE in lines
-    # The first line of a table that wanbound created, until somebody else's line is found in it.
+    # The first line of a table that wanbound created, until a foreign line is found in it.
     opened: str | None = None
     created = False
     for line in lines:

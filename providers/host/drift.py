@@ -1,8 +1,8 @@
-"""What a host has now, held against what was loaded, line by line. Pure.
+"""Compares the current state of a host with the loaded one, line by line. Pure.
 
-Both texts come from the same kernel and the same iptables: what was loaded was printed right after
-the load. They are aligned line by line, and a line's place in its chain says whose it is, so
-nothing depends on how a version of iptables spells a rule.
+Both texts come from the same kernel and the same iptables: the loaded state was printed right after
+the load. They are aligned line by line, and a line's place in its chain gives its role. So nothing
+depends on how a version of iptables spells a rule.
 """
 
 from bisect import bisect_left
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from providers.errors import readable
 from providers.host.checks import label
 from providers.host.facts import DockerNetwork, Facts, address_of
-from providers.host.generation import BASE, COMMON, Generation, Placed
+from providers.host.generation import Generation, Placed
 from providers.host.plan import Plan, overlap, properties
 
 _HOOKS = {
@@ -22,6 +22,9 @@ _HOOKS = {
     "WANBOUND-INPUT": ("INPUT",),
 }
 """Where the host jumps to our chains from; the hook of WANBOUND-FORWARD depends on the host."""
+
+NO_HOOK = "none"
+"""The hook where a host in nftables has nothing in iptables beside which an accept is needed."""
 
 _LISTED = 20
 """So many lines that should not be there are shown for one chain, then their number."""
@@ -55,9 +58,9 @@ class _Found:
 def found(host: str, plan: Plan, generation: Generation, facts: Facts) -> dict[str, object]:
     """Return the properties of `plan` as they are on the host, and what else differs as "drift".
 
-    A line that is in force keeps its role. A role whose line is gone is left out, or has the line
-    that was found in its place. "drift" says in words what no role stands for, and is left out
-    where there is nothing to say.
+    A line that is in force keeps its role. A role whose line is missing is left out, or has the
+    line that was found in its place. "drift" describes in words all differences without a role; it
+    is left out if there are none.
     """
     result = _Found()
     _iptables(generation, facts, result)
@@ -163,7 +166,7 @@ def _iptables(generation: Generation, facts: Facts, out: _Found) -> None:
         wanted = {
             chain: rules
             for (version, _, chain), rules in generation.chains.items()
-            if version == family
+            if version == family and live.hook != NO_HOOK
         }
         for chain, rules in wanted.items():
             _chain(
@@ -241,9 +244,9 @@ def _guard(generation: Generation, facts: Facts, out: _Found) -> None:
         before, now = loaded.chains.get(chain, ()), live.chains.get(chain, ())
         _chain(f"guard {chain}", rules, before, now, out)
     if facts.live["guard"]:
-        for chain in (*BASE, *COMMON):
+        for chain in sorted(generation.common):
             _base(chain, loaded.chains.get(chain, ()), live.chains.get(chain, ()), out)
-        for chain in live.chains.keys() - generation.guard.keys() - {*BASE, *COMMON}:
+        for chain in live.chains.keys() - generation.guard.keys() - generation.common:
             out.drift[f"guard {chain}"] = f"the chain {chain} should not be there"
     for name in sorted({*generation.elements, *live.elements}):
         _map(name, generation.elements.get(name, ()), loaded, live, out)
@@ -309,6 +312,9 @@ def _addresses(plan: Plan, generation: Generation, facts: Facts, out: _Found) ->
         lines = [line for device, line in here if device == plan.wan]
         if wanted not in lines:
             out.instead(each, lines[0] if lines else None)
+            if any(line.endswith(" dadfailed") for line in lines):
+                text = "another machine on the link uses it; no connection with it works here"
+                out.drift[f"address {address}"] = text
         for device, line in here:
             if device != plan.wan:
                 out.drift[f"address {address} on {device}"] = line
@@ -350,10 +356,10 @@ def _sysctls(generation: Generation, facts: Facts, out: _Found) -> None:
 
 
 def _files(generation: Generation, facts: Facts, out: _Found) -> None:
-    """Say what somebody has edited in the files of the generation."""
+    """Describe manual edits of the files of the generation."""
     if facts.has_generation and facts.plan is None:
         path = "/etc/wanbound/current/plan.json"
-        out.drift["file plan.json"] = f"{path} is gone, or cannot be read"
+        out.drift["file plan.json"] = f"{path} is missing, or cannot be read"
     for name, text in facts.edited.items():
         path = f"/etc/wanbound/current/{name}"
         wanted = generation.files.get(name, "")
@@ -375,8 +381,8 @@ def _files(generation: Generation, facts: Facts, out: _Found) -> None:
 def _docker(host: str, plan: Plan, facts: Facts, out: _Found) -> None:
     """Say what is wrong with the Docker networks and their bridges.
 
-    A network that Docker does not have is not missed here: the network's own resource is what has
-    to notice, and at times it is not there yet.
+    A network that Docker does not have is not reported here: the network's own resource reports it,
+    and at times it does not exist yet.
     """
     named = facts.docker_networks_by_name
     for name, network in plan.networks.items():
@@ -408,14 +414,14 @@ def _docker_network(
     if len(ours) > 1:
         yield role, f"Docker has {len(ours)} networks called {name}"
     elif found is None and ours[0].id != taken_over:
-        yield role, f"Docker network {name} was made by hand (no label wanbound={wanted})"
+        yield role, f"Docker network {name} was created manually (no label wanbound={wanted})"
     elif found not in (None, wanted):
         other = str(found)[:60]
-        yield role, f"Docker network {name} is another's (label wanbound={other}, not {wanted})"
+        yield role, f"Docker network {name} has the label wanbound={other}, not {wanted}"
 
 
 def renewable(drift: Mapping[str, str]) -> frozenset[str]:
-    """Return the networks in whose place a refresh has found one that was made by hand."""
+    """Return the networks for which a refresh has found a manually created one."""
     return frozenset(
         key.removeprefix("docker network ") for key in drift if key.startswith("docker network ")
     )

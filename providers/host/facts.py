@@ -1,7 +1,7 @@
 """What a host prints of its state (providers/call/facts.sh), as data. Pure.
 
-The text comes from a host, so it is not to be trusted to have a form: whatever it is, `parse`
-returns what it says or raises ParseError, in a time that grows with its length alone.
+The text comes from a host and is not trusted: for any text, `parse` returns its content or raises
+ParseError, in a time that grows only with its length.
 """
 
 import base64
@@ -9,7 +9,8 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from providers.host.plan import NOTHING, Plan, from_json
 
@@ -18,10 +19,10 @@ PARTS = ("guard", "host", "ipv4", "ipv6")
 
 _REQUIRED = (
     "generation", "plan", "others ipv4", "others ipv6", "addresses", "routes", "links", "renamed",
-    "sysctls", "units", "ipv6nat", "docker", "end",
+    "sysctls", "units", "ipv6nat", "docker", "containers", "end",
 )  # fmt: skip
 
-_DRIFT = tuple(f"{kind} {part}" for part in PARTS for kind in ("live", "loaded"))
+_DRIFT = ("owned table", *(f"{kind} {part}" for part in PARTS for kind in ("live", "loaded")))
 
 _LINES = 1_000_000
 """More lines than a host with 1,000 networks prints, by a factor of five."""
@@ -44,8 +45,32 @@ class DockerNetwork:
 
 
 @dataclass(frozen=True)
+class Container:
+    """A running container. `label` is that of the key "wanbound", empty where others started it.
+
+    `project` and `service` are empty where compose did not. `gateways` has the gateway of each
+    default route in its network namespace with the family; they are read with drift alone.
+    """
+
+    name: str
+    label: str = ""
+    project: str = ""
+    service: str = ""
+    gateways: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        if not self.project:
+            return self.name
+        return f"{self.name} (compose project {self.project}, service {self.service})"
+
+
+STOPPED = "(stopped)"
+"""In place of the version of an engine that does not run, and whose tables are still there."""
+
+
+@dataclass(frozen=True)
 class Docker:
-    """A running Docker Engine; `backend` is "iptables" or "nftables"."""
+    """A Docker Engine that runs, or has left tables; `backend` is "iptables" or "nftables"."""
 
     version: str
     backend: str
@@ -57,22 +82,26 @@ class Facts:
     """A host's state.
 
     `current` is the id of the generation, "none" without one; `plan` is what it was composed from,
-    None where that cannot be read; `edited` has the files of it that somebody has edited.
+    None where that cannot be read; `version` is that of the wanbound that made the last change, if
+    it said one; `edited` has those of its files that were edited.
     `live` and `loaded` have what is in force, and was right after the load, by part; they are empty
-    where nobody asked for drift. `others` has all of iptables-save but the rules in our chains, by
-    family; `addresses` are pairs of interface and line; `routes` pairs of family and default route,
-    the best first; `renamed` has the bridge of ours by the name that somebody has given it. `units`
-    has the words by unit, and is None where there is no systemd; `script` is the digest of the host
-    script.
+    if drift was not asked for, as is `owned_table` (Status has the same).
+    `others` has all of iptables-save but the rules in our chains, by family; `addresses` are pairs
+    of interface and line; `routes` pairs of family and default route, the best first; `renamed` has
+    our renamed bridges by their current name. `units` has the words by unit, and is None where
+    there is no systemd; `script` is the digest of the host script.
     `files` are those that load rules at boot, by path. `docker` is None where it does not run.
+    `containers` are those that run, by name.
     """
 
     current: str
     owner: str
+    version: str | None
     plan: Plan | None
     edited: Mapping[str, str]
     live: Mapping[str, tuple[str, ...]]
     loaded: Mapping[str, tuple[str, ...]]
+    owned_table: str
     others: Mapping[str, tuple[str, ...]]
     addresses: tuple[tuple[str, str], ...]
     routes: tuple[tuple[str, str], ...]
@@ -84,6 +113,11 @@ class Facts:
     ipv6nat: bool
     files: Mapping[str, str]
     docker: Docker | None
+    containers: Mapping[str, Container]
+
+    def inside(self, network: DockerNetwork) -> tuple[Container, ...]:
+        """Return the running containers of a Docker network, by name."""
+        return tuple(self.containers.get(name, Container(name)) for name in network.containers)
 
     @property
     def docker_networks(self) -> tuple[DockerNetwork, ...]:
@@ -108,7 +142,7 @@ class Facts:
 
     @property
     def bridges(self) -> frozenset[str]:
-        """The names of all links, and of bridges of ours that somebody has renamed."""
+        """The names of all links, and the original names of our renamed bridges."""
         return frozenset({*self.links, *self.renamed.values()})
 
     @property
@@ -127,22 +161,18 @@ def parse(text: str, *, drift: bool = False) -> Facts:
 
     Raises ParseError for anything else.
     """
-    sections = _sections(text)
-    required = (*_REQUIRED, *(_DRIFT if drift else ()))
-    if missing := [name for name in required if name not in sections]:
-        raise ParseError(f"the host's answer ends early, or lacks a part: {', '.join(missing)}")
-    if list(sections)[-1] != "end" or sections["end"]:
-        raise ParseError("the host's answer goes on behind its end")
+    sections = sections_of(text, (*_REQUIRED, *(_DRIFT if drift else ())))
     units = _units(sections["units"])
     script = units.pop("script", None)
     if script is None:
         raise ParseError("the host does not say which script it has")
-    generation = dict(_matches(r"(current|owner) (.+)", sections["generation"]))
+    generation = dict(matches(r"(current|owner|version) (.+)", sections["generation"]))
     if "current" not in generation:
         raise ParseError("the host does not say which generation it has")
     return Facts(
         current=generation["current"],
         owner=generation.get("owner", ""),
+        version=generation.get("version"),
         plan=NOTHING if generation["current"] == "none" else _plan(sections["plan"]),
         edited={
             name.removeprefix("edited "): "".join(f"{line}\n" for line in lines)
@@ -151,11 +181,12 @@ def parse(text: str, *, drift: bool = False) -> Facts:
         },
         live=_parts("live", sections) if drift else {},
         loaded=_parts("loaded", sections) if drift else {},
+        owned_table=" ".join(sections["owned table"]) if drift else "",
         others={family: tuple(sections[f"others {family}"]) for family in ("ipv4", "ipv6")},
         addresses=tuple(_addresses(sections["addresses"])),
-        routes=tuple(_matches(r"(ipv4|ipv6) (.*)", sections["routes"])),
-        links=dict(_matches(r"(\S+) (up|down)", sections["links"])),
-        renamed=dict(_matches(r"(\S+) (\S+)", sections["renamed"])),
+        routes=tuple(matches(r"(ipv4|ipv6) (.*)", sections["routes"])),
+        links=dict(matches(r"(\S+) (up|down)", sections["links"])),
+        renamed=dict(matches(r"(\S+) (\S+)", sections["renamed"])),
         sysctls=dict(_sysctls(sections["sysctls"])),
         units=None if "no systemd" in sections["units"] else units,
         script=None if script == ("missing",) else " ".join(script),
@@ -166,6 +197,7 @@ def parse(text: str, *, drift: bool = False) -> Facts:
             if name.startswith("file ")
         },
         docker=_docker(sections["docker"]),
+        containers={each.name: each for each in _containers(sections["containers"])},
     )
 
 
@@ -173,7 +205,8 @@ def _parts(kind: str, sections: Mapping[str, Sequence[str]]) -> dict[str, tuple[
     return {part: tuple(sections[f"{kind} {part}"]) for part in PARTS}
 
 
-def _sections(text: str) -> dict[str, list[str]]:
+def sections_of(text: str, required: Iterable[str]) -> dict[str, list[str]]:
+    """Return the lines of an answer by section. Raises ParseError unless all of it is there."""
     if text.count("\n") > _LINES:
         raise ParseError(f"the host's answer has more than {_LINES} lines")
     sections: dict[str, list[str]] = {}
@@ -191,6 +224,10 @@ def _sections(text: str) -> dict[str, list[str]]:
             raise ParseError(f"unexpected text before the first section: {_shown(line)}")
         else:
             current.append(line)
+    if missing := [name for name in required if name not in sections]:
+        raise ParseError(f"the host's answer ends early, or lacks a part: {', '.join(missing)}")
+    if list(sections)[-1] != "end" or sections["end"]:
+        raise ParseError("the host's answer has text after its end")
     return sections
 
 
@@ -199,11 +236,12 @@ def _shown(line: str) -> str:
     return ascii(line[:80])
 
 
-def _matches(pattern: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+def matches(pattern: str, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the two groups of each line. Raises ParseError for a line of another form."""
     for line in lines:
         found = re.fullmatch(pattern, line)
         if found is None:
-            raise ParseError(f"this line has no form that is known: {_shown(line)}")
+            raise ParseError(f"this line has an unknown form: {_shown(line)}")
         yield found[1], found[2]
 
 
@@ -219,12 +257,12 @@ def _addresses(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         found = re.match(r"\d+: (\S+) +(\S+) (\S+) ([^\\]*)\\", line)
         if found is None:
-            raise ParseError(f"this is no line of `ip -o addr show`: {_shown(line)}")
+            raise ParseError(f"this is not a line of `ip -o addr show`: {_shown(line)}")
         device, family, address, rest = found.groups()
         if family not in ("inet", "inet6"):
             continue
         # What does not matter here is left out: broadcast address, label (eth0:1), lifetime flags
-        # of whoever set it up, and "tentative", which lasts a second (duplicate address detection).
+        # of the program that added it, and "tentative", which lasts a second (DAD).
         words = rest.split()
         scope = re.search(r"(?:^|\s)scope (\S+)", rest)
         name = [device] if family == "inet" else []
@@ -234,22 +272,22 @@ def _addresses(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _sysctls(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for key, value in _matches(r"(\S+) = (.*)", lines):
+    for key, value in matches(r"(\S+) = (.*)", lines):
         # Where there are several values the kernel has tabs between them.
         yield key, " ".join(value.split())
 
 
 def _units(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    found = _matches(r"(\S+) (\S.*)", lines)
+    found = matches(r"(\S+) (\S.*)", lines)
     return {name: tuple(words.split()) for name, words in found if name != "no"}
 
 
 def _decoded(lines: Iterable[str]) -> str:
     try:
-        # What is no UTF-8 comes back as it was (PEP 383).
+        # Bytes that are not UTF-8 are kept (PEP 383).
         return base64.b64decode("".join(lines), validate=True).decode(errors="surrogateescape")
     except (binascii.Error, ValueError) as error:
-        raise ParseError("a file of the host's answer is no base64") from error
+        raise ParseError("a file in the host's answer is not base64") from error
 
 
 def _docker(lines: Sequence[str]) -> Docker | None:
@@ -259,7 +297,7 @@ def _docker(lines: Sequence[str]) -> Docker | None:
     if words[0] == "docker" and words[1:] in (["absent"], ["stopped"]):
         return None
     if len(words) != 3 or words[0] != "docker":
-        raise ParseError(f"this says nothing of Docker: {_shown(lines[0])}")
+        raise ParseError(f"this is not the state of Docker: {_shown(lines[0])}")
     try:
         found = json.loads("\n".join(lines[1:]))
         networks = tuple(_docker_network(each) for each in found)
@@ -286,6 +324,44 @@ def _docker_network(found: Mapping[str, object]) -> DockerNetwork:
         tuple(str(subnet) for subnet in subnets if subnet),
         tuple(sorted(str(each) for each in containers if each)),
     )
+
+
+def _containers(lines: Iterable[str]) -> Iterator[Container]:
+    """Read docker_containers (providers/call/docker.sh)."""
+    found: list[tuple[Container, list[tuple[str, str]]]] = []
+    for line in lines:
+        # A route inside a container is its own affair: one without a form that is known, such as
+        # `blackhole default`, leads to no gateway of ours.
+        known = r"(ipv[46]) (?:default (?:via ([0-9A-Fa-f.:]+) )?dev \S+.*|[^\[].*)"
+        route = re.fullmatch(known, line)
+        if route is None:
+            found.append((_container(line), []))
+        elif not found:
+            raise ParseError(f"a route without a container: {_shown(line)}")
+        elif route[2] is not None:
+            found[-1][1].append((route[1], _address(route[2])))
+    for container, gateways in found:
+        yield replace(container, gateways=tuple(gateways))
+
+
+def _container(line: str) -> Container:
+    try:
+        words = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"this is not a container: {_shown(line)}") from error
+    if not isinstance(words, list) or not all(isinstance(each, str) for each in words):
+        raise ParseError(f"this is not a container: {_shown(line)}")
+    match words:
+        case [name, label, project, service]:
+            return Container(name.removeprefix("/"), label, project, service)
+    raise ParseError(f"this is not a container: {_shown(line)}")
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        raise ParseError(f"this is not a gateway: {_shown(text)}") from error
 
 
 def _mapping(value: object) -> Mapping[str, object]:

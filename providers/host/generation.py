@@ -1,29 +1,34 @@
-"""A generation: everything that a host is to load, whole, composed from a plan. Pure.
+"""A generation: all files that a host loads, composed from a plan. Pure.
 
-Nothing is composed as a difference: replacing our own chains is one transaction for each table, and
-a hundred networks load in milliseconds. What only the host can know (which hook exists, the subnet
-of a bridge whose subnet Docker chose) is left to providers/onhost/load.sh.
+Files are always complete and never differences: replacing our own chains is one transaction for
+each table, and a hundred networks load in milliseconds. providers/onhost/load.sh adds what only the
+host can know (which hook exists, the subnet of a bridge whose subnet Docker chose).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Literal
 
-from providers.host.plan import Network, Plan, owners, to_json
+from providers.host.plan import Network, Plan, to_json
 
 UNITS = ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service")
 """The units of systemd that travel with each generation: an undo brings the old ones back."""
+
+METRICS = ("wanbound-metrics.networks", "wanbound-metrics.service", "wanbound-metrics.timer")
+"""The files that are there only where the host writes its counters to a file: what a bridge's
+network is called, and the units that write the file."""
 
 FILES = (
     "ipv4.rules",
     "ipv6.rules",
     "guard.nft",
+    "keep.nft",
     "addresses",
     "host",
     "bridges",
-    "moved",
+    "flows",
     "leaving",
     "absent",
     "owner",
@@ -64,29 +69,46 @@ MAPS = {
     "public-ipv4": "ipv4_addr",
     "public-ipv6": "ipv6_addr",
     "by-bridge": "ifname",
+    "ingress-ipv4": "ipv4_addr",
+    "ingress-ipv6": "ipv6_addr",
 }
 """The maps of the guard and the type of their keys."""
+
+NAT_MAPS = {
+    "dnat-ipv4": "ipv4_addr",
+    "dnat-ipv6": "ipv6_addr",
+    "snat-ipv4": "ipv4_addr",
+    "snat-ipv6": "ipv6_addr",
+    "snat-by-bridge": "ifname",
+}
+"""Those by which a host in nftables translates."""
+
+AS_NEEDED = ("by-bridge", "snat-by-bridge", "ingress-ipv4", "ingress-ipv6")
+"""Maps that are there only where they have elements: where Docker chooses a subnet, and the bridge
+has to stand for it; where a port has ranges of sources."""
 
 BASE = {
     # Behind conntrack, before NAT.
     "prerouting": (
-        "-180",
+        "prerouting priority -180",
         "iifname vmap @source",
-        # A container of several networks may answer by another than that by which it was asked.
+        # A container in several networks may reply through another one than the request's.
         "ct direction reply accept",
         "ip saddr vmap @inside-ipv4",
         "ip6 saddr vmap @inside-ipv6",
         "ip saddr vmap @arrives-ipv4",
         "ip6 saddr vmap @arrives-ipv6",
     ),
-    "forward": (
-        "-5",
-        "iifname vmap @from",
-        "ct state established,related accept",
-        "oifname vmap @to",
-    ),
+    # On all forwarded packets, after iptables' mangle: a bit that another program set is cleared.
+    # Before the chain that sets it, so that while a copy of the table is there, too
+    # (providers/onhost/load.sh), neither clears what the other has set.
+    "forward-first": ("forward priority -6", "jump unmark"),
+    # Before iptables' filter.
+    "forward": ("forward priority -5", "iifname vmap @from", "oifname vmap @to"),
     "postrouting": (
-        "150",
+        "postrouting priority 150",
+        "ct original ip daddr vmap @ingress-ipv4",
+        "ct original ip6 daddr vmap @ingress-ipv6",
         "iifname vmap @by-bridge",
         "ct original ip saddr vmap @subnet-ipv4",
         "ip saddr vmap @subnet-ipv4",
@@ -96,7 +118,44 @@ BASE = {
         "ct direction original ip6 saddr vmap @public-ipv6",
     ),
 }
-"""The guard's base chains by hook: their priority, then their rules, which belong to no network."""
+"""The guard's base chains: hook and priority, then their rules, which belong to no network."""
+
+NAT_BASE = {
+    # Before those of Docker and iptables, at -100 and 100.
+    "nat-prerouting": (
+        "prerouting priority -105",
+        "ip daddr vmap @dnat-ipv4",
+        "ip6 daddr vmap @dnat-ipv6",
+    ),
+    "nat-output": (
+        "output priority -105",
+        "ip daddr vmap @dnat-ipv4",
+        "ip6 daddr vmap @dnat-ipv6",
+    ),
+    "nat-postrouting": (
+        "postrouting priority 95",
+        "iifname vmap @snat-by-bridge",
+        "ip saddr vmap @snat-ipv4",
+        "ip6 saddr vmap @snat-ipv6",
+    ),
+}
+"""The base chains by which a host in nftables translates."""
+
+HOST_BASE = {
+    # Behind iptables' filter: what is dropped there, is dropped.
+    "host-input": ("input priority 5", "jump input"),
+    "host-forward": ("forward priority 5", "jump strangers"),
+}
+"""The base chains of a host that is closed in nftables, each there with the chain it jumps to."""
+
+KEEP_BASE = (
+    # Behind those of the guard, which counts what it drops. No link with an input: of the host.
+    "iifname != @bridges accept",
+    "oifname @bridges accept",
+    "ip saddr @subnets-ipv4 counter drop",
+    "ip6 saddr @subnets-ipv6 counter drop",
+)
+"""The rules of the table that survives `nft flush ruleset` (providers/onhost/keep.sh)."""
 
 COMMON = {"forged": ("fib saddr . iif oif missing counter drop",)}
 """Chains of the guard that the maps of all networks lead to. `forged`: an answer would not leave by
@@ -128,7 +187,8 @@ class Generation:
 
     `chains` has the rules of iptables by family, table and chain, `guard` those of the guard by
     chain, both in the order in which they are loaded; `elements` those of its maps, `settings` the
-    lines of addresses, links, routes and sysctls.
+    lines of addresses, links, routes and sysctls. `common` are the chains of the guard's table that
+    belong to no network.
     """
 
     files: Mapping[str, str]
@@ -136,6 +196,7 @@ class Generation:
     guard: Mapping[str, tuple[Placed, ...]]
     elements: Mapping[str, tuple[Placed, ...]]
     settings: Mapping[str, tuple[Placed, ...]]
+    common: frozenset[str] = frozenset()
 
     def rules(self, family: Family) -> dict[str, dict[str, list[str]]]:
         """Return the rules of iptables by table and chain."""
@@ -146,8 +207,8 @@ class Generation:
         return found
 
 
-def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
-    """Return the generation of `plan`, for a host that has the plan `before`.
+def compose(plan: Plan, absent: Iterable[str] = ()) -> Generation:
+    """Return the generation of `plan`.
 
     `absent` are bridges that may not exist when it is loaded.
     """
@@ -158,7 +219,10 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
         for section, lines in sections.items()
         if section.startswith("chain ")
     }
-    elements = {name: lines for name in MAPS if (lines := sections.get(f"map {name}"))}
+    elements = {
+        name: lines for name in {**MAPS, **NAT_MAPS} if (lines := sections.get(f"map {name}"))
+    }
+    bases = _bases(guard, elements)
     settings = {
         name: sections.get(name, ()) for name in ("addresses", "links", "routes", "sysctls")
     }
@@ -166,7 +230,8 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
     files = {
         "ipv4.rules": _restore("ipv4", chains),
         "ipv6.rules": _restore("ipv6", chains),
-        "guard.nft": _nft(guard, elements),
+        "guard.nft": _nft(guard, elements, bases),
+        "keep.nft": _keep(plan),
         "addresses": _text(_batch(plan, settings["addresses"])),
         "host": _text(
             [
@@ -176,14 +241,16 @@ def compose(plan: Plan, before: Plan, absent: Iterable[str] = ()) -> Generation:
             ]
         ),
         "bridges": _text(sorted(plan.bridges)),
-        "moved": _text(_moved(plan, before)),
+        "flows": _text(sorted(_flows(plan))),
         "leaving": _text(leaving),
         "absent": _text(sorted(absent)),
         "owner": _text([plan.stack] if plan.stack else []),
         "plan.json": to_json(plan),
         **{unit: _unit(unit) for unit in UNITS},
+        **_metrics(plan),
     }
-    return Generation(files, chains, guard, elements, settings)
+    of_all = frozenset((*bases, *COMMON))
+    return Generation(files, chains, guard, elements, settings, of_all)
 
 
 def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
@@ -232,6 +299,9 @@ def _iptables(
 def _restore(family: Family, chains: Mapping[tuple[Family, str, str], tuple[Placed, ...]]) -> str:
     """Return the input of iptables-restore --noflush; the host puts in the jumps."""
     lines = []
+    if {chain for version, _, chain in chains if version == family} == {"WANBOUND-FORWARD"}:
+        # The host speaks nftables: the one accept is needed where iptables decides, too.
+        lines.append("# beside others")
     for table, names in CHAINS.items():
         own = [chain for chain in names.values() if (family, table, chain) in chains]
         lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in own)]
@@ -246,7 +316,7 @@ def _restore(family: Family, chains: Mapping[tuple[Family, str, str], tuple[Plac
 def _batch(plan: Plan, lines: Iterable[Placed]) -> Iterable[str]:
     """Yield the lines of `ip -batch` that add the addresses.
 
-    preferred_lft 0 keeps the source address of the host itself (RFC 6724, rule 3).
+    Scope host and preferred_lft 0 (RFC 6724, rule 3) keep the source address of the host itself.
     """
     owned = {
         (label, role): address
@@ -257,8 +327,8 @@ def _batch(plan: Plan, lines: Iterable[Placed]) -> Iterable[str]:
         address = owned[str(each.place.network), each.place.role]
         six = ":" in address
         words = ["addr replace", f"{address}/{128 if six else 32}", "dev", plan.wan]
-        if six:
-            words += ["preferred_lft", "0", *(["nodad"] if each.text.endswith(" nodad") else [])]
+        words += ["preferred_lft", "0"] if six else ["scope", "host"]
+        words += ["nodad"] if each.text.endswith(" nodad") else []
         yield " ".join(words)
 
 
@@ -271,28 +341,60 @@ def _labelled(plan: Plan) -> list[tuple[str, Network]]:
     return [*plan.networks.items(), *leaving]
 
 
+def _metrics(plan: Plan) -> dict[str, str]:
+    if plan.metrics is None:
+        return {}
+    networks, service, timer = METRICS
+    return {
+        networks: _text(f"{bridge} {name}" for bridge, name in sorted(plan.bridges.items())),
+        service: _unit(service).replace("@FILE@", plan.metrics),
+        timer: _unit(timer),
+    }
+
+
 @cache
 def _unit(name: str) -> str:
     return resources.files("providers").joinpath("onhost", name).read_text()
 
 
-def _nft(
+def _bases(
     guard: Mapping[str, tuple[Placed, ...]], elements: Mapping[str, tuple[Placed, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the base chains of the table: hook and priority, then the rules, of each."""
+    found: dict[str, tuple[str, ...]] = {**BASE}
+    if elements.keys() & NAT_MAPS.keys():
+        found |= NAT_BASE
+    found |= {
+        chain: (hook, jump)
+        for chain, (hook, jump) in HOST_BASE.items()
+        if jump.removeprefix("jump ") in guard
+    }
+    left_out = tuple(f"@{name}" for name in AS_NEEDED if name not in elements)
+    return {
+        chain: tuple(rule for rule in rules if not rule.endswith(left_out))
+        for chain, rules in found.items()
+    }
+
+
+def _nft(
+    guard: Mapping[str, tuple[Placed, ...]],
+    elements: Mapping[str, tuple[Placed, ...]],
+    bases: Mapping[str, tuple[str, ...]],
 ) -> str:
     """Return the input of nft -f: the whole table, in one transaction; nothing without rules.
 
-    Made, deleted and made again: that replaces it whether or not it is there. The host counts the
-    lines that begin with two tabs, and holds their number against what nft prints.
+    The table is added, deleted and added again, which replaces it whether or not it exists. The
+    host counts the lines that begin with two tabs, and compares the number with nft's output.
     """
     if not guard:
         return ""
     lines = ["add table inet wanbound", "delete table inet wanbound", "table inet wanbound {"]
-    for name, kind in MAPS.items():
-        if name == "by-bridge" and name not in elements:
-            # There only where Docker chooses a subnet, and the bridge has to stand for it.
+    maps = MAPS | (NAT_MAPS if "nat-prerouting" in bases else {})
+    for name, kind in maps.items():
+        if name in AS_NEEDED and name not in elements:
             continue
         lines += [f"map {name} {{", f"\ttype {kind} : verdict"]
-        if name.startswith(("subnet-", "inside-")):
+        if name.startswith(("subnet-", "inside-", "snat-ip")):
             lines.append("\tflags interval")
         if name in elements:
             # nft 1.0.6 refuses elements added to an interval map that the same file makes.
@@ -301,26 +403,71 @@ def _nft(
             lines.append("\t}")
         lines.append("}")
     own = {chain: tuple(rule.text for rule in rules) for chain, rules in guard.items()}
-    for chain, texts in (own | COMMON).items():
+    for chain, texts in (own | common(own)).items():
         lines += [f"chain {chain} {{", *(f"\t\t{text}" for text in texts), "}"]
-    for chain, (priority, *base) in BASE.items():
+    for chain, (hook, *base) in bases.items():
+        kind = "nat" if chain in NAT_BASE else "filter"
         lines += [
             f"chain {chain} {{",
-            f"\t\ttype filter hook {chain} priority {priority}; policy accept;",
-            *(f"\t\t{rule}" for rule in base if "by-bridge" in elements or "@by-" not in rule),
+            f"\t\ttype {kind} hook {hook}; policy accept;",
+            *(f"\t\t{rule}" for rule in base),
             "}",
         ]
     return _text([*lines, "}"])
 
 
-def _moved(plan: Plan, before: Plan) -> list[str]:
-    """Return the addresses that belong to another network than before, or to none any more."""
-    now = owners(plan.all_networks)
-    return sorted(
-        address
-        for address, owner in owners(before.all_networks).items()
-        if now.get(address) != owner
-    )
+def _keep(plan: Plan) -> str:
+    """Return the commands that replace the second table; nothing where there are no bridges.
+
+    Its owner reads them as one line, so each ends with a semicolon. Private subnets are never right
+    as source, before and after a change: so it may be replaced later than the guard. @LINK stands
+    for the subnet that Docker chose.
+    """
+    if not plan.bridges:
+        return ""
+    subnets: dict[Family, set[str]] = {"ipv4": set(), "ipv6": set()}
+    for network in plan.all_networks:
+        for subnet in network.subnets.values():
+            subnets["ipv6" if ":" in subnet else "ipv4"].add(subnet)
+        if "ipv4" not in network.subnets:
+            subnets["ipv4"] |= {f"@{bridge}" for bridge in network.bridges.values()}
+    table = "inet wanbound-keep"
+    own = f"add table {table} {{ flags owner, persist; }};"
+    lines = [own, f"delete table {table};", own]
+    sets = {"bridges": ("ifname;", sorted(f'"{bridge}"' for bridge in plan.bridges))}
+    for family, found in subnets.items():
+        # Two bridges may have the same subnet for a while, and none has none.
+        kind = f"{family}_addr; flags interval; auto-merge;"
+        sets[f"subnets-{family}"] = (kind, sorted(found))
+    for name, (kind, elements) in sets.items():
+        lines.append(f"add set {table} {name} {{ type {kind}")
+        if elements:
+            lines += ["elements = {", *(f"\t\t\t{each}," for each in elements), "};"]
+        lines.append("};")
+    hook = "{ type filter hook postrouting priority 160; policy accept; };"
+    lines.append(f"add chain {table} postrouting {hook}")
+    return _text([*lines, *(f"add rule {table} postrouting {rule};" for rule in KEEP_BASE)])
+
+
+def common(own: Container[str]) -> dict[str, tuple[str, ...]]:
+    """Return the chains of all networks, which log first where the host has a chain for that."""
+    return {
+        chain: tuple(
+            text.replace("counter drop", f"counter goto drop-{chain}")
+            if f"drop-{chain}" in own
+            else text
+            for text in texts
+        )
+        for chain, texts in COMMON.items()
+    }
+
+
+def _flows(plan: Plan) -> Iterable[str]:
+    """Yield what the NAT rules say as data, and `only ADDRESS` for each that we add: no other
+    source may leave with it."""
+    for each in plan.all_networks:
+        yield from each.flows.values()
+        yield from (f"only {each.addresses[role]}" for role in each.lines.get("addresses", {}))
 
 
 def _text(lines: Iterable[str]) -> str:

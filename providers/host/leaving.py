@@ -1,8 +1,8 @@
-"""What networks keep that have left the configuration while their bridges still exist. Pure.
+"""The lines of networks that were removed from the stack while their bridges still exist. Pure.
 
-Whether a network is gone is what the host says, not what a plugin reports: as long as its bridge is
-there, its containers may send. So its lines stay until then, unless the new plan claims something
-of it; then nothing passes its bridge any more.
+The host shows whether a network is gone, and not a plugin's report: as long as its bridge exists,
+its containers may send. So its lines stay until then. If the new plan uses one of its addresses
+or subnets, or has another wan interface, its bridge is closed instead.
 """
 
 from collections.abc import Collection, Mapping
@@ -31,7 +31,7 @@ def leaving(old: Plan, new: Plan, links: Collection[str]) -> tuple[Network, ...]
 
 
 def _contested(network: Network, old: Plan, new: Plan) -> bool:
-    """Return whether the new plan wants something of a network for another, or another wan."""
+    """Return whether the new plan uses something of a network for another, or has another wan."""
     addresses = {a for each in new.networks.values() for a in each.addresses.values()}
     return (
         old.wan != new.wan
@@ -50,7 +50,7 @@ def _free_subnets(network: Network, new: Plan) -> dict[str, str]:
 
 
 def _closed(network: Network, bridges: Mapping[str, str], new: Plan) -> Network:
-    """Return the network with nothing but a guard that lets nothing pass these bridges."""
+    """Return the network with only a guard that closes these bridges."""
     subnets = _free_subnets(network, new)
     return Network(
         network.name,

@@ -1,12 +1,12 @@
-"""What a host is to have, as its resource's properties say it and as the host keeps it. Pure.
+"""The wanted state of a host, as properties of its resource and as JSON on the host. Pure.
 
 A host keeps the plan of each generation as JSON beside the files that were composed from it. So a
-later run knows what is there as data: whose bridge, subnet and address it is, which line has which
-role. No text of a rule is ever read back.
+later run has the host's state as data: the owner of each bridge, subnet and address, and the role
+of each line. The text of a rule is never parsed.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import ip_network
@@ -19,12 +19,12 @@ guard (`map from`), or addresses, links, routes, sysctls."""
 Order: TypeAlias = Mapping[str, Mapping[str, int]]
 """Section → role → place in the section, where it is not 0."""
 
-_OWNS = ("bridges", "subnets", "addresses")
+_OWNS = ("bridges", "subnets", "addresses", "flows")
 
 
 @dataclass(frozen=True)
 class Network:
-    """One network: what belongs to it alone, by role, and its lines."""
+    """One network: what belongs to it alone, by role, and its lines; planner/rule.py has more."""
 
     name: str
     bridges: Mapping[str, str]
@@ -32,6 +32,7 @@ class Network:
     addresses: Mapping[str, str]
     lines: Lines
     order: Order = field(default_factory=dict)
+    flows: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -44,10 +45,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Plan:
-    """All of a host. `leaving` are networks that are not wanted any more and not gone yet.
+    """All of a host. `leaving` are networks that are no longer wanted but still exist.
 
     `wan` is the interface of the public addresses; `persist` is "iptables-files" where a copy of
-    the rules is kept in /etc/iptables. `taken_over` has the ids of Docker networks that were made
+    the rules is kept in /etc/iptables; `metrics` is the file to which the host writes its counters.
+    `taken_over` has the ids of Docker networks that were made
     by hand and are kept, by network.
     """
 
@@ -57,6 +59,7 @@ class Plan:
     lines: Lines = field(default_factory=dict)
     order: Order = field(default_factory=dict)
     persist: str | None = None
+    metrics: str | None = None
     taken_over: Mapping[str, str] = field(default_factory=dict)
     leaving: tuple[Network, ...] = ()
 
@@ -66,13 +69,19 @@ class Plan:
         return (*self.networks.values(), *self.leaving)
 
     @property
+    def firewall(self) -> str:
+        """What the wanted networks are translated with: "iptables" or "nftables"."""
+        sections = {section for each in self.networks.values() for section in each.lines}
+        return "iptables" if sections & {"snat_ipv4", "snat_ipv6"} else "nftables"
+
+    @property
     def bridges(self) -> dict[str, str]:
         """The name of the network by bridge, of all networks."""
         return {bridge: each.name for each in self.all_networks for bridge in each.bridges.values()}
 
 
 NOTHING = Plan("", "", {})
-"""The plan of a host that belongs to nobody."""
+"""The plan of a host that belongs to no stack."""
 
 
 def network_of(name: str, props: Mapping[str, Any]) -> Network:
@@ -97,12 +106,13 @@ def plan_of(props: Mapping[str, Any]) -> Plan:
         lines=_lines(own),
         order=_order(order),
         persist=props.get("persist"),
+        metrics=props.get("metrics"),
         taken_over=_texts(props.get("taken_over")),
     )
 
 
 def properties(plan: Plan) -> dict[str, Any]:
-    """Return the properties that `plan_of` reads; what is leaving is none of them."""
+    """Return the properties that `plan_of` reads, without the networks that are leaving."""
     own: dict[str, Any] = {section: dict(roles) for section, roles in plan.lines.items()}
     if plan.order:
         own["order"] = {section: dict(roles) for section, roles in plan.order.items()}
@@ -113,8 +123,9 @@ def properties(plan: Plan) -> dict[str, Any]:
     }
     if own:
         found["own"] = own
-    if plan.persist is not None:
-        found["persist"] = plan.persist
+    for name in ("persist", "metrics"):
+        if (value := getattr(plan, name)) is not None:
+            found[name] = value
     if plan.taken_over:
         found["taken_over"] = dict(plan.taken_over)
     return found
@@ -140,27 +151,28 @@ def from_json(text: str) -> Plan:
             leaving.append(network_of(_text(each.pop("name")), each))
         for name in ("stack", "wan"):
             _text(found[name])
-        if found.get("persist") is not None:
-            _text(found["persist"])
+        for name in ("persist", "metrics"):
+            if found.get(name) is not None:
+                _text(found[name])
         plan = replace(plan_of(found), leaving=tuple(leaving))
         for network in plan.all_networks:
             if not network.lines.get("addresses", {}).keys() <= network.addresses.keys():
                 raise KeyError("an address that the network does not own")
         return plan
     except (ArithmeticError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"it is no plan ({error!r:.200})") from error
+        raise ValueError(f"it is not a plan ({error!r:.200})") from error
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is no text")
+        raise TypeError(f"{value!r:.80} is not text")
     return value
 
 
 def _refuse_unprintable(value: object) -> None:
     """Raise ValueError where a text or a key anywhere in JSON data has a control character."""
     if isinstance(value, str) and not value.isprintable():
-        raise ValueError(f"it is no plan ({value[:80]!a} has control characters)")
+        raise ValueError(f"it is not a plan ({value[:80]!a} has control characters)")
     if isinstance(value, dict):
         for key in value:
             _refuse_unprintable(key)
@@ -182,15 +194,6 @@ def _order(value: Mapping[str, Any] | None) -> dict[str, dict[str, int]]:
     return {
         section: {role: int(place) for role, place in sorted(roles.items())}
         for section, roles in sorted((value or {}).items())
-    }
-
-
-def owners(networks: Iterable[Network]) -> dict[str, str]:
-    """Return who owns each address: the bridge, which stays when a network is renamed."""
-    return {
-        address: each.bridges.get("own", each.name)
-        for each in networks
-        for address in each.addresses.values()
     }
 
 

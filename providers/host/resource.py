@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from itertools import islice
 from typing import Any
 
 import pulumi
@@ -23,24 +24,36 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
+from providers.errors import (
+    ChangedMeanwhileError,
+    DuplicateAddressError,
+    HostError,
+    UnreachableError,
+    readable,
+)
 from providers.host import byhand, classic
 from providers.host.checks import label, refusals, renewed
 from providers.host.drift import found, renewable
-from providers.host.facts import Facts, ParseError, parse
+from providers.host.facts import DockerNetwork, Facts, ParseError, parse
+from providers.host.gateways import elsewhere
 from providers.host.generation import Family, Generation, compose
-from providers.host.installed import installed, live_installed
+from providers.host.installed import installed, live_installed, replaced, unowned
 from providers.host.leaving import leaving
 from providers.host.plan import NOTHING, Plan, plan_of, properties
 from providers.ssh.remote import Remote, remote_at
 from providers.ssh.target import target_of, today
+from providers.version import VERSION
 
 _PROPERTIES = (
-    "host", "stack", "wan", "networks", "own", "persist", "taken_over", "installed", "drift",
+    "host", "stack", "wan", "networks", "own", "persist", "metrics", "taken_over", "installed",
+    "drift",
 )  # fmt: skip
 """What a diff compares; "drift" is there only where a refresh has found some."""
 
 _FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
+
+_TOLD = 20
+"""So many containers that send past their network are told of one host."""
 
 _TRIES = 3
 """So often a change is decided again because the host has changed since it was asked."""
@@ -69,44 +82,49 @@ class HostNetworkingProvider(ResourceProvider):
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Bring the host to the properties; what is there already is adopted. Raises HostError."""
         _settle(lambda: _change(props, NOTHING, frozenset()))
-        return CreateResult(props["host"]["name"], _inputs(props))
+        return CreateResult(props["host"]["name"], _outputs(props, VERSION))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Bring the host to the new properties, over the connection that these name.
 
-        Where a refresh has found a Docker network that somebody made by hand in ours' place, it is
-        removed: Docker would not make ours beside it. Raises HostError.
+        If a refresh has found a manually created Docker network in place of ours, that network is
+        removed, because Docker would not create ours beside it. Raises HostError.
         """
         known, by_hand = plan_of(_olds), renewable(_olds.get("drift") or {})
         _settle(lambda: _change(_news, known, by_hand))
-        return UpdateResult(_inputs(_news))
+        return UpdateResult(_outputs(_news, VERSION))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return the properties as they are on the host, so that a refresh shows drift by line.
 
-        Raises HostError where the host cannot be read: that is never taken for "not there".
+        Raises HostError if the host cannot be read: an unreadable host never counts as removed.
         """
         with _saved_connection():
             facts = _facts(self._remote(props), props, drift=True)
         if not facts.has_generation:
             return ReadResult("", {})
         plan = plan_of(props) if facts.plan is None else facts.plan
+        # Not as a property: no update corrects it, so it would be drift for ever.
+        for each in islice(elsewhere(plan, facts), _TOLD):
+            _note(props["host"]["name"], str(each))
+        if facts.owned_table == "not held":
+            _note(props["host"]["name"], unowned(facts.owned_table))
         inputs: dict[str, Any] = {
             "host": props["host"],
-            **found(props["host"]["name"], plan, compose(plan, plan), facts),
-            "installed": live_installed(facts),
+            **found(props["host"]["name"], plan, compose(plan), facts),
+            "installed": live_installed(plan, facts),
         }
         # What was taken over is known to the host; the property says what the program asked for.
         inputs.pop("taken_over", None)
         if "taken_over" in props:
             inputs["taken_over"] = props["taken_over"]
-        return ReadResult(id_, inputs, inputs)
+        return ReadResult(id_, _outputs(inputs, facts.version), inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Remove everything of ours from the host; what was there before comes back.
 
-        Raises HostError while one of our bridges exists: what sends through it would send with the
-        host's own address. Whether they are gone is what the host says.
+        Raises HostError while one of our bridges exists: its containers would send with the host's
+        own address. The host itself is asked whether the bridges are gone.
         """
         _settle(lambda: _remove(self._remote(_props), _props))
 
@@ -116,7 +134,7 @@ class HostNetworkingProvider(ResourceProvider):
 
 @contextmanager
 def _saved_connection() -> Iterator[None]:
-    """Say of a host that cannot be reached that its address may be one of yesterday."""
+    """Add to the error of an unreachable host that its address may be outdated."""
     try:
         yield
     except UnreachableError as error:
@@ -128,8 +146,30 @@ def _saved_connection() -> Iterator[None]:
         raise UnreachableError(error.host, error.what, error.state, remedy) from error
 
 
+@contextmanager
+def _named_duplicates(plan: Plan) -> Iterator[None]:
+    """Add to the error which networks and keys have the addresses that another machine has."""
+    try:
+        yield
+    except DuplicateAddressError as error:
+        words = set(error.what.split())
+        found = [
+            f"{'public_ipv6' if role == 'ipv6' else 'addresses'} of network {network.name}"
+            for network in plan.networks.values()
+            for role, address in network.addresses.items()
+            if address in words
+        ]
+        if not found:
+            raise
+        remedy = (
+            "remove the address from the other machine, or set another one"
+            f" ({', '.join(found)}), then run again"
+        )
+        raise DuplicateAddressError(error.host, error.what, error.state, remedy) from error
+
+
 def _settle(step: Callable[[], None]) -> None:
-    """Take a step that is decided by what is on the host, and again where that has changed since.
+    """Run a step that depends on the host's state; repeat it if that state has changed meanwhile.
 
     Raises ChangedMeanwhileError where it changes each time.
     """
@@ -155,12 +195,13 @@ def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> 
         facts = _facts(remote, props)
     _refuse(name, wanted, old, facts)
     plan = replace(wanted, leaving=leaving(old, wanted, facts.bridges))
-    final = generation = compose(plan, old)
+    final = generation = compose(plan)
     files = _under("new", generation)
     if plan.leaving:
-        final = compose(wanted, plan)
+        final = compose(wanted)
         files |= _under("then", final)
-    remote.change(files, facts.current, _saved(wanted, final, facts))
+    with _named_duplicates(wanted):
+        remote.change(files, facts.current, _saved(wanted, final, facts))
     _tell(name, plan, facts)
 
 
@@ -173,7 +214,7 @@ def _remove(remote: Remote, props: Mapping[str, Any]) -> None:
     plan = plan_of(props) if facts.plan is None else facts.plan
     _refuse_bridges(props["host"]["name"], plan, facts)
     nothing = replace(NOTHING, stack=plan.stack)
-    generation = compose(nothing, plan, absent=plan.bridges)
+    generation = compose(nothing, absent=plan.bridges)
     remote.change(_under("new", generation), facts.current, _saved(nothing, generation, facts))
 
 
@@ -192,7 +233,7 @@ def _facts(remote: Remote, props: Mapping[str, Any], *, drift: bool = False) -> 
             name,
             f"its state cannot be read: {error}",
             "unchanged; it was only read",
-            "run it again; if it stays so, what it says is a fault of wanbound: please report it",
+            "run it again; if the error persists, it is a bug in wanbound: please report it",
         ) from error
     if facts.owner and facts.owner != props["stack"]:
         raise HostError(
@@ -230,7 +271,10 @@ def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
     said = []
     for bridge, network in sorted(here.items()):
         inside = [
-            c for each in facts.docker_networks if each.bridge == bridge for c in each.containers
+            str(container)
+            for each in facts.docker_networks
+            if each.bridge == bridge
+            for container in facts.inside(each)
         ]
         said.append(
             f"bridge {bridge} of network {network}"
@@ -238,9 +282,10 @@ def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
         )
     raise HostError(
         name,
-        f"networks of it still exist: {'; '.join(said)}",
+        f"its networks still exist: {'; '.join(said)}",
         "unchanged; all rules, addresses and the guard are still in force",
-        "remove the containers and then the networks (`docker network rm`), then run it again",
+        "remove the containers (those of a compose project by `docker compose down` in its folder)"
+        " and then the networks (`docker network rm`), then run it again",
     )
 
 
@@ -274,6 +319,8 @@ def _digest(text: str | None) -> str:
 
 def _tell(name: str, plan: Plan, facts: Facts) -> None:
     """Say what the operator should know of the host, now that the change is in force."""
+    if text := replaced(facts):
+        _note(name, text)
     needles = _needles(plan)
     for family in _FAMILIES:
         files = {
@@ -282,19 +329,47 @@ def _tell(name: str, plan: Plan, facts: Facts) -> None:
         lines = byhand.found(family, needles, "\n".join(facts.others[family]), files)
         for line in lines:
             what = (
-                "made by hand, and loaded again at each boot until it is taken out"
+                "created manually, and loaded again at each boot until you remove it"
                 if line.startswith("/")
-                else "made by hand, and of no more use"
+                else "created manually, and no longer needed"
             )
             _note(name, f"{what}: {line}")
     if facts.ipv6nat and any("ipv6" in each.addresses for each in plan.networks.values()):
-        _note(name, "docker-ipv6nat runs here: its rules stay, and ours are before them")
+        _note(name, "docker-ipv6nat runs here: its rules stay, and wanbound's come first")
+    for network, what, names in _in_the_way(plan, facts):
+        _note(
+            name,
+            f"network {network}: {what}, but Docker removes no network with containers in it."
+            f" The stack does not declare {', '.join(names)}. Fix: stop them (compose projects by"
+            " `docker compose down`), then run it again",
+        )
     for each in plan.leaving:
         _note(
             name,
             f"network {each.name}: its lines stay until Docker has removed its bridge"
-            f" ({', '.join(sorted(each.bridges.values()))}); the host then drops them by itself",
+            f" ({', '.join(sorted(each.bridges.values()))}); the host then removes them by itself",
         )
+
+
+def _in_the_way(plan: Plan, facts: Facts) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the Docker networks that this run is to remove or replace, with what others run there.
+
+    Docker's own refusal comes when the network is removed, and names no container.
+    """
+    gone = {bridge for each in plan.leaving for bridge in each.bridges.values()}
+    for there in facts.docker_networks:
+        others = [str(each) for each in facts.inside(there) if not each.label]
+        if not others:
+            continue
+        if there.bridge in gone:
+            yield there.name, "it was removed from the stack", others
+        elif there.name in plan.networks and _is_another(plan, there):
+            yield there.name, "it gets another subnet, so Docker recreates it", others
+
+
+def _is_another(plan: Plan, there: DockerNetwork) -> bool:
+    subnets = plan.networks[there.name].subnets
+    return any(subnet not in there.subnets for role, subnet in subnets.items() if role != "socket")
 
 
 def _needles(plan: Plan) -> byhand.Needles:
@@ -310,8 +385,13 @@ def _note(name: str, text: str) -> None:
     print(f"host {name}: {readable(text)}", file=sys.stderr, flush=True)
 
 
-def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: props[name] for name in _PROPERTIES if name in props}
+def _outputs(props: Mapping[str, Any], version: str | None) -> dict[str, Any]:
+    """Return what the state has: the properties, and which version made the last change.
+
+    The version is no input, and no diff compares it.
+    """
+    found = {name: props[name] for name in _PROPERTIES if name in props}
+    return found if version is None else {**found, "version": readable(version)}
 
 
 class HostNetworking(Resource, module="wanbound", name="HostNetworking"):
@@ -326,5 +406,5 @@ class HostNetworking(Resource, module="wanbound", name="HostNetworking"):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare all of `plan`; `host` has what `providers.ssh.target.target_of` reads."""
-        props = {"host": dict(host), **properties(plan), "installed": installed()}
+        props = {"host": dict(host), **properties(plan), "installed": installed(plan)}
         super().__init__(HostNetworkingProvider(), name, props, opts)

@@ -1,7 +1,7 @@
 # --- the host itself: links, kernel parameters, default routes -------------------------------------
 #
-# A line each, as in ID/host: `link DEV up|down`, `sysctl KEY VALUE`, `route FAMILY ROUTE|none`. What
-# was there before us is kept in a generation, and given back when it is not wanted any more.
+# One line each, as in ID/host: `link DEV up|down`, `sysctl KEY VALUE`, `route FAMILY ROUTE|none`. A
+# generation records the settings before wanbound. They are restored when a line is not wanted.
 
 parameter() { # parameter KEY: its file; dots and slashes as in sysctl(8)
     echo "/proc/sys/$(echo "$1" | tr ./ /.)"
@@ -21,7 +21,7 @@ host_now() { # host_now KIND KEY: how it is at this moment; nothing where there 
         fi
         ;;
     route)
-        # Not known is not none: what is none here will be deleted one day.
+        # "Unknown" must not become "none": a route recorded as none is deleted later.
         routes=$(default_routes "$2") || return 1
         echo "${routes:-none}" | sed "s/^/route $2 /"
         ;;
@@ -51,10 +51,10 @@ set_routes() { # set_routes FILE: its routes are better than any other; the othe
         best=$(default_routes "$family") || exit 1
         case "${best%%"$newline"*} " in "$route "*) continue ;; esac
         metric=
-        # 0 is the best in IPv4 and what `ip` takes unasked; in IPv6 it stands for 1024.
+        # In IPv4, 0 is the best metric and the default of `ip`; in IPv6, 0 means 1024.
         [ "$family" = ipv4 ] || metric='metric 1'
         change_route replace "$family" "$route proto static $metric" 2>"$work/refused" && continue
-        # A gateway outside all subnets of the link, as hosters have them.
+        # The gateway is outside all subnets of the link, as with some hosters.
         if ! grep -q -e 'invalid gateway' -e unreachable -e 'No route to host' "$work/refused"; then
             cat "$work/refused" >&2
             exit 1

@@ -1,8 +1,8 @@
 # --- what is in force ------------------------------------------------------------------------------
 #
-# All that is ours as the kernel prints it, in a form that repeats itself. After a load it is kept in
-# $run/loaded (the kernel's state lives as long as /run); later the same print is compared with it. So
-# nothing depends on how a version of iptables or nft spells a rule.
+# Prints all that is ours as the kernel shows it, always in the same form. After a load the print is
+# kept in $run/loaded (the kernel's state lives as long as /run); later prints are compared with it.
+# So nothing depends on how a version of iptables or nft spells a rule.
 
 parts='guard host ipv4 ipv6'
 
@@ -10,6 +10,8 @@ iptables_of() { # iptables_of FAMILY: sets $tool to the stem of the family's com
     tool=iptables
     [ "$1" = ipv4 ] || tool=ip6tables
 }
+
+is_legacy() { iptables -V 2>/dev/null | grep -q legacy; } # whether its rules are not those of nft
 
 read_rules() { # read_rules FAMILY FILE: iptables-save of it; empty where that is not installed
     iptables_of "$1"
@@ -19,25 +21,38 @@ read_rules() { # read_rules FAMILY FILE: iptables-save of it; empty where that i
     saved=$("$tool-save" 2>/dev/null) && printf '%s\n' "$saved" >"$2"
 }
 
-hook() { # hook FILE: of iptables-save; the chain that the jump to WANBOUND-FORWARD belongs into
+beside_others() { # beside_others GENERATION FAMILY: whether it is in nftables, but for one accept
+    grep -qxF '# beside others' "$1/$2.rules"
+}
+
+hook() { # hook GENERATION FAMILY: the chain of $work/FAMILY.saved for the jump to WANBOUND-FORWARD
     # docker-ipv6nat may put Docker's isolation before DOCKER-USER: an accept there comes too late.
-    case $(grep -m 1 -E '^-A FORWARD -j DOCKER-(USER|ISOLATION)' "$1") in
+    case $(grep -m 1 -E '^-A FORWARD -j DOCKER-(USER|ISOLATION)' "$work/$2.saved") in
     *-USER) echo DOCKER-USER ;;
-    *) echo FORWARD ;;
+    *)
+        # If iptables lets everything pass, no accept is needed there.
+        if beside_others "$1" "$2" &&
+            ! grep -v WANBOUND- "$work/$2.saved" | grep -q -e '^:FORWARD DROP' -e '^-A FORWARD '; then
+            echo none
+        else
+            echo FORWARD
+        fi
+        ;;
     esac
 }
 
-print_rules() { # print_rules FILE: of iptables-save, what is ours
-    sed -n '/^\*/p; s/^\(:WANBOUND-[^ ]*\) .*/\1/p; /^-A WANBOUND-/p' "$1" || return 1
-    echo "hook $(hook "$1")"
+print_rules() { # print_rules GENERATION FAMILY: what is ours in $work/FAMILY.saved
+    file=$work/$2.saved
+    sed -n '/^\*/p; s/^\(:WANBOUND-[^ ]*\) .*/\1/p; /^-A WANBOUND-/p' "$file" || return 1
+    echo "hook $(hook "$1" "$2")"
     for table in nat filter; do
-        sed -n "/^\*$table\$/,/^COMMIT/s/^-A \(.* -j WANBOUND-\)/jump $table \1/p" "$1"
+        sed -n "/^\*$table\$/,/^COMMIT/s/^-A \(.* -j WANBOUND-\)/jump $table \1/p" "$file"
     done
     # Whether they are in their place. Other people's rules may change as they like behind ours.
     for place in nat:PREROUTING nat:OUTPUT nat:POSTROUTING filter:FORWARD filter:DOCKER-USER \
         filter:INPUT; do
         table=${place%:*} chain=${place#*:}
-        rules=$(sed -n "/^\*$table\$/,/^COMMIT/s/^-A $chain /$table $chain /p" "$1")
+        rules=$(sed -n "/^\*$table\$/,/^COMMIT/s/^-A $chain /$table $chain /p" "$file")
         case $chain in
         INPUT) echo "last ${rules##*"$newline"}" ;;
         *) echo "first ${rules%%"$newline"*}" ;;
@@ -48,8 +63,8 @@ print_rules() { # print_rules FILE: of iptables-save, what is ours
 print_guard() { # print_guard GENERATION: the table; elements of a map have no order: a line for each
     command -v nft >/dev/null 2>&1 || return 0
     if ! listed=$(nft -s list table inet wanbound 2>/dev/null); then
-        # That it fails may have another reason than that there is no such table. Where no guard is
-        # wanted, the kernel may know nothing of nft.
+        # A failure does not prove that the table is missing: there may be another reason. If no
+        # guard is wanted, the kernel may not support nft.
         tables=$(nft list tables inet 2>"$work/refused") || {
             ! has_guard "$1" || { cat "$work/refused" >&2 && return 1; }
             return 0
@@ -70,19 +85,20 @@ print_guard() { # print_guard GENERATION: the table; elements of a map have no o
 }
 
 print_host() { # print_host GENERATION: its addresses wherever they are, its links and routes
-    ip -o addr show >"$work/all" || return 1
-    # The line more: busybox takes an empty file of patterns for one that matches everything.
+    # An address that another machine has (dadfailed) is reported; a load does not repair it.
+    read_addresses || return 1
+    # The extra line: for busybox, an empty file of patterns matches everything.
     {
         sed 's/^addr replace \([^/]*:[^/]*\/\).*/ inet6 \1/
             s/^addr replace \([^/]*\/\).*/ inet \1/' "$1/addresses" && echo '#'
     } >"$work/ours" || return 1
-    grep -F -f "$work/ours" "$work/all" |
-        sed 's/^[0-9]*: //; s/\\.*//; s/ \(tentative\|optimistic\|noprefixroute\|nodad\|dynamic\)\b//g; s/ brd [^ ]*//; s/  */ /g; s/ $//' |
+    grep -F -f "$work/ours" "$work/shown" |
+        sed 's/^[0-9]*: //; s/\\.*//; s/ \(tentative\|dadfailed\|optimistic\|noprefixroute\|nodad\|dynamic\)\b//g; s/ brd [^ ]*//; s/  */ /g; s/ $//' |
         sort
     sed '/^sysctl /d' "$1/host" | while read -r kind key value; do
         now=$(host_now "$kind" "$key") || exit 1
         now=${now%%"$newline"*}
-        # Who set a route, and its metric, are of no interest.
+        # The origin of a route and its metric do not matter.
         case "$now " in "$kind $key $value "*) now="$kind $key $value" ;; esac
         [ -z "$now" ] || echo "$now"
     done
@@ -93,7 +109,7 @@ print_live() { # print_live GENERATION FOLDER: a file for each of $parts
     # At the same time as the rest: with many networks each of them takes long.
     for family in ipv4 ipv6; do
         read_rules "$family" "$work/$family.saved" &&
-            print_rules "$work/$family.saved" >"$2/$family" || exit 1
+            print_rules "$1" "$family" >"$2/$family" || exit 1
     done &
     rules_job=$! unread=0
     print_guard "$1" >"$2/guard" && print_host "$1" >"$2/host" || unread=1

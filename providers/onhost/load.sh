@@ -1,13 +1,13 @@
 # --- loading a generation --------------------------------------------------------------------------
 
-has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION FAMILY
+has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION|FOLDER FAMILY
 has_guard() { grep -q chain "$1/guard.nft"; } # has_guard GENERATION
 
 check() { # check GENERATION: fails, with nothing touched, when it cannot be loaded on this host
     ! has_guard "$1" || need nft nftables
     for family in ipv4 ipv6; do
         iptables_of "$family"
-        has_rules "$1" "$family" || continue
+        has_rules "$1" "$family" && ! beside_others "$1" "$family" || continue
         need "$tool-save" iptables
         need "$tool-restore" iptables
     done
@@ -23,16 +23,24 @@ check() { # check GENERATION: fails, with nothing touched, when it cannot be loa
 }
 
 subnets() { # subnets GENERATION: `subnet LINK SUBNET` for each that a rule asks for
-    sed -n 's/.* -s @\([^ ]*\) .*/\1/p' "$1/ipv4.rules" | sort -u | while read -r link; do
+    sed -n 's/.* -s @\([^ ]*\) .*/\1/p' "$1/ipv4.rules" | subnets_of_links
+}
+
+subnets_of_links() { # the same, of the links on its input
+    sort -u | while read -r link; do
         subnet=$(ip -4 route show dev "$link" proto kernel scope link 2>/dev/null | head -n 1)
         subnet=${subnet%% *}
-        # While there is no such link: one that no packet has.
+        # While the link does not exist: a subnet that matches no packet.
         echo "subnet $link ${subnet:-0.0.0.0/32}"
     done
 }
 
+escaped_links() { # the lines of `subnets`, with each link as a pattern of sed
+    sed -e ':again' -e 's/^\(subnet [^ ]*[^\\ ]\)\.\([^ ]* \)/\1\\.\2/' -e 't again'
+}
+
 leftovers() { # leftovers TABLE FAMILY: what removes the jumps, and the chains that are not wanted
-    # Chains come before rules there, but a jump to a chain has to go before it: so these are held.
+    # There, chains come before rules. But a jump must be removed before its chain: so hold these.
     sed -n "/^\*$1\$/,/^COMMIT/!d
         $wanted
         s/^-A \(.* -j WANBOUND-\)/-D \1/p
@@ -43,17 +51,23 @@ leftovers() { # leftovers TABLE FAMILY: what removes the jumps, and the chains t
 
 compose() { # compose GENERATION FAMILY: $work/FAMILY.restore, or nothing where there is nothing to do
     rm -f "$work/$2.restore"
-    read_rules "$2" "$work/$2.saved" || return 1
-    has_rules "$1" "$2" || grep -q WANBOUND- "$work/$2.saved" || return 0
-    wanted=$(sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$1/$2.rules") || return 1
+    read_rules "$2" "$work/$2.saved" && hook "$1" "$2" >"$work/$2.hook" || return 1
+    # Without a hook, load only the lines that remove the old rules.
+    case $(cat "$work/$2.hook") in
+    none) sed '/^[:-]/d' "$1/$2.rules" ;;
+    *) cat "$1/$2.rules" ;;
+    esac >"$work/$2.rules" || return 1
+    has_rules "$work" "$2" || grep -q WANBOUND- "$work/$2.saved" || return 0
+    wanted=$(sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$work/$2.rules") || return 1
     for table in nat filter; do
         leftovers "$table" "$2" >"$work/$2.$table" || return 1
     done
-    echo "s/^-I @hook /-I $(hook "$work/$2.saved") /" >"$work/$2.edits" || return 1
+    echo "s/^-I @hook /-I $(cat "$work/$2.hook") /" >"$work/$2.edits" || return 1
     subnets "$1" >"$work/$2.subnets" || return 1
-    sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' "$work/$2.subnets" >>"$work/$2.edits" || return 1
+    escaped_links <"$work/$2.subnets" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' \
+        >>"$work/$2.edits" || return 1
     sed -e "/^# jumps nat\$/r $work/$2.nat" -e "/^# jumps filter\$/r $work/$2.filter" \
-        -f "$work/$2.edits" "$1/$2.rules" >"$work/$2.restore"
+        -f "$work/$2.edits" "$work/$2.rules" >"$work/$2.restore"
 }
 
 restore() { # restore GENERATION [--test]: the rules of both families, at the same time
@@ -71,13 +85,23 @@ restore_family() { # restore_family GENERATION FAMILY [--test]
     "$tool-restore" --noflush -w 10 ${3:+"$3"} <"$work/$2.restore"
 }
 
-load_guard() { # load_guard GENERATION: the whole table
+load_guard() { # load_guard GENERATION: has it filter, beside a table that is there already
     [ ! -e "$run/copy" ] || drop_copy || return 1
     has_guard "$1" || return 0
+    tables=$(nft list tables inet) || return 1
+    case "$tables$newline" in
     # While the kernel replaces a table, packets may find neither the old rules nor the new ones:
-    # maps of intervals are filled in the last step of the transaction. A copy filters meanwhile.
-    : >"$run/copy" && sed 's/^\(.*table inet wanbound\)/\1-copy/' "$1/guard.nft" | nft -f - &&
-        nft -f "$1/guard.nft" && drop_copy
+    # interval maps are filled in the last step of the transaction. A copy filters meanwhile. Until
+    # the new iptables rules are loaded, the old table sets the marks that the old rules accept.
+    *" inet wanbound$newline"*)
+        : >"$run/copy" && sed 's/^\(.*table inet wanbound\)/\1-copy/' "$1/guard.nft" | nft -f -
+        ;;
+    *) nft -f "$1/guard.nft" ;;
+    esac
+}
+
+replace_guard() { # replace_guard GENERATION: the old table, where the copy filters beside it
+    [ ! -e "$run/copy" ] || { nft -f "$1/guard.nft" && drop_copy; }
 }
 
 drop_copy() { # the copy of the guard that stood for it, also that of a load that was cut short
@@ -104,7 +128,7 @@ renamed_bridges() { # renamed_bridges GENERATION: NAME BRIDGE of those that had 
 
 rename_bridges() { # rename_bridges GENERATION: back to the name under which we knew them
     renamed_bridges "$1" | while read -r name bridge; do
-        say "the bridge $bridge is called $name now; naming it $bridge again"
+        say "the bridge $bridge was renamed to $name; renaming it to $bridge"
         # From Linux 6.2 on a link may be renamed while it is up.
         ip link set dev "$name" name "$bridge" 2>/dev/null || {
             ip link set dev "$name" down
@@ -122,55 +146,63 @@ know_bridges() { # know_bridges GENERATION: NAME INDEX of each bridge that is th
     done <"$1/bridges" >"$run/bridges"
 }
 
-live_addresses() { # those of this host, each as what removes it: addr del ADDRESS/LENGTH dev DEV
-    ip -o addr show | sed -n 's/^[0-9]*: \([^ ]*\) *inet6\{0,1\} \([^ ]*\) .*/addr del \2 dev \1/p'
+read_addresses() { ip -o addr show >"$work/shown"; } # those of this host, for what follows
+
+live_addresses() { # live_addresses [FLAG]: those read, as what removes it: addr del ADDRESS/LENGTH dev DEV
+    sed -n "${1:+/ $1 /}s/^[0-9]*: \([^ ]*\) *inet6\{0,1\} \([^ ]*\) .*/addr del \2 dev \1/p" "$work/shown"
+}
+
+live_scopes() { # those of IPv4, each as a line of a generation
+    sed -n 's/^[0-9]*: \([^ ]*\) *inet \([^ ]*\) .*\(scope [^ ]*\) .*/addr replace \2 dev \1 \3/p' "$work/shown"
 }
 
 wanted_addresses() { # wanted_addresses FILE…: those of generations, in the same form
     cat "$@" | sed 's/^addr replace \([^ ]* dev [^ ]*\).*/addr del \1/'
 }
 
+asked() { # asked FILE: the addresses of a generation, in the form in which the kernel's are compared
+    sed 's/ nodad$//' "$1"
+}
+
+to_scope() { # to_scope FILE: for `ip -batch`, what gives addresses that are in $work/live the scope in FILE
+    live_scopes >"$work/scopes" && { asked "$1" && echo '#'; } >"$work/asked" || return 1
+    grep ' scope ' "$work/asked" | grep -vxF -f "$work/scopes" | while read -r _ _ address _ device scope; do
+        grep -qxF "addr del $address dev $device" "$work/live" || continue
+        # `ip addr replace` keeps the scope. With a second prefix the address is never gone, and
+        # routes that have it as `src` stay.
+        echo "addr replace ${address%/32}/31 dev $device $scope noprefixroute"
+        echo "addr del $address dev $device"
+        echo "addr add $address dev $device $scope"
+        echo "addr del ${address%/32}/31 dev $device"
+    done
+}
+
 addresses() { # addresses GENERATION: adds them, or moves them to their place
-    # busybox takes an empty file of patterns for one that matches everything: a line more in each.
-    live_addresses >"$work/live" && { wanted_addresses "$1/addresses" && echo '#'; } >"$work/right" ||
-        return 1
+    # For busybox, an empty file of patterns matches everything: so each file gets an extra line.
+    read_addresses && live_addresses >"$work/live" &&
+        { wanted_addresses "$1/addresses" && echo '#'; } >"$work/right" || return 1
     # The same address elsewhere, or with another prefix.
     sed 's/^addr del\( [^/]*\/\).*/\1/' "$work/right" >"$work/ours" || return 1
     grep -F -f "$work/ours" "$work/live" | grep -vxF -f "$work/right" >"$work/batch"
-    cat "$1/addresses" >>"$work/batch" && ip -batch "$work/batch"
+    # An address that another machine on the link had: the kernel checks it again when it is added.
+    live_addresses dadfailed | grep -xF -f "$work/right" >>"$work/batch"
+    to_scope "$1/addresses" >>"$work/batch" && cat "$1/addresses" >>"$work/batch" && ip -batch "$work/batch"
 }
 
-end_addresses() { # end_addresses MOVED: removes those of other generations, and ends what used them
+end_addresses() { # removes those of other generations
     wanted_addresses "$etc"/*/addresses | sort -u | grep -vxF -f "$work/right" |
         grep -xF -f "$work/live" >"$work/batch"
-    ip -batch "$work/batch" || return 1
-    { sed 's/^addr del \([^/]*\).*/\1/' "$work/batch" && cat "$1"; } | sort -u >"$work/ended"
-    [ -s "$work/ended" ] || return 0
-    # NAT is decided once per connection: the old translations of these addresses, and only those, end.
-    if ! command -v conntrack >/dev/null 2>&1; then
-        note "conntrack is not installed here (Debian package conntrack): connections that were" \
-            "open keep their old address, and the guard stops them, until they end by themselves"
-        return 0
-    fi
-    sed 's/.*/dst=&/' "$work/ended" >"$work/patterns"
-    { conntrack -L -f ipv4 && conntrack -L -f ipv6; } 2>/dev/null | tr ' ' '\n' |
-        grep -xF -f "$work/patterns" | sort -u | while IFS='=' read -r _ address; do
-        case $address in *:*) family=ipv6 ;; *) family=ipv4 ;; esac
-        # It exits with 1 when the last such connection has just ended by itself.
-        conntrack -D -f "$family" --orig-dst "$address" >/dev/null 2>&1
-        conntrack -D -f "$family" --reply-dst "$address" >/dev/null 2>&1
-    done
-    return 0
+    ip -batch "$work/batch"
 }
 
-load() { # load GENERATION MOVED [guarded]: brings the kernel to it, where its guard is already or not
+load() { # load GENERATION [guarded]: brings the kernel to it, where its guard is already or not
     rename_bridges "$1"
-    # What the kernel refused it would refuse again; what was flushed meanwhile is loaded again.
-    for guarded in "${3:-}" '' ''; do
-        # The guard first; what is no longer wanted goes last.
+    # What the kernel refused, it would refuse again. What was flushed meanwhile is loaded again.
+    for guarded in "${2:-}" '' ''; do
+        # The guard first; lines that are no longer wanted are removed last.
         [ -n "$guarded" ] || load_guard "$1" || return 1
         set_host "$1/host" && addresses "$1" && set_routes "$1/host" &&
-            restore "$1" && end_addresses "$2" || return 1
+            restore "$1" && replace_guard "$1" && end_addresses && end_flows "$1" || return 1
         has_guard "$1" || nft delete table inet wanbound 2>/dev/null
         remember "$1" && know_bridges "$1" && return
     done
@@ -180,19 +212,20 @@ load() { # load GENERATION MOVED [guarded]: brings the kernel to it, where its g
 remember() { # remember GENERATION: keeps what is in force as what was loaded, if it is just that
     rm -rf "$work/next"
     print_live "$1" "$work/next" || return 1
-    # Another program may have changed it since the load. That must not count as what was loaded.
+    # Another program may have changed the rules since the load. Its change must not be recorded.
     for family in ipv4 ipv6; do
-        as_many '^\(-[AI] \|:\)' "$1/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" &&
-            as_many '^-.* -j WANBOUND-' "$1/$family.rules" '^jump ' "$work/next/$family" || return 1
+        grep -qxF "hook $(cat "$work/$family.hook")" "$work/next/$family" &&
+            as_many '^\(-[AI] \|:\)' "$work/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" &&
+            as_many '^-.* -j WANBOUND-' "$work/$family.rules" '^jump ' "$work/next/$family" || return 1
     done
     # Likewise a bridge that has got another subnet since the rules were composed.
     if [ -e "$work/ipv4.subnets" ]; then
         grep '^subnet ' "$work/next/ipv4" | cmp -s - "$work/ipv4.subnets" || return 1
     fi
     as_many "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" || return 1
-    { sed '/^sysctl /d' "$1/host" && sed 's/ nodad$//' "$1/addresses"; } | sort >"$work/asked" &&
-        sed 's/^\([^ ]*\) inet6\{0,1\} \([^ ]*\)\( .*\)/addr replace \2 dev \1\3/
-            s/^\(addr .*\) scope .* deprecated\b.*/\1 preferred_lft 0/; s/^\(addr .*\) scope .*/\1/' \
+    { sed '/^sysctl /d' "$1/host" && asked "$1/addresses"; } | sort >"$work/asked" &&
+        sed 's/^\([^ ]*\) inet6 \([^ ]*\) scope .* deprecated\b.*/addr replace \2 dev \1 preferred_lft 0/
+            s/^\([^ ]*\) inet \([^ ]*\) \(scope [^ ]*\) .*/addr replace \2 dev \1 \3/' \
             "$work/next/host" | sort | cmp -s - "$work/asked" || return 1
     rm -rf "$run/loaded" && mv "$work/next" "$run/loaded"
 }

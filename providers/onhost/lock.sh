@@ -3,12 +3,12 @@
 lock_seconds=60
 
 take_lock() {
-    # An `exec` that cannot do so ends the shell, with a code of its own.
+    # An `exec` that fails ends the shell with its own exit code.
     true >>"$run/lock" || fail 15 "cannot write to $run"
     exec 9>"$run/lock"
     need flock util-linux
     need ip iproute2
-    # The watcher looks around for a moment after each change; that is nothing to be told.
+    # The watcher holds the lock for a moment after each change; do not report that.
     flock -w 1 9 || wait_for_lock
     for left in "$run"/run.*; do
         # A killed run left it in memory. A run makes its folder run.PROCESS.… before it waits here.
@@ -34,7 +34,7 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
     ticks=0
     while awaits_confirmation && [ "$armed_token" != "$1" ]; do
         [ $((ticks % 60)) != 0 ] || note "a change by another run waits for its confirmation;" \
-            "waiting until that comes, or its undo, up to $((deadline + 3 - now)) s"
+            "waiting for that, or its rollback, up to $((deadline + 3 - now)) s"
         ticks=$((ticks + 1))
         flock -u 9
         sleep 0.2
@@ -61,7 +61,7 @@ uptime() {
 awaits_confirmation() { # whether a change is loaded, and its confirmation may still come
     read_armed && [ "$phase" = loaded ] && [ "$armed_boot" = "$(boot)" ] || return 1
     now=$(uptime)
-    # Its undo may take a moment to begin. Whoever comes later than that does it himself.
+    # Its undo may start a moment late. A process that comes later than that does the undo itself.
     [ "$now" -le $((deadline + 3)) ]
 }
 

@@ -8,7 +8,7 @@ point() { # point NAME ID: the symbolic link becomes another in one step
 
 nothing() { # nothing FOLDER: makes a generation in it that wants nothing
     mkdir -p "$1" || return 1
-    for file in guard.nft addresses host bridges moved leaving absent was; do
+    for file in guard.nft keep.nft addresses flows host bridges leaving absent was; do
         : >"$1/$file" || return 1
     done
     for family in ipv4 ipv6; do
@@ -17,18 +17,16 @@ nothing() { # nothing FOLDER: makes a generation in it that wants nothing
 }
 
 follow_leaving() { # networks that have left go with their last bridge: on to the generation without
-    moved=/dev/null
     [ -s "$etc/current/leaving" ] || return 1
-    # Until Docker has started once in this boot, a bridge that is not there may still come.
+    # Until Docker has started once in this boot, it may still create a missing bridge.
     [ -e "$run/docker" ] || return 1
     while read -r bridge; do
         [ ! -e "/sys/class/net/$bridge" ] || return 1
     done <"$etc/current/leaving"
     id=$(generation current)-then
-    say "the bridges of networks that were removed are gone; dropping their rules and addresses"
+    say "the bridges of networks that were removed are gone; removing their rules and addresses"
     point current "$id" || fail 15 "cannot write to $etc"
     [ -e "$etc/armed" ] || point confirmed "$id" || fail 15 "cannot write to $etc"
-    moved=$etc/$id/moved
 }
 
 apply() { # all of the current generation, whatever is in force
@@ -37,44 +35,59 @@ apply() { # all of the current generation, whatever is in force
     [ ! -e "$etc/current" ] || reload
 }
 
+compare_loaded() { # sets $differs to the parts that are not as they were loaded: `, PART, PART`
+    differs=
+    print_live "$etc/current" "$work/now" || return 1
+    [ ! -e "$run/copy" ] || differs=', the copy of the guard'
+    for part in $parts; do
+        cmp -s "$work/now/$part" "$run/loaded/$part" || differs="$differs, $part"
+    done
+}
+
 mend() { # the same, if anything differs from what was loaded
     begin_repair
+    differs=
     if ! follow_leaving; then
         [ -e "$etc/current" ] || return 0
-        print_live "$etc/current" "$work/now" || fail 15 "cannot read what is in force, or write to $run"
-        differs=
-        [ ! -e "$run/copy" ] || differs=', the copy of the guard'
-        for part in $parts; do
-            cmp -s "$work/now/$part" "$run/loaded/$part" || differs="$differs, $part"
-        done
+        compare_loaded || fail 15 "cannot read what is in force, or write to $run"
         if [ -z "$differs" ]; then
             know_bridges "$etc/current"
+            tell_duplicates "$etc/current"
             return
         fi
         say "repairing what differs from what was loaded: ${differs#, }"
     fi
     reload
+    [ -z "$differs" ] || record_repair "${differs#, }"
+}
+
+record_repair() { # record_repair PARTS: the last 100 of this boot, and the number of all
+    { tail -n 99 "$run/repairs" 2>/dev/null; echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $1"; } >"$work/repairs" &&
+        mv "$work/repairs" "$run/repairs"
+    echo $(($(cat "$run/repaired" 2>/dev/null || echo 0) + 1)) >"$work/repaired" &&
+        mv "$work/repaired" "$run/repaired"
+    return 0
 }
 
 begin_repair() {
     take_lock
-    # systemd stops the watcher, and a repair within it. What that leaves undone, the next one does.
+    # systemd may stop the watcher during a repair. The next repair completes it.
     trap exit HUP INT TERM
     # Remembered for this boot: Docker has made its networks.
     [ -e "$run/docker" ] || [ -z "$(docker_main)" ] || ! timeout 5 docker version >/dev/null 2>&1 ||
         : >"$run/docker"
-    # A change of this boot that still waits to be confirmed is what holds for now.
+    # A change of this boot that still waits for its confirmation stays in force.
     awaits_confirmation || unfinished
     [ ! -e "$etc/current" ] || rename_bridges "$etc/current"
 }
 
-reload() { # the current generation; $moved as in load
+reload() { # the current generation
     now=$etc/$(generation current)
-    # Before anything that may fail: with the guard in force, what then fails is closed, not open.
+    # Before anything that may fail: with the guard in force, a failure closes and does not open.
     guarded=guarded
-    load_guard "$now" || guarded=
+    { load_guard "$now" && replace_guard "$now"; } || guarded=
     check "$now"
     test_load "$now"
-    load "$now" "$moved" "$guarded" || fail 13 "the kernel refused what $now says"
+    load "$now" "$guarded" || fail 13 "the kernel refused to load $now"
     clear_disk
 }

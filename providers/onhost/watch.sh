@@ -1,10 +1,10 @@
 # --- watching ------------------------------------------------------------------------------------
 #
-# The kernel tells `ip monitor` and `nft monitor` of each change when it happens, and both write into
-# one FIFO. What may matter there leads to one `mend`, which compares everything and loads only where
-# something differs; so a repair is not mistaken for a fault. Nobody tells of the rules of the legacy
-# iptables: they are read every 3 s. Kernel parameters are not watched at all: a program that sets one
-# does it again, and the two would go on for ever.
+# The kernel reports each change to `ip monitor` and `nft monitor`, and both write into one FIFO. An
+# event that may matter starts one `mend`, which compares everything and loads only if something
+# differs; so a repair is not mistaken for a fault. Legacy iptables sends no events: its rules are
+# read every 3 s. Kernel parameters are not watched: a program that sets one would set it again, and
+# the two programs would never stop.
 
 watch() {
     need ip iproute2
@@ -13,24 +13,27 @@ watch() {
     # Open for both, it has no end before this process has.
     mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
     rm -f "$run/watch"
-    followers='' failed='' failures=0 again=0 credit=20 checked=0
+    followers='' failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
     trap 'kill $followers 2>/dev/null' EXIT
     trap 'exit 0' TERM INT
-    trap 'say "what watches the kernel has ended; starting it again"; exit 1' HUP
+    trap 'say "a process of the watcher has ended; restarting it"; exit 1' HUP
     follow ip -o monitor address route link
     ! command -v nft >/dev/null 2>&1 || follow nft monitor
-    if ! command -v nft >/dev/null 2>&1 || iptables -V 2>/dev/null | grep -q legacy; then
+    if ! command -v nft >/dev/null 2>&1 || is_legacy; then
         follow poll_rules
     fi
-    # What happened before they listened is found by the first check, or by one a second later.
+    ! can_own || start_owner
+    keep_table
+    # The first check, or one a second later, finds changes from before the monitors listened.
     echo start >&3
-    { sleep 1 && echo started >&3; } &
+    { sleep 1 && echo started >&3; } 5>&- 6>&- &
     while read -r event; do
         matters "$event" || continue
         settle
         # A change has brought another script: systemd starts that.
         cmp -s /proc/self/fd/4 "$0" || exit 0
         check_all
+        keep_table
     done <&3
 }
 
@@ -39,8 +42,9 @@ follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends 
         trap 'kill "$child"; exit' TERM
         "$@" >&3 2>&1 4<&- &
         child=$!
+        exec 5<&-
         wait "$child"
-        # When systemd stops the service it ends all of this, and that is no fault.
+        # When systemd stops the service, it ends all of these processes. That is not a fault.
         sleep 0.2
         kill -HUP $$
     ) 2>/dev/null &
@@ -59,44 +63,44 @@ poll_rules() { # prints a word when the rules are others than before
 matters() { # matters LINE: whether what a monitor has printed may be about anything of ours
     case "$1 " in
     *' ip nat '* | *' ip filter '* | *' ip6 nat '* | *' ip6 filter '* | *' inet wanbound '*) ;;
-    # The end of a transaction, whose lines have told enough; and other people's tables.
+    # The end of a transaction (its lines were enough), and the tables of other programs.
     '# new generation '* | 'add '* | 'create '* | 'insert '* | 'replace '* | 'delete '* | 'destroy '*) return 1 ;;
     # A router advertisement renews its route, and its addresses, every few seconds or minutes.
     'default '*' proto ra '* | 'Deleted default '*' proto ra '*) return 1 ;;
     'default '* | 'Deleted default '*) ;;
-    # A container comes or goes. What Docker does for it to our chains, nft tells.
+    # A container starts or stops. If Docker changes our chains for it, nft reports that.
     [0-9]*': veth'*'@'* | 'Deleted '[0-9]*': veth'*'@'*) return 1 ;;
     [0-9]*': '*' inet'*' dynamic '* | 'Deleted '[0-9]*': '*' inet'*' dynamic '*) return 1 ;;
     [0-9]*': '*' inet'*' scope link '* | 'Deleted '[0-9]*': '*' inet'*' scope link '*) return 1 ;;
     [0-9]*': '* | 'Deleted '[0-9]*': '*) ;;
     # Any other route.
     *' dev '* | *' table '*) return 1 ;;
-    # What has no form that is known, as that a buffer was too small and events are lost.
+    # An unknown line, such as the message that a buffer was too small and events are lost.
     esac
 }
 
 settle() { # waits until a burst is over, and takes all that was told by then for one event
     read -r now _ </proc/uptime
     now=${now%.*}
-    # A check takes up to a tenth of a second of a processor. Twenty may come at short notice; then, as
-    # where a machine starts containers all day, one a second. Those that fail count three times:
+    # A check takes up to 0.1 s of processor time. Twenty may follow each other closely; after that,
+    # as on a host that starts containers all day, one per second. A failed check counts three times:
     # half a repair is an event, too.
     credit=$((credit + now - checked))
     [ "$credit" -le 20 ] || credit=20
     delay=0.1
     [ "$credit" -gt 0 ] || delay=$((1 - credit))
     credit=$((credit - 1)) checked=$now
-    # The mark may come within a line of somebody else, but it comes whole (pipe(7), PIPE_BUF).
-    { sleep "$delay" && echo "settled-$now" >&3; } &
-    # Unlike `read` it takes blocks. What it takes behind the mark was told before the check, too.
+    # The mark may be inside the line of another writer, but it is whole (pipe(7), PIPE_BUF).
+    { sleep "$delay" && echo "settled-$now" >&3; } 5>&- 6>&- &
+    # Unlike `read` it reads blocks. Events after the mark are also from before the check.
     sed "/settled-$now/q" <&3 >/dev/null
 }
 
 check_all() { # repairs what differs, and tells a failure once
     [ -e "$etc/current" ] || return 0
-    # Whoever holds the lock makes the events of this moment; there is nothing to tell then.
+    # The process that holds the lock causes the current events; do not report them.
     flock -w "$lock_seconds" "$run/lock" true
-    said=$("$0" mend 2>&1 </dev/null 3<&- 4<&-)
+    said=$("$0" mend 2>&1 </dev/null 3<&- 4<&- 5>&- 6>&-)
     code=$?
     if [ "$code" = 0 ]; then
         [ -z "$failed" ] || say "all is in force again"
@@ -111,5 +115,5 @@ check_all() { # repairs what differs, and tells a failure once
     [ "$now" -ge "$again" ] || return 0
     failures=$((failures + (failures < 10)))
     again=$((now + failures))
-    { sleep "$failures" && echo again >&3; } &
+    { sleep "$failures" && echo again >&3; } 5>&- 6>&- &
 }

@@ -72,7 +72,7 @@ def _opened(text: str, passphrase: str | None) -> _Key:
         key = load(text.encode(), passphrase.encode() if locked and passphrase else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The library's own message is dropped: it might quote the text.
-        why = "is not opened by its passphrase" if locked else "is not a private key"
+        why = "cannot be decrypted with its passphrase" if locked else "is not a private key"
         raise KeyUnusableError(why) from None
     if not isinstance(key, _Key):
         raise KeyUnusableError("is of a type that SSH servers do not accept")

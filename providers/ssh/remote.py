@@ -17,10 +17,17 @@ from importlib import resources
 from typing import Protocol
 
 from providers.engine.codes import CHANGED_MEANWHILE, ENGINE_MEANING
-from providers.errors import ChangedMeanwhileError, HostError, UnreachableError, readable
+from providers.errors import (
+    ChangedMeanwhileError,
+    DuplicateAddressError,
+    HostError,
+    UnreachableError,
+    readable,
+)
 from providers.ssh.connection import UNCHANGED
 from providers.ssh.session import Completed, OnLine, Session
 from providers.ssh.target import Target
+from providers.version import VERSION
 
 RETRY_SECONDS = 1.0
 """Time between two attempts to confirm a change."""
@@ -45,6 +52,13 @@ _INCLUDE = re.compile(r"^@([a-z./]+)@$", re.MULTILINE)
 INSTALLED = "installed"
 """As which the host script travels with a change."""
 
+VERSION_FILE = "version"
+"""As which the version of wanbound travels with a change. It is not in the script: a new version
+whose script is the same is no change of a host."""
+
+DUPLICATE = 25
+"""Exit code of a change that added an IPv6 address which another machine has."""
+
 _NOTHING = "as it was; nothing has changed"
 
 MEANING: Mapping[int, tuple[str, str, str]] = {
@@ -67,7 +81,7 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
     13: (
         "its kernel refused the change, and then the old rules too",
         "partly changed; the egress guard still blocks traffic with a wrong source address",
-        "fix the cause that is shown; the host retries by itself, and so does the next run",
+        "fix the cause that is shown; the host and the next run retry by themselves",
     ),
     14: (
         "another run did not release the lock",
@@ -86,21 +100,26 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
         " and run again",
     ),
     17: (
-        "it undid the change, because no confirmation came in time",
+        "it rolled the change back, because no confirmation came in time",
         "as it was before the change, in both families",
         "check that a new SSH connection takes less than confirm_seconds, then run again",
     ),
     18: (
-        "a Docker network that would have to go is still in use, or its bridge still exists",
+        "a Docker network that must be removed is still in use, or its bridge still exists",
         _NOTHING,
         "disconnect the containers that it names (`docker network disconnect`) and remove the"
         " network; or set adopt: true to keep a network that was created manually",
     ),
     **ENGINE_MEANING,
     24: (
-        "Docker on it gave no answer that can be relied on",
+        "Docker on it gave no reliable answer",
         _NOTHING,
         "check `docker info` and `journalctl -u docker` on the host, then run again",
+    ),
+    DUPLICATE: (
+        "another machine on its link has an IPv6 address that the change added",
+        "as it was before the change: it rolled back by itself, in both families",
+        "remove the address from the other machine or choose another one, then run again",
     ),
     CHANGED_MEANWHILE: (
         "its state changed after wanbound had read it",
@@ -109,6 +128,12 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
     ),
 }
 """What the exit codes of the scripts mean: what was wrong, the host's state, what to do."""
+
+
+_KINDS: Mapping[int, type[HostError]] = {
+    CHANGED_MEANWHILE: ChangedMeanwhileError,
+    DUPLICATE: DuplicateAddressError,
+}
 
 
 class Remote(Protocol):
@@ -160,6 +185,21 @@ class SshRemote:
         with self._lock:
             return self._run("facts drift" if drift else "facts", {})
 
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        with self._lock:
+            self.session.close()
+
+    def doctor(self, wan: str) -> str:
+        """Return what providers/call/doctor.sh prints; `wan` is an interface. Raises HostError."""
+        with self._lock:
+            return self._run(f"doctor {shlex.quote(wan)}", {})
+
+    def status(self) -> str:
+        """Return what providers/onhost/status.sh prints. Raises HostError."""
+        with self._lock:
+            return self._run("status", {})
+
     def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
         """See `Remote.change`."""
         if _EXPECTED.fullmatch(expected) is None:
@@ -174,7 +214,7 @@ class SshRemote:
 
         words = f"change $stage {token} {target.confirm_seconds} {expected}"
         with self._lock:
-            installed = {INSTALLED: host_script()}
+            installed = {INSTALLED: host_script(), VERSION_FILE: f"{VERSION}\n"}
             answer = self._run(words, {**files, **installed}, on_stdout=on_stdout)
             if answer != f"armed {token}\n":
                 raise HostError(
@@ -239,12 +279,12 @@ class SshRemote:
             )
         return UnreachableError(
             target.name,
-            "it did not let a new SSH connection in after the change, so the change was not"
+            "it accepted no new SSH connection after the change, so the change was not"
             f" confirmed\n  {error.what}",
             f"as it was before the change, in both families: it rolled back by itself"
             f" {target.confirm_seconds} s after the change",
             "find the line of the preview that cuts off SSH (a default route, an address, INPUT,"
-            " ingress of all TCP on the address that ssh.address means), correct it, run again",
+            " ingress of all TCP on the address of ssh.address), correct it, run again",
         )
 
     def _tell(self, line: str) -> None:
@@ -289,7 +329,10 @@ def host_script() -> str:
 
 
 def call_script() -> str:
-    """Return the text for `facts`, `change` and `confirm`: it travels with each call."""
+    """Return the text for `doctor`, `facts`, `status`, `change` and `confirm`.
+
+    It travels with each call.
+    """
     return _composed("call/wanbound.sh")
 
 
@@ -376,5 +419,5 @@ def _error(
             "run `pulumi up --refresh`",
         ),
     )
-    kind = ChangedMeanwhileError if done.exit_code == CHANGED_MEANWHILE else HostError
+    kind = _KINDS.get(done.exit_code, HostError)
     return kind(target.name, f"{what}\n  {said}", state, remedy)

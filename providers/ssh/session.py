@@ -205,7 +205,7 @@ def exchange(
     waits for room in another. Raises TimeoutError, FloodError, and DroppedError, EOFError, OSError
     or SSHException when the connection does not last as long.
     """
-    # A file of the host that is no UTF-8 goes back as it was read (PEP 383).
+    # A file that is not UTF-8 is returned to the host unchanged (PEP 383).
     text = program.encode(errors="surrogateescape")
     channel = transport.open_session(timeout=OPEN_SECONDS)
     watch = _Watch(channel, silence)

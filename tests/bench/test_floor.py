@@ -11,7 +11,7 @@ PLAN = scenario.networking(scenario.config(PLACE, 12))
 
 def provider_lines(family: Family, table: str) -> list[str]:
     """Return the table's rules as the provider loads them, in their order."""
-    text = compose(PLAN, PLAN).files[f"{family}.rules"]
+    text = compose(PLAN).files[f"{family}.rules"]
     part = text.partition(f"*{table}\n")[2].partition("COMMIT\n")[0]
     return [line for line in part.splitlines() if line.startswith("-A ")]
 

@@ -10,7 +10,7 @@ from tests.bench.test_scenario import PLACE
 def test_the_data_path_is_held_against_masquerade_without_our_rules() -> None:
     """A cost of ours that slows the peer beside it must not pass for speed."""
     values = {BARE: [100.0] * 3, BESIDE: [80.0] * 3, FIRST: [99.0] * 3, LAST: [80.0] * 3}
-    assert _row("connections", "ipv4", values) == [
+    assert _row("connections", "ipv4", "iptables", values) == [
         "connections ipv4",
         "100",
         "0.990",
@@ -18,9 +18,20 @@ def test_the_data_path_is_held_against_masquerade_without_our_rules() -> None:
         "0.800",
         "1.24",
         "1.00",
-        "NOT met",
+        "0.85: NOT met",
     ]
-    assert _row("throughput", "ipv6", {**values, LAST: [95.0] * 3})[-1] == "met"
+    better = {**values, BESIDE: [95.0] * 3, LAST: [86.0] * 3}
+    assert _row("connections", "ipv6", "iptables", better)[-1] == "0.85: met"
+    assert _row("connections", "ipv6", "nftables", better)[-1] == "0.95: NOT met"
+    slow_beside = {**better, BESIDE: [94.0] * 3}
+    assert _row("connections", "ipv6", "iptables", slow_beside)[-1] == "0.85: NOT met"
+
+
+def test_a_longer_time_is_a_lower_speed() -> None:
+    """1 is as fast and more is faster in each row."""
+    values = {BARE: [0.001] * 3, BESIDE: [0.001] * 3, FIRST: [0.002] * 3, LAST: [0.0005] * 3}
+    row = _row("p99", "ipv4", "nftables", values)
+    assert row == ["p99 ipv4", "0.0010 s", "0.500", "2.00", "1.00", "0.500", "2.00", ""]
 
 
 def test_the_measured_networks_are_made_as_the_program_makes_them() -> None:

@@ -9,10 +9,10 @@ from tests.bench.test_scenario import PLACE
 EGRESS = "-A X-SNAT -s fd62::/64 ! -o web -j SNAT --to-source 2001:db8::1"
 INGRESS = "-A X-DNAT -d 192.0.2.1/32 -p tcp -j DNAT --to-destination 10.0.0.254"
 PORT = "-A X-DNAT -d 192.0.2.1/32 -p udp -m udp --dport 53 -j DNAT --to-destination 10.0.0.254"
-FORWARD = (
-    "-A X-FORWARD -d 10.0.0.254/32 -o web -m conntrack --ctstate DNAT --ctorigdst 192.0.2.1"
-    " -j ACCEPT"
+HAIRPIN = (
+    "-A X-SNAT -s fd62::/64 -o web -m conntrack --ctstate DNAT -j SNAT --to-source 2001:db8::1"
 )
+FORWARD = "-A X-FORWARD -m mark --mark 0x2000000/0x2000000 -j ACCEPT"
 
 
 def test_pyinfra_has_a_parameter_for_each_option_and_extras_for_the_others() -> None:
@@ -28,7 +28,7 @@ def test_pyinfra_has_a_parameter_for_each_option_and_extras_for_the_others() -> 
         "extras": "",
     }
     assert pyinfra_rule(FORWARD, "ipv4", "filter")["extras"] == (
-        "-m conntrack --ctstate DNAT --ctorigdst 192.0.2.1"
+        "-m mark --mark 0x2000000/0x2000000"
     )
 
 
@@ -41,7 +41,7 @@ def test_pyinfra_is_given_the_match_by_which_it_knows_a_rule_again() -> None:
 
 
 def test_ansible_has_a_parameter_for_each_option_but_one() -> None:
-    """Negation is part of the value; --ctorigdst it cannot say."""
+    """Negation is part of the value; a packet's mark it cannot match."""
     assert ansible_rule(EGRESS, "ipv6", "nat") == {
         "chain": "X-SNAT",
         "table": "nat",
@@ -51,9 +51,10 @@ def test_ansible_has_a_parameter_for_each_option_but_one() -> None:
         "jump": "SNAT",
         "to_source": "2001:db8::1",
     }
-    forward = ansible_rule(FORWARD, "ipv4", "filter")
-    assert (forward["match"], forward["ctstate"]) == (["conntrack"], ["DNAT"])
-    assert peers.FORMS["ansible"](FORWARD) == FORWARD.replace(" --ctorigdst 192.0.2.1", "")
+    hairpin = ansible_rule(HAIRPIN, "ipv6", "nat")
+    assert (hairpin["match"], hairpin["ctstate"]) == (["conntrack"], ["DNAT"])
+    assert set(ansible_rule(FORWARD, "ipv4", "filter")) == {"chain", "table", "ip_version", "jump"}
+    assert peers.FORMS["ansible"](FORWARD) == "-A X-FORWARD -j ACCEPT"
 
 
 @pytest.mark.parametrize("form", [pyinfra_rule, ansible_rule])

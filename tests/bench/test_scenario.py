@@ -10,7 +10,7 @@ from lab.settings import parse_hosts
 from providers.host.resource import HostNetworking
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAvqQqaEStHQNtxWBTUWfaj7zxj3dqVOUPdBPKaqtbNK"
-PLACE = scenario.Place("edge-2", "10.99.0.12", HOST_KEY, 2)
+PLACE = scenario.Place("bench-2", "10.93.0.12", HOST_KEY, 2)
 
 
 def test_names_sort_as_numbers_do() -> None:

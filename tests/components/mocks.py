@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pulumi
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]  # no stubs
 from pulumi.runtime import mocks
 
@@ -102,22 +104,29 @@ def registered(program: Callable[[], None]) -> list[Registered]:
         # As the engine says it for a backend that has none.
         organization="organization",
     )
+    said: list[str] = []
     try:
-        mocks.test(program)()  # type: ignore[no-untyped-call]  # the SDK's
+        with patch.object(pulumi.log, "error", said.append):
+            mocks.test(program)()  # type: ignore[no-untyped-call]  # the SDK's
     except Exception as error:
-        raise StoppedError(error, monitor.found) from error
+        raise StoppedError(error, "\n".join(said), monitor.found) from error
     finally:
         loop.close()
     return monitor.found
 
 
-class StoppedError(Exception):
-    """The program raised `error`, after it had registered `found`."""
+class ExitedError(Exception):
+    """The program ended itself, with this status."""
 
-    def __init__(self, error: Exception, found: list[Registered]) -> None:
+
+class StoppedError(Exception):
+    """The program raised `error`, after it had logged the error `said` and registered `found`."""
+
+    def __init__(self, error: Exception, said: str, found: list[Registered]) -> None:
         self.error = error
+        self.said = said
         self.found = found
-        super().__init__(error, found)
+        super().__init__(error, said, found)
 
 
 def without_secrets(value: Any) -> Any:  # noqa: ANN401 - inputs are anything
@@ -149,6 +158,10 @@ def main_program() -> Callable[[], None]:
     path = Path(__file__).parent.parent.parent / "__main__.py"
 
     def run() -> None:
-        runpy.run_path(str(path), run_name="__main__")
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except SystemExit as error:
+            # asyncio raises a SystemExit a second time, in whatever uses its loop next.
+            raise ExitedError(error.code) from error
 
     return run

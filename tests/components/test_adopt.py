@@ -14,13 +14,14 @@ from components.adopt import TakeoverError, taken_over
 from components.host import Host
 from planner.config import Stack
 from planner.plan import HostPlan, plan
-from planner.takeover import Same
+from planner.takeover import UNIMPORTANT, Same
 from providers.host.plan import Network, Plan, to_json
 from tests.components.mocks import Registered, registered
 from tests.planner import golden
 from tests.planner.test_takeover import ID, by_hand, option
 
-NETWORK, NETWORKING = "Network edge-1-web", "HostNetworking edge-1"
+OPTIONS = tuple(f'options["{name}"]' for name in UNIMPORTANT)
+NETWORK, NETWORKING = "Network edge-1/network/web", "HostNetworking edge-1"
 
 
 def _plans(
@@ -173,7 +174,7 @@ def test_every_problem_of_every_host_is_told_at_once(ssh: Ssh) -> None:
         ("echo 'Permission denied (publickey).' >&2; exit 255", "Permission denied"),
         ("exit 3", "ssh ended with status 3"),
         ("echo '== networks'; echo '[]'", "cut off"),
-        ("echo '== networks'; echo 'x'; echo '== end'", "no JSON"),
+        ("echo '== networks'; echo 'x'; echo '== end'", "not JSON"),
         ("printf '\\033[2J' >&2; exit 1", r"\x1b[2J"),
         ("yes", "longer than"),
         ("exec sleep 60", "no answer within"),
@@ -207,7 +208,7 @@ def test_a_network_that_is_there_is_imported() -> None:
     """Without a change for what Docker cannot change; its rules know that it has no label."""
     found = _declared({"web": Same(ID, by_hand=True)})
     assert found[NETWORK].import_id == ID
-    assert found[NETWORK].ignored == ("labels", "attachable")
+    assert found[NETWORK].ignored == ("labels", "attachable", *OPTIONS)
     assert found[NETWORKING].inputs["taken_over"] == {"web": ID}
 
 

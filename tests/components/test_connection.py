@@ -77,7 +77,7 @@ def test_keys_are_secret_in_every_input(raw: dict[str, Any]) -> None:
     assert [shown[key] for key in ("key", "key_passphrase")] == ["[secret]"] * 2
     assert shown["jump"]["user"] == "gate"
     assert "hunter" not in str([without_secrets(inputs) for inputs in found.values()])
-    for name in ("docker edge-1", "Command edge-1-web"):
+    for name in ("docker edge-1", "Command edge-1/egress_check/web"):
         shown = str(found[name])
         assert "IdentityAgent=~/.ssh/wanbound-agent-" in shown
         assert "ProxyCommand=ssh " in shown

@@ -12,11 +12,11 @@ from planner.plan import plan
 from tests.components.mocks import Registered, registered, without_secrets
 from tests.planner import golden
 
-BALANCER, PROXY = "Container edge-1-mail_lb", "Container edge-1-mail_socket"
-NETWORK, NETWORKING = "Network edge-1-mail-socket", "HostNetworking edge-1"
-VOLUME = "Volume edge-1-mail_letsencrypt"
-IMAGES = [f"RemoteImage edge-1-{name}" for name in ("haproxy:3.2", "traefik:v3.7")]
-WHOAMI = "RemoteImage edge-1-wanbound/whoami:1"
+BALANCER, PROXY = "Container edge-1/load_balancer/mail", "Container edge-1/socket_proxy/mail"
+NETWORK, NETWORKING = "Network edge-1/socket/mail", "HostNetworking edge-1"
+VOLUME = "Volume edge-1/volume/mail_letsencrypt"
+IMAGES = [f"RemoteImage edge-1/image/{name}" for name in ("haproxy:3.2", "traefik:v3.7")]
+WHOAMI = "RemoteImage edge-1/image/wanbound/whoami:1"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_the_proxys_network_is_internal_and_its_own(found: dict[str, Registered]
         "name": "mail-socket",
         "driver": "bridge",
         "internal": True,
-        "ipamConfigs": [{"subnet": "10.204.3.8/29", "gateway": "10.204.3.9"}],
+        "ipamConfigs": [{"subnet": "10.114.67.8/29", "gateway": "10.114.67.9"}],
         "options": {"com.docker.network.bridge.name": "mail-sock"},
         "labels": [{"label": "wanbound", "value": "edge-1/mail"}],
     }
@@ -60,20 +60,22 @@ def test_the_proxy_has_its_rules_the_socket_and_no_rights(found: dict[str, Regis
     assert inputs["user"] == "0:0"
     assert [volume["hostPath"] for volume in inputs["volumes"]] == ["/var/run/docker.sock"]
     assert inputs["networksAdvanced"] == [
-        {"name": "edge-1-mail-socket-id", "ipv4Address": "10.204.3.10"}
+        {"name": "edge-1/socket/mail-id", "ipv4Address": "10.114.67.10"}
     ]
 
 
 def test_the_load_balancer_comes_after_all_that_it_needs(found: dict[str, Registered]) -> None:
     """And goes before it: proxy, volume, both networks, the rules."""
-    assert {PROXY, VOLUME, NETWORK, NETWORKING, "Network edge-1-mail"} <= found[BALANCER].after
+    assert {PROXY, VOLUME, NETWORK, NETWORKING, "Network edge-1/network/mail"} <= found[
+        BALANCER
+    ].after
     assert NETWORKING in found[NETWORK].after
     assert NETWORK in found[PROXY].by_property["networksAdvanced"]
 
 
 def test_images_come_before_anything_of_a_network(found: dict[str, Registered]) -> None:
     """One that cannot be pulled ends an update before it has touched anything."""
-    images = {key for key in found if key.startswith("RemoteImage edge-1-")}
+    images = {key for key in found if key.startswith("RemoteImage edge-1/")}
     assert {*IMAGES, WHOAMI} <= images
     assert found[NETWORKING].after == images
     for image in (*IMAGES, WHOAMI):
@@ -87,7 +89,7 @@ def test_a_hash_is_nowhere_but_in_its_file(found: dict[str, Registered]) -> None
     everything = str([without_secrets(each.inputs) for each in found.values()])
     assert "s3cr3t" not in everything
     assert "bob:s3cr3t dashboard" in str(found[BALANCER].inputs["uploads"])
-    (private,) = _files(found["Container edge-1-a-long-name.com_lb"]).values()
+    (private,) = _files(found["Container edge-1/load_balancer/a-long-name.com"]).values()
     assert private == ("[secret]", "0400")
 
 
@@ -98,7 +100,7 @@ def test_certificates_are_in_a_volume_of_their_own(found: dict[str, Registered])
         {"containerPath": "/letsencrypt", "volumeName": "mail_letsencrypt", "readOnly": False}
     ]
     assert not found[VOLUME].kept
-    assert found["Volume edge-1-certificates"].kept
+    assert found["Volume edge-1/volume/certificates"].kept
 
 
 def test_docker_asks_the_load_balancer_whether_it_is_well(found: dict[str, Registered]) -> None:
@@ -106,4 +108,4 @@ def test_docker_asks_the_load_balancer_whether_it_is_well(found: dict[str, Regis
     health = found[BALANCER].inputs["healthcheck"]
     assert health["tests"][:3] == ["CMD", "traefik", "healthcheck"]
     assert health["interval"] == "10s"
-    assert "healthcheck" not in found["Container edge-1-direct_lb"].inputs
+    assert "healthcheck" not in found["Container edge-1/load_balancer/direct"].inputs

@@ -67,6 +67,23 @@ def test_the_hosts_servers_are_a_key_of_daemon_json() -> None:
     assert found[ENGINE].inputs["daemon"] == {"dns": ["198.51.100.53"]}
 
 
+def test_docker_in_nftables_gets_its_parameters_first() -> None:
+    """What it does not start without is set by its own resource; the host's has the same."""
+    keys = {"firewall": "nftables", "engine": {"firewall_backend": "nftables"}}
+    found = declared("dual-stack", **keys)
+    inputs = found[ENGINE].inputs
+    assert inputs["daemon"] == {
+        "bridge-accept-fwmark": "0x2000000/0x2000000",
+        "firewall-backend": "nftables",
+    }
+    assert inputs["firewall"] == "nftables"
+    wanted = found["HostNetworking edge-1"].inputs["own"]["sysctls"].values()
+    assert sorted(inputs["forwarding"]) == sorted(wanted)
+    # Before the kernel is a router it has to be told to listen to other routers all the same.
+    assert inputs["forwarding"][0] == "net.ipv6.conf.wan0.accept_ra = 2"
+    assert "forwarding" not in declared("dual-stack", **{**keys, "engine": SETTINGS})[ENGINE].inputs
+
+
 def test_a_host_without_the_key_has_none() -> None:
     """Nothing of it is read or written."""
     assert ENGINE not in declared("containers")

@@ -25,22 +25,22 @@ def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
 def test_docker_publishes_at_both_families() -> None:
     """The same number inside and outside, at the network's own addresses and no others."""
     found = _declared(golden.config("masquerade"))
-    ports = found["Container edge-1-mailserver"].inputs["ports"]
+    ports = found["Container edge-1/container/mailserver"].inputs["ports"]
     for address in ("203.0.113.20", "2001:db8::20"):
         udp = {"internal": 3478, "external": 3478, "ip": address, "protocol": "udp"}
         assert udp in ports
     assert {port["ip"] for port in ports} == {"203.0.113.20", "2001:db8::20"}
-    options = found["Network edge-1-mail"].inputs["options"]
+    options = found["Network edge-1/network/mail"].inputs["options"]
     assert options["com.docker.network.bridge.host_binding_ipv4"] == "203.0.113.20"
-    assert "HostNetworking edge-1" in found["Container edge-1-mailserver"].after
+    assert "HostNetworking edge-1" in found["Container edge-1/container/mailserver"].after
 
 
 def test_docker_chooses_and_nobody_takes_it_for_a_change() -> None:
     """No subnet is given; what the provider writes down of it is left alone."""
-    network = _declared(golden.config("snat-docker"))["Network edge-1-bridge-coi"]
+    network = _declared(golden.config("snat-docker"))["Network edge-1/network/bridge-coi"]
     assert "ipamConfigs" not in network.inputs
     assert "ipamConfigs" in network.ignored
-    other = _declared(golden.config("snat"))["Network edge-1-out"]
+    other = _declared(golden.config("snat"))["Network edge-1/network/out"]
     assert len(other.inputs["ipamConfigs"]) == 2
     assert "ipamConfigs" not in other.ignored
 
@@ -54,7 +54,7 @@ def _with_ipv6nat() -> dict[str, Any]:
 def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
     """On the host's network with a socket that is read only; not privileged, as it need not be."""
     found = _declared(_with_ipv6nat())
-    container = found["Container edge-1-ipv6nat"]
+    container = found["Container edge-1/ipv6nat/container"]
     assert container.inputs["image"] == "example.com/ipv6nat:1"
     assert container.inputs["networkMode"] == "host"
     assert container.inputs["capabilities"] == {"adds": ["CAP_NET_ADMIN"]}
@@ -63,7 +63,7 @@ def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
     (volume,) = container.inputs["volumes"]
     assert volume["readOnly"]
     # Looked at first, by the user's own ssh; and after the rules, which load the kernel's modules.
-    check = found["Command edge-1-ipv6nat"]
+    check = found["Command edge-1/ipv6nat/check"]
     assert check.key in container.after
     assert "HostNetworking edge-1" in check.after
     assert check.inputs["interpreter"][-1] == "root@192.0.2.10"
@@ -74,7 +74,7 @@ def test_another_user_asks_by_sudo() -> None:
     """Processes and Docker are root's to see."""
     raw = _with_ipv6nat()
     raw["hosts"][0]["ssh"]["user"] = "admin"
-    check = _declared(raw)["Command edge-1-ipv6nat"]
+    check = _declared(raw)["Command edge-1/ipv6nat/check"]
     assert check.inputs["create"] == "sudo -n sh -s"
 
 
@@ -126,7 +126,7 @@ def _checked(
         ("28.5.2", {"daemon": '{\n  "ip6tables": false\n}'}, ""),
         ("28.5.2", {"flags": "--ip6tables=false"}, ""),
         ("20.10.24", {"running": True, "ours": True}, ""),
-        ("20.10.24", {"running": True}, "runs on this host already"),
+        ("20.10.24", {"running": True}, "already runs on this host"),
         ("28.5.2", {}, "translates IPv6 itself"),
         ("29.0.0", {"flags": "--ip6tables"}, "translates IPv6 itself"),
         ("20.10.24", {"daemon": '{"ip6tables":\n true}'}, "translates IPv6 itself"),

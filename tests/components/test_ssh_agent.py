@@ -142,7 +142,7 @@ def test_a_key_whose_passphrase_is_wrong_is_an_error(
     stock.values[stock.name] = make_key(tmp_path / "other", "ed25519", "another").read_text()
     with pytest.raises(AgentError) as caught:
         hold_keys([planned(stock.ssh(host, phrase=True))], stock.values)
-    assert "is not opened by its passphrase" in str(caught.value)
+    assert "cannot be decrypted with its passphrase" in str(caught.value)
     assert PHRASE not in str(caught.value)
 
 

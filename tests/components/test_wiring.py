@@ -1,12 +1,14 @@
 """What the components declare for a plan: parents, order, inputs."""
 
 import ast
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 
+from components.egress_check import SEND
 from components.host import Host
 from components.ssh import docker_host, ssh_options
 from planner.config import Ssh, Stack
@@ -17,14 +19,17 @@ from providers.host.plan import plan_of
 from tests.components.mocks import Registered, registered, without_secrets
 from tests.planner import golden
 
-NETWORK, CHECK = "Network edge-1-web", "Command edge-1-web"
+NETWORK, CHECK = "Network edge-1/network/web", "Command edge-1/egress_check/web"
 NETWORKING = "HostNetworking edge-1"
-SOCKET, PROXY = "Network edge-1-web-socket", "Container edge-1-web_socket"
+SOCKET, PROXY = "Network edge-1/socket/web", "Container edge-1/socket_proxy/web"
 IMAGES = [
-    f"RemoteImage edge-1-{name}"
+    f"RemoteImage edge-1/image/{name}"
     for name in ("example.com/app:3", "example.com/whoami:1", "haproxy:3.2", "traefik:v3.8")
 ]
-CONTAINERS = [f"Container edge-1-{name}" for name in ("web_lb", "whoami-web", "app", "worker")]
+CONTAINERS = [
+    f"Container edge-1/{name}"
+    for name in ("load_balancer/web", "whoami/web", "container/app", "container/worker")
+]
 
 
 def _plans(raw: dict[str, Any]) -> tuple[HostPlan, ...]:
@@ -64,11 +69,11 @@ def test_everything_has_its_place(found: dict[str, Registered]) -> None:
     assert {key: each.parent for key, each in found.items() if key != "Host edge-1"} == {
         "docker edge-1": "Host edge-1",
         NETWORKING: "Host edge-1",
-        "IsolatedNetwork edge-1-web": "Host edge-1",
+        "IsolatedNetwork edge-1/network/web": "Host edge-1",
         **dict.fromkeys(IMAGES, "Host edge-1"),
-        "DockerSocket edge-1-web": "IsolatedNetwork edge-1-web",
-        **dict.fromkeys([SOCKET, PROXY], "DockerSocket edge-1-web"),
-        **dict.fromkeys([NETWORK, CHECK, *CONTAINERS], "IsolatedNetwork edge-1-web"),
+        "DockerSocket edge-1/socket/web": "IsolatedNetwork edge-1/network/web",
+        **dict.fromkeys([SOCKET, PROXY], "DockerSocket edge-1/socket/web"),
+        **dict.fromkeys([NETWORK, CHECK, *CONTAINERS], "IsolatedNetwork edge-1/network/web"),
     }
 
 
@@ -90,7 +95,7 @@ def test_a_replaced_network_takes_its_containers_with_it(found: dict[str, Regist
         assert NETWORK in found[container].by_property["networksAdvanced"]
 
 
-@pytest.mark.parametrize("case", ["containers", "baseline", "several-networks", "snat-docker"])
+@pytest.mark.parametrize("case", ["containers", "baseline", "several-networks", "metrics"])
 def test_hostnetworking_gets_the_lines_of_the_plan(case: str) -> None:
     """All of the host, by network, section and role; no secret, nothing of the engine's own."""
     raw = golden.config(case)
@@ -102,10 +107,10 @@ def test_hostnetworking_gets_the_lines_of_the_plan(case: str) -> None:
         assert isinstance(provider, str)
         assert len(provider) < 200
         assert inputs.pop("host")["name"] == host.name
-        assert inputs.pop("installed") == installed()
         wanted = plan_of(inputs)
+        assert inputs.pop("installed") == installed(wanted)
         assert (wanted.stack, wanted.wan) == ("organization/wanbound/test", host.wan)
-        assert wanted.persist == host.persist
+        assert (wanted.persist, wanted.metrics) == (host.persist, host.metrics)
         assert (wanted.lines, wanted.order) == (sections(host.wanted), order(host.wanted))
         assert list(wanted.networks) == sorted(each.name for each in host.networks)
         for network in host.networks:
@@ -132,7 +137,11 @@ def test_hostnetworking_knows_how_the_host_is_reached(found: dict[str, Registere
 def test_what_is_not_wanted_is_no_property(found: dict[str, Registered]) -> None:
     """A host without routes, parameters, filter or persist."""
     assert set(found[NETWORKING].inputs) == {
-        "__provider", "host", "installed", "networks", "stack", "wan"
+        "__provider", "host", "installed", "networks", "own", "stack", "wan"
+    }  # fmt: skip
+    # What lets the networks' traffic pass.
+    assert set(found[NETWORKING].inputs["own"]) == {
+        "chain pass", "chain unmark", "forward_ipv4", "forward_ipv6"
     }  # fmt: skip
 
 
@@ -144,7 +153,7 @@ def test_a_pinned_host_key_is_used_by_every_way_to_the_host(raw: dict[str, Any])
     assert pinned[NETWORKING].inputs["host"]["host_key"] == key
     option = f"KnownHostsCommand=/bin/echo %H {key}"
     assert option in pinned["docker edge-1"].inputs["sshOpts"]
-    assert option in pinned[CHECK].inputs["interpreter"]
+    assert option in shlex.split(pinned[CHECK].inputs["create"].removeprefix(SEND))
 
 
 def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Registered]) -> None:
@@ -176,12 +185,16 @@ def test_containers_are_in_their_network_alone_but_for_the_load_balancer(
 ) -> None:
     """At fixed addresses; the mode is the one with which Docker keeps to those."""
     (host,) = _plans(raw)
-    for planned in host.networks[0].containers:
-        inputs = found[f"Container edge-1-{planned.name}"].inputs
+    for planned, key in zip(host.networks[0].containers, CONTAINERS, strict=True):
+        inputs = found[key].inputs
         assert inputs["networkMode"] == "bridge"
         # The id: a network made anew is another one.
-        own = {"name": "edge-1-web-id", "ipv4Address": planned.ipv4, "ipv6Address": planned.ipv6}
-        to_docker = {"name": "edge-1-web-socket-id", "ipv4Address": planned.socket_ipv4}
+        own = {
+            "name": "edge-1/network/web-id",
+            "ipv4Address": planned.ipv4,
+            "ipv6Address": planned.ipv6,
+        }
+        to_docker = {"name": "edge-1/socket/web-id", "ipv4Address": planned.socket_ipv4}
         second = [to_docker] if planned.role == "load_balancer" else []
         assert inputs["networksAdvanced"] == [own, *second]
         assert inputs["name"] == planned.name
@@ -197,7 +210,7 @@ def test_containers_are_in_their_network_alone_but_for_the_load_balancer(
 
 def test_volumes_are_folders_or_names(found: dict[str, Registered]) -> None:
     """What begins with a slash is a path on the host."""
-    assert found["Container edge-1-app"].inputs["volumes"] == [
+    assert found["Container edge-1/container/app"].inputs["volumes"] == [
         {"containerPath": "/data", "volumeName": "data", "readOnly": False},
         {"containerPath": "/etc/ssl/certs", "hostPath": "/etc/ssl/certs", "readOnly": True},
     ]
@@ -205,7 +218,7 @@ def test_volumes_are_folders_or_names(found: dict[str, Registered]) -> None:
 
 def test_secrets_stay_secret(found: dict[str, Registered]) -> None:
     """The container gets the value, and nobody can read it anywhere."""
-    app = found["Container edge-1-app"].inputs
+    app = found["Container edge-1/container/app"].inputs
     assert "DB_PASSWORD=hunter2" in str(app["envs"])
     everything = str([without_secrets(each.inputs) for each in found.values()])
     assert "hunter2" not in everything
@@ -222,19 +235,23 @@ def test_lists_are_in_an_order_of_their_own(raw: dict[str, Any]) -> None:
     }
     network = {**raw["hosts"][0]["networks"][0], "containers": [turned]}
     host = {**raw["hosts"][0], "networks": [network]}
-    one = _declared(raw)["Container edge-1-app"].inputs
-    other = _declared({**raw, "hosts": [host]})["Container edge-1-app"].inputs
+    one = _declared(raw)["Container edge-1/container/app"].inputs
+    other = _declared({**raw, "hosts": [host]})["Container edge-1/container/app"].inputs
     assert (one["labels"], one["envs"]) == (other["labels"], other["envs"])
 
 
 def test_the_check_asks_from_inside(found: dict[str, Registered]) -> None:
     """By the user's own ssh; what is expected is its input: where that changes it runs again."""
     check = found[CHECK].inputs
-    assert check["interpreter"][0] == "ssh"
-    assert check["interpreter"][-1] == "root@192.0.2.10"
-    assert check["create"].startswith("docker run --rm -i ")
-    assert check["create"].endswith(" --network web example.com/whoami:1 check")
-    assert check["stdin"] == "ipv4 203.0.113.10\nipv6 2001:db8::10\n"
+    assert check["interpreter"] == ["sh", "-c"]
+    ssh, *_, where, asked = shlex.split(check["create"].removeprefix(SEND))
+    assert (ssh, where) == ("ssh", "root@192.0.2.10")
+    assert asked == "sh -s -- 'host edge-1, network web' --network web"
+    # One line in a preview.
+    assert "\n" not in check["create"]
+    assert check["stdin"] == (
+        "ipv4 203.0.113.10 http://198.51.100.1/\nipv6 2001:db8::10 http://[2001:db8:ffff::1]/\n"
+    )
     assert "delete" not in check
 
 
@@ -244,23 +261,32 @@ def test_servers_for_names_are_asked_by_containers_and_the_check(raw: dict[str, 
     found = _declared({**raw, "hosts": [{**raw["hosts"][0], "dns": servers}]})
     assert [found[each].inputs["dns"] for each in CONTAINERS] == [servers] * len(CONTAINERS)
     assert "dns" not in found[PROXY].inputs
-    asked = " --dns 198.51.100.53 --dns 2001:db8:ffff::53 --network web example.com/whoami:1 check"
+    asked = " --dns 198.51.100.53 --dns 2001:db8:ffff::53 --network web'"
     assert found[CHECK].inputs["create"].endswith(asked)
 
 
 def test_without_servers_nothing_is_said_of_them(found: dict[str, Registered]) -> None:
     """An empty list would be a change of every container that is there."""
     assert all("dns" not in found[each].inputs for each in CONTAINERS)
-    assert "--dns" not in found[CHECK].inputs["create"]
+    assert " --dns " not in found[CHECK].inputs["create"]
 
 
 def test_another_user_asks_with_sudo(raw: dict[str, Any]) -> None:
     """Docker's socket is root's."""
     host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "user": "admin", "port": 2222}}
     found = _declared({**raw, "hosts": [host]})
-    assert found[CHECK].inputs["create"].startswith("sudo -n docker run ")
-    assert found[CHECK].inputs["interpreter"][-3:] == ["-p", "2222", "admin@192.0.2.10"]
+    *_, option, port, where, asked = shlex.split(found[CHECK].inputs["create"].removeprefix(SEND))
+    assert (option, port, where) == ("-p", "2222", "admin@192.0.2.10")
+    assert asked.startswith("sudo -n sh -s -- ")
     assert found["docker edge-1"].inputs["host"] == "ssh://admin@192.0.2.10:2222"
+
+
+def test_the_check_needs_no_image(raw: dict[str, Any]) -> None:
+    """A network without containers is checked on a host that can pull nothing."""
+    network = {"name": "web", "mode": "snat", "public_ipv4": "203.0.113.10"}
+    found = _declared({**raw, "hosts": [{**raw["hosts"][0], "networks": [network]}]})
+    assert CHECK in found
+    assert [key for key in found if key.startswith("RemoteImage ")] == []
 
 
 @pytest.mark.parametrize("verify", [{"verify": False}, {}])
@@ -280,8 +306,8 @@ def test_every_host_has_its_own(raw: dict[str, Any]) -> None:
         "HostNetworking edge-1",
         "HostNetworking edge-2",
     }
-    assert found["Network edge-2-web"].provider == "docker edge-2"
-    assert found["Network edge-1-web"].provider == "docker edge-1"
+    assert found["Network edge-2/network/web"].provider == "docker edge-2"
+    assert found["Network edge-1/network/web"].provider == "docker edge-1"
     for each in found.values():
         mine, other = ("edge-1", "edge-2") if "edge-1" in each.key else ("edge-2", "edge-1")
         assert mine in each.key

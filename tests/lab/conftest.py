@@ -1,12 +1,16 @@
 """The lab of the tests: one of their own, so that they leave the user's alone.
 
+With several workers of pytest-xdist each has a lab, and runs whole folders of tests in it
+(tests/conftest.py).
+
 Whoever has the demo up keeps it. To keep the tests' lab up from run to run, start it before:
 
     WANBOUND_LAB=/run/wanbound-tests WANBOUND_LAB_PREFIX=wbts WANBOUND_LAB_NETWORK=10.97.0.0/24 \\
-        python -m lab up --hosts test-1=bookworm,test-2=forky
+        python -m lab up --hosts test-1=bookworm,test-2=forky+29
 """
 
 import fcntl
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,23 +23,29 @@ from lab import hosts, lifecycle
 from lab.api import Lab
 from lab.settings import Settings, parse_hosts
 
-HOSTS = "test-1=bookworm,test-2=forky"
-"""Docker 20.10 and Docker 28, as edge-1 and edge-2 of the demo."""
+HOSTS = "test-1=bookworm,test-2=forky+29"
+"""Docker 20.10 and Docker 29; tests/lab/faults has 28 as well, the demo's."""
 
-SETTINGS = Settings(
-    state=Path("/run/wanbound-tests"),
-    prefix="wbts",
-    management=IPv4Network("10.97.0.0/24"),
-)
+
+def worker_settings(number: int) -> Settings:
+    """Return where the lab of a worker is; hosts have the same names and addresses in each."""
+    return Settings(
+        state=Path(f"/run/wanbound-tests{number or ''}"),
+        prefix=f"wbt{'suvwxyz'[number]}",
+        management=IPv4Network(f"10.97.{number}.0/24"),
+    )
+
+
+SETTINGS = worker_settings(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
 
 
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Two hosts with nothing of wanbound on them; gone afterwards, unless they were up before.
 
     Fails when it cannot be: a lab test that is skipped shows nothing.
     """
-    with _alone(SETTINGS):
+    with _alone(SETTINGS, request.session):
         was_up = bool(lifecycle.specs(SETTINGS))
         if was_up and (not _are_the_hosts(SETTINGS) or _left(SETTINGS)):
             # Left by tests that were killed. Nobody else uses this lab.
@@ -62,14 +72,16 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(settings: Settings, session: pytest.Session) -> Iterator[None]:
     """Keep out a second run, which would change and remove the hosts under the first."""
     settings.cache.mkdir(parents=True, exist_ok=True)
-    with (settings.cache / "lab-tests.lock").open("w") as handle:
+    with (settings.cache / f"lab-tests.{settings.prefix}.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.exit("another run of the lab tests is under way on this machine", 1)
+            # Not pytest.exit: a worker does not pass its words on.
+            session.shouldfail = "another run of the lab tests is under way on this machine"
+            pytest.fail(session.shouldfail, pytrace=False)
         yield
 
 

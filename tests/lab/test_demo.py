@@ -26,17 +26,17 @@ MUCH_DONE = """Resources:
     [
         (
             " +  pulumi-python:dynamic/wanbound:HostNetworking edge-2 created (0.35s) ",
-            "  +  HostNetworking   edge-2                       created [dim](0.35s)[/]",
+            "  +  HostNetworking   edge-2                         created [dim](0.35s)[/]",
         ),
         (
-            " ++ docker:index:Container edge-1-web_lb created replacement (2s) [diff: ~image]",
-            "  ++ Container        edge-1-web_lb                created replacement [dim](2s)[/]",
+            " ++ docker:index:Container edge-1/whoami/web created replacement (2s) [diff: ~image]",
+            "  ++ Container        edge-1/whoami/web              created replacement [dim](2s)[/]",
         ),
         (
-            " +  docker:index:Network edge-2-mail **creating failed** error: no",
-            "  [red]!! Network          edge-2-mail                  failed[/]",
+            " +  docker:index:Network edge-2/network/mail **creating failed** error: no",
+            "  [red]!! Network          edge-2/network/mail            failed[/]",
         ),
-        (" +  docker:index:Network edge-2-mail creating (0s) ", None),
+        (" +  docker:index:Network edge-2/network/mail creating (0s) ", None),
         ("@ updating....", None),
         ("    pulumi:pulumi:Stack wanbound-demo  warning: using pulumi-resource-docker", None),
     ],

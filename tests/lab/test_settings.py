@@ -44,6 +44,16 @@ def test_a_host_may_be_bare() -> None:
     assert ",".join(str(host) for host in (bare, other)) == text
 
 
+def test_a_host_may_have_docker_29() -> None:
+    """In the place of the suite's own, from the same root, with either of its backends."""
+    text = "edge-4=forky+29,edge-5=forky+29nft,edge-6=forky"
+    usual, nftables, other = parse_hosts(text)
+    assert [host.docker29 for host in (usual, nftables, other)] == [True, True, False]
+    assert (usual.docker_backend, nftables.docker_backend) == ("iptables", "nftables")
+    assert {host.root for host in (usual, nftables, other)} == {"forky"}
+    assert ",".join(str(host) for host in (usual, nftables, other)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

@@ -8,9 +8,10 @@ model refuses every word that it does not know: a line it accepts, it understand
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 from itertools import product
 from typing import TypeAlias
+from zlib import crc32
 
 from planner import rule as planned
 
@@ -75,17 +76,18 @@ class Names:
 
 ANY_NAME = Names(frozenset(), negated=True)
 ANY_ADDRESS = Numbers(((0, 2**128 - 1),), 2**128 - 1)
+EITHER = frozenset([True, False])
 ANY_PORT = Numbers(((0, 65535),), 65535)
 ANY_ICMP = Numbers(((0, 255),), 255)
 
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet as a chain sees it; addresses are numbers, `original` is ``--ctorigdst``'s."""
+    """A packet as a chain sees it; addresses are numbers, `marked` is what the guard says of it."""
 
     source: int
     destination: int
-    original: int
+    marked: bool
     input: str
     output: str
     protocol: str
@@ -104,7 +106,7 @@ class Rule:
     target: str
     source: Numbers = ANY_ADDRESS
     destination: Numbers = ANY_ADDRESS
-    original: Numbers = ANY_ADDRESS
+    marked: frozenset[bool] = EITHER
     input: Names = ANY_NAME
     output: Names = ANY_NAME
     protocol: Names = ANY_NAME
@@ -118,7 +120,7 @@ class Rule:
         return (
             packet.source in self.source
             and packet.destination in self.destination
-            and packet.original in self.original
+            and packet.marked in self.marked
             and packet.input in self.input
             and packet.output in self.output
             and packet.protocol in self.protocol
@@ -134,7 +136,7 @@ class Rule:
             return None
         source = self.source.common(other.source)
         destination = self.destination.common(other.destination)
-        original = self.original.common(other.original)
+        marked = min(self.marked & other.marked, default=None)
         input_ = self.input.common(other.input)
         output = self.output.common(other.output)
         protocol = self.protocol.common(other.protocol)
@@ -145,7 +147,7 @@ class Rule:
         if (
             source is None
             or destination is None
-            or original is None
+            or marked is None
             or input_ is None
             or output is None
             or protocol is None
@@ -156,18 +158,22 @@ class Rule:
         ):
             return None
         return Packet(
-            source, destination, original, input_, output, protocol, port, state, source_port, icmp
+            source, destination, marked, input_, output, protocol, port, state, source_port, icmp
         )
 
 
 def loaded(wanted: Iterable[planned.Wanted]) -> list[planned.Rule]:
     """Return the rules of iptables and ip6tables among `wanted`, in the order of loading.
 
-    A host puts a subnet where a rule has `@BRIDGE`; here each bridge has 198.18.0.0/24, which no
-    configuration of the tests has.
+    A host puts a subnet where a rule has `@BRIDGE`; here each bridge has one of its own, in a space
+    that no configuration of the tests has.
     """
+
+    def chosen(bridge: re.Match[str]) -> str:
+        return f"-s {IPv4Address(0xF0000000 | crc32(bridge[0].encode()) >> 4)} "
+
     found = [
-        replace(each, text=re.sub("-s @[^ ]+ ", "-s 198.18.0.0/24 ", each.text))
+        replace(each, text=re.sub("-s @[^ ]+ ", chosen, each.text))
         for each in wanted
         if isinstance(each, planned.Rule) and each.family != "inet"
     ]
@@ -195,7 +201,7 @@ def parse(line: str) -> Rule:
             rule = replace(rule, chain=next(words))
         elif word == "-j":
             rule = replace(rule, target=" ".join(words))
-        elif word != "-m" or next(words) not in ("tcp", "udp", "icmp6", "conntrack"):
+        elif word != "-m" or next(words) not in ("tcp", "udp", "icmp6", "conntrack", "mark"):
             raise ValueError(f"{word} is not known: {line}")
         negated = False
     if not rule.chain or not rule.target:
@@ -204,7 +210,7 @@ def parse(line: str) -> Rule:
 
 
 _MATCHES = (
-    "-s", "-d", "--ctorigdst", "-i", "-o", "-p", "--sport", "--dport", "--icmpv6-type",
+    "-s", "-d", "--mark", "-i", "-o", "-p", "--sport", "--dport", "--icmpv6-type",
     "--ctstate",
 )  # fmt: skip
 
@@ -216,8 +222,11 @@ def _matching(rule: Rule, word: str, value: str, negated: bool) -> Rule:
             return replace(rule, source=_addresses(value, negated))
         case "-d":
             return replace(rule, destination=_addresses(value, negated))
-        case "--ctorigdst":
-            return replace(rule, original=_addresses(value, negated))
+        case "--mark":
+            bit, _, mask = value.partition("/")
+            if bit != mask:
+                raise ValueError(f"{value} is not whether a bit is set")
+            return replace(rule, marked=frozenset([not negated]))
         case "-i":
             return replace(rule, input=_name(value, negated))
         case "-o":

@@ -4,17 +4,19 @@ It takes the guard's rules and elements, or the whole file that `nft -f` loads, 
 chains of providers/host/generation.py around them. It refuses every word that it does not know.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Literal, TypeAlias
 
 from planner.rule import Element, Rule, Wanted
-from providers.host.generation import BASE, COMMON, MAPS
+from providers.host.generation import BASE, MAPS, common
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Verdict: TypeAlias = Literal["accept", "drop"]
-Hook: TypeAlias = Literal["prerouting", "forward", "postrouting"]
+Ruled: TypeAlias = Verdict | Literal["return"]
+Base: TypeAlias = Literal["prerouting", "forward-first", "forward", "postrouting"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Packet:
     to_host: bool = False
     astray: bool = False
     gone: bool = False
+    target: Address | None = None
+    """Where it goes once it is translated; nowhere else than it was sent to unless said."""
+    protocol: str = "icmp"
+    port: int = 0
+    seen: Address | None = None
+    """Where its replies go to: its source, translated; `saddr` unless said."""
 
 
 class Guard:
@@ -52,36 +60,57 @@ class Guard:
                         self.maps[name].append((key, chain))
                     case _:
                         raise ValueError(f"no element: {element}")
+        self._mark = 0
         self.chains = {chain: [rule.split() for rule in rules] for chain, rules in chains.items()}
 
-    def verdict(self, hook: Hook, packet: Packet) -> Verdict:
-        """Return what becomes of `packet` at one hook of the table."""
-        return self._chain(hook, packet) or "accept"
+    def verdict(self, chain: Base, packet: Packet) -> Verdict:
+        """Return what becomes of `packet` at one base chain of the table."""
+        return self._chain(chain, packet) or "accept"
+
+    def marked(self, packet: Packet, mark: int = 0) -> int | None:
+        """Return the mark that `packet` has once it is through forward; None where it is dropped.
+
+        `mark` is the one that it has before.
+        """
+        self._mark = mark
+        verdicts = [self.verdict(chain, packet) for chain in ("forward-first", "forward")]
+        return None if "drop" in verdicts else self._mark
 
     def _chain(self, name: str, packet: Packet) -> Verdict | None:
         for rule in self.chains[name]:
             verdict = self._rule(rule, packet)
             if verdict is not None:
-                return verdict
+                return None if verdict == "return" else verdict
         return None
 
-    def _rule(self, rule: list[str], packet: Packet) -> Verdict | None:
+    def _rule(self, rule: list[str], packet: Packet) -> Ruled | None:
+        match rule:
+            case ["limit", "rate", _, "burst", _, "packets", "log", "prefix", *_]:
+                return None
+            case ["meta", "mark", "set", "meta", "mark", "|" | "&" as sign, bits, *rule]:
+                value = int(bits, 16)
+                self._mark = self._mark | value if sign == "|" else self._mark & value
+                if not rule:
+                    return None
         words = iter(rule)
         for word in words:
             match word:
-                case "accept" | "drop":
+                case "jump" | "goto":
+                    [chain] = words
+                    return self._chain(chain, packet)
+                case "accept" | "drop" | "return":
                     if (rest := list(words)) != []:
                         raise ValueError(f"behind the verdict: {rest}")
-                    return "accept" if word == "accept" else "drop"
+                    return word
                 case "counter":
                     continue
                 case _:
-                    value = _value(word, words, packet)
+                    found = _value(word, words, packet)
                     wanted = next(words)
                     if wanted == "vmap":
-                        return self._jump(next(words).removeprefix("@"), value, packet)
+                        return self._jump(next(words).removeprefix("@"), found, packet)
                     negated = wanted == "!="
-                    if value is None or _is(value, next(words) if negated else wanted) == negated:
+                    if found is None or _is(found, next(words) if negated else wanted) == negated:
                         return None
         raise ValueError(f"no verdict: {rule}")
 
@@ -95,15 +124,14 @@ class Guard:
 def guard_of(wanted: Iterable[Wanted]) -> Guard:
     """Return the table of the rules and elements among `wanted`, those of any networks."""
     maps: dict[str, list[str]] = {}
-    chains: dict[str, list[str]] = {hook: list(rules) for hook, (_, *rules) in BASE.items()}
-    chains |= {name: list(rules) for name, rules in COMMON.items()}
+    chains = {hook: list(rules) for hook, (_, *rules) in BASE.items()}
     # Where the order says nothing, it is the one in which a generation has the rules.
     for each in sorted(_of_guard(wanted), key=lambda each: (each.order, each.text)):
         if isinstance(each, Rule):
             chains.setdefault(each.chain, []).append(each.text)
         else:
             maps.setdefault(each.map, []).append(each.text)
-    return Guard(maps, chains)
+    return Guard(maps, {**chains, **common(chains)})
 
 
 def _of_guard(wanted: Iterable[Wanted]) -> Iterator[Rule | Element]:
@@ -144,8 +172,10 @@ def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | N
     if word == "oifname":
         return packet.oifname
     path = [word, next(words)]
-    if path == ["ct", "original"]:
-        path += [next(words), next(words)]
+    if path[0] == "ct" and path[1] in ("original", "reply"):
+        path.append(next(words))
+        if path[-1] != "proto-dst":
+            path.append(next(words))
     if word == "fib":
         path.append(next(words))
         if path[-1] == ".":
@@ -159,6 +189,12 @@ def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | N
             return packet.state
         case ["meta", "nfproto"]:
             return f"ipv{packet.saddr.version}"
+        case ["meta", "l4proto"]:
+            return packet.protocol
+        case ["ct", "original", "proto-dst"]:
+            return str(packet.port)
+        case ["ct", "reply", "ip" | "ip6" as family, "daddr"]:
+            return _of(family, packet.seen or packet.saddr)
         case ["fib", "saddr", "type"]:
             return "unicast" if packet.gone else "local"
         case ["fib", "daddr", "type"]:
@@ -168,7 +204,7 @@ def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | N
         case ["ip" | "ip6" as family, "saddr"]:
             return _of(family, packet.saddr)
         case ["ip" | "ip6" as family, "daddr"]:
-            return _of(family, packet.original_daddr)
+            return _of(family, packet.target or packet.original_daddr)
         case ["ct", "original", "ip" | "ip6" as family, "saddr"]:
             return _of(family, packet.original_saddr)
         case ["ct", "original", "ip" | "ip6" as family, "daddr"]:
@@ -182,6 +218,9 @@ def _of(family: str, address: Address) -> Address | None:
 
 def _is(value: str | Address, wanted: str) -> bool:
     if isinstance(value, str):
+        # Ports alone have no quotes around their digits.
+        if (ports := re.fullmatch(r"(\d+)(?:-(\d+))?", wanted)) is not None:
+            return int(ports[1]) <= int(value) <= int(ports[2] or ports[1])
         return value in wanted.strip('"').split(",")
     if "/" in wanted:
         return value in ip_network(wanted)

@@ -1,6 +1,7 @@
 """A valid configuration to damage in one place, and what is said about it then."""
 
 import copy
+import re
 from typing import Any
 
 from planner.config import Stack
@@ -94,6 +95,44 @@ def only_problem(*edits: tuple[str, object]) -> Problem:
     found = problems(*edits)
     assert len(found) == 1, [str(problem) for problem in found]
     return found[0]
+
+
+_OFFER = re.compile(
+    r'write (subnet_ipv4|subnet_ipv6|inner_subnet|socket_subnet|ipv4|ipv6): "?([^"]+)"?'
+)
+
+
+def offers(error: ConfigError) -> dict[str, str]:
+    """Return the free values that errors about derived ones offer, by their dotted paths."""
+    found = {}
+    for problem in error.problems:
+        if (offer := _OFFER.fullmatch(problem.remedy)) is not None:
+            path = re.sub(r"\[(\d+)\]", r".\1", problem.key.removeprefix("wanbound:"))
+            assert path.endswith(f".{offer[1]}")
+            found[path] = offer[2]
+    return found
+
+
+def settled(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration in which every offered value is written down, once.
+
+    Raises ConfigError for what is wrong then, or was wrong besides.
+    """
+    raw = copy.deepcopy(raw)
+    try:
+        Stack.parse(raw, "any")
+    except ConfigError as error:
+        for path, value in offers(error).items():
+            here: Any = raw
+            *way, last = path.split(".")
+            for part in way:
+                inner = here[int(part)] if isinstance(here, list) else here.get(part)
+                if not isinstance(inner, dict | list):  # a load balancer that is true, or left out
+                    inner = here[part] = {}
+                here = inner
+            here[last] = value
+        Stack.parse(raw, "any")
+    return raw
 
 
 def check_only_problem(edits: Edits, key: str, what: str, remedy: str) -> None:

@@ -1,10 +1,12 @@
 """Hypothesis strategies: valid stack configurations as YAML would give them, and junk."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
 
 from planner.config import schema
+from tests.planner.samples import settled
 
 Raw = dict[str, Any]
 
@@ -37,20 +39,35 @@ def _ranges(draw: st.DrawFn) -> list[object]:
     return draw(st.permutations(items))
 
 
+_CALLERS = {
+    "ipv4": ["198.51.100.0/24", "198.51.100.77", "203.0.0.0/8", "192.0.2.1", "0.0.0.0/0"],
+    "ipv6": ["2001:db8:ffff::/48", "2001:db8:ffff::77", "2001:db8::/64", "::/0"],
+}
+"""Ranges with somebody outside, with the networks' public addresses, and with neither."""
+
+
 @st.composite
-def _entries(draw: st.DrawFn, protocol: str, targets: list[str]) -> list[Raw]:
-    """Draw the ingress entries of one protocol."""
+def _entries(
+    draw: st.DrawFn, protocol: str, targets: list[str | Raw], keys: list[str]
+) -> list[Raw]:
+    """Draw the ingress entries of one protocol; `keys` are the network's families."""
     if draw(st.integers(0, 3)) == 0 or not targets:
         return []
     if protocol == "tcp" and draw(_COIN):
-        return [{"ports": "all", "to": draw(st.sampled_from(targets))}]
-    items = draw(_ranges())
-    cut = draw(st.integers(0, len(items)))
-    return [
-        {"protocol": protocol, "ports": part, "to": draw(st.sampled_from(targets))}
-        for part in (items[:cut], items[cut:])
-        if part
-    ]
+        found: list[Raw] = [{"ports": "all", "to": draw(st.sampled_from(targets))}]
+    else:
+        items = draw(_ranges())
+        cut = draw(st.integers(0, len(items)))
+        found = [
+            {"protocol": protocol, "ports": part, "to": draw(st.sampled_from(targets))}
+            for part in (items[:cut], items[cut:])
+            if part
+        ]
+    for entry in found:
+        if draw(st.integers(0, 3)) == 0:
+            of = draw(st.lists(st.sampled_from(keys), min_size=1, unique=True))
+            entry["from"] = [draw(st.sampled_from(_CALLERS[key])) for key in of]
+    return found
 
 
 @st.composite
@@ -98,16 +115,20 @@ def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
     balancer = draw(st.sampled_from(["absent", True, False, {}, {"image": "traefik:v3.7"}]))
     if balancer != "absent":
         network["load_balancer"] = balancer
-    targets = [] if balancer is False else ["load_balancer"]
+    targets: list[str | Raw] = [] if balancer is False else ["load_balancer"]
     if draw(_COIN) and targets:
         network["whoami"] = {"domain": f"whoami{slot}.example.com"}
     if containers := draw(_containers(name, subnets)):
         network["containers"] = containers
         if len(subnets) == len(keys):
             targets += [container["name"] for container in containers]
+    if len(subnets) == len(keys) and draw(_COIN):
+        targets.append(
+            {key: f"{subnet.partition('/')[0].rstrip('0')}7" for key, subnet in subnets.items()}
+        )
     if draw(_COIN):
-        tcp = draw(_entries("tcp", targets))
-        network["ingress"] = tcp + draw(_entries("udp", targets))
+        tcp = draw(_entries("tcp", targets, keys))
+        network["ingress"] = tcp + draw(_entries("udp", targets, keys))
         if not any(entry.get("to", "load_balancer") == "load_balancer" for entry in tcp):
             network.pop("whoami", None)
     return network
@@ -162,6 +183,9 @@ def _own(draw: st.DrawFn, host: Raw) -> None:
         host["confirm_seconds"] = draw(st.integers(5, 600))
         host["adopt"] = draw(_COIN)
         host["persist"] = "iptables-files"
+    if draw(_COIN):
+        host["log_drops"] = True
+        host["metrics"] = "/srv/wanbound.prom"
 
 
 @st.composite
@@ -183,7 +207,8 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bo
     """Draw a valid configuration: the keys after `wanbound:`, for `Stack.parse`.
 
     Hosts and networks of every combination of families, with written and derived subnets, load
-    balancers on and off, TCP and UDP ports and ranges to the load balancer and to containers.
+    balancers on and off, TCP and UDP ports and ranges to the load balancer and to containers. Where
+    derived values meet, as in a small pool, the free ones that the errors offer are written.
     `moded` are those in which some networks have another mode, or more public addresses.
     """
     hosts: list[Raw] = []
@@ -206,9 +231,6 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bo
         if moded:
             for network in host["networks"]:
                 draw(_moded(network, taken.pop()))
-        if draw(_COIN):
-            # Without the guard, a network's inner IPv4 would leak where it has no public IPv4.
-            host["guard"] = draw(_COIN) or not all("public_ipv4" in n for n in host["networks"])
         draw(_own(host))
         hosts.append(host)
     stack: Raw = {"seed": draw(st.text("abc0123", min_size=1, max_size=8)), "hosts": hosts}
@@ -217,7 +239,72 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bo
         stack["verify"] = draw(_COIN)
     if draw(_COIN):
         stack["ipv4_pool"] = draw(st.sampled_from(["10.0.0.0/8", "10.7.0.0/16", "192.168.0.0/20"]))
-    return stack
+    if draw(_COIN):
+        stack["socket_pool"] = draw(st.sampled_from(["10.6.0.0/16", "192.168.16.0/24"]))
+    return settled(stack)
+
+
+def without_one(raw: Raw) -> Iterator[tuple[Raw, str, str]]:
+    """Yield the configuration without each of its networks in turn, and its host's and its name.
+
+    A host without networks goes as well. Nothing is yielded where there is only one network.
+    """
+    known = [(place, at) for place, host in enumerate(raw["hosts"]) for at in host["networks"]]
+    for place, gone in known if len(known) > 1 else ():
+        hosts = list(raw["hosts"])
+        left = [network for network in hosts[place]["networks"] if network is not gone]
+        hosts[place : place + 1] = [{**hosts[place], "networks": left}] if left else []
+        yield {**raw, "hosts": hosts}, raw["hosts"][place]["name"], gone["name"]
+
+
+_HOSTS_ALIKE = ["edge", "edge-1", "edge-1-web", "web"]
+_NETWORKS_ALIKE = [
+    *("web", "1-web", "web-1", "web-sock", "web-socket", "web_lb", "whoami-web"),
+    *("a", "a_lb", "a_socket", "whoami-a", "network", "image", "volume"),
+]
+_CONTAINERS_ALIKE = [*_NETWORKS_ALIKE, "a_lb_lb", "whoami-a_lb", "web_socket", "ipv6nat", "app"]
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> Raw:
+    """Draw a configuration in which only names may be wrong: many are one with a part of others."""
+    hosts: list[Raw] = []
+    for name in draw(st.lists(st.sampled_from(_HOSTS_ALIKE), min_size=1, max_size=3, unique=True)):
+        networks: list[Raw] = []
+        named = st.lists(st.sampled_from(_NETWORKS_ALIKE), min_size=1, max_size=4, unique=True)
+        for network in draw(named):
+            public = 1 + 4 * len(hosts) + len(networks)
+            found: Raw = {
+                "name": network,
+                "public_ipv4": f"203.0.113.{public}",
+                "subnet_ipv4": f"172.20.{public}.0/24",
+                "load_balancer": {"socket_subnet": f"172.21.{public}.0/29"},
+            }
+            if draw(_COIN):
+                found["load_balancer"]["acme"] = {"email": "a@example.com"}
+                if draw(st.integers(0, 4)) == 0:
+                    found["load_balancer"]["acme"]["volume"] = "web_letsencrypt"
+            if draw(_COIN):
+                found["whoami"] = {"domain": f"whoami{public}.example.com"}
+            if draw(st.integers(0, 4)) == 0:
+                found["bridge"] = draw(st.sampled_from(_NETWORKS_ALIKE))
+            containers = st.lists(st.sampled_from(_CONTAINERS_ALIKE), max_size=1)
+            found["containers"] = [
+                {"name": each, "image": f"{draw(st.sampled_from(['a/b', 'b']))}:1",
+                 "ipv4": f"172.20.{public}.9"}
+                for each in draw(containers)
+            ]  # fmt: skip
+            networks.append(found)
+        host: Raw = {
+            "name": name,
+            "ssh": {"address": f"192.0.2.{len(hosts) + 1}"},
+            "wan": {"interface": "wan0"},
+            "networks": networks,
+        }
+        if draw(_COIN):
+            host |= {"ipv6nat": "container", "engine": {"live_restore": True}}
+        hosts.append(host)
+    return {"seed": "any", "echo": ECHO, "hosts": hosts}
 
 
 _MODELS = (

@@ -22,7 +22,7 @@ from planner.config import (
     Wan,
     Whoami,
 )
-from tests.planner.samples import ABSENT, EDGE_2_WEB, HOST, MAIL, WEB, parsed
+from tests.planner.samples import ABSENT, HOST, MAIL, WEB, edited, parsed, settled
 
 
 def test_defaults() -> None:
@@ -41,11 +41,11 @@ def test_defaults() -> None:
         "demo",
     )
     assert (stack.name, stack.seed, stack.verify, stack.echo) == ("demo", None, False, None)
-    assert stack.ipv4_pool == IPv4Network("10.200.0.0/14")
+    assert stack.ipv4_pool == IPv4Network("10.128.0.0/9")
     assert stack.images == Images(traefik="traefik:v3.7", whoami="wanbound/whoami:1")
     host = stack.hosts[0]
     assert host.ssh == Ssh(address="192.0.2.10", port=22, user="root", host_key=None)
-    assert (host.wan, host.guard) == (Wan(interface="wan0"), True)
+    assert (host.wan, stack.mark) == (Wan(interface="wan0"), 0x02000000)
     network = host.networks[0]
     assert (network.name, network.bridge) == ("web", "web")
     assert (network.allow_public_subnet, network.manage_addresses) == (False, True)
@@ -54,7 +54,7 @@ def test_defaults() -> None:
             "name": "web_lb",
             "socket_name": "web_socket",
             "socket_image": "haproxy:3.2",
-            "socket_subnet": IPv4Network("10.204.7.104/29"),
+            "socket_subnet": IPv4Network("10.68.7.104/29"),
         }
     )
     assert network.ingress == (Ingress(protocol="tcp", ports="all", to="load_balancer"),)
@@ -98,22 +98,6 @@ def test_a_left_out_ipv6_subnet_is_derived_and_stays() -> None:
     other = parsed(left_out, ("seed", "another")).hosts[0].networks[0].ipv6
     assert alone == first
     assert other != first
-
-
-def test_pool_subnets_keep_away_from_what_is_in_use() -> None:
-    """Written subnets, public addresses and the host's SSH address are never in one."""
-    pool = ("ipv4_pool", "10.7.0.0/22")
-    network = parsed(
-        pool,
-        (f"{HOST}.ssh.address", "10.7.0.9"),
-        (f"{WEB}.subnet_ipv4", "10.7.1.0/24"),
-        (f"{EDGE_2_WEB}.public_ipv4", "10.7.2.1"),
-        (f"{MAIL}.subnet_ipv4", ABSENT),
-        (f"{MAIL}.containers", ABSENT),
-    )
-    family = network.hosts[0].networks[1].ipv4
-    assert family is not None
-    assert str(family.subnet) == "10.7.3.0/24"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +199,7 @@ def test_two_hundred_networks_do_not_meet() -> None:
         {"name": f"n{i}", "public_ipv4": f"198.51.100.{i}", "public_ipv6": f"2001:db8::{i:x}"}
         for i in range(1, 201)
     ]
-    stack = parsed((f"{HOST}.networks", networks))
+    stack = Stack.parse(settled(edited((f"{HOST}.networks", networks))), "any")
     assert len({f.subnet for n in stack.hosts[0].networks for f in n.families}) == 400
 
 
@@ -249,6 +233,8 @@ def test_a_hosts_own_keys() -> None:
         (f"{HOST}.confirm_seconds", "45"),
         (f"{HOST}.persist", "iptables-files"),
         (f"{HOST}.adopt", "true"),
+        (f"{HOST}.log_drops", "true"),
+        (f"{HOST}.metrics", "/srv/wanbound.prom"),
     ).hosts[0]
     assert host.ssh.jump == Jump(address="Bastion.Example.com", port=2222, user="admin")
     assert host.ssh.key == SecretRef(secret="k")  # noqa: S106 - its name
@@ -266,13 +252,4 @@ def test_a_hosts_own_keys() -> None:
         ),
     )
     assert (host.confirm_seconds, host.persist, host.adopt) == (45, "iptables-files", True)
-
-
-def test_a_derived_subnet_keeps_away_from_gateway_and_jump_host() -> None:
-    """Or the bridge would take the way to the router, or back to where SSH comes from."""
-    pool = ("ipv4_pool", "10.7.0.0/23")
-    for key in ("hosts.1.wan.gateway_ipv4", "hosts.1.ssh.jump.address"):
-        for address, subnet in (("10.7.0.1", "10.7.1.0/24"), ("10.7.1.1", "10.7.0.0/24")):
-            host = parsed(pool, (key, address)).hosts[1]
-            assert host.networks[0].ipv4 is not None
-            assert str(host.networks[0].ipv4.subnet) == subnet
+    assert (host.log_drops, host.metrics) == (True, "/srv/wanbound.prom")

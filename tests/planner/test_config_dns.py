@@ -11,9 +11,11 @@ from tests.planner.samples import (
     WEB,
     Edits,
     check_only_problem,
+    edited,
     only_problem,
     parsed,
     problems,
+    settled,
 )
 
 FOUR, SIX = "198.51.100.53", "2001:db8:ffff::53"
@@ -92,7 +94,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "a family that the network lacks": (
         [(f"{EDGE_2_WEB}.dns", [FOUR, SIX])],
         "wanbound:hosts[1].networks[0].dns[1]",
-        f"{SIX} is given without public_ipv6",
+        f"{SIX} is set without public_ipv6",
         "add public_ipv6, or remove this",
     ),
     "none that the network can ask": (
@@ -134,13 +136,18 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
     check_only_problem(edits, key, what, remedy)
 
 
-def test_the_socket_network_is_no_place_for_a_server() -> None:
-    """Its subnet is derived, so it is looked up here."""
+def test_a_derived_subnet_gives_way_to_a_server() -> None:
+    """Here the one before Docker's socket: the error is at the subnet, with a free one."""
     balancer = parsed().hosts[0].networks[0].load_balancer
     assert balancer is not None
     assert balancer.socket_subnet is not None
     inside = str(balancer.socket_subnet.network_address + 2)
-    assert "a subnet of network web" in only_problem((f"{HOST}.dns", [inside])).what
+    for key, owner in ((HOST, "the host's dns"), (WEB, "dns of network web")):
+        edits: Edits = [(f"{key}.dns", [inside])]
+        problem = only_problem(*edits)
+        assert problem.key == f"{_WEB.removesuffix('.dns')}.load_balancer.socket_subnet"
+        assert f"contains {inside}, a server in {owner}" in problem.what
+        settled(edited(*edits))
 
 
 @pytest.mark.parametrize(

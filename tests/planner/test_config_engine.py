@@ -17,16 +17,17 @@ NETWORK = {
 }
 
 
-def stack(engine: object) -> Stack:
-    """Return the stack of one host with this engine."""
+def stack(engine: object, mark: int | None = None, **more: object) -> Stack:
+    """Return the stack of one host with this engine, and `more` keys of the host."""
     host: dict[str, Any] = {
         "name": "edge-1",
         "ssh": {"address": "192.0.2.10"},
         "wan": {"interface": "wan0"},
         "networks": [NETWORK],
         "engine": engine,
+        **more,
     }
-    return Stack.parse({"hosts": [host]}, "test")
+    return Stack.parse({"hosts": [host], **({} if mark is None else {"mark": mark})}, "test")
 
 
 def settings(engine: Mapping[str, object]) -> Mapping[str, object]:
@@ -67,6 +68,66 @@ def test_keys_of_its_own_become_those_of_daemon_json() -> None:
     }
 
 
+NFTABLES = {"firewall_backend": "nftables"}
+
+
+def test_docker_in_nftables_lets_the_mark_of_the_guard_pass() -> None:
+    """Both keys are set by one, with the stack's own bit; with iptables no mark is needed."""
+    found = stack(NFTABLES, firewall="nftables").hosts[0].engine
+    assert found is not None
+    assert found.settings == {
+        "firewall-backend": "nftables",
+        "bridge-accept-fwmark": "0x2000000/0x2000000",
+    }
+    found = stack(NFTABLES, mark=0x04000000, firewall="nftables").hosts[0].engine
+    assert found is not None
+    assert found.settings["bridge-accept-fwmark"] == "0x4000000/0x4000000"
+    assert settings({"firewall_backend": "iptables"}) == {"firewall-backend": "iptables"}
+
+
+CONTRADICTIONS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
+    (NFTABLES, {}, "engine.firewall_backend ", "is nftables, and firewall of the host is iptables"),
+    (
+        {"install": True},
+        {"firewall": "nftables", "persist": "iptables-files"},
+        "persist ",
+        "is iptables-files, and firewall of the host is nftables",
+    ),
+    (
+        NFTABLES,
+        {"firewall": "nftables", "ipv6nat": "container"},
+        "ipv6nat ",
+        "is container, and engine.firewall_backend is nftables",
+    ),
+    (
+        {**NFTABLES, "settings": {"firewall-backend": "iptables"}},
+        {"firewall": "nftables"},
+        "engine.settings ",
+        "sets another firewall-backend than engine.firewall_backend, nftables",
+    ),
+    (
+        {**NFTABLES, "settings": {"bridge-accept-fwmark": "0x1/0x1"}},
+        {"firewall": "nftables"},
+        "engine.settings ",
+        "sets another bridge-accept-fwmark than 0x2000000/0x2000000",
+    ),
+    ({"install": True}, {"firewall": "ufw"}, "firewall ", "none of iptables or nftables"),
+    ({"firewall_backend": "none"}, {}, "engine.firewall_backend ", "none of iptables or nftables"),
+]
+
+
+@pytest.mark.parametrize(("engine", "more", "key", "what"), CONTRADICTIONS)
+def test_what_contradicts_itself_about_a_firewall_is_refused(
+    engine: dict[str, Any], more: dict[str, Any], key: str, what: str
+) -> None:
+    """One error each, which names the key and what to set."""
+    with pytest.raises(ConfigError) as caught:
+        stack(engine, **more)
+    assert len(caught.value.problems) == 1, str(caught.value)
+    assert f"wanbound:hosts[0].{key}" in str(caught.value)
+    assert what in str(caught.value)
+
+
 def test_an_engine_that_is_only_to_be_there() -> None:
     """install alone touches no file; restart and install have their defaults."""
     found = stack({"install": True}).hosts[0].engine
@@ -95,11 +156,6 @@ BAD: list[tuple[object, str, str]] = [
         "engine.settings ",
         "has 172.20.0.0/16 for default-address-pools, which overlaps",
     ),
-    (
-        {"settings": {"default-address-pools": [{"base": "10.204.0.0/14", "size": 24}]}},
-        "engine.settings ",
-        "has 10.204.0.0/14 for default-address-pools, which overlaps",
-    ),
     ({"settings": {"log-opts": "token=hunter2"}}, "engine.settings ", "has text for log-opts"),
     ({"fixed_cidr_v6": "10.0.0.0/24"}, "engine.fixed_cidr_v6 ", "IPv4"),
     ({"fixed_cidr_v6": "fd20::/48"}, "engine.fixed_cidr_v6 ", "the subnet of network mail"),
@@ -109,9 +165,13 @@ BAD: list[tuple[object, str, str]] = [
         "the public address of network mail",
     ),
     ({"registry_mirrors": "https://a"}, "engine.registry_mirrors ", "not a list"),
-    ({"registry_mirrors": ["mirror.example.com"]}, "engine.registry_mirrors ", "no registry's"),
-    ({"registry_mirrors": ["https://a/v2"]}, "engine.registry_mirrors ", "no registry's"),
-    ({"registry_mirrors": ["https://u:p@a"]}, "engine.registry_mirrors ", "no registry's"),
+    (
+        {"registry_mirrors": ["mirror.example.com"]},
+        "engine.registry_mirrors ",
+        "not a registry address",
+    ),
+    ({"registry_mirrors": ["https://a/v2"]}, "engine.registry_mirrors ", "not a registry address"),
+    ({"registry_mirrors": ["https://u:p@a"]}, "engine.registry_mirrors ", "not a registry address"),
     ({"settings": ["debug"]}, "engine.settings ", "not a mapping"),
     ({"settings": {"debug": "yes"}}, "engine.settings ", "neither true nor false"),
     ({"settings": {"mtu": "1400"}}, "engine.settings ", "not a whole number"),

@@ -50,7 +50,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "a port to another": (
         [_ONLY_HTTP, _ports("8080:80")],
         f"{_WEB}.containers[0].ports",
-        "a port and another one",
+        "maps one port to another",
         "a list of ports",
     ),
     "another protocol": (
@@ -86,7 +86,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "ports besides all TCP": (
         [_ports(25)],
         f"{_WEB}.containers[0].ports",
-        "all TCP is the load balancer's",
+        "the load balancer gets all TCP",
         "ingress: [{ports: [80, 443]}]",
     ),
     "ports without a fixed address": (
@@ -140,7 +140,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "an address of a family that is not there": (
         [(f"{EDGE_2_WEB}.ingress", [{"ports": [443], "addresses": ["2001:db8::9"]}])],
         f"{_EDGE_2_WEB}.ingress[0].addresses[0]",
-        "2001:db8::9 is given without public_ipv6",
+        "2001:db8::9 is set without public_ipv6",
         "add public_ipv6",
     ),
     "an address in a subnet": (

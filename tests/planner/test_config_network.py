@@ -1,7 +1,10 @@
 """What cannot be together inside one network; one error each."""
 
+from ipaddress import ip_network
+
 import pytest
 
+from planner.addresses import container_address
 from tests.planner.samples import (
     ABSENT,
     EDGE_2_WEB,
@@ -16,6 +19,8 @@ _WEB = "wanbound:hosts[0].networks[0]"
 _MAIL = "wanbound:hosts[0].networks[1]"
 _EDGE_2_WEB = "wanbound:hosts[1].networks[0]"
 _SSH_IS_WEB = (f"{HOST}.ssh.address", "203.0.113.10")
+_PAIR: dict[object, object] = {"ipv4": "172.20.2.25", "ipv6": "fd5c:1b2a:77f0:2::25"}
+_WORKER = str(container_address(ip_network("172.20.2.0/24"), "worker"))
 
 # Edits of the sample, the key of the one error, words of what is wrong, words of the remedy.
 _CASES: dict[str, tuple[Edits, str, str, str]] = {
@@ -28,31 +33,31 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "subnet without public address": (
         [(f"{EDGE_2_WEB}.subnet_ipv6", "fd5c::/64")],
         f"{_EDGE_2_WEB}.subnet_ipv6",
-        "given without public_ipv6",
+        "set without public_ipv6",
         "add public_ipv6, or remove this",
     ),
     "load balancer without public address": (
         [(f"{EDGE_2_WEB}.load_balancer", {"ipv6": "fd5c::5"})],
         f"{_EDGE_2_WEB}.load_balancer.ipv6",
-        "given without public_ipv6",
+        "set without public_ipv6",
         "add public_ipv6, or remove this",
     ),
     "container without public address": (
         [(f"{EDGE_2_WEB}.containers", [{"name": "app", "image": "app", "ipv6": "fd5c::5"}])],
         f"{_EDGE_2_WEB}.containers[0].ipv6",
-        "given without public_ipv6",
+        "set without public_ipv6",
         "add public_ipv6, or remove this",
     ),
     "bridge is the wan interface": (
         [(f"{WEB}.bridge", "wan0")],
         f"{_WEB}.bridge",
-        "wan0 is the host's wan interface",
+        "wan0 is the name of the host's wan interface",
         "another name",
     ),
     "network is the wan interface": (
         [(f"{HOST}.wan.interface", "web")],
         f"{_WEB}.name",
-        "web is the host's wan interface",
+        "web is the name of the host's wan interface",
         "another name",
     ),
     "load balancer outside": (
@@ -175,6 +180,79 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         f"{_WEB}.ingress[0].to",
         "load balancer, which is off",
         "remove load_balancer: false",
+    ),
+    "ingress to an address outside": (
+        [(f"{MAIL}.ingress", [{"ports": [25], "to": {**_PAIR, "ipv4": "172.20.9.25"}}])],
+        f"{_MAIL}.ingress[0].to",
+        "172.20.9.25 is outside 172.20.2.0/24",
+        "write a free one from 172.20.2.2",
+    ),
+    "ingress to the gateway": (
+        [(f"{MAIL}.ingress", [{"ports": [25], "to": {**_PAIR, "ipv6": "fd5c:1b2a:77f0:2::1"}}])],
+        f"{_MAIL}.ingress[0].to",
+        "the gateway of",
+        "write a free one",
+    ),
+    "ingress to the address of a declared container": (
+        [(f"{MAIL}.ingress", [{"ports": [25], "to": {**_PAIR, "ipv4": "172.20.2.10"}}])],
+        f"{_MAIL}.ingress[0].to",
+        "172.20.2.10 is the address of container turn",
+        "name that container in to, if you mean that one, or write a free one",
+    ),
+    "ingress to the address of the load balancer": (
+        [(f"{MAIL}.ingress", [{"ports": [25], "to": {**_PAIR, "ipv4": "172.20.2.254"}}])],
+        f"{_MAIL}.ingress[0].to",
+        "172.20.2.254 is the address of the load balancer",
+        "name that container",
+    ),
+    "ingress to the derived address of a declared container": (
+        [(f"{MAIL}.ingress", [{"ports": [25], "to": {**_PAIR, "ipv4": _WORKER}}])],
+        f"{_MAIL}.containers[1].ipv4",
+        f"{_WORKER} is the address of the container of ingress[0]",
+        "write ipv4: 172.20.2.",
+    ),
+    "ingress to half a pair": (
+        [(f"{MAIL}.ingress", [{"ports": [25], "to": {"ipv4": "172.20.2.25"}}])],
+        f"{_MAIL}.ingress[0].to",
+        "is 172.20.2.25, without ipv6",
+        "add ipv6: with the container's address",
+    ),
+    "ingress to a family that the network lacks": (
+        [
+            (
+                f"{EDGE_2_WEB}.ingress",
+                [{"ports": [25], "to": {"ipv4": "10.140.1.9", "ipv6": "fd5c::9"}}],
+            ),
+            (f"{EDGE_2_WEB}.subnet_ipv4", "10.140.1.0/24"),
+        ],
+        f"{_EDGE_2_WEB}.ingress[0].to",
+        "fd5c::9 is set without public_ipv6",
+        "add public_ipv6, or remove this",
+    ),
+    "ingress to one address in two pairs": (
+        [
+            (
+                f"{MAIL}.ingress",
+                [
+                    {"ports": [25], "to": _PAIR},
+                    {"ports": [26], "to": {**_PAIR, "ipv6": "fd5c:1b2a:77f0:2::26"}},
+                ],
+            )
+        ],
+        f"{_MAIL}.ingress[1].to",
+        "172.20.2.25 is in 172.20.2.25 and fd5c:1b2a:77f0:2::26 here",
+        "write the same pair in both",
+    ),
+    "a subnet without room for what ingress names": (
+        [
+            (f"{EDGE_2_WEB}.subnet_ipv4", "172.20.1.0/30"),
+            (f"{EDGE_2_WEB}.ingress", [{"ports": [25], "to": {"ipv4": "172.20.1.2"}}]),
+            (f"{EDGE_2_WEB}.load_balancer", False),
+            (f"{EDGE_2_WEB}.containers", [{"name": "app", "image": "app"}]),
+        ],
+        f"{_EDGE_2_WEB}.subnet_ipv4",
+        "room for 2 addresses, and 3 are needed",
+        "larger",
     ),
     "all UDP": (
         [(f"{WEB}.ingress", [{"protocol": "udp", "ports": "all"}])],

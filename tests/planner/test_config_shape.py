@@ -19,7 +19,7 @@ _KEY = f"{HOST}.ssh.host_key"
         ("secret", "wanbound:secret", "did you mean secrets?"),
         ("echo", "wanbound:echo.ip4", "did you mean ipv4?"),
         ("images", "wanbound:images.traefic", "did you mean traefik?"),
-        (f"{HOST}.gaurd", "wanbound:hosts[0].gaurd", "did you mean guard?"),
+        (f"{HOST}.adpot", "wanbound:hosts[0].adpot", "did you mean adopt?"),
         (f"{HOST}.ssh.hostkey", "wanbound:hosts[0].ssh.hostkey", "did you mean host_key?"),
         (f"{HOST}.wan.gateway", "wanbound:hosts[0].wan.gateway", "did you mean gateway_ipv"),
         (f"{WEB}.subnet_v4", "wanbound:hosts[0].networks[0].subnet_v4", "subnet_ipv4?"),
@@ -101,16 +101,16 @@ _KEY_BYTES = bytes(range(32))
 @pytest.mark.parametrize(
     ("key", "what"),
     [
-        ("", "no SSH host key of a known type"),
-        (7, "no SSH host key"),
-        ("ssh-ed25519", "no such key"),
+        ("", "not an SSH host key of a known type"),
+        (7, "not an SSH host key"),
+        ("ssh-ed25519", "not such a key"),
         ("ssh-ed25519 AAAA…", "no valid base64"),
-        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "no such key"),
-        (_line("ssh-ed25519", b"ssh-rsa", b"\1\0\1", bytes(256)), "no such key"),
-        (_line("ssh-ed25519", b"ssh-ed25519", bytes(31)), "no such key"),
-        (_line("ssh-ed25519", b"ssh-ed25519", _KEY_BYTES, b"more"), "no such key"),
-        (_line(_P256, _P256.encode(), b"nistp384", bytes(65)), "no such key"),
-        (_line("ssh-rsa", b"ssh-rsa", b"\1\0\1", bytes(64)), "no such key"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "not such a key"),
+        (_line("ssh-ed25519", b"ssh-rsa", b"\1\0\1", bytes(256)), "not such a key"),
+        (_line("ssh-ed25519", b"ssh-ed25519", bytes(31)), "not such a key"),
+        (_line("ssh-ed25519", b"ssh-ed25519", _KEY_BYTES, b"more"), "not such a key"),
+        (_line(_P256, _P256.encode(), b"nistp384", bytes(65)), "not such a key"),
+        (_line("ssh-rsa", b"ssh-rsa", b"\1\0\1", bytes(64)), "not such a key"),
         (_line("ssh-dss", b"ssh-dss", b"1", b"2", b"3", b"4"), "known type"),
         (f"192.0.2.10 {ED25519}", "before the type"),
         ("SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDZUM", "a fingerprint"),
@@ -176,8 +176,8 @@ def test_the_text_of_an_error() -> None:
         "\n"
         "wanbound:hosts[0].networks[0].subnet_ipv4 (host edge-1, network web)\n"
         '  "172.20.1.1/24" has host bits set\n'
-        "  Bits after the prefix say nothing in a subnet, and iptables-save would print another"
-        " text than the one written here.\n"
+        "  A subnet is written with its first address. iptables-save would print that one,"
+        " and not the text written here.\n"
         "  Fix: write 172.20.1.0/24"
     )
     two = ConfigError([Problem("k", "w", "", "r"), Problem("l", "w", "", "r", "host h")])

@@ -53,7 +53,7 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{WEB}.subnet_ipv6", "fc00:10:10::/96", "not for local use", "like fd00:10:10::/96"),
     (f"{WEB}.subnet_ipv6", "2001:db8:1::/64", "not private", "allow_public_subnet"),
     ("ipv4_pool", "10.200.0.0/25", "too small", "172.20.0.0/24"),
-    ("ipv4_pool", "172.10.0.0/16", "not private", "10.200.0.0/14"),
+    ("ipv4_pool", "172.10.0.0/16", "not private", "10.128.0.0/9"),
     # names
     (f"{WEB}.name", "", "is empty", "1 to 15"),
     (f"{WEB}.name", "a" * 16, "16 characters", "1 to 15"),
@@ -66,7 +66,7 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{WEB}.name", "-web", 'begins with "-"', "1 to 15"),
     (f"{WEB}.name", "web+", 'has "+"', "1 to 15"),
     (f"{WEB}.name", "bridge", "reserved", "choose another name"),
-    (f"{WEB}.name", True, "is true", "quote it"),
+    (f"{WEB}.name", True, "is true", "put it in quotes"),
     (f"{WEB}.bridge", "", "is empty", "1 to 15"),
     (f"{WEB}.bridge", "b" * 16, "16 characters", "1 to 15"),
     (f"{WEB}.bridge", "br%d", 'has "%"', "1 to 15"),
@@ -80,21 +80,21 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{HOST}.name", "Edge_1", "not a host name", "like edge-1"),
     (f"{HOST}.name", "e" * 64, "64 characters", "at most 63"),
     # ssh
-    (f"{HOST}.ssh.address", "300.1.2.3", "neither address, DNS name", "192.0.2.10"),
-    (f"{HOST}.ssh.address", "-oProxyCommand=reboot", "neither address", "192.0.2.10"),
+    (f"{HOST}.ssh.address", "300.1.2.3", "not an address, a DNS name", "192.0.2.10"),
+    (f"{HOST}.ssh.address", "-oProxyCommand=reboot", "not an address", "192.0.2.10"),
     ("echo", {"ipv4": "http://198.51.100.1:99999/"}, "the port 99999", "http://198.51.100.1/"),
     ("echo", {"ipv4": "http://198.51.100.1:0/"}, "the port 0", "http://198.51.100.1/"),
     ("echo", {"ipv4": "http://127.0.0.1/"}, "is a loopback address", "http://198.51.100.1/"),
     ("echo", {"ipv6": "http://[::1]/"}, "is a loopback address", "ffff::1"),
-    ("echo", {"ipv4": "http://localhost/"}, "the asking container itself", "http://198.51.100.1/"),
+    ("echo", {"ipv4": "http://localhost/"}, "the container itself", "http://198.51.100.1/"),
     (f"{_TURN}.volumes", ["data:/x/"], "has a target that ends in /", "remove the /"),
-    (f"{HOST}.ssh.address", "a..b", "neither address", "192.0.2.10"),
-    (f"{HOST}.ssh.address", "edge*", "neither address", "192.0.2.10"),
+    (f"{HOST}.ssh.address", "a..b", "not an address", "192.0.2.10"),
+    (f"{HOST}.ssh.address", "edge*", "not an address", "192.0.2.10"),
     (f"{HOST}.ssh.address", "fe80::1%eth0", "zone", "192.0.2.10"),
     (f"{HOST}.ssh.address", "0.0.0.0", "unspecified", "192.0.2.10"),  # noqa: S104 - refused
     (f"{HOST}.ssh.address", "a" * 300, "300 characters", "192.0.2.10"),
-    (f"{HOST}.ssh.port", 0, "no port", "1 to 65535"),
-    (f"{HOST}.ssh.port", 65536, "no port", "1 to 65535"),
+    (f"{HOST}.ssh.port", 0, "not a port", "1 to 65535"),
+    (f"{HOST}.ssh.port", 65536, "not a port", "1 to 65535"),
     (f"{HOST}.ssh.port", "ssh", "not a port", "1 to 65535"),
     (f"{HOST}.ssh.port", True, "not a port", "1 to 65535"),
     (f"{HOST}.ssh.user", "root -oX", "not a user name", "like root"),
@@ -102,10 +102,14 @@ _CASES: list[tuple[str, object, str, str]] = [
     (_INGRESS, [{"ports": [0]}], "outside 1 to 65535", "1000-1010"),
     (_INGRESS, [{"ports": ["1-65536"]}], "outside 1 to 65535", "1000-1010"),
     (_INGRESS, [{"ports": ["1010-1000"]}], "ends before", '"1000-1010"'),
-    (_INGRESS, [{"ports": ["http"]}], "no port", "1000-1010"),
-    (_INGRESS, [{"ports": [True]}], "no port", "1000-1010"),
-    (_INGRESS, [{"ports": "25,465"}], "no port", "1000-1010"),
+    (_INGRESS, [{"ports": ["http"]}], "not a port", "1000-1010"),
+    (_INGRESS, [{"ports": [True]}], "not a port", "1000-1010"),
+    (_INGRESS, [{"ports": "25,465"}], "not a port", "1000-1010"),
     (_INGRESS, [{"ports": []}], "lists no port", "remove this ingress entry"),
+    (_INGRESS, [{"ports": [25], "to": {}}], "has no address", "write {ipv4: 172.20.0.25"),
+    (_INGRESS, [{"ports": [25], "to": {"ip": "1.2.3.4"}}], 'has the key "ip"', "write {ipv4:"),
+    (_INGRESS, [{"ports": [25], "to": {"ipv4": "::1"}}], '"::1" is IPv6, not IPv4', "as ipv6"),
+    (_INGRESS, [{"ports": [25], "to": ["turn"]}], "is a list, not load_balancer", "write load_b"),
     (_INGRESS, [{"ports": "all", "protocol": "sctp"}], "none of tcp or udp", "tcp or udp"),
     (_INGRESS, [{"ports": "all", "to": "lb;x"}], "name of a container", "load_balancer"),
     # containers
@@ -122,28 +126,46 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{_TURN}.labels", {"a b": "x"}, "key of a label", "like traefik.enable"),
     (f"{_TURN}.labels", {"traefik.enable": True}, "a boolean, true", "quotes"),
     (f"{_TURN}.command", [True], "a boolean", "quotes"),
-    (f"{_TURN}.volumes", ["data"], "no such target", "source:/target"),
+    (f"{_TURN}.volumes", ["data"], "no valid target", "source:/target"),
     (f"{_TURN}.volumes", ["data:/data:rx"], "neither ro nor rw", "source:/target"),
-    (f"{_TURN}.volumes", ["data:data"], "no such target", "source:/target"),
-    (f"{_TURN}.volumes", ["/etc/../root:/x"], "no such source", "source:/target"),
-    (f"{_TURN}.volumes", ["d:/x"], "no such source", "source:/target"),
-    (f"{_TURN}.volumes", ["$(reboot):/x"], "no such source", "source:/target"),
+    (f"{_TURN}.volumes", ["data:data"], "no valid target", "source:/target"),
+    (f"{_TURN}.volumes", ["/etc/../root:/x"], "no valid source", "source:/target"),
+    (f"{_TURN}.volumes", ["d:/x"], "no valid source", "source:/target"),
+    (f"{_TURN}.volumes", ["$(reboot):/x"], "no valid source", "source:/target"),
     (f"{_TURN}.restart", "never", "none of no, on-failure", "unless-stopped"),
     (f"{_TURN}.restart", True, "none of no, on-failure", "unless-stopped"),
     # the rest
     (f"{WEB}.whoami", {"domain": "mail`)||Host(`x"}, "not a DNS name", "whoami.mail.example.com"),
     (f"{WEB}.manage_addresses", "maybe", "neither true nor false", "true or false"),
     (f"{WEB}.load_balancer", "off", "neither false nor a mapping", "write false"),
-    (f"{HOST}.guard", 1, "neither true nor false", "true or false"),
+    (f"{HOST}.adopt", 1, "neither true nor false", "true or false"),
+    (f"{HOST}.log_drops", "yes", "neither true nor false", "true or false"),
+    (f"{HOST}.metrics", "wanbound.prom", "not an absolute path", "/wanbound.prom"),
+    (f"{HOST}.metrics", "/srv/metrics", "not an absolute path", "/wanbound.prom"),
+    (f"{HOST}.metrics", "/srv/../etc/x.prom", "not an absolute path", "/wanbound.prom"),
+    (f"{HOST}.metrics", "/srv/.prom", "not an absolute path", "/wanbound.prom"),
+    (f"{HOST}.metrics", "/srv/%n.prom", "not an absolute path", "/wanbound.prom"),
+    (f"{HOST}.metrics", "/srv/a b.prom", "not an absolute path", "/wanbound.prom"),
+    (f"{HOST}.metrics", "/srv/x.prom\n", "has a line break", "on one line"),
+    ("mark", 0, "is 0x00000000, which has 0 bits", "0x02000000"),
+    ("mark", 0x03000000, "is 0x03000000, which has 2 bits", "0x02000000"),
+    ("mark", "0x100000000", "has 32 bits", "0x02000000"),
+    ("mark", -1, "has 32 bits", "0x02000000"),
+    ("mark", True, "not one bit", "0x02000000"),
+    ("mark", "33554432.0", "not one bit", "0x02000000"),
+    ("mark", 0x4000, "a bit that Kubernetes uses", "0x02000000"),
+    ("mark", "0x8000", "a bit that Kubernetes uses", "0x02000000"),
+    ("mark", 0x40, "a bit that wg-quick uses", "0x02000000"),
+    ("mark", 0x40000, "a bit that Tailscale uses", "0x02000000"),
     ("verify", "ja", "neither true nor false", "true or false"),
     ("seed", "", "is empty", "like"),
     ("images.traefik", "traefik:", "not an image reference", "traefik:v3.7"),
-    ("echo.ipv4", "ftp://198.51.100.1/", "no http://", "http://198.51.100.1/"),
-    ("echo.ipv4", "http://x/$(reboot)", "no http://", "http://198.51.100.1/"),
+    ("echo.ipv4", "ftp://198.51.100.1/", "not an http://", "http://198.51.100.1/"),
+    ("echo.ipv4", "http://x/$(reboot)", "not an http://", "http://198.51.100.1/"),
     ("echo.ipv4", "http://[2001:db8::1]/", "is IPv6, not IPv4", "http://198.51.100.1/"),
     ("echo.ipv6", "http://198.51.100.1/", "is IPv4, not IPv6", "http://[2001:db8:ffff::1]/"),
-    ("echo.ipv6", "http://[::g]/", "no http://", "http://[2001:db8:ffff::1]/"),
-    ("echo.ipv6", "http://[1::2::3]/", "no valid address", "http://[2001:db8:ffff::1]/"),
+    ("echo.ipv6", "http://[::g]/", "not an http://", "http://[2001:db8:ffff::1]/"),
+    ("echo.ipv6", "http://[1::2::3]/", "not a valid address", "http://[2001:db8:ffff::1]/"),
 ]
 
 
@@ -170,6 +192,8 @@ def test_one_error_names_key_and_remedy(path: str, value: object, what: str, rem
     [
         (f"{WEB}.public_ipv6", "2001:0DB8::0010"),
         (f"{WEB}.bridge", "br-web_1.x"),
+        ("mark", "0x80000000"),
+        ("mark", "16777216"),
         (f"{WEB}.bridge", "b" * 15),
         (f"{HOST}.wan.interface", "enp1s0f0np0.42"),
         (f"{HOST}.ssh.address", "Edge-1.Example.com"),
@@ -215,7 +239,7 @@ def test_control_characters_are_refused_and_not_printed(path: str, character: st
     assert "one line" in problem.remedy
 
 
-@pytest.mark.parametrize("path", [f"{WEB}.public_ipv4", f"{WEB}.load_balancer", f"{HOST}.guard"])
+@pytest.mark.parametrize("path", [f"{WEB}.public_ipv4", f"{WEB}.load_balancer", f"{HOST}.adopt"])
 def test_a_key_without_value_is_refused(path: str) -> None:
     """`public_ipv4:` with nothing behind it is most often a line that was not finished."""
     problem = only_problem((path, None))
@@ -273,7 +297,7 @@ def test_a_number_of_5000_digits_is_a_problem_like_any_other(path: str, number: 
 
 def test_a_field_that_follows_from_others_is_no_key() -> None:
     """What is filled in cannot be written: it is as unknown as any other word."""
-    for path in (f"{WEB}.ipv4", f"{WEB}.inner_ipv4", f"{WEB}.load_balancer.socket_subnet"):
+    for path in (f"{WEB}.ipv4", f"{WEB}.load_balancer.name", f"{WEB}.load_balancer.socket_name"):
         problem = only_problem((path, "172.20.1.0/24"))
         assert (problem.key, problem.what) == (_key(path), "is an unknown key")
         assert path.rpartition(".")[2] not in problem.remedy.split("keys here are ")[1].split(", ")

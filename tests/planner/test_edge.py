@@ -8,8 +8,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from planner.config import SecretRef, Stack
+from planner.config.schema import MARK
 from planner.docker import ContainerPlan, Upload
 from planner.edge import SOCKET, SOCKET_PORT, socket_rules
+from planner.guard import marks
 from planner.plan import NetworkPlan, plan
 from tests.planner import golden
 from tests.planner.nft import Packet, guard_of
@@ -89,13 +91,13 @@ def test_a_load_balancer_asks_its_own_proxy() -> None:
 def test_the_guard_closes_the_sockets_bridge() -> None:
     """In both directions, whatever iptables says; the bridge is the one that Docker makes."""
     for network in _networks().values():
-        guard = guard_of(network.wanted)
+        guard = guard_of([*marks(MARK), *network.wanted])
         if network.socket is None:
             assert "-sock" not in str(network.wanted)
             continue
         bridge = network.socket.docker.options["com.docker.network.bridge.name"]
         assert bridge == network.owns.bridges["socket"]
-        inside, public = ip_address("10.204.3.11"), ip_address("203.0.113.20")
+        inside, public = ip_address("10.114.67.11"), ip_address("203.0.113.20")
         for other in (network.bridge, "wan0", "docker0"):
             out = Packet(bridge, other, inside, inside, public)
             into = Packet(other, bridge, public, public, inside, dnat=True)

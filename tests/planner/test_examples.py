@@ -23,9 +23,9 @@ def _config(text: str) -> dict[str, Any]:
     return {key.removeprefix("wanbound:"): value for key, value in found.items()}
 
 
-def test_there_are_a_demo_and_both_recipes() -> None:
+def test_there_are_a_demo_a_starter_and_both_recipes() -> None:
     """Or the tests below would say nothing."""
-    assert {"demo", "example-dual-stack", "example-single-ip"} <= {
+    assert {"demo", "starter", "example-dual-stack", "example-single-ip"} <= {
         path.name.split(".")[1] for path in STACKS
     }
 
@@ -80,4 +80,29 @@ def test_the_first_recipe_is_closed_and_has_its_routes() -> None:
 def test_the_demo_leaves_the_host_alone() -> None:
     """It runs in a lab whose hosts have routes of their own."""
     hosts = plan(Stack.parse(_config((FOLDER / "Pulumi.demo.yaml").read_text()), "demo"))
-    assert [host.wanted for host in hosts] == [(), ()]
+    roles = {"clear", "set", "marked"}
+    assert [{each.role for each in host.wanted} for host in hosts] == [roles, roles]
+
+
+def test_the_starter_leaves_the_host_alone_and_needs_public_images_alone() -> None:
+    """No route, parameter, port or setting of the server, and nothing to build before it."""
+    raw = _config((FOLDER / "Pulumi.starter.yaml").read_text())
+    (host,) = plan(Stack.parse(raw, "starter"))
+    assert {each.role for each in host.wanted} == {"clear", "set", "marked"}
+    assert (host.engine, host.persist, host.ipv6nat, host.adopt) == (None, None, None, False)
+    assert len(host.networks) == 2
+    assert all(network.check is None for network in host.networks)
+    containers = [each for network in host.networks for each in network.containers]
+    containers += [network.socket.proxy for network in host.networks if network.socket]
+    assert sorted(each.image for each in containers) == ["haproxy:3.2", "traefik:v3.7"]
+
+
+def test_the_first_recipe_says_what_it_changes_on_the_host() -> None:
+    """Each key with lines of the host's own, and the one that restarts Docker, at its top."""
+    text = (FOLDER / "Pulumi.example-dual-stack.yaml").read_text()
+    head = text.partition("\nconfig:")[0]
+    (host,) = _config(text)["hosts"]
+    own = [key for key in ("baseline", "engine") if key in host]
+    own += [f"wan.{key}" for key in host["wan"] if key.startswith("gateway_")]
+    assert len(own) == 4
+    assert [key for key in own if f"`{key}`" not in head] == []

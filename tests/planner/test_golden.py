@@ -24,7 +24,6 @@ def test_there_is_a_case_for_each_kind_of_network() -> None:
         "derived-subnets",
         "dual-stack",
         "gateways",
-        "guard-off",
         "host-address",
         "ipv4-only",
         "ipv6-only",

@@ -8,18 +8,19 @@ from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from planner.config import Family, Host, Network, Stack, Version
-from planner.guard import guard
-from planner.rule import LAST, Element, Rule
+from planner.config import VERSIONS, Family, Host, Ingress, Network, Stack, Version
+from planner.config.schema import MARK
+from planner.guard import guard, log_and_drop, logged, marks
+from planner.rule import FIRST, LAST, Element, Rule
 from providers.host.generation import BASE, COMMON
-from tests.planner.nft import Address, Guard, Hook, Packet, guard_of
+from tests.planner.nft import Address, Base, Guard, Packet, guard_of
 from tests.planner.strategies import Raw, stacks
 
 SETTINGS = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
-VERSIONS: tuple[Version, ...] = (4, 6)
 OUTSIDE: dict[Version, Address] = {
     4: ip_address("198.51.100.77"),
     6: ip_address("2001:db8:ffff::77"),
@@ -38,7 +39,11 @@ def _only_host(raw: Raw) -> Host:
 
 
 def _guard(host: Host) -> Guard:
-    return guard_of(each for network in host.networks for each in guard(network))
+    lines: list[Rule | Element] = list(marks(MARK))
+    for network in host.networks:
+        rules = guard(network, host.wan.interface)
+        lines += logged(rules, network.name) if host.log_drops else rules
+    return guard_of([*lines, *(log_and_drop("forged") if host.log_drops else [])])
 
 
 def _family(network: Network, version: Version) -> Family | None:
@@ -165,10 +170,10 @@ def _may_pass(host: Host, packet: Packet) -> bool:
         by_docker = version == 4 and network.docker_ipv4 is not None
         if not by_docker and _family(network, version) is None:
             return False
-    if packet.state == "established":
-        return True
     if packet.oifname in bridges and packet.oifname != packet.iifname:
         network = bridges[packet.oifname]
+        if packet.state == "established" and network.public(version) is not None:
+            return True
         ways_in = {*dict(network.publics).values(), *network.extras(version)}
         if network.mode == "snat":
             return False
@@ -176,9 +181,53 @@ def _may_pass(host: Host, packet: Packet) -> bool:
     return True
 
 
+def _translated(host: Host) -> Iterator[Packet]:
+    """Yield the packets at forward, what was translated with every target that it may have."""
+    targets: dict[Version, set[Address]] = {4: set(), 6: set()}
+    for network, family, entry in _entries(host):
+        targets[family.version].add(network.address_of(entry.to, family.version))
+        targets[family.version].add(family.subnet.network_address + 2)
+    for packet in _forwarded(host):
+        yield packet
+        if packet.dnat and packet.state == "new":
+            for target in targets[4 if packet.saddr.version == 4 else 6]:
+                yield replace(packet, target=target)
+
+
+def _entries(host: Host) -> Iterator[tuple[Network, Family, Ingress]]:
+    for network in host.networks:
+        for family, entry in product(network.families, network.ingress):
+            yield network, family, entry
+
+
+def _is_marked(host: Host, packet: Packet) -> bool:
+    """Return whether a packet is of a network's own traffic: what Docker is not asked about."""
+    version: Version = 4 if packet.saddr.version == 4 else 6
+    for network in host.networks:
+        if network.public(version) is None:
+            continue
+        family, bridge = _family(network, version), network.bridge
+        if packet.oifname == bridge and packet.state == "established":
+            return True
+        # Where Docker chooses the subnet, all that comes from the bridge is of it.
+        own = family is None or packet.saddr in family.subnet
+        if own and packet.iifname == bridge and packet.oifname == host.wan.interface:
+            return True
+        if version == 6 and packet.iifname == packet.oifname == bridge:
+            return True
+    return any(
+        packet.oifname == network.bridge
+        and packet.dnat
+        and packet.original_daddr in network.entrances(entry, version)
+        and (packet.target or packet.original_daddr) == network.address_of(entry.to, version)
+        for network, family, entry in _entries(host)
+        if family.version == version
+    )
+
+
 def _check(
     raw: Raw,
-    hook: Hook,
+    chain: Base,
     packets: Callable[[Host], Iterator[Packet]],
     may: Callable[[Host, Packet], bool],
 ) -> None:
@@ -187,7 +236,7 @@ def _check(
     table = _guard(host)
     for packet in packets(host):
         wanted = "accept" if may(host, packet) else "drop"
-        assert table.verdict(hook, packet) == wanted, packet
+        assert table.verdict(chain, packet) == wanted, packet
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
@@ -229,6 +278,21 @@ def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
     _check(raw, "forward", _forwarded, _may_pass)
 
 
+@given(stacks(max_hosts=1, max_networks=3, moded=True), st.integers(0, 0xFFFFFFFF))
+@SETTINGS
+def test_what_is_a_networks_own_is_marked_and_nothing_else(raw: Raw, before: int) -> None:
+    """Whatever mark it had before: other bits stay, and nobody but the guard sets this one."""
+    host = _only_host(raw)
+    table = _guard(host)
+    for packet in _translated(host):
+        mark = table.marked(packet, before)
+        if mark is not None:
+            wanted = before & ~MARK | (MARK if _is_marked(host, packet) else 0)
+            assert mark == wanted, packet
+        else:
+            assert not _may_pass(host, packet), packet
+
+
 @given(stacks())
 @SETTINGS
 def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
@@ -240,13 +304,14 @@ def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
             assert all(chain in table.chains for _, chain in elements), name
         for network in host.networks:
             bridge = network.bridge
-            for name in ("source", "to"):
+            for name in ("source", "from", "to"):
                 assert table.maps[name].count((f'"{bridge}"', f"{name}-{bridge}")) == 1
             for family in network.families:
                 ip = "ip" if family.version == 4 else "ip6"
                 element = str(family.subnet), f"egress-{bridge}"
                 assert table.maps[f"subnet-ipv{family.version}"].count(element) == 1
-                drop = f'oifname != "{bridge}" {ip} saddr != {family.public} counter drop'
+                end = f"goto drop-egress-{bridge}" if host.log_drops else "drop"
+                drop = f'oifname != "{bridge}" {ip} saddr != {family.public} counter {end}'
                 assert table.chains[f"egress-{bridge}"].count(drop.split()) == 1
             assert len(table.chains[f"egress-{bridge}"]) == len(network.families)
 
@@ -259,14 +324,14 @@ def test_strangers_are_refused_last(raw: Raw) -> None:
         for network in host.networks:
             to_bridge = {
                 each.role: each.order
-                for each in guard(network)
+                for each in guard(network, host.wan.interface)
                 if isinstance(each, Rule) and each.chain == f"to-{network.bridge}"
             }
             assert to_bridge.pop("strangers") == LAST
-            assert set(to_bridge.values()) <= {0}
+            assert set(to_bridge.values()) <= {FIRST, 0}
             extras = sum(len(network.extras(version)) for version in VERSIONS)
             ways_in = 0 if network.mode == "snat" else len(network.families) + extras
-            assert len(to_bridge) == ways_in
+            assert list(to_bridge.values()).count(0) == ways_in
 
 
 @given(stacks(moded=True))
@@ -276,11 +341,47 @@ def test_without_an_order_all_rules_of_a_chain_do_the_same(raw: Raw) -> None:
     for host in Stack.parse(raw, "any").hosts:
         verdicts: dict[tuple[str, int], set[str]] = {}
         for network in host.networks:
-            for each in guard(network):
+            for each in guard(network, host.wan.interface):
                 if isinstance(each, Rule):
                     place = verdicts.setdefault((each.chain, each.order), set())
                     place.add(each.text.split()[-1])
         assert all(len(found) == 1 for found in verdicts.values()), verdicts
+
+
+@given(stacks(moded=True))
+@SETTINGS
+def test_logging_changes_no_line_but_the_end_of_those_that_drop(raw: Raw) -> None:
+    """Each goes to a chain that logs at a limited rate, and drops whether it logged or not."""
+    for host in Stack.parse(raw, "any").hosts:
+        for network in host.networks:
+            rules = guard(network, host.wan.interface)
+            found = list(logged(rules, network.name))
+            ways = {
+                each.chain
+                for each in rules
+                if isinstance(each, Rule) and each.text.endswith("counter drop")
+            }
+            chains: dict[str, list[str]] = {}
+            for each in found:
+                if isinstance(each, Rule) and each.chain.startswith("drop-"):
+                    chains.setdefault(each.chain, []).append(each.text)
+            rest = [each for each in found if getattr(each, "chain", "") not in chains]
+            assert [
+                replace(each, text=each.text.replace(f"goto drop-{each.chain}", "drop"))
+                if isinstance(each, Rule)
+                else each
+                for each in rest
+            ] == rules
+            assert not any(each.text.endswith("counter drop") for each in rest)
+            assert chains == {
+                f"drop-{chain}": [
+                    "limit rate 12/minute burst 10 packets log"
+                    f' prefix "wanbound {network.name} {chain.split("-")[0]}: "',
+                    "drop",
+                ]
+                for chain in ways
+            }
+            assert all(len(log.split('"')[1]) <= 127 for log, _ in chains.values())
 
 
 @given(stacks(moded=True))
@@ -290,7 +391,7 @@ def test_no_two_networks_share_a_chain(raw: Raw) -> None:
     for host in Stack.parse(raw, "any").hosts:
         owners: dict[str, str] = {}
         for network in host.networks:
-            for each in guard(network):
+            for each in guard(network, host.wan.interface):
                 chain = each.text.split()[-1] if isinstance(each, Element) else each.chain
                 if chain in COMMON:
                     assert isinstance(each, Element)

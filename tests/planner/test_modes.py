@@ -7,10 +7,9 @@ import pytest
 
 from planner.config import Host, Stack
 from planner.plan import HostPlan, NetworkPlan, plan
-from planner.rule import LAST, Rule
+from planner.rule import Rule
 from planner.takeover import Found, differences
 from tests.planner import golden
-from tests.planner.matching import parse
 from tests.planner.nft import Guard, Packet, guard_of
 
 SERVER, CLIENT = ip_address("198.51.100.7"), ip_address("198.51.100.9")
@@ -23,7 +22,8 @@ def _host(name: str) -> tuple[Host, HostPlan]:
 
 
 def _guard(planned: HostPlan) -> Guard:
-    return guard_of(each for network in planned.networks for each in network.wanted)
+    networks = [each for network in planned.networks for each in network.wanted]
+    return guard_of([*planned.wanted, *networks])
 
 
 def _rules(network: NetworkPlan, section: str) -> dict[str, Rule]:
@@ -76,23 +76,6 @@ def test_docker_may_translate_where_it_publishes() -> None:
         new = Packet("wan0", "mail", client, client, public, dnat=True)
         assert guard.verdict("forward", new) == "accept"
         assert guard.verdict("forward", replace(new, dnat=False)) == "drop"
-
-
-@pytest.mark.parametrize("mode", ["nat", "snat", "masquerade"])
-def test_without_the_guard_docker_may_let_in_what_it_publishes(mode: str) -> None:
-    """The line that stands in for the guard drops strangers, but not Docker's translations."""
-    raw = golden.config("snat")
-    raw["hosts"][0]["guard"] = False
-    raw["hosts"][0]["networks"][0]["mode"] = mode
-    (network,) = plan(Stack.parse(raw, mode))[0].networks
-    for section in ("forward_ipv4", "forward_ipv6"):
-        rules = _rules(network, section)
-        strangers = parse(rules["strangers"].text)
-        dnat = ("NEW", frozenset(["DNAT"]))
-        assert (dnat in strangers.states) == (mode != "masquerade")
-        assert ("NEW", frozenset[str]()) in strangers.states
-        assert [role for role, rule in rules.items() if rule.order] == ["strangers"]
-        assert rules["strangers"].order == LAST
 
 
 @pytest.mark.parametrize("extra", ["203.0.113.21", "203.0.113.22", "2001:db8::21"])
@@ -162,4 +145,4 @@ def test_a_subnet_of_dockers_choosing_is_no_difference() -> None:
     assert list(differences(network, Found.model_validate(live))) == []
     six = {"Config": [{"Subnet": "fd00::/64", "Gateway": "fd00::1"}]}
     other = Found.model_validate({**live, "IPAM": six})
-    assert list(differences(network, other)) == ["subnet fd00::/64: there, not here"]
+    assert list(differences(network, other)) == ["subnet fd00::/64: only on the host"]

@@ -112,6 +112,26 @@ def test_order_attachable_and_other_labels_are_no_difference(host: HostPlan) -> 
     assert asked(host, other).same == {"web": Same(ID, by_hand=True)}
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bridge.enable_ip_masquerade", "true"),
+        ("bridge.enable_ip_masquerade", None),
+        ("container_iface_prefix", None),
+        ("container_iface_prefix", "eth"),
+        ("driver.mtu", "1400"),
+    ],
+)
+def test_what_no_guarantee_needs_is_no_difference(
+    host: HostPlan, name: str, value: str | None
+) -> None:
+    """A network that compose made has these otherwise, and its containers stay."""
+    by_compose = by_hand(
+        Options=option(name, value), Labels={"com.docker.compose.network": "default"}
+    )
+    assert asked(host, by_compose).same == {"web": Same(ID, by_hand=True)}
+
+
 def test_our_own_network_is_the_same_and_not_by_hand(host: HostPlan) -> None:
     """Where the state has it nothing comes of it; where it was lost, it is had again."""
     ours = by_hand(Labels={"wanbound": "edge-1/web"})
@@ -128,37 +148,42 @@ def test_a_host_without_networks_has_nothing_to_take_over(host: HostPlan) -> Non
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"Driver": "macvlan"}, 'driver: there "macvlan", here "bridge"'),
-        ({"Scope": "swarm"}, 'scope: there "swarm", here "local"'),
-        ({"EnableIPv4": False}, "ipv4: there false, here true"),
-        ({"EnableIPv6": False}, "ipv6: there false, here true"),
-        ({"Internal": True}, "internal: there true, here false"),
-        ({"Ingress": True}, "ingress: there true, here false"),
-        ({"ConfigOnly": True}, "config-only: there true, here false"),
-        ({"Options": option("bridge.name", "br0")}, '(bridge): there "br0", here "web"'),
+        ({"Driver": "macvlan"}, 'driver: host "macvlan", stack "bridge"'),
+        ({"Scope": "swarm"}, 'scope: host "swarm", stack "local"'),
+        ({"EnableIPv4": False}, "ipv4: host false, stack true"),
+        ({"EnableIPv6": False}, "ipv6: host false, stack true"),
+        ({"Internal": True}, "internal: host true, stack false"),
+        ({"Ingress": True}, "ingress: host true, stack false"),
+        ({"ConfigOnly": True}, "config-only: host true, stack false"),
+        ({"Options": option("bridge.name", "br0")}, '(bridge): host "br0", stack "web"'),
         (
             {"Options": option("bridge.host_binding_ipv4", "203.0.113.10")},
-            'host_binding_ipv4: there "203.0.113.10", here "172.16.0.1"',
+            'reached past ingress): host "203.0.113.10", stack "172.16.0.1"',
         ),
         (
-            {"Options": option("container_iface_prefix", None)},
-            'container_iface_prefix: not there, here "vweb"',
+            {"Options": option("bridge.host_binding_ipv6", None)},
+            "host_binding_ipv6 (a port that a container publishes would be reached past ingress):"
+            ' host has none, stack "fd5c:1b2a:77f0:10::1"',
+        ),
+        (
+            {"Options": option("bridge.gateway_mode_ipv4", "routed")},
+            'gateway_mode_ipv4: host "routed", stack has none',
         ),
         (
             {"Options": option("container_interface_prefix", "vweb")},
-            'container_interface_prefix: there "vweb", not here',
+            'container_interface_prefix: host "vweb", stack has none',
         ),
         (
             {"IPAM": ipam(INSPECTED["IPAM"]["Config"][1])},
-            "subnet 172.16.0.0/24: not there (subnet_ipv4)",
+            "subnet 172.16.0.0/24: only in the stack (subnet_ipv4)",
         ),
         (
             {"IPAM": ipam(*INSPECTED["IPAM"]["Config"], {"Subnet": "172.30.0.0/24"})},
-            "subnet 172.30.0.0/24: there, not here",
+            "subnet 172.30.0.0/24: only on the host",
         ),
         (
             {"IPAM": ipam({"Subnet": "172.16.0.1/24"}, INSPECTED["IPAM"]["Config"][1])},
-            "subnet 172.16.0.1/24: there, not here",
+            "subnet 172.16.0.1/24: only on the host",
         ),
         (
             {
@@ -167,11 +192,11 @@ def test_a_host_without_networks_has_nothing_to_take_over(host: HostPlan) -> Non
                     INSPECTED["IPAM"]["Config"][1],
                 )
             },
-            'gateway of 172.16.0.0/24: there "172.16.0.9", here "172.16.0.1"',
+            'gateway of 172.16.0.0/24: host "172.16.0.9", stack "172.16.0.1"',
         ),
         (
             {"IPAM": ipam({"Subnet": "172.16.0.0/24"}, INSPECTED["IPAM"]["Config"][1])},
-            "gateway of 172.16.0.0/24: not written down there",
+            "gateway of 172.16.0.0/24: not recorded on the host",
         ),
         (
             {
@@ -180,11 +205,11 @@ def test_a_host_without_networks_has_nothing_to_take_over(host: HostPlan) -> Non
                     INSPECTED["IPAM"]["Config"][1],
                 )
             },
-            "IPRange of 172.16.0.0/24: there, not here",
+            "IPRange of 172.16.0.0/24: only on the host",
         ),
         (
             {"IPAM": ipam(*INSPECTED["IPAM"]["Config"], Driver="other")},
-            'ipam driver: there "other", here "default"',
+            'ipam driver: host "other", stack "default"',
         ),
     ],
 )
@@ -245,12 +270,12 @@ def test_containers_in_the_way_are_told_before(host: HostPlan) -> None:
     inside = {"1": {"Name": "web_lb", "IPv4Address": f"{address}/24", "IPv6Address": ""}}
     result = asked(host, by_hand(Containers=inside), containers=("web_lb", "app", "else"))
     assert [(each.key.rpartition(".")[2], each.what) for each in result.problems] == [
-        ("load_balancer", "there is a container web_lb already, made by hand"),
+        ("load_balancer", "a container web_lb, created manually, already exists"),
         (
             "load_balancer",
-            f"the container web_lb, made by hand, has {address}, which is planned for web_lb",
+            f"the container web_lb, created manually, has {address}, which is planned for web_lb",
         ),
-        ("containers", "there is a container app already, made by hand"),
+        ("containers", "a container app, created manually, already exists"),
     ]
     assert "`docker rename web_lb web_lb-by-hand`" in result.problems[0].remedy
     again = asked(host, by_hand(Containers=inside), containers=("web_lb",), managed=("web",))

@@ -21,6 +21,9 @@ _PLACES = (
 
 _PRINTED = (*_PLACES[:3], ("filter", "WANBOUND-FORWARD", "FORWARD"), *_PLACES[3:])
 
+BESIDE = "# beside others\n"
+"""How the rules of a host in nftables begin: loaded where iptables has some for FORWARD."""
+
 _RULE = re.compile(r"-A (WANBOUND-[A-Z]+) .*-j (ACCEPT|DROP|[DS]NAT --to-\w+ [0-9a-f.:]+)")
 
 
@@ -67,7 +70,10 @@ class Iptables:
     def restored(self, text: str) -> "Iptables":
         """Return what it is after the host has loaded a generation. Raises ValueError."""
         found = copy.deepcopy(self)
-        wanted = _restore_input(text)
+        beside = text.startswith(BESIDE)
+        wanted = _restore_input(text.removeprefix(BESIDE))
+        if beside and not self.tables["filter"]["FORWARD"]:
+            wanted = {}
         for table, chains in found.tables.items():
             for chain in [name for name in chains if name.startswith("WANBOUND-")]:
                 del chains[chain]
@@ -104,7 +110,7 @@ def _restore_input(text: str) -> dict[str, dict[str, list[str]]]:
     return tables
 
 
-def print_rules(saved: Sequence[str]) -> list[str]:
+def print_rules(saved: Sequence[str], *, beside: bool) -> list[str]:
     """Return what print_rules of providers/onhost/live.sh makes of it."""
     found = [
         line.partition(" ")[0] if line.startswith(":") else line
@@ -120,6 +126,8 @@ def print_rules(saved: Sequence[str]) -> list[str]:
             rules.setdefault((table, chain), []).append(rule)
     if "-j DOCKER-USER" in rules.get(("filter", "FORWARD"), []):
         hook = "DOCKER-USER"
+    elif beside and not rules.get(("filter", "FORWARD")):
+        hook = "none"
     found.append(f"hook {hook}")
     for wanted in _BUILTIN:
         for (table, chain), each in rules.items():
@@ -216,4 +224,4 @@ class Guard:
 
 def _spelled(rule: str) -> str:
     """Return a line of a base chain as nft prints it."""
-    return rule.replace("priority -5;", "priority filter - 5;")
+    return re.sub("priority -([56]);", r"priority filter - \1;", rule)

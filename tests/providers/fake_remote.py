@@ -16,10 +16,11 @@ from typing import Any
 
 from providers.engine.codes import CHANGED_MEANWHILE
 from providers.errors import ChangedMeanwhileError, HostError
-from providers.host.generation import FILES
+from providers.host.generation import FILES, METRICS
 from providers.host.plan import Plan
 from providers.ssh.remote import MEANING, host_script, shell_program
-from tests.providers.fake_kernel import FAMILIES, Guard, Iptables, print_rules
+from providers.version import VERSION
+from tests.providers.fake_kernel import BESIDE, FAMILIES, Guard, Iptables, print_rules
 
 UNITS = ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service")
 
@@ -60,12 +61,16 @@ class FakeRemote:
         self.sysctls: dict[str, str] = {}
         self.docker = "docker 28.5.2 iptables"
         self.networks: list[dict[str, Any]] = [docker_network("bridge", "docker0", None)]
+        self.containers: list[str] = []
+        """Lines of docker_containers (providers/call/docker.sh)."""
         self.units: list[str] = [
             f"{unit} enabled written{' active' * ('watch' in unit)}" for unit in UNITS
         ]
+        self.version: str | None = None
         self.script = hashlib.sha256(host_script().encode()).hexdigest()
         self.files: dict[str, str] = {}
         self.ipv6nat = False
+        self.owned_table = "held"
         self.loaded: dict[str, list[str]] = {}
         """What was printed after the load; empty where nothing was loaded in this boot."""
         self.renewed: list[tuple[str, str]] = []
@@ -92,7 +97,7 @@ class FakeRemote:
         if expected != self.current:
             raise self.failed(CHANGED_MEANWHILE, kind=ChangedMeanwhileError)
         new, then = (_folder(files, folder) for folder in ("new", "then"))
-        if set(new) != set(FILES) or (then and set(then) != set(FILES)):
+        if any(set(each) - set(METRICS) != set(FILES) for each in (new, then) if each):
             raise self.failed(64, f"not the files of a generation: {sorted(files)}")
         if len(new) + len(then) != len(files):
             raise self.failed(64, f"files of no generation: {sorted(files)}")
@@ -107,6 +112,8 @@ class FakeRemote:
                 self.disk[id_] = dict(kept)
                 self._digests[id_] = _digest(kept)
         self.changed.append(dict(files))
+        self.version = VERSION
+        self.script = hashlib.sha256(host_script().encode()).hexdigest()
         self._load(token, tables, guard)
         self._put_classic(saved)
 
@@ -119,7 +126,7 @@ class FakeRemote:
                 continue
             strangers = [each["Name"] for each in found["Containers"].values()]
             if strangers:
-                raise self.failed(18, f"it has containers of others: {' '.join(strangers)}")
+                raise self.failed(18, f"it has other containers: {' '.join(strangers)}")
             self.networks.remove(found)
             self.drop_link(found["Options"]["com.docker.network.bridge.name"])
             return
@@ -218,12 +225,13 @@ class FakeRemote:
             raise self.failed(16, f"this host belongs to the stack {owner}")
         for line in new["addresses"].splitlines():
             added = re.fullmatch(
-                r"addr replace \S+/(?:32|128) dev (\S+)( preferred_lft 0.*)?", line
+                r"addr replace \S+/(?:32 dev (\S+) scope host|128 dev (\S+) preferred_lft 0.*)",
+                line,
             )
             if added is None:
                 raise self.failed(12, f"ip: {line}")
-            if added[1] not in self.links:
-                raise self.failed(10, f"there is no interface {added[1]} here")
+            if (device := added[1] or added[2]) not in self.links:
+                raise self.failed(10, f"there is no interface {device} here")
         for link in _settings(new, "link"):
             if link not in self.links:
                 raise self.failed(10, f"there is no link {link} here")
@@ -278,7 +286,10 @@ class FakeRemote:
                 del self.files[path]
 
     def _live(self) -> dict[str, list[str]]:
-        found = {family: print_rules(self._saved(family)) for family in FAMILIES}
+        found = {}
+        for family in FAMILIES:
+            beside = self._now.get(f"{family}.rules", "").startswith(BESIDE)
+            found[family] = print_rules(self._saved(family), beside=beside)
         guard = [] if self.guard is None else self.guard.printed()
         wanted = {_added(line) for line in self._now.get("addresses", "").splitlines()}
         host = [f"{device} {line}" for device, line in self.addresses if (device, line) in wanted]
@@ -291,11 +302,13 @@ class FakeRemote:
         now = self._now
         lines = ["== generation", f"current {self.current}"]
         lines += [f"owner {owner.strip()}"] if (owner := now.get("owner", "")) else []
+        lines += [f"version {self.version}"] if self.version is not None else []
         lines += ["== plan", *now.get("plan.json", "").splitlines()]
         if now and _digest(now) != self._digests[self.current]:
             for file in FILES:
                 if file != "plan.json":
                     lines += [f"== edited {file}", *now.get(file, "").splitlines()]
+        lines += ["== owned table", self.owned_table] if drift else []
         live = self._live() if drift else {}
         for part in live:
             lines += [f"== live {part}", *live[part]]
@@ -317,6 +330,7 @@ class FakeRemote:
             lines += [f"== file {path}", *encoded.splitlines()]
         lines += ["== docker", self.docker]
         lines += [json.dumps(self.networks)] if len(self.docker.split()) == 3 else []
+        lines += ["== containers", *self.containers]
         return [*lines, "== end"]
 
 
@@ -364,10 +378,10 @@ def _shown(address: tuple[str, str]) -> str:
 
 def _added(line: str) -> tuple[str, str]:
     """Return interface and line of an address that a line of a generation adds."""
-    _, _, address, _, device, *rest = line.split()
-    if rest:
+    _, _, address, _, device, *_ = line.split()
+    if ":" in address:
         return device, f"inet6 {address} scope global deprecated"
-    return device, f"inet {address} scope global {device}"
+    return device, f"inet {address} scope host {device}"
 
 
 def _settings(files: Mapping[str, str], kind: str) -> dict[str, str]:

@@ -22,8 +22,21 @@ HOST = "edge-1"
 @cache
 def plan() -> Plan:
     """Return the plan of the host of stack.yaml: networks web, mail and old."""
-    raw = yaml.safe_load(Path(__file__).with_name("stack.yaml").read_text())
+    return plan_from(_raw())
+
+
+@cache
+def nftables_plan() -> Plan:
+    """Return the same plan in nftables."""
+    raw = _raw()
+    raw["hosts"][0]["firewall"] = "nftables"
     return plan_from(raw)
+
+
+def _raw() -> dict[str, Any]:
+    raw = yaml.safe_load(Path(__file__).with_name("stack.yaml").read_text())
+    assert isinstance(raw, dict)
+    return raw
 
 
 def plan_from(raw: Mapping[str, Any]) -> Plan:
@@ -63,7 +76,8 @@ def many(count: int) -> Plan:
 def props(of: Plan | None = None, **more: object) -> dict[str, Any]:
     """Return the properties that the engine hands to the provider: it has floats for numbers."""
     host = {"name": HOST, "address": "192.0.2.1", "port": 22.0, "user": "root"}
-    found = {"host": host, **properties(plan() if of is None else of), "installed": installed()}
+    wanted = plan() if of is None else of
+    found = {"host": host, **properties(wanted), "installed": installed(wanted)}
     return stored({**found, **more})
 
 

@@ -1,31 +1,38 @@
 """Counts what the fuzz tests of this folder really tried, and says it at the end of the run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
-CASES = pytest.StashKey[dict[str, int]]()
-"""How many cases each test ran, by the test's id."""
+CASES = "fuzz cases"
+"""The property of a test's report that has how many cases it ran: workers send it along."""
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Note the cases of a test that has just ended, from hypothesis' own statistics."""
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the cases of a test that has just run, from hypothesis' own statistics."""
     report = yield
     said = getattr(item, "hypothesis_statistics", "")
     # "300 passing, 0 failing, and 12 invalid test cases", for each phase.
     found = re.findall(r"(\d+) passing\D*, (\d+) failing", said)
-    if found:
-        counts = item.config.stash.setdefault(CASES, {})
-        counts[item.nodeid] = sum(int(passed) + int(failed) for passed, failed in found)
+    if found and report.when == "call":
+        tried = sum(int(passed) + int(failed) for passed, failed in found)
+        report.user_properties.append((CASES, tried))
     return report
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print one line: what was not counted was not tried."""
-    counts = config.stash.get(CASES, {})
+    counts = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+        if name == CASES
+    ]
     if counts:
-        terminalreporter.write_line(f"fuzz: {sum(counts.values())} cases in {len(counts)} tests")
+        terminalreporter.write_line(f"fuzz: {sum(counts)} cases in {len(counts)} tests")

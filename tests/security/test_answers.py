@@ -7,18 +7,30 @@ import json
 import time
 from collections.abc import Iterator
 from functools import cache
+from io import StringIO
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from cli.diagnosis import Reading, diagnose
+from cli.status import draw as draw_status
+from cli.status import view
+from planner.config import Stack
+from planner.plan import plan as planned
 from providers.errors import SHOWN, HostError, readable
+from providers.host.doctor import parse as parse_inspection
 from providers.host.drift import found
 from providers.host.facts import ParseError, parse
 from providers.host.generation import compose
 from providers.host.installed import live_installed
+from providers.host.status import parse as parse_status
+from tests.planner.samples import edited
 from tests.providers.host.site import Site
+from tests.providers.host.test_doctor import ANSWER as INSPECTION
+from tests.providers.host.test_status import ANSWER as STATUS
 from tests.providers.samples import HOST, only, plan
 from tests.security.hostile import BREAKOUTS, FUZZ, texts
 
@@ -27,10 +39,12 @@ LIMIT = 10.0
 
 _WORDS = (
     "== end", "== addresses", "== live guard", "== loaded ipv4", "== edited host", "== routes",
-    "== edited ../../etc/passwd", "== units", "== docker", "-A ", "-A WANBOUND-DNAT", "-A  ",
+    "== edited ../../etc/passwd", "== units", "== docker", "== containers", "-A ",
+    "-A WANBOUND-DNAT", "-A  ",
     "== plan", "== generation", "current none", "current x", "owner x", "hook X", "jump", "first",
     "jump nat OUTPUT -j WANBOUND-DNAT", ":WANBOUND-X", "element", "element from x : accept",
-    "docker 28.5.2 iptables", "docker stopped", "[]", '[{"Name": 1, "Id": 2}]', '"leaving": [],',
+    "docker 28.5.2 iptables", "docker stopped", '["a","","",""]', "ipv4 default via x dev y", "[]",
+    '[{"Name": 1, "Id": 2}]', '"leaving": [],',
     "-A WANBOUND-SNAT -s 0.0.0.0/0 -j SNAT --to-source", "*nat", "COMMIT", ":FORWARD", "1: lo",
     "7: wan0    inet 203.0.113.10/32 scope", "7: wan0    inet6 ::/0 scope global \\", "\\", "inet ",
     "table inet wanbound {", "\tchain from-web {", "\tmap from {", "\t\telements = {", "}", "{",
@@ -54,9 +68,9 @@ def answer() -> str:
 
 
 @st.composite
-def tampered(draw: st.DrawFn) -> str:
+def tampered(draw: st.DrawFn, of: str | None = None) -> str:
     """Draw what a host says once somebody has cut, copied, moved and added pieces."""
-    text = answer()
+    text = answer() if of is None else of
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 400)))
@@ -90,8 +104,8 @@ def _read(text: str) -> None:
         # "Gone" makes the next `up` create it: only where the host says just that.
         assert "current none" in text.split("\n")
     wanted = plan() if facts.plan is None else facts.plan
-    props = found(HOST, wanted, compose(wanted, wanted), facts)
-    _assert_plain({**props, "installed": live_installed(facts)})
+    props = found(HOST, wanted, compose(wanted), facts)
+    _assert_plain({**props, "installed": live_installed(wanted, facts)})
     assert len(json.dumps(props)) < 1_000_000
 
 
@@ -120,6 +134,34 @@ def test_an_untouched_answer_is_read() -> None:
 def test_a_tampered_answer(text: str) -> None:
     """Pieces cut, copied, moved and added."""
     _read(text)
+
+
+@given(tampered(STATUS))
+@FUZZ
+def test_a_tampered_status(text: str) -> None:
+    """What `./wanbound status` reads: as data that it can show, or refused."""
+    try:
+        status = parse_status(text)
+    except ParseError as error:
+        assert str(error).isprintable()
+        return
+    [host, _] = planned(Stack.parse(edited(), "any"))
+    assert json.loads(json.dumps(view("any", host, status)))["host"] == "edge-1"
+    draw_status(Console(file=StringIO()), view("any", host, status))
+
+
+@given(tampered(INSPECTION))
+@FUZZ
+def test_a_tampered_inspection(text: str) -> None:
+    """What `./wanbound doctor` reads: findings, or refused."""
+    try:
+        inspection = parse_inspection(text)
+    except ParseError as error:
+        assert str(error).isprintable()
+        return
+    stack = Stack.parse(edited(), "any")
+    unread = HostError("edge-1", "no answer", "as it was", "look")
+    assert diagnose(stack, planned(stack)[0], Reading(0.1, inspection, unread))
 
 
 @st.composite
@@ -213,13 +255,24 @@ _HUGE = {
     "elements": "\tmap from {\n\t\telements = {" + ' "a" : jump from-a,' * 300_000 + " }\n\t}\n",
     "elements in lines": "\tmap from {\n\t\telements = {\n" + '"a" : jump a,\n' * 200_000,
     "addresses": "7: wan0    inet 203.0.113.10/32 scope global wan0\\ x\n" * 200_000,
+    "routes": '["a","","",""]\n' + "ipv4 default via 10.0.0.1 dev eth0\n" * 300_000,
+    "containers": '["a","","",""]\n' * 100_000,
     "backslashes": "7: wan0    inet 1.2.3.4/32 scope " + "\\" * 1_000_000,
 }
 
 
 @pytest.mark.parametrize(
     "section",
-    ["live ipv4", "loaded ipv4", "live guard", "addresses", "edited host", "plan", "docker"],
+    [
+        "live ipv4",
+        "loaded ipv4",
+        "live guard",
+        "addresses",
+        "edited host",
+        "plan",
+        "docker",
+        "containers",
+    ],
 )
 @pytest.mark.parametrize("kind", _HUGE)
 def test_a_huge_answer_costs_no_time(section: str, kind: str) -> None:

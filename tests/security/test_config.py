@@ -20,7 +20,18 @@ from components.ssh import docker_host, ssh_options
 from planner.config import Jump, Ssh, Stack
 from planner.errors import ConfigError
 from planner.plan import plan
-from providers.host.generation import BASE, COMMON, FILES, UNITS, compose
+from providers.host.generation import (
+    BASE,
+    COMMON,
+    FILES,
+    HOST_BASE,
+    KEEP_BASE,
+    METRICS,
+    NAT_BASE,
+    UNITS,
+    common,
+    compose,
+)
 from providers.host.plan import from_json
 from providers.ssh import remote
 from providers.ssh.remote import shell_program
@@ -187,11 +198,7 @@ _IPTABLES = re.compile(
     rf"-A WANBOUND-(?:DNAT -d {_ANY} {_PORT} -j DNAT --to-destination {_ANY}"
     rf"|SNAT -s (?:{_ANY}|@{_NAME}) (?:! )?-o {_NAME}(?: {_MATCH} DNAT)? -j SNAT"
     rf" --to-source {_ANY}"
-    rf"|FORWARD -d {_ANY} -o {_NAME} {_MATCH} DNAT --ctorigdst {_ANY} -j ACCEPT"
-    rf"|FORWARD -o {_NAME} {_MATCH} RELATED,ESTABLISHED -j ACCEPT"
-    rf"|FORWARD -s {_ANY} -i {_NAME} -o {_NAME} -j ACCEPT"
-    rf"|FORWARD -i {_NAME} -o {_NAME} -j ACCEPT"
-    rf"|FORWARD ! -i {_NAME} -o {_NAME}(?: {_MATCH.replace(' --', ' ! --')} DNAT)? -j DROP"
+    rf"|FORWARD -m mark --mark (0x[1248]0*)/\1 -j ACCEPT"
     rf"|FORWARD -i {_NAME} {_MATCH.replace(' --', ' ! --')} RELATED,ESTABLISHED,DNAT -j DROP"
     rf"|INPUT {_MATCH} RELATED,ESTABLISHED -j ACCEPT"
     rf"|INPUT(?: -s {_ANY})? {_PORT} -j ACCEPT"
@@ -201,43 +208,87 @@ _IPTABLES = re.compile(
     re.ASCII,
 )
 _FRAME = re.compile(
-    r"\*(?:nat|filter)|:WANBOUND-[A-Z]+ - \[0:0\]|# jumps (?:nat|filter)|COMMIT"
+    r"# beside others|\*(?:nat|filter)|:WANBOUND-[A-Z]+ - \[0:0\]|# jumps (?:nat|filter)|COMMIT"
     r"|-[IA] (?:@hook|[A-Z]+)(?: 1)? -j WANBOUND-[A-Z]+",
     re.ASCII,
 )
 _IP = r"ip6? (?:saddr|daddr)"
-_CHAIN = rf"(?:source|only|from|to|egress|public)-{_NAME}"
+_DROPS = rf"(?:(?:source|only|from|to|ingress|egress|public)-{_NAME}|forged)"
+_CHAIN = rf"(?:{_DROPS}|drop-{_DROPS}|(?:dnat|snat)-{_NAME}|pass|unmark|input|strangers)"
+_PORTS = r"(?:tcp|udp) dport [0-9]+(?:-[0-9]+)?"
 _NFT = re.compile(
     rf'(?:"{_NAME}"|{_ANY}) : jump (?:{_CHAIN}|forged),'
+    rf"|meta mark set meta mark (?:& 0x[0-9a-f]{{8}}|\| 0x[0-9a-f]{{8}} accept)"
+    rf'|oifname "{_NAME}" (?:meta nfproto ipv[46]|{_IP} {_ANY}) jump pass'
+    rf"|(?:meta nfproto ipv[46] )?ct state established,related jump pass"
+    rf"|{_IP} {_ANY} ct status dnat ct original {_IP} {_ANY} jump pass"
+    rf"|ip6? daddr {_ANY} (?:meta l4proto tcp|{_PORTS}) dnat ip6? to {_ANY}"
+    rf'|oifname (?:!= "{_NAME}"|"{_NAME}" ct status dnat) snat ip6? to {_ANY}'
+    rf"|(?:(?:ip6? saddr {_ANY}|meta nfproto ipv[46]) )?{_PORTS} accept"
+    rf"|(?:ct state established,related|ip protocol icmp|icmpv6 type [a-z0-9-]+) accept"
+    rf"|ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept"
+    rf'|iifname "lo" accept|iifname "{_NAME}" counter drop|counter drop'
     rf'|(?:[io]ifname != "{_NAME}")?(?: ?meta nfproto ipv[46])?(?: iifname != "{_NAME}")?'
     rf"(?: ?ct status dnat)?"
     rf"(?: ?ct original)?(?: ?{_IP}(?: !=)? {_ANY}){{0,4}}"
     rf"(?: fib [sd]addr type != [a-z]+| fib daddr type != unicast fib saddr \. iif oif missing)?"
-    rf"(?: counter drop| accept)",
+    rf"(?: counter (?:drop|goto drop-{_DROPS})| accept)"
+    rf"|ct original {_IP} {_ANY} meta l4proto (?:tcp|udp)(?: ct original proto-dst \d+(?:-\d+)?)?"
+    rf"(?: ct reply {_IP} {_ANY}(?:/\d+)?)?(?: return| counter (?:drop|goto drop-{_DROPS}))"
+    rf'|drop|limit rate 12/minute burst 10 packets log prefix "wanbound (?:{_NAME} )?[a-z]+: "',
     re.ASCII,
 )
 _NFT_FRAME = re.compile(
     rf"(?:add |delete )?table inet wanbound(?: \{{)?|map [a-z0-9-]+ \{{|chain {_CHAIN} \{{"
-    r"|chain (?:prerouting|forward|postrouting|forged) \{|\}|\t\}|\telements = \{|\tflags interval"
-    r"|\ttype (?:ifname|ipv[46]_addr) : verdict",
+    r"|chain (?:(?:nat-)?(?:prerouting|output|postrouting)|host-(?:input|forward)) \{"
+    r"|chain (?:forward|forward-first|forged) \{|\}|\t\}|\telements = \{"
+    r"|\tflags interval|\ttype (?:ifname|ipv[46]_addr) : verdict",
     re.ASCII,
 )
 _BASE = {
-    f"\t\t{rule}" for rules in (*(r for _, *r in BASE.values()), *COMMON.values()) for rule in rules
-} | {
-    f"\t\ttype filter hook {hook} priority {rules[0]}; policy accept;"
-    for hook, rules in BASE.items()
+    f"\t\t{rule}"
+    for rules in (
+        *(rest for _, *rest in (BASE | NAT_BASE | HOST_BASE).values()),
+        *COMMON.values(),
+    )
+    for rule in rules
+}
+# With log_drops.
+_BASE |= {f"\t\t{rule}" for rules in common(["drop-forged"]).values() for rule in rules}
+_BASE |= {
+    f"\t\ttype filter hook {hook}; policy accept;" for hook, *_ in (BASE | HOST_BASE).values()
+}
+_BASE |= {f"\t\ttype nat hook {hook}; policy accept;" for hook, *_ in NAT_BASE.values()}
+_KEEP_ELEMENT = re.compile(rf'\t\t\t(?:"{_NAME}"|{_ANY}|@{_NAME}),', re.ASCII)
+_KEEP = {
+    "add table inet wanbound-keep { flags owner, persist; };",
+    "delete table inet wanbound-keep;",
+    "add set inet wanbound-keep bridges { type ifname;",
+    "add set inet wanbound-keep subnets-ipv4 { type ipv4_addr; flags interval; auto-merge;",
+    "add set inet wanbound-keep subnets-ipv6 { type ipv6_addr; flags interval; auto-merge;",
+    "elements = {",
+    "};",
+    "add chain inet wanbound-keep postrouting"
+    " { type filter hook postrouting priority 160; policy accept; };",
+    *(f"add rule inet wanbound-keep postrouting {rule};" for rule in KEEP_BASE),
 }
 _LINK = r"[A-Za-z0-9][A-Za-z0-9_./-]{0,14}"
 _FILES = {
-    "addresses": rf"addr replace {_ANY} dev {_NAME}(?: preferred_lft 0(?: nodad)?)?",
+    "addresses": rf"addr replace {_ANY} dev {_NAME} (?:scope host|preferred_lft 0(?: nodad)?)",
     "host": rf"route ipv[46] default via {_ANY} dev {_NAME}|link {_NAME} up"
     rf"|sysctl net\.ipv[46]\.(?:conf\.{_LINK}\.[a-z_]+|ip_forward) [0-9]",
     "bridges": _NAME,
-    "moved": _ANY,
+    "flows": rf"from (?:{_ANY}/\d+|@{_NAME}) {_ANY}(?: hairpin)?|only {_ANY}"
+    rf"|to {_ANY} (?:tcp|udp) \d+-\d+ {_ANY}",
     "leaving": _NAME,
     "absent": _NAME,
     "owner": STACK,
+}
+_METRICS = {
+    "wanbound-metrics.networks": f"{_NAME} {_NAME}",
+    "wanbound-metrics.service": r"(?!Exec).*"
+    r"|ExecStart=/usr/local/sbin/wanbound metrics (?:/\w[\w.@+-]*)+\.prom",
+    "wanbound-metrics.timer": r"(?!Exec).*",
 }
 
 
@@ -245,27 +296,47 @@ _FILES = {
 @FUZZ
 def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
     """iptables: no further option or word. nft: no quote, brace or semicolon that is not ours."""
-    stack = _accepted(raw)
+    _is_of_the_grammar(_accepted(raw))
+
+
+@given(poisoned())
+@FUZZ
+def test_every_line_of_nftables_is_of_the_grammar(raw: Raw) -> None:
+    """The same on hosts whose NAT and filter are nft's."""
+    for host in raw["hosts"]:
+        host["firewall"] = "nftables"
+        host.pop("persist", None)
+    _is_of_the_grammar(_accepted(raw))
+
+
+def _is_of_the_grammar(stack: Stack | None) -> None:
     for host in plan(stack) if stack is not None else ():
         wanted = wanted_plan(host, STACK, {})
-        generation = compose(wanted, wanted)
-        assert set(generation.files) == {
-            "ipv4.rules", "ipv6.rules", "guard.nft", "plan.json", *_FILES, *UNITS
+        generation = compose(wanted)
+        metrics = set(_METRICS if host.metrics is not None else ())
+        assert set(generation.files) - metrics == {
+            "ipv4.rules", "ipv6.rules", "guard.nft", "keep.nft", "plan.json", *_FILES, *UNITS
         } == set(FILES)  # fmt: skip
+        assert metrics <= set(METRICS) & set(generation.files)
+        for name in metrics:
+            for line in generation.files[name].splitlines():
+                assert re.fullmatch(_METRICS[name], line, re.ASCII), f"{name}: {line}"
         count = 0
         for name, text in generation.files.items():
-            if name in UNITS:
-                # The same for every host.
+            if name in UNITS or name in metrics:
+                # The same for every host, or held to its grammar above.
                 continue
             assert text.isascii()
             assert not text or text.endswith("\n")
             for line in text.split("\n")[:-1]:
                 assert name == "plan.json" or _known(name, line), f"{name}: {line}"
-                count += name != "plan.json" and not _is_frame(name, line)
+                count += name not in ("keep.nft", "plan.json") and not _is_frame(name, line)
         assert from_json(generation.files["plan.json"]) == wanted
         lines = len(host.wanted) + sum(len(each.wanted) for each in host.networks)
         bridges = sum(len(each.owns.bridges) for each in host.networks)
-        assert count == lines + bridges + len(["owner"])
+        flows = sum(len(each.owns.flows) for each in host.networks)
+        flows += sum(len(each.lines.get("addresses", {})) for each in wanted.networks.values())
+        assert count == lines + bridges + flows + len(["owner"])
 
 
 def _known(name: str, line: str) -> bool:
@@ -273,6 +344,8 @@ def _known(name: str, line: str) -> bool:
         return re.fullmatch(_FILES[name], line, re.ASCII) is not None
     if _is_frame(name, line):
         return True
+    if name == "keep.nft":
+        return line in _KEEP or _KEEP_ELEMENT.fullmatch(line) is not None
     if name != "guard.nft":
         return _IPTABLES.fullmatch(line) is not None
     return line.startswith("\t\t") and _NFT.fullmatch(line.strip("\t")) is not None
@@ -293,17 +366,23 @@ def test_the_grammar_can_refuse() -> None:
         "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o a\n-j SNAT --to-source 203.0.113.1",
         "-A INPUT -j ACCEPT",
         "-A WANBOUND-FORWARD -i a -j ACCEPT",
+        "-A WANBOUND-FORWARD -m mark --mark 0x2000000/0x3000000 -j ACCEPT",
     ):
         assert not _IPTABLES.fullmatch(line)
     for line in (
         '\t\toifname != "a" b" ip saddr != 10.0.0.0/24 counter drop',
         '\t\t\t"a" : accept , "b" : jump from-b,',
         "\t\tct status dnat accept ; flush ruleset",
+        '\t\toifname != "a" snat ip to 203.0.113.1 ; accept',
+        "\t\tip daddr 203.0.113.1 meta l4proto udp dnat ip to 10.0.0.1",
+        "\t\ttcp dport 1-2, 22 accept",
         "chain from-a { accept ; }",
         "table inet other {",
         "}}",
     ):
         assert not _known("guard.nft", line)
+    for line in ('\t\t\t"a", "b",', '\t\t\t"a"; flush ruleset;,', "flush ruleset;"):
+        assert not _known("keep.nft", line)
     for name, line in (
         ("addresses", "wan0 inet 203.0.113.1/32 scope global wan0 label x"),
         ("routes", "ipv4 default via 203.0.113.1 dev wan0 onlink"),

@@ -19,7 +19,7 @@ const usage = `usage: probe COMMAND
   get [-4|-6] [-H k:v]… [-timeout 5s] URL      print the body; exit 3 when the status is not 2xx
   serve-tcp ADDR…                              answer each connection with the peer's address
   serve-udp ADDR…                              answer each datagram with the sender's address
-  ask-tcp [-timeout 5s] ADDR                   print what serve-tcp answers
+  ask-tcp [-timeout 5s] [-mark N] ADDR         print what serve-tcp answers
   ask-udp [-timeout 5s] ADDR                   print what serve-udp answers (asks again every 0.5 s)
   sink ADDR…                                   accept TCP and read for ever
   flood [-interval 5ms] [-duration D] ADDR…    new TCP, long-lived TCP and UDP to every ADDR, never
@@ -27,7 +27,7 @@ const usage = `usage: probe COMMAND
   spoof -from SOURCE [-kind udp|syn|stray|broken|other] [-count 20] [-interval 20ms] ADDR
                                                send packets with that source (needs CAP_NET_RAW)
   advertise LINK                               say there that this is the router for IPv6
-  connect-rate [-duration 3s] [-workers 8] ADDR      new TCP connections per second, as JSON
+  connect-rate [-duration 3s] [-workers 8] ADDR      new TCP connections: rate, p50 and p99, as JSON
   throughput [-duration 3s] [-streams 1] ADDR        bytes per second to a sink, as JSON
 
 ADDR is host:port, with brackets around IPv6; servers take :port for both families.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -107,15 +108,26 @@ func serveUDP(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Writ
 }
 
 // askTCP prints the line that a serveTCP answers.
+// askTCP asks once. Its packets have the mark that it is told, for which it needs CAP_NET_ADMIN.
 func askTCP(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	timeout := flags.Duration("timeout", 5*time.Second, "")
+	mark := flags.Int("mark", 0, "")
 	words, err := operands(flags, args, 1, 1)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, *timeout)
 	defer cancel()
-	var dialer net.Dialer
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		if *mark == 0 {
+			return nil
+		}
+		var refused error
+		err := raw.Control(func(fd uintptr) {
+			refused = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_MARK, *mark)
+		})
+		return errors.Join(err, refused)
+	}}
 	conn, err := dialer.DialContext(ctx, "tcp", words[0])
 	if err != nil {
 		return err

@@ -160,6 +160,32 @@ func TestConnectRateAndThroughputCount(t *testing.T) {
 	}
 }
 
+func TestConnectRateTellsHowLongAConnectionTakes(t *testing.T) {
+	address := server(t, "sink", "127.0.0.1")
+	_, stdout, _ := probe(t.Context(), "connect-rate", "-duration", "200ms", "-workers", "1", address)
+	var got map[string]float64
+	if err := json.Unmarshal([]byte(strings.Replace(stdout, `""`, "0", 1)), &got); err != nil {
+		t.Fatal(err, stdout)
+	}
+	p50, p99 := got["p50_seconds"], got["p99_seconds"]
+	if p50 <= 0 || p99 < p50 || p50*got["connections"] > 2*got["seconds"] {
+		t.Errorf("p50 %g s, p99 %g s of %g in %g s", p50, p99, got["connections"], got["seconds"])
+	}
+}
+
+func TestPercentileIsTheValueThatSoManyDoNotExceed(t *testing.T) {
+	hundred := make([]float64, 100)
+	for i := range hundred {
+		hundred[i] = float64(i + 1)
+	}
+	if p50, p99 := percentile(hundred, 50), percentile(hundred, 99); p50 != 50 || p99 != 99 {
+		t.Errorf("p50 %g, p99 %g", p50, p99)
+	}
+	if got := percentile(nil, 50); got != 0 {
+		t.Errorf("of none: %g", got)
+	}
+}
+
 func TestRatesToNobodyFail(t *testing.T) {
 	for _, command := range []string{"connect-rate", "throughput"} {
 		status, _, stderr := probe(t.Context(), command, "-duration", "100ms", "127.0.0.1:1")

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// connectRate opens TCP connections as fast as its workers can and counts them.
+// connectRate opens TCP connections as fast as its workers can and counts them, with the time that each takes.
 func connectRate(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	duration := flags.Duration("duration", 3*time.Second, "")
 	workers := flags.Int("workers", 8, "")
@@ -28,16 +29,19 @@ func connectRate(ctx context.Context, flags *flag.FlagSet, args []string, out io
 	defer cancel()
 	var made, failed atomic.Int64
 	var lastError atomic.Value
+	took := make([][]float64, *workers)
 	var group sync.WaitGroup
-	for range *workers {
+	for worker := range *workers {
 		group.Add(1)
 		go func() {
 			defer group.Done()
 			dialer := net.Dialer{Timeout: time.Second}
 			for ctx.Err() == nil {
+				began := time.Now()
 				conn, err := dialer.DialContext(ctx, "tcp", words[0])
 				if err == nil {
 					made.Add(1)
+					took[worker] = append(took[worker], time.Since(began).Seconds())
 					reset(conn)
 				} else if ctx.Err() == nil && time.Now().Before(end) { // cut short is not failed
 					failed.Add(1)
@@ -50,17 +54,28 @@ func connectRate(ctx context.Context, flags *flag.FlagSet, args []string, out io
 	group.Wait()
 	seconds := time.Since(start).Seconds()
 	last, _ := lastError.Load().(string)
+	sorted := slices.Sorted(slices.Values(slices.Concat(took...)))
 	err = printJSON(out, map[string]any{
 		"connections": made.Load(),
 		"failed":      failed.Load(),
 		"last_error":  last,
 		"seconds":     seconds,
 		"per_second":  float64(made.Load()) / seconds,
+		"p50_seconds": percentile(sorted, 50),
+		"p99_seconds": percentile(sorted, 99),
 	})
 	if err == nil && made.Load() == 0 {
 		return fmt.Errorf("no connection to %s: %s", words[0], last)
 	}
 	return err
+}
+
+// percentile returns the value that so many percent of the sorted ones do not exceed; 0 of none.
+func percentile(sorted []float64, percent int) float64 {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[(len(sorted)-1)*percent/100]
 }
 
 // throughput writes to a sink on several streams and counts what it takes.

@@ -13,7 +13,7 @@ from providers.errors import HostError
 from providers.host.plan import Plan
 from providers.host.resource import HostNetworkingProvider
 from providers.ssh import remote
-from providers.ssh.remote import INSTALLED, host_script, shell_program
+from providers.ssh.remote import INSTALLED, VERSION_FILE, host_script, shell_program
 from providers.ssh.session import Completed, DroppedError, Session, exchange
 from providers.ssh.target import Target
 from tests.lab.atomic.look import NONE, SAFE_PATH, Look, look
@@ -150,7 +150,9 @@ class Drill:
         """Return the token of a change to a plan, and the program that makes it."""
         token = secrets.token_hex(8)
         words = f"change $stage {token} {seconds} {expected or self.generation}"
-        return token, shell_program(words, {**files(wanted, self.now), INSTALLED: host_script()})
+        return token, shell_program(
+            words, {**files(wanted, self.now), INSTALLED: host_script(), VERSION_FILE: "0\n"}
+        )
 
     def apply(self, wanted: Plan | None) -> None:
         """Bring the host to a plan, with nothing in the way, and confirm it. Raises HostError.

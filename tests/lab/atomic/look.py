@@ -7,7 +7,10 @@ from tests.lab.stack.evidence import guard_blocks, rules
 
 LOOK = r"""
 for name in iptables ip6tables; do echo "== $name"; $name-save; done
-echo '== nft'; nft list tables | grep wanbound; nft -s list table inet wanbound 2>/dev/null
+echo '== nft'
+# The watcher follows with its table a moment later: it has to be gone after a destroy.
+nft list tables | grep wanbound | {{ [ -e /etc/wanbound/current ] && grep -v -e -keep || cat; }}
+nft -s list table inet wanbound 2>/dev/null
 echo '== addresses'; ip -o addr show dev wan0; ip -o addr show dev host0
 echo '== host'
 for family in 4 6; do ip -$family route show | grep -v ' dev veth'; done
@@ -15,7 +18,7 @@ cat /sys/class/net/wan0/flags
 cd /proc/sys/net; grep . {sysctls}
 echo '== files'
 cd /etc/wanbound/current 2>/dev/null && {{
-    sha256sum ipv?.rules guard.nft addresses host bridges leaving absent owner plan.json \
+    sha256sum ipv?.rules *.nft addresses host bridges leaving absent owner plan.json \
         wanbound wanbound*.service was
     [ "$(readlink ../current)" = "$(readlink ../confirmed)" ] || echo 'current is not confirmed'
     cd /run/wanbound/loaded && sha256sum *
@@ -30,7 +33,7 @@ echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
     etc/systemd/system/wanbound*.next 2>/dev/null |
     grep -v -x -e run/wanbound -e run/wanbound/lock -e run/wanbound/engine \
-        -e run/wanbound/docker -e run/wanbound/watch -e etc/wanbound/armed |
+        -e run/wanbound/docker -e run/wanbound/watch -e run/wanbound/repairs -e etc/wanbound/armed |
     while read -r file; do
         # A run that lives has its folder: an undo waits until the deadline or the confirmation.
         process=${{file#run/wanbound/run.}}

@@ -27,6 +27,10 @@ class Net:
     name: str
     public: int
     subnet: int = 0
+    container: int = 254
+    """The last part of its container's IPv4 address, and of its IPv6 address in hexadecimal."""
+    managed: bool = True
+    """Whether its public addresses are added for it."""
 
     def publics(self, host: Host) -> tuple[str, str]:
         """The public addresses that it has on a host."""
@@ -43,27 +47,36 @@ class Net:
     def inside(self) -> tuple[str, str]:
         """The addresses of its container."""
         four, six = self.subnets
-        return four.replace("0/24", "254"), six.replace("/64", "fffe")
+        return four.replace("0/24", f"{self.container}"), six.replace(
+            "/64", f"ff{self.container:x}"
+        )
 
     def moved(self, public: int) -> "Net":
         """The same network with other public addresses."""
         return dataclasses.replace(self, public=public, subnet=self.subnet or self.public)
 
 
-def plan(host: Host, nets: Iterable[Net] = (), lines: Lines | None = None) -> Plan:
-    """Return the plan of a host with these networks and these lines of its own."""
+def plan(
+    host: Host,
+    nets: Iterable[Net] = (),
+    lines: Lines | None = None,
+    firewall: str = "iptables",
+) -> Plan:
+    """Return the plan of a host with these networks, and these lines of its own besides."""
     raw = {
         "hosts": [
             {
                 "name": host.name,
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
+                "firewall": firewall,
                 "networks": [_config(host, net) for net in nets],
             }
         ]
     }
     [found] = planned(Stack.parse(raw, "test"))
-    return dataclasses.replace(wanted_plan(found, STACK, {}), lines=lines or {})
+    wanted = wanted_plan(found, STACK, {})
+    return dataclasses.replace(wanted, lines={**wanted.lines, **(lines or {})})
 
 
 def _config(host: Host, net: Net) -> dict[str, object]:
@@ -76,6 +89,7 @@ def _config(host: Host, net: Net) -> dict[str, object]:
         "subnet_ipv4": net.subnets[0],
         "subnet_ipv6": net.subnets[1],
         "load_balancer": False,
+        "manage_addresses": net.managed,
         "ingress": [
             {"protocol": protocol, "ports": [PORT], "to": net.name} for protocol in ("tcp", "udp")
         ],
@@ -113,13 +127,13 @@ def files(wanted: Plan | None, old: Plan | None) -> dict[str, str]:
     before = NOTHING if old is None else old
     if wanted is None:
         generation = compose(
-            dataclasses.replace(NOTHING, stack=before.stack), before, absent=before.bridges
+            dataclasses.replace(NOTHING, stack=before.stack), absent=before.bridges
         )
     else:
-        generation = compose(wanted, before)
+        generation = compose(wanted)
     found = {f"new/{name}": text for name, text in generation.files.items()}
     if wanted is not None and wanted.leaving:
-        final = compose(dataclasses.replace(wanted, leaving=()), wanted)
+        final = compose(dataclasses.replace(wanted, leaving=()))
         found |= {f"then/{name}": text for name, text in final.files.items()}
     return found
 

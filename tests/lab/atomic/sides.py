@@ -19,9 +19,9 @@ SECONDS = 2
 RECOVERED_SECONDS = 6.0
 """Within which the host is as before once that time is over: it is busy, and so is the machine."""
 
-UNDONE = "was not confirmed in time over a new SSH connection and was undone"
-NOT_LET_IN = "it did not let a new SSH connection in after the change"
-CAME_TOO_LATE = "it undid the change, because no confirmation came in time"
+UNDONE = "was not confirmed in time over a new SSH connection and was rolled back"
+NOT_LET_IN = "it accepted no new SSH connection after the change"
+CAME_TOO_LATE = "it rolled the change back, because no confirmation came in time"
 
 
 class Side(Drill):

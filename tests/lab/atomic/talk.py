@@ -3,8 +3,8 @@
     python3 talk.py NAME PORT PORT_OF_OURS ADDRESS…
 
 Runs with the standard library alone, in a container's network. To each ADDRESS, at PORT, it sends a
-datagram every 20 ms, each from another port: so each is a connection of its own. To whoever
-connects or sends something to PORT_OF_OURS, it answers with its name. It prints "ready", and ends
+datagram every 20 ms, each from another port: so each is a connection of its own. It says its name
+to whoever connects to PORT_OF_OURS, and again for all that comes there. It prints "ready", and ends
 when its standard input does.
 """
 
@@ -14,6 +14,17 @@ import sys
 import time
 
 EVERY = 0.02
+
+
+def _answer(other: socket.socket, name: bytes) -> bool:
+    """Say the name to whoever has said something; return whether he is still there."""
+    try:
+        if not other.recv(4096):
+            return False
+        other.sendall(name)
+    except OSError:
+        return False
+    return True
 
 
 def main() -> None:
@@ -26,19 +37,23 @@ def main() -> None:
     asked.bind(("::", int(ours)))
     for each in (server, asked, sys.stdin):
         waiting.register(each, selectors.EVENT_READ)
+    mine = f"{name}\n".encode()
     print("ready", flush=True)
     due = time.monotonic()
     while True:
         for key, _ in waiting.select(max(0.0, due - time.monotonic())):
             if key.fileobj is server:
                 other, _ = server.accept()
-                other.sendall(f"{name}\n".encode())
-                other.close()
+                other.sendall(mine)
+                waiting.register(other, selectors.EVENT_READ, other)
             elif key.fileobj is asked:
                 _, whence = asked.recvfrom(64)
-                asked.sendto(f"{name}\n".encode(), whence)
-            else:
+                asked.sendto(mine, whence)
+            elif key.data is None:
                 return
+            elif not _answer(key.data, mine):
+                waiting.unregister(key.data)
+                key.data.close()
         if time.monotonic() < due:
             continue
         due += EVERY

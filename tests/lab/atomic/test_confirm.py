@@ -60,7 +60,7 @@ CUTS = (
         "dnat_ipv4",
         "-A WANBOUND-DNAT -d {address}/32 -p tcp -j DNAT --to-destination 10.66.1.254",
     ),
-    Cut("the-operators-address", "two", "addresses", "inet {operator}/32 scope global wan0"),
+    Cut("the-operators-address", "two", "addresses", "inet {operator}/32 scope host wan0"),
 )
 """Each in a change that does more, in both families."""
 
@@ -169,18 +169,18 @@ def test_the_operator_dies_after_the_confirmation(lab: Lab, both: Mapping[str, S
     def act(host: Host) -> None:
         side = both[host.name]
         wanted = side.other
-        job = Job(target(host, 1), files(wanted, side.now), side.generation, die="confirmed")
+        job = Job(target(host, 4), files(wanted, side.now), side.generation, die="confirmed")
         done = child.run(job)
         assert (done.status, done.stdout) == (-9, "armed\n")
         now = side.look()
         side.now = wanted
         # Longer than the change would have waited.
-        time.sleep(2)
+        time.sleep(5)
         after = side.look()
         assert after == now, now.differences(after)
         again = operator(side).run(side, wanted)
         assert again.error == ""
-        assert "undone" not in again.notes
+        assert "rolled back" not in again.notes
         assert side.look() == now, now.differences(side.look())
 
     on_both(lab, act)
@@ -220,7 +220,7 @@ def test_a_confirmation_after_a_reboot(lab: Lab, both: Mapping[str, Side]) -> No
         late.go.set()
         refused(late.end(), CAME_TOO_LATE)
         side.back(before)
-        side.told("was not confirmed before the host was rebooted and was undone")
+        side.told("was not confirmed before the host was rebooted and was rolled back")
 
     on_both(lab, act)
 

@@ -107,7 +107,7 @@ def test_its_lines_stay_until_its_bridge_is_gone(lab: Lab) -> None:
         with leaving(lab, host) as story:
             with (
                 talking(lab, host, [STAYS, LEAVES]),
-                lab.internet.capture("udp and dst portrange 7100-7399", f"wan-{host.name}") as seen,
+                lab.internet.capture("udp and dst portrange 7100-7399", host.wan_link) as seen,
             ):
                 story.up(STAYS)
                 assert story.in_force()
@@ -180,9 +180,7 @@ def test_its_address_goes_to_another_network_at_once(lab: Lab) -> None:
                 story.up(STAYS, HEIR)
                 with (
                     talking(lab, host, [HEIR]),
-                    lab.internet.capture(
-                        "udp and dst portrange 7100-7399", f"wan-{host.name}"
-                    ) as seen,
+                    lab.internet.capture("udp and dst portrange 7100-7399", host.wan_link) as seen,
                 ):
                     time.sleep(1)
                     assert answers(lab, HEIR.publics(host)) == ["heir"] * 4

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 
 ROUNDS = 4
 
-WAITS = "a change by another run waits for its confirmation; waiting until that comes, or its undo"
+WAITS = "a change by another run waits for its confirmation; waiting for that, or its rollback"
 CHANGED = "its state changed after wanbound had read it"
 
 
@@ -84,7 +84,7 @@ def test_another_operator_waits_and_is_told_so(
         assert first.end().error == ""
         done = second.end()
         assert done.error == ""
-        assert "undone" not in done.notes
+        assert "rolled back" not in done.notes
         side.now = side.other
 
     on_both(lab, act)

@@ -85,7 +85,7 @@ def _reboots(lab: Lab, host: Host) -> None:
         drill.now = replace(old, leaving=())
         told = operator(drill).run(drill, plan(host, [MOVED], base(2, gateway=1)))
         assert told.error == ""
-        assert "was not confirmed before the host was rebooted and was undone" in told.notes
+        assert "was not confirmed before the host was rebooted and was rolled back" in told.notes
         drill.now = plan(host, [MOVED], base(2, gateway=1))
     drill.apply(None)
     after = drill.look()

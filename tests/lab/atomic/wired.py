@@ -59,10 +59,17 @@ def _made(host: Host, net: Net, command: str) -> str:
         f" -o com.docker.network.bridge.name={net.name}"
         f" -o com.docker.network.bridge.enable_ip_masquerade=false"
         f" --label wanbound={host.name}/{net.name} {net.name}\n"
-        f"docker run -d --name {net.name} --network {net.name} --restart always"
+        f"{container(net, net.name, command)}\n"
+    )
+
+
+def container(net: Net, network: str, command: str = "sleep 99999") -> str:
+    """Return the command that runs the container of a net in a Docker network."""
+    return (
+        f"docker run -d --name {net.name} --network {network} --restart always"
         # What is process 1 does not hear of TERM, and Docker waits for 10 s.
         " --stop-signal KILL"
-        f" --ip {net.inside[0]} --ip6 {net.inside[1]} {IMAGE} sh -c '{command}'\n"
+        f" --ip {net.inside[0]} --ip6 {net.inside[1]} {IMAGE} sh -c '{command}'"
     )
 
 

@@ -134,7 +134,7 @@ def test_a_stranger_is_not_forwarded(based: Based, family: int) -> None:
             (host.wan_ipv4, beyond.wan_ipv4) if family == 4 else (host.wan_ipv6, beyond.wan_ipv6)
         )
         words = [f"{target}/{32 if family == 4 else 128}", "via", via]
-        with lab.internet.capture(f"udp and dst host {target}", f"wan-{host.name}") as seen:
+        with lab.internet.capture(f"udp and dst host {target}", host.wan_link) as seen:
             lab.internet.run(["ip", f"-{family}", "route", "add", *words])
             try:
                 for port in (5001, 5002, 5003):

@@ -1,6 +1,6 @@
 """With which address a DNS server sees containers, without and with `dns`; captured at the server.
 
-Docker 20.10 asks it from the container's network namespace, Docker 28 from the host's where the
+Docker 20.10 asks it from the container's network namespace, Docker 29 from the host's where the
 server comes from the host's resolv.conf. With `dns`, both ask as the network; with `engine.dns`
 also for containers that were started by hand.
 """
@@ -143,23 +143,23 @@ def _sources(lab: Lab, host: Host, container: str) -> set[str]:
 
 
 def _native(number: int) -> bool:
-    """Whether it is the host whose Docker asks the host's servers itself: the second, with 28."""
+    """Whether it is the host whose Docker asks the host's servers itself: the second, with 29."""
     return number == 1
 
 
-BOTH = pytest.mark.parametrize("number", [0, 1], ids=["Docker 20.10", "Docker 28"])
+BOTH = pytest.mark.parametrize("number", [0, 1], ids=["Docker 20.10", "Docker 29"])
 STARTED = pytest.mark.parametrize("prefix", ["", "by-hand-"], ids=["declared", "by hand"])
 
 
 def test_the_engines_are_those_of_the_documentation(lab: Lab) -> None:
-    """20.10 is before the change of Docker 28.0, 28 after it."""
-    assert [host.docker_version.split(".")[0] for host in lab.hosts.values()] == ["20", "28"]
+    """20.10 is before the change of Docker 28.0, 29 after it."""
+    assert [host.docker_version.split(".")[0] for host in lab.hosts.values()] == ["20", "29"]
 
 
 @STARTED
 @BOTH
 def test_without_the_key_docker_decides(lab: Lab, story: Story, number: int, prefix: str) -> None:
-    """As the network on 20.10; as the host itself on 28, whatever the network is."""
+    """As the network on 20.10; as the host itself on 29, whatever the network is."""
     host = list(lab.hosts.values())[number]
     own = {host.wan_ipv4, host.wan_ipv6}
     for network, public in (("mail", _ipv4(MAIL, number)), ("four", _ipv4(FOUR, number))):

@@ -1,4 +1,4 @@
-"""DockerEngine on real engines, Docker 20.10 and 28: what its keys do, cost and leave behind."""
+"""DockerEngine on real engines, Docker 20.10 and 29: what its keys do, cost and leave behind."""
 
 import json
 import shlex
@@ -125,7 +125,7 @@ def test_the_default_bridge_has_ipv6_and_gives_it_back(engine: Engine) -> None:
     assert "fd00:d0c::1/64" in engine.host.run("ip -6 addr show docker0").stdout
     assert json.loads(engine.file.partition("\n")[2]).keys() >= {"registry-mirrors", "ipv6"}
     assert engine.host.run("docker inspect -f '{{.State.Running}}' probe").stdout == "true\n"
-    assert engine.effect(keys) == "none: Docker has it so already"
+    assert engine.effect(keys) == "none: Docker already has these settings"
     PROVIDER.delete("id", outs)
     assert engine.file == before
 
@@ -243,7 +243,7 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engi
     assert "with it 1 container" in engine.effect(keys)
     engine.up(keys)
     assert engine.starts != starts
-    assert engine.effect(keys) == "none: Docker has it so already"
+    assert engine.effect(keys) == "none: Docker already has these settings"
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_docker_is_installed_where_that_is_wanted(
     outs = PROVIDER.create(props).outs
     assert outs is not None
     said = capfd.readouterr().err
-    assert "another apt-get is at work here" in said
+    assert "another apt-get is running here" in said
     assert "installed docker.io" in said
     bare.run("command -v dockerd docker iptables nft conntrack && docker version")
     assert engine.info["RegistryConfig"]["Mirrors"] == [f"http://{ADDRESS}/"]

@@ -1,6 +1,6 @@
-"""Each fault on three hosts at one time: Docker 20.10 and 28, and the legacy iptables.
+"""Each fault on five hosts at one time: Docker 20.10, 28, 29, legacy iptables, and nftables.
 
-`make faults` does the same on four, with Docker 26, and shows a table. It also waits for undos,
+`make faults` does the same with Docker 26 besides, and shows a table. It also waits for undos,
 which tests/lab/atomic tests at every step.
 """
 
@@ -20,6 +20,8 @@ from lab.faults.site import site
 pytestmark = pytest.mark.lab
 
 LEGACY = "test-3"
+DOCKER_28 = "test-4"
+NFTABLES = "test-5"
 FIRST = 20
 
 IDLE = Deed("idle", Idle(seconds=15), "no CPU time; legacy reads its tables")
@@ -34,17 +36,19 @@ def rows() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def hosts(lab: Lab) -> Iterator[Lab]:
-    """The tests' hosts, and one more with the legacy iptables, which goes again."""
-    more = Lab.up(f"{LEGACY}=bookworm+legacy", lab.settings)
+    """The tests' hosts, and three more, which go again."""
+    wanted = f"{LEGACY}=bookworm+legacy,{DOCKER_28}=forky,{NFTABLES}=forky+29nft"
+    more = Lab.up(wanted, lab.settings)
     try:
         yield more
     finally:
-        lifecycle.remove_host(lab.settings, LEGACY)
+        for name in (LEGACY, DOCKER_28, NFTABLES):
+            lifecycle.remove_host(lab.settings, name)
 
 
 @pytest.fixture(scope="module")
 def runner(hosts: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """The stack of the faults on all three, sending."""
+    """The stack of the faults on all of them, sending."""
     with site(hosts, list(hosts.hosts), FIRST, tmp_path_factory.mktemp("faults")) as place:
         yield Runner(place)
 
@@ -59,6 +63,24 @@ def test_the_legacy_host_is_one(hosts: Lab) -> None:
     assert host.docker_version.startswith("20.10.24")
 
 
+def test_the_host_in_nftables_has_no_rule_of_iptables(hosts: Lab, runner: Runner) -> None:
+    """With the stack up: neither Docker's nor ours."""
+    host = hosts.host(NFTABLES)
+    assert "docker-bridges" in host.run("nft list tables").stdout
+    assert "chain nat-postrouting" in host.run("nft list table inet wanbound").stdout
+    assert "-A " not in host.run("iptables-save; ip6tables-save").stdout
+
+
+def _done_on(row: Row, hosts: Lab) -> set[str]:
+    if isinstance(row, Deed):
+        return {DOCKER_28} if row.engine else set(hosts.hosts)
+    return {
+        name
+        for name in hosts.hosts
+        if ("nftables" if name == NFTABLES else "iptables") in row.firewalls
+    }
+
+
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
 def test_everything_comes_back_and_nothing_gets_out(hosts: Lab, runner: Runner, row: Row) -> None:
     """In time, without an operator, with no packet of a wrong source."""
@@ -66,4 +88,4 @@ def test_everything_comes_back_and_nothing_gets_out(hosts: Lab, runner: Runner, 
     for outcome in outcomes:
         print(line(outcome, hosts.hosts))
     assert {outcome.host: list(outcome.problems) for outcome in outcomes if outcome.problems} == {}
-    assert {outcome.host for outcome in outcomes} == set(hosts.hosts)
+    assert {outcome.host for outcome in outcomes} == _done_on(row, hosts)

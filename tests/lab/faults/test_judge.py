@@ -8,8 +8,9 @@ import pytest
 
 from lab.api import Packet
 from lab.faults.judge import Networks, Times, outcome, traffic
-from lab.faults.model import Change, Deed, Fault, Observation, Traffic
+from lab.faults.model import Change, Deed, Fault, Observation, Outcome, Traffic
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
+from planner.config import Firewall
 
 RIGHT = {7701: frozenset({"203.0.113.20", "2001:db8::20"}), 7702: frozenset({"203.0.113.24"})}
 NETWORKS = Networks(
@@ -106,12 +107,12 @@ def problems(
     row: Fault | Deed, observation: Observation, seen: Traffic = GOOD, *checks: str
 ) -> str:
     """All that is wrong with it."""
-    return "; ".join(outcome(row, "host-1", observation, seen, checks).problems)
+    return "; ".join(outcome(row, "host-1", observation, seen, checks, suite="bookworm").problems)
 
 
 def test_a_repaired_host_passes() -> None:
     """And its time to repair is that of the later one of rules and traffic."""
-    found = outcome(FAULT, "host-1", SEEN, GOOD, [])
+    found = outcome(FAULT, "host-1", SEEN, GOOD, [], suite="bookworm")
     assert found.ok
     assert found.seconds == 0.5
     assert found.seen == "rules and addresses after 0.30 s"
@@ -148,15 +149,48 @@ def test_an_open_row_may_leak_until_the_repair_and_no_longer() -> None:
     assert problems(row, SEEN, leaked) == ""
     assert "after the repair" in problems(row, SEEN, replace(leaked, last_wrong=1.5))
     assert "wrong packets" in problems(row, replace(SEEN, changes=[GONE]), leaked)
+    elsewhere = replace(row, open_on=("trixie",))
+    assert problems(elsewhere, SEEN, leaked) == "2 wrong packets, as x"
 
 
 def test_a_closed_row_needs_no_repair() -> None:
     """Only that nothing gets out wrong."""
     row = replace(FAULT, expected="closed")
     still = replace(GOOD, back=None, still=["web IPv4 TCP"])
-    found = outcome(row, "host-1", replace(SEEN, changes=[GONE]), still, [])
+    found = outcome(row, "host-1", replace(SEEN, changes=[GONE]), still, [], suite="forky")
     assert (found.ok, found.seen, found.seconds) == (True, "closed", None)
     assert "1 wrong packets" in problems(row, SEEN, replace(still, wrong={"x": 1}))
+
+
+def test_a_row_that_spares_a_host_must_not_show_there() -> None:
+    """Where it changes nothing of ours, nothing may be gone, not even for a moment."""
+    row = replace(FAULT, spares=("nftables",))
+    still = replace(SEEN, changes=[])
+
+    def of(observation: Observation, firewall: Firewall) -> Outcome:
+        return outcome(row, "host-1", observation, GOOD, [], suite="forky", firewall=firewall)
+
+    assert of(still, "nftables").ok
+    assert of(still, "nftables").seen == "nothing of ours differs"
+    assert of(SEEN, "nftables").problems == ["nothing of ours should have differed: a rule"]
+    assert not of(still, "iptables").ok
+    assert of(SEEN, "iptables").ok
+    assert not outcome(
+        row, "host-1", still, replace(GOOD, wrong={"x": 1}), [], suite="forky", firewall="nftables"
+    ).ok
+
+
+def test_a_closed_row_that_changes_nothing_of_ours_is_closed() -> None:
+    """By what others do before our rules, say."""
+    row = replace(FAULT, expected="closed", unseen=True)
+    still = replace(SEEN, changes=[])
+    stopped = replace(GOOD, back=None, still=["web IPv4 TCP"])
+    found = outcome(row, "host-1", still, stopped, ["no answer"], suite="forky")
+    assert (found.ok, found.seen, found.seconds) == (True, "closed", None)
+    assert (
+        outcome(row, "host-1", still, replace(stopped, wrong={"x": 1}), [], suite="forky").seen
+        == "open"
+    )
 
 
 def test_a_deed_says_itself_what_is_wrong() -> None:

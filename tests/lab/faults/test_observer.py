@@ -109,6 +109,45 @@ def test_a_table_of_nft_has_no_order_of_its_own() -> None:
     assert observer.blocks(f"{one}{chain}}}") != observer.blocks(f"{one}{turned}}}")
 
 
+NAT = """\
+table inet wanbound {
+\tmap snat-ipv4 {
+\t\ttype ipv4_addr : verdict
+\t\tflags interval
+\t\telements = { 172.24.0.0/24 : jump snat-web,
+\t\t\t     172.25.0.0/24 : jump snat-mail }
+\t}
+
+\tchain snat-web {
+\t\toifname != "web" snat ip to 203.0.113.20
+\t\toifname "web" ct status dnat snat ip to 203.0.113.20
+\t}
+
+\tchain nat-postrouting {
+\t\ttype nat hook postrouting priority srcnat - 5; policy accept;
+\t\tip saddr vmap @snat-ipv4
+\t}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("172.24.0.0/24 : jump snat-web,\n\t\t\t     ", ""),
+        ('\t\toifname != "web" snat ip to 203.0.113.20\n', ""),
+        ("to 203.0.113.20\n\t\toifname", "to 203.0.113.21\n\t\toifname"),
+        ("\t\tip saddr vmap @snat-ipv4\n", ""),
+        ("srcnat - 5", "srcnat"),
+    ],
+)
+def test_the_nat_of_a_host_in_nftables_is_told(old: str, new: str) -> None:
+    """It is in the guard's table: an element of a map, a rule, the place of a chain."""
+    assert old in NAT
+    assert len(observer.blocks(NAT)) == 3
+    assert observer.blocks(NAT.replace(old, new)) != observer.blocks(NAT)
+
+
 def test_the_files_of_a_generation_matter_and_its_records_do_not(tmp_path: Path) -> None:
     """What it remembers of the host before it is another thing each time."""
     for name in ("ipv4.rules", "was", "before", "added"):

@@ -173,7 +173,7 @@ def test_one_is_enough(beside: Beside, tmp_path_factory: pytest.TempPathFactory)
         stack.configure({**without, "hosts": [changed]})
         refused = stack.up(check=False)
         assert refused.status != 0
-        assert "docker-ipv6nat runs on this host already" in refused.output
+        assert "docker-ipv6nat already runs on this host" in refused.output
         # Detected wherever rules of IPv6 are put.
         assert "docker-ipv6nat runs here: its rules stay" in refused.output
         assert "ipv6nat" not in host.run("docker ps -a --format '{{.Names}}'").stdout.split()
@@ -191,9 +191,15 @@ def test_an_engine_that_does_it_itself_is_refused(
     """On Docker 28 it would empty the engine's own chains."""
     _, host = lab.hosts.values()
     wanted = config(host)
-    wanted["hosts"][0]["networks"] = wanted["hosts"][0]["networks"][:1]
-    wanted["hosts"][0]["networks"][0]["load_balancer"] = False
-    del wanted["hosts"][0]["networks"][0]["whoami"]
+    network = wanted["hosts"][0]["networks"][0]
+    wanted["hosts"][0]["networks"] = [network]
+    # The other host has its addresses.
+    network |= {
+        "load_balancer": False,
+        "public_ipv4": "203.0.113.59",
+        "public_ipv6": "2001:db8::59",
+    }
+    del network["whoami"]
     stack = LabStack.copy(lab, "refused", wanted, tmp_path_factory.mktemp("refused"))
     try:
         refused = stack.up(check=False)

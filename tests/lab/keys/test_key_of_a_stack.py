@@ -121,7 +121,7 @@ def test_a_key_is_used_and_never_shown(project: Project, sshds: list[Sshd], tmp_
     project.pulumi("up", "--yes", "--skip-preview", "--diff")
     project.secret("edge-phrase", WRONG)
     said = project.pulumi("up", "--yes", "--skip-preview", fails=True)
-    assert "host edge-1: ssh.key is not opened by its passphrase" in said
+    assert "host edge-1: ssh.key cannot be decrypted with its passphrase" in said
     project.pulumi("stack", "export")
 
     # Without the program no agent would get the key for Docker's provider (docs/ssh.md).

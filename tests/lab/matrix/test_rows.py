@@ -1,6 +1,9 @@
 """What is asked in the matrix, of whom, and how it is counted: without a host."""
 
 import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -9,27 +12,37 @@ from lab.api import Host
 from lab.checks import Check, Question, Result, matrix
 from lab.checks.matrix import Kind, Origin
 from lab.matrix.rows import KINDS, Column, cell, failures, table, totals
-from lab.matrix.sites import FAMILIES, HERE, Families, by_hand, config
-from lab.stacks import parsed
+from lab.matrix.sites import FAMILIES, HERE, Families, Way, by_hand, config, part
+from lab.stacks import Config, parsed
+from planner.config import Firewall
 
 
 class _Host:
-    def __init__(self, name: str) -> None:
-        self.name, self.address, self.host_key = name, "10.0.0.9", None
-        self.address = f"192.0.2.{len(name)}"
+    def __init__(self, name: str, docker: str, firewall: Firewall) -> None:
+        self.name, self.address, self.host_key = name, f"192.0.2.{len(name)}", None
+        self.docker_version, self.firewall = docker, firewall
 
 
-HOSTS = [cast("Host", _Host(name)) for name in ("matrix-1", "matrix-22")]
+HOSTS = [
+    cast("Host", _Host("matrix-1", "20.10.24+dfsg1", "iptables")),
+    cast("Host", _Host("matrix-22", "29.3.0", "nftables")),
+]
 ALL = pytest.mark.parametrize("families", FAMILIES)
+
+
+def _config(families: Families) -> Config:
+    wanted = config(HOSTS, families, 40)
+    for entry in wanted["hosts"]:
+        del entry["ssh"]["host_key"]
+    return wanted
 
 
 @ALL
 def test_every_choice_is_a_stack_with_every_check(families: Families) -> None:
     """Each kind of check is asked, on each host and in each of its families."""
-    wanted = config(HOSTS, families, 40)
-    for entry in wanted["hosts"]:
-        del entry["ssh"]["host_key"]
-    checks = matrix(parsed(wanted, "matrix"))
+    stack = parsed(_config(families), "matrix")
+    assert [host.firewall for host in stack.hosts] == ["iptables", "nftables"]
+    checks = matrix(stack)
     for host in ("matrix-1", "matrix-22"):
         for name in FAMILIES[families]:
             family = int(name[-1])
@@ -40,16 +53,17 @@ def test_every_choice_is_a_stack_with_every_check(families: Families) -> None:
 
 
 @ALL
-def test_the_recipe_gets_the_same_addresses(families: Families) -> None:
+@pytest.mark.parametrize("way", ["recipe", "docker"])
+def test_a_script_gets_the_same_addresses(families: Families, way: Way) -> None:
     """As words of a shell, nine to each network; and what is added is removed."""
-    wanted = config(HOSTS, families, 40)
-    for entry in wanted["hosts"]:
-        del entry["ssh"]["host_key"]
-    for number, hand in enumerate(by_hand(HOSTS, wanted)):
+    wanted = _config(families)
+    hands = by_hand(HOSTS, wanted, way)
+    assert len(hands) == 2
+    for number, hand in enumerate(hands):
         words = list(hand.words)
         assert shlex.split(" ".join(words)) == words
-        assert len(words) == 3 + 2 * 9
-        assert words[1:3] == ["yes" if f in FAMILIES[families] else "no" for f in ("ipv4", "ipv6")]
+        assert len(words) == 2 + 2 * 9
+        assert words[:2] == ["yes" if f in FAMILIES[families] else "no" for f in ("ipv4", "ipv6")]
         for network in wanted["hosts"][number]["networks"]:
             for key in FAMILIES[families]:
                 assert network[f"public_{key}"] in words
@@ -57,9 +71,72 @@ def test_the_recipe_gets_the_same_addresses(families: Families) -> None:
         assert len(hand.addresses) == 2 * len(FAMILIES[families])
 
 
-def test_the_recipe_is_the_recipes() -> None:
+def test_docker_alone_is_for_the_hosts_that_have_both_options() -> None:
+    """The others are not asked, nor asked about; addresses stay those of the whole stack."""
+    wanted = config(HOSTS, "dual stack", 40)
+    assert part(HOSTS, wanted, "recipe") == (HOSTS, wanted)
+    hosts, found = part(HOSTS, wanted, "docker")
+    assert hosts == HOSTS[1:]
+    assert found["hosts"] == wanted["hosts"][1:]
+
+
+def _runs(script: str, words: Sequence[str], folder: Path) -> list[str]:
+    """What a script runs on a host: each command of these names, with its words."""
+    log = folder / "log"
+    for name in ("docker", "ip", "iptables", "ip6tables"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>{log}\n')
+        program.chmod(0o755)
+    text = "".join((HERE / name).read_text() for name in ("containers.sh", script))
+    subprocess.run(
+        ["/bin/sh", "-e", "-s", *words],
+        input=text,
+        text=True,
+        check=True,
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+    )
+    return log.read_text().splitlines()
+
+
+def _of(way: Way, families: Families, folder: Path) -> list[str]:
+    [hand, _] = by_hand(HOSTS, _config(families), way)
+    return _runs(f"{way}.sh", hand.words, folder)
+
+
+def test_docker_alone_has_its_options_and_no_rule(tmp_path: Path) -> None:
+    """Source addresses, published ports, DNS servers; the operator's addresses."""
+    said = _of("docker", "dual stack", tmp_path)
+    assert not [line for line in said if "tables" in line.split()[0]]
+    [create] = [line for line in said if line.startswith("docker network create") and "web" in line]
+    for words in (
+        "com.docker.network.host_ipv4=203.0.113.40",
+        "com.docker.network.host_ipv6=2001:db8::40",
+        "--ipv6",
+    ):
+        assert words in create
+    assert "ip address add 203.0.113.40/32 dev wan0" in said
+    assert "ip address add 2001:db8::40/128 dev wan0 preferred_lft 0 nodad" in said
+    [balancer] = [line for line in said if "--name web_lb" in line]
+    assert "-p 203.0.113.40:80:80" in balancer
+    assert "-p [2001:db8::40]:80:80" in balancer
+    assert "--dns 198.51.100.53 --dns 2001:db8:ffff::53" in balancer
+
+
+@pytest.mark.parametrize(("families", "without"), [("IPv4 only", ":"), ("IPv6 only", "203.0.113")])
+def test_docker_alone_leaves_the_other_family_out(
+    families: Families, without: str, tmp_path: Path
+) -> None:
+    """Neither an address nor a published port of it."""
+    said = _of("docker", families, tmp_path)
+    own = [line for line in said if line.startswith(("ip address", "docker network"))]
+    assert len(own) == 4
+    assert not [line for line in own if without in line]
+    assert all(("--ipv4=false" in line) == (families == "IPv6 only") for line in own[1::2])
+
+
+def test_the_recipe_is_the_recipes(tmp_path: Path) -> None:
     """Its mistakes are what the column is for; whoever mends them here must say so."""
-    text = (HERE / "recipe.sh").read_text()
+    text = "\n".join(_of("recipe", "dual stack", tmp_path))
     for words in (
         "container_interface_prefix",
         "-P INPUT DROP",
@@ -80,16 +157,21 @@ def _result(kind: Kind, good: bool, host: str = "matrix-1") -> Result:
 
 def test_what_failed_is_counted() -> None:
     """Of how many, in its own row and column, and in words at the end where it is ours."""
-    ours = Column("IPv4 only", True, (_result("egress", True), _result("ingress", False)))
-    recipe = Column("IPv4 only", False, (_result("egress", False), _result("egress", True)))
+    ours = Column("IPv4 only", "wanbound", (_result("egress", True), _result("ingress", False)))
+    recipe = Column("IPv4 only", "recipe", (_result("egress", False), _result("egress", True)))
     assert cell(ours, "matrix-1", "egress", 4) == "[green]✓ 1[/]"
     assert cell(recipe, "matrix-1", "egress", 4) == "[red]1/2[/]"
     assert cell(ours, "matrix-1", "egress", 6) == ""
     assert cell(ours, "matrix-22", "egress", 4) == ""
     assert cell(None, "matrix-1", "egress", 4) == ""
-    assert len(failures([ours, recipe], ours=True)) == 1
-    assert len(failures([ours, recipe], ours=False)) == 1
-    assert "1 of 2" in totals([ours, recipe])
-    assert table([ours, recipe], {"matrix-1": "20.10.24 nft"}).row_count == 2
+    assert len(failures([ours, recipe], "wanbound")) == 1
+    assert len(failures([ours, recipe], "recipe")) == 1
+    assert failures([ours, recipe], "docker") == []
+    assert totals([recipe]) == "the recipe: 1 of 2 checks failed"
+    assert totals([ours, recipe]).startswith("wanbound: 1 of 2 checks failed; the recipe: ")
+    drawn = table([ours, recipe], {"matrix-1": "20.10.24 nft"})
+    assert drawn.row_count == 2
+    heads = [column.header for column in drawn.columns]
+    assert heads == ["networks", "", "check", "20.10.24 nft", "the recipe"]
     assert not ours.good
-    assert not Column("IPv4 only", True, ()).good
+    assert not Column("IPv4 only", "wanbound", ()).good

@@ -35,8 +35,8 @@ POSTED, OUT, MANY, EXTRA = 140, 150, 160, 170
 """The last parts of the public addresses of each network; EXTRA is a further one of MANY."""
 
 
-def config(lab: Lab) -> Config:
-    """Return a stack whose hosts have a network of each mode."""
+def config(lab: Lab, firewall: str = "iptables") -> Config:
+    """Return a stack whose hosts have a network of each mode, in one dialect."""
     return {
         # A one-shot container in each network asks, as soon as the network is there.
         "verify": True,
@@ -46,6 +46,7 @@ def config(lab: Lab) -> Config:
                 "name": host.name,
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
+                "firewall": firewall,
                 "networks": [_posted(Place(n)), _out(Place(n)), _many(Place(n))],
             }
             for n, host in enumerate(lab.hosts.values())

@@ -54,6 +54,29 @@ def moded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moded]
         stack.destroy()
 
 
+def goes_out_alone(lab: Lab, host: Host, public: str) -> None:
+    """Assert that `bridge-coi` leaves with its one address, and that nothing leads in by it."""
+    once = f"docker run --rm --network bridge-coi {PROBE} get http://198.51.100.1/"
+    assert host.run(once).stdout.strip() == public
+    assert seen(host, "coi", 4) == public
+    assert seen(host, "coi", 6) == ""
+    assert asked(lab, "tcp", public, 80) == ""
+
+
+def nothing_gets_out_after(flush: str, moded: Moded, network: str, container: str) -> None:
+    """Assert that no packet of a network leaves without its rules, and that all comes back."""
+    for host, place in moded.places:
+        last = OUT if network == "bridge-coi" else MANY
+        host.run(f"systemctl stop wanbound-watch; {flush}")
+        try:
+            with moded.lab.internet.capture("dst host 198.51.100.1") as capture:
+                assert seen(host, container, 4) == ""
+            assert not capture.packets, [str(packet) for packet in capture.packets]
+        finally:
+            host.run("systemctl start wanbound-watch; wanbound mend")
+        assert seen(host, container, 4) == place.ipv4(last)
+
+
 def _public(place: Place, last: int, family: int) -> str:
     return place.ipv4(last) if family == 4 else place.ipv6(last)
 
@@ -99,26 +122,13 @@ def test_the_rule_has_the_subnet_that_docker_chose(moded: Moded) -> None:
         subnet = host.run(inspect).stdout.strip()
         line = f"-A WANBOUND-SNAT -s {subnet} ! -o bridge-coi -j SNAT --to-source {public}"
         assert line in host.run("iptables-save -t nat").stdout.splitlines()
-        once = f"docker run --rm --network bridge-coi {PROBE} get http://198.51.100.1/"
-        assert host.run(once).stdout.strip() == public
-        assert seen(host, "coi", 4) == public
-        assert seen(host, "coi", 6) == ""
-        assert asked(moded.lab, "tcp", public, 80) == ""
+        goes_out_alone(moded.lab, host, public)
 
 
 @pytest.mark.parametrize(("network", "container"), [("bridge-coi", "coi"), ("many", "front")])
 def test_without_rules_nothing_gets_out(moded: Moded, network: str, container: str) -> None:
     """Nothing with another source, although the subnet stands nowhere in the guard of the one."""
-    for host, place in moded.places:
-        last = OUT if network == "bridge-coi" else MANY
-        host.run("systemctl stop wanbound-watch; iptables -t nat -F WANBOUND-SNAT")
-        try:
-            with moded.lab.internet.capture("dst host 198.51.100.1") as capture:
-                assert seen(host, container, 4) == ""
-            assert not capture.packets, [str(packet) for packet in capture.packets]
-        finally:
-            host.run("systemctl start wanbound-watch; wanbound mend")
-        assert seen(host, container, 4) == place.ipv4(last)
+    nothing_gets_out_after("iptables -t nat -F WANBOUND-SNAT", moded, network, container)
 
 
 def test_another_subnet_of_the_bridge_is_found(moded: Moded) -> None:

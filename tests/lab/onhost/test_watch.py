@@ -9,7 +9,9 @@ import time
 import pytest
 
 from lab.api import Host
+from lab.steps import wait_until
 from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, RESTART_DOCKER, repaired
+from tests.lab.planned import facts
 from tests.lab.together import on_each
 
 pytestmark = pytest.mark.lab
@@ -18,6 +20,8 @@ IPV4, IPV6 = "203.0.113.{number}/32", "2001:db8::{number}/128"
 
 QUIET_SECONDS = 10
 """For which the watcher is seen to do nothing."""
+
+TABLE = "table inet wanbound-keep"
 
 DEFAULT_ROUTES = "ip -4 route show default; ip -6 route show default"
 
@@ -39,6 +43,8 @@ FAULTS = {
     "the IPv6 address deleted": f"ip addr del {IPV6} dev wan0",
     "the IPv6 address made the host's source": f"ip addr change {IPV6} dev wan0"
     " preferred_lft forever",
+    "the IPv4 address made the host's source": f"ip addr del {IPV4} dev wan0;"
+    f" ip addr add {IPV4} dev wan0",
     "the address on another interface": f"ip addr del {IPV4} dev wan0; ip addr add {IPV4} dev lo",
     "all addresses flushed": "ip addr flush dev wan0; networkctl reconfigure wan0",
     "the default routes deleted": "ip -4 route del default; ip -6 route del default",
@@ -105,6 +111,68 @@ def test_a_burst_of_other_peoples_rules_is_one_event(host: Host) -> None:
     assert used < 3
 
 
+@on_each
+def test_a_table_survives_a_flush_where_nft_can_own_one(host: Host) -> None:
+    """nft can from 1.1 on; a host with an older one says that it cannot, and has no such table."""
+    can = host.suite != "bookworm"
+    assert facts(host).owned_table == ("held" if can else "not supported")
+    for _ in range(3):
+        # In one call: the repair takes a second.
+        left = host.run("nft flush ruleset; nft list tables").stdout.splitlines()
+        assert left == ([TABLE] if can else [])
+        wait_until(
+            f"{host.name} has the guard again",
+            lambda: "table inet wanbound" in host.run("nft list tables").stdout.splitlines(),
+            timeout=4 * ALLOWED_SECONDS,
+            every=0.2,
+        )
+    if can:
+        assert host.run(f"nft delete {TABLE}", check=False).status != 0
+        listed = host.run(f"nft list {TABLE}").stdout
+        for word in ('"net"', f"10.66.{NUMBERS[host.name]}.0/24"):
+            assert word in listed
+    # The rules of iptables come behind the guard.
+    host.run("flock /run/wanbound/lock true; wanbound mend")
+    assert repaired(host, "the last of four flushes", "nft flush ruleset") < ALLOWED_SECONDS
+    assert host.run("ls -A / /root | grep nft.history; true").stdout == ""
+
+
+@on_each
+def test_the_table_has_an_owner_again_after_each_end_of_the_watcher(host: Host) -> None:
+    """Stopped, the watcher leaves it without one: it stays, and can be deleted; then it is back."""
+    if host.suite == "bookworm":
+        return
+    main = _main(host)
+    host.run("kill -9 $(pgrep -f '^nft -i')")
+    _until_running(host, main)
+    _until_held(host)
+    host.run("kill -9 $(systemctl show --value -p MainPID wanbound-watch)")
+    _until_held(host)
+    host.run("systemctl stop wanbound-watch")
+    try:
+        assert host.run("pgrep -f '^nft -i'", check=False).stdout == ""
+        assert facts(host).owned_table == "not held"
+        assert TABLE in host.run("nft list tables").stdout
+        host.run(f"nft delete {TABLE}")
+    finally:
+        host.run("systemctl start wanbound-watch")
+    _until_held(host)
+
+
+@on_each
+def test_the_table_is_there_before_docker_after_a_boot(host: Host) -> None:
+    """Its owner is started before Docker is."""
+    if host.suite == "bookworm":
+        return
+    host.reboot()
+    _until_held(host)
+    watch, docker = (
+        int(host.run(f"systemctl show --value -p ExecMainStartTimestampMonotonic {unit}").stdout)
+        for unit in ("wanbound-watch", "docker")
+    )
+    assert watch < docker
+
+
 @pytest.mark.parametrize("monitor", ["nft monitor", "ip -o monitor"])
 @on_each
 def test_a_watcher_that_hears_nothing_starts_again(host: Host, monitor: str) -> None:
@@ -118,13 +186,13 @@ def test_a_watcher_that_hears_nothing_starts_again(host: Host, monitor: str) -> 
 @on_each
 def test_stopped_it_leaves_nothing_behind(host: Host) -> None:
     """No monitor without its watcher, no failed unit, no file; also in the middle of a repair."""
-    kept = "lock|loaded|bridges|engine|docker"
+    kept = "lock|loaded|bridges|repairs|repaired|engine|docker"
     try:
         host.run(
             "for delay in 0.02 0.05 0.1 0.2 0.3; do systemctl restart wanbound-watch;"
             " sleep $delay; systemctl stop wanbound-watch; done"
         )
-        left = f"pgrep -fa ' [m]onitor'; ls /run/wanbound | grep -vxE '{kept}'; true"
+        left = f"pgrep -fa -e ' [m]onitor|^nft [-]i'; ls /run/wanbound | grep -vxE '{kept}'; true"
         assert host.run(f"systemctl --failed --no-legend; {left}").stdout == ""
     finally:
         host.run("systemctl start wanbound-watch")
@@ -181,6 +249,15 @@ def test_a_monitor_that_does_not_hear_the_stop_holds_nothing_up(host: Host) -> N
         _until_running(host, main)
     finally:
         host.run(f"rm {shim}; systemctl restart wanbound-watch")
+
+
+def _until_held(host: Host) -> None:
+    wait_until(
+        f"{host.name} holds the table",
+        lambda: facts(host).owned_table == "held",
+        timeout=15,
+        every=0.2,
+    )
 
 
 def _cpu_seconds(host: Host) -> float:

@@ -110,17 +110,23 @@ def whoami(lab: Lab, site: Site, network: str) -> list[dict[str, str]]:
 
 @contextmanager
 def addresses_watched(sites: Sequence[Site]) -> Iterator[dict[str, list[str]]]:
-    """Note every address that goes meanwhile, by the host's name."""
+    """Note every address that goes meanwhile, by the host's name.
+
+    An address is the host's as long as it has a local route. Of IPv4, an entry of the interface
+    may go while another one keeps that route: so its scope is changed.
+    """
     found: dict[str, list[str]] = {}
     for site in sites:
-        site.host.run("systemd-run -q --unit=ipmon sh -c 'ip -o monitor address >/run/ipmon'")
+        site.host.run("systemd-run -q --unit=ipmon sh -c 'ip -o monitor route >/run/ipmon'")
     try:
         yield found
     finally:
         for site in sites:
             lines = site.host.run("systemctl stop ipmon; cat /run/ipmon; rm /run/ipmon").stdout
             found[site.host.name] = [
-                line for line in lines.splitlines() if line.startswith("Deleted") and "wan0" in line
+                line
+                for line in lines.splitlines()
+                if line.startswith("Deleted local ") and " dev wan0 " in line
             ]
 
 

@@ -21,9 +21,9 @@ from tests.lab.together import each
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
 RENAME = re.compile(r"`(docker rename [\w.-]+ [\w.-]+)`")
-BY_HAND = re.compile(r"host (\S+): made by hand, and of no more use: (ip6?tables .*)")
-IN_A_FILE = re.compile(r"host (\S+): made by hand, [^/]*(/etc/iptables/rules\.v[46]:\d+): ")
-HOSTS = pytest.mark.parametrize("at", [0, 1], ids=["Docker 20.10", "Docker 28"])
+BY_HAND = re.compile(r"host (\S+): created manually, and no longer needed: (ip6?tables .*)")
+IN_A_FILE = re.compile(r"host (\S+): created manually, [^/]*(/etc/iptables/rules\.v[46]:\d+): ")
+HOSTS = pytest.mark.parametrize("at", [0, 1], ids=["Docker 20.10", "Docker 29"])
 
 
 @dataclass
@@ -152,10 +152,9 @@ def test_another_definition_is_named_with_its_differences(story: Story, at: int)
     block = block.partition("(host ")[0]
     public4, public6 = site.public("mail")
     for line in (
-        f'host_binding_ipv4: there "{public4}", here "172.20.0.1"',
-        f'host_binding_ipv6: there "{public6}", here "fd20:10::1"',
-        'container_iface_prefix: not there, here "vmail"',
-        'container_interface_prefix: there "vmail", not here',
+        f'past ingress): host "{public4}", stack "172.20.0.1"',
+        f'past ingress): host "{public6}", stack "fd20:10::1"',
+        'container_interface_prefix: host "vmail", stack has none',
         "mail_lb, whoami-mail",
     ):
         assert line in block
@@ -184,7 +183,7 @@ def test_the_network_stays_the_same_one(story: Story, at: int) -> None:
 
 @HOSTS
 def test_no_address_ever_goes(story: Story, at: int) -> None:
-    """Taken over in their places: `ip monitor` sees none deleted."""
+    """Taken over in their places: `ip monitor` sees no local route deleted."""
     assert story.gone[story.sites[at].host.name] == []
 
 

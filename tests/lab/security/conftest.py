@@ -1,6 +1,7 @@
 """One stack on both hosts for all tests of this folder: bringing it up takes half a minute."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -13,3 +14,23 @@ def stage(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]
     """Two networks on each engine, with an attacker in one of them."""
     with staged(lab, tmp_path_factory.mktemp("secured")) as found:
         yield found
+
+
+COUNTED = "counted"
+"""The property of a test's report that is a line for the end of the run: workers send it along."""
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What counts has to be seen: the line is printed behind the results of all tests."""
+    return partial(record_property, COUNTED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was counted."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, line in report.user_properties:
+                    if name == COUNTED:
+                        terminalreporter.write_line(line)

@@ -2,7 +2,8 @@
 
 import base64
 import secrets
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,3 +198,23 @@ def _listeners(lab: Lab, places: tuple[Place, ...]) -> Iterator[None]:
 def _copy(program: Path, host: Host) -> None:
     data = base64.b64encode(program.read_bytes()).decode()
     host.run(f"base64 -d >{LISTENER} && chmod 755 {LISTENER}", stdin=data)
+
+
+@contextmanager
+def stranger(
+    host: Host, name: str, network: Sequence[str], container: Sequence[str] = ()
+) -> Iterator[None]:
+    """Have a container of which wanbound knows nothing, in a Docker network of the same name.
+
+    `network` and `container` are further options of both, as Docker takes them.
+    """
+    bridge = f"com.docker.network.bridge.name={name}"
+    host.run(
+        f"docker network create {shlex.join(network)} -o {bridge} {name}\n"
+        f"docker run -d {shlex.join(container)} --name {name} --network {name}"
+        f" {PROBE} serve-tcp :80"
+    )
+    try:
+        yield
+    finally:
+        host.run(f"docker rm -f {name}; docker network rm {name}", check=False)

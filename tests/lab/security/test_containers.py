@@ -123,7 +123,7 @@ def spoofed(stage: Stage) -> dict[int, Spoofed]:
         matches = list(dict.fromkeys(one.match(f.family, f.address) for f in sent))
         script = "".join(f"{forgery.command} >/dev/null || exit 1\n" for forgery in sent)
         expression = f"dst host {CLIENT_IPV4} or dst host {CLIENT_IPV6}"
-        link = f"wan-{place.host.name}"
+        link = place.host.wan_link
         with (
             stage.lab.internet.capture(expression, link) as capture,
             counting(place.host, matches) as counted,

@@ -10,7 +10,12 @@ from lab.api import Host
 _SECTIONS = {
     "iptables": "iptables-save",
     "ip6tables": "ip6tables-save",
-    "nft": "nft list tables | grep inet; nft -s list table inet wanbound 2>/dev/null",
+    # The watcher adds its table a moment later than all else: it has to be gone after a destroy.
+    "nft": (
+        "nft list tables | grep inet |"
+        " { [ -e /etc/wanbound/current ] && grep -v -e -keep || cat; };"
+        " nft -s list table inet wanbound 2>/dev/null"
+    ),
     "addresses": "ip -o addr show",
     "networks": "docker network ls --format '{{.Name}} {{.Driver}}' | sort",
     "containers": "docker ps -a --format '{{.Names}}' | sort",
@@ -101,7 +106,7 @@ def own_rules(host: Host) -> str:
         "for save in iptables-save ip6tables-save; do"
         " $save | grep WANBOUND | sed 's/ \\[[0-9:]*\\]$//'; done;"
         " for file in /etc/wanbound/current/*; do case $file in"
-        " */before | */was | */added | */moved | */back | */digest) ;;"
+        " */before | */was | */added | */adopted | */back | */digest) ;;"
         ' *) echo "== $file"; cat "$file" ;; esac; done'
     ).stdout
     return saved + "".join(guard_blocks(host.run("nft -s list table inet wanbound").stdout))

@@ -53,9 +53,10 @@ def refused(host: Host, plan: Plan | None = None, **connection: object) -> str:
 
 
 @pytest.mark.parametrize("name", ["test-1"])
-@pytest.mark.parametrize("address", ["10.97.0.250", "10.97.0.1"])
-def test_unreachable(host: Host, address: str) -> None:
+@pytest.mark.parametrize("last", [250, 1])
+def test_unreachable(lab: Lab, host: Host, last: int) -> None:
     """Nobody at the address; nothing that listens on the port."""
+    address = str(lab.settings.management[last])
     said = refused(host, address=address, port=2)
     assert f"cannot be reached at {address} port 2" in said
     assert "unchanged; nothing was sent to it" in said
@@ -134,7 +135,7 @@ def without(host: Host, program: str) -> Iterator[None]:
 @ENGINES
 @pytest.mark.parametrize("program", ["iptables-restore", "ip6tables-save", "nft"])
 def test_a_program_is_missing(host: Host, program: str) -> None:
-    """No iptables; no nftables while a guard is wanted."""
+    """No iptables; no nftables."""
     before = snapshot(host)
     with without(host, program), pytest.raises(HostError) as caught:
         bring(host, numbered(host, {"old": 61, "new": 63}))
@@ -177,7 +178,7 @@ def test_a_rule_that_iptables_does_not_know(host: Host) -> None:
 def test_disk_full(host: Host) -> None:
     """No room for the new generation: the old one stays, whole."""
     fill = (
-        "cp -a /etc/wanbound /root/wanbound.kept && mount -t tmpfs -o size=160k none /etc/wanbound"
+        "cp -a /etc/wanbound /root/wanbound.kept && mount -t tmpfs -o size=256k none /etc/wanbound"
         " && cp -a /root/wanbound.kept/. /etc/wanbound/"
         " && { cat /dev/zero >/etc/wanbound/filling 2>/dev/null; df /etc/wanbound; }"
     )

@@ -45,6 +45,8 @@ class FakeEngine:
         if version is None:
             self.programs -= {"dockerd", "docker"}
         self.apparmor = False
+        self.forwarding = ""
+        """The kernel parameters that were brought along."""
         self.failure: HostError | None = None
         """What every call raises."""
         self.did: list[str] = []
@@ -109,7 +111,8 @@ class FakeEngine:
             self.meanwhile.pop(0)()
         if digest != self.digest:
             raise ChangedMeanwhileError("edge-1", *ENGINE_MEANING[19])
-        assert files.keys() <= {"daemon.json.base64", "was"}
+        assert files.keys() <= {"daemon.json.base64", "was", "forwarding"}
+        self.forwarding = files.get("forwarding", "")
         old, old_was = self.file, self.was
         self.was = files.get("was")
         encoded = files.get("daemon.json.base64")

@@ -90,7 +90,8 @@ echo level=info ending
 """
 
 PROGRAM = """
-run=$S/run etc=$S/etc engine_tries=4 daemon_json=$S/daemon.json docker_pid=$S/docker.pid
+run=$S/run etc=$S/etc kernel=$S/kernel engine_tries=4
+daemon_json=$S/daemon.json docker_pid=$S/docker.pid
 mkdir -p $run
 echo $$ >$S/self
 say() { echo "$*" >&2; }
@@ -221,6 +222,19 @@ def box(
 WAS = Record({"debug": None}, None, True).text()
 
 
+def test_forwarding_is_on_before_docker_restarts(box: Box) -> None:
+    """A Docker with nftables ends where it is off. What the kernel does not have is left out."""
+    forward = box.folder / "kernel/net/ipv4/conf/eth0.5/forwarding"
+    forward.parent.mkdir(parents=True)
+    forward.write_text("0\n")
+    program = SERVICE.replace("    rm -f $S/loaded\n", f"    cat {forward} >>$S/did\n", 1)
+    for name in ("service", "systemctl"):
+        (box.folder / "bin" / name).write_text(program)
+    wanted = "net.ipv6.conf.all.forwarding 1\nnet.ipv4.conf.eth0/5.forwarding 1\n"
+    box.put("restart", '{"firewall-backend": "nftables"}\n', was=WAS, forwarding=wanted)
+    assert box.did == ["1", "restart"]
+
+
 def test_a_reload_is_a_signal_and_waits_for_dockers_word(box: Box) -> None:
     """The file has its mode for all to read, the record is for root alone, and no trace is left."""
     box.put("reload", '{"debug": true}\n', was=WAS)
@@ -292,7 +306,7 @@ def test_a_docker_that_does_not_run_with_the_old_file_either(box: Box) -> None:
     (box.folder / "broken").touch()
     code, said = box.status("restart", '{"mtu": 1}')
     assert code == 21
-    assert "note Docker does not take the new daemon.json; putting the old one back" in said
+    assert "note Docker did not accept the new daemon.json; restoring the old one" in said
     assert not box.file.exists()
 
 
@@ -402,7 +416,11 @@ def test_a_stopped_docker_is_never_asked(box: Box) -> None:
     """Its socket would start it; the number of its process may be another program's by now."""
     (box.folder / "docker.pid").write_text(f"{os.getpid()}\n")
     assert not box.state().runs
-    assert box.sh("docker_facts") == "docker stopped\n"
+    tables = "nft() { echo 'table ip filter'; }\n"
+    assert box.sh(f"{tables}docker_facts") == "docker stopped\n"
+    tables = "nft() { echo 'table ip docker-bridges'; }\n"
+    assert box.sh(f"{tables}docker_facts") == "docker (stopped) nftables\n[]\n"
+    assert box.sh("nft() { return 1; }\ndocker_facts") == "docker stopped\n"
     assert box.refused("renew web edge-1/web")[0] == 10
     assert box.asked == []
     for name in ("docker", "dockerd"):
@@ -514,7 +532,7 @@ def test_a_network_made_by_hand_goes_unless_others_use_it(box: Box) -> None:
     box.write(label="\n", attached="1\n2\n")
     box.write(container_1="/web edge-1/web\n", container_2="/theirs \n")
     code, said = box.refused("renew web edge-1/web")
-    assert (code, said.splitlines()[-1].endswith(" others: theirs")) == (18, True)
+    assert (code, said.splitlines()[-1].endswith(" other containers: theirs")) == (18, True)
     box.write(container_2="/api edge-1/web\n")
     box.sh("renew web edge-1/web")
     assert box.asked[-3:] == [

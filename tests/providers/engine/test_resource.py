@@ -121,7 +121,7 @@ def test_nothing_changed_is_nothing_done(site: Site) -> None:
     assert site.docker.file == THEIRS
     looks = site.docker.looks
     checked = site.checked(outs, props({"mtu": 1400.0}))
-    assert checked["effect"] == outs["effect"] == "none: Docker has it so already"
+    assert checked["effect"] == outs["effect"] == "none: Docker already has these settings"
     assert PROVIDER.diff("id", outs, checked).changes is False
     assert site.docker.looks == looks
 
@@ -300,6 +300,54 @@ def test_an_engine_takes_what_its_version_takes(site: Site) -> None:
     assert "Docker restarts" in site.effect({"firewall-backend": "iptables"})
 
 
+NFTABLES = {"firewall-backend": "nftables", "bridge-accept-fwmark": "0x2000000/0x2000000"}
+
+
+def test_docker_in_nftables_and_back(site: Site) -> None:
+    """The preview says what the restart stops; the kernel's parameters come along before it."""
+    site.docker = FakeEngine(version="29.0.1")
+    site.docker.containers = 2
+    other = {"firewall": "nftables", "forwarding": ["net.ipv4.ip_forward = 1"]}
+    effect = "Docker restarts, and with it 2 containers stop and start again"
+    assert site.effect(NFTABLES, **other) == effect
+    outs = site.up(NFTABLES, **other)
+    assert (site.docker.keys, site.docker.did[0]) == (NFTABLES, "restart")
+    assert site.docker.forwarding == "net.ipv4.ip_forward 1\n"
+    site.docker.backend = "nftables"
+    assert site.again(outs, NFTABLES, **other)["effect"] == effect
+    outs = site.again(outs, {"firewall-backend": "iptables"})
+    assert site.docker.keys == {"firewall-backend": "iptables"}
+    assert site.docker.forwarding == ""
+
+
+def test_docker_in_nftables_needs_no_iptables(site: Site) -> None:
+    """The package is not installed for it; for iptables it is."""
+    site.docker = FakeEngine(version="29.0.1")
+    site.docker.programs.remove("iptables")
+    site.up(NFTABLES, install=True, firewall="nftables")
+    assert not any(did.startswith("install") for did in site.docker.did)
+    site.up({"debug": True}, install=True, firewall="nftables")
+    assert "install iptables" in site.docker.did
+
+
+def test_docker_before_29_has_no_nftables(site: Site) -> None:
+    """It would not start; wanbound's own rules in nftables do not need it."""
+    site.docker = FakeEngine(version="28.5.2")
+    said = site.refusal(NFTABLES, firewall="nftables")
+    assert "Docker 28.5.2 has no nftables firewall backend" in said
+    assert "remove engine.firewall_backend" in said
+
+
+def test_docker_that_is_in_nftables_already_is_no_matter_for_a_host_in_nftables(
+    site: Site,
+) -> None:
+    """Set by hand, with a mark of the operator's choice."""
+    site.docker = FakeEngine('{"firewall-backend": "nftables"}', version="29.0.1")
+    site.docker.backend = "nftables"
+    site.up({"debug": True}, firewall="nftables")
+    assert "nftables firewall backend" in site.refusal({"mtu": 1400})
+
+
 def test_what_docker_does_not_take_leaves_the_old_file(site: Site) -> None:
     """The error says so; the next run begins where this one did."""
     site.docker = FakeEngine(THEIRS)
@@ -323,7 +371,7 @@ def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
     site.up({"debug": True})
     assert site.docker.keys == {"mtu": 1, "debug": True}
     site.docker.meanwhile = [edit] * 9
-    with pytest.raises(HostError, match="was changed by somebody else"):
+    with pytest.raises(HostError, match="was changed by another program"):
         site.up({"shutdown-timeout": 5})
 
 

@@ -38,8 +38,8 @@ def test_a_separator_of_unicode_in_an_answer_is_no_line_break() -> None:
     ("old", "new", "what"),
     [
         ("== end\n", "", "its parts are"),
-        ("runs yes\n", "", "it does not say: runs"),
-        ("== daemon.json\n", "== daemon.json\n!", "daemon.json is no text"),
+        ("runs yes\n", "", "its answer lacks: runs"),
+        ("== daemon.json\n", "== daemon.json\n!", "daemon.json is not text"),
         ("== was\n-", "== was\nbm8=", "was cannot be read"),
     ],
 )

@@ -15,18 +15,30 @@ USABLE = [
 @pytest.mark.parametrize(("version", "backend"), USABLE)
 def test_an_engine_with_a_place_for_rules_is_not_refused(version: str, backend: str) -> None:
     """A build without a number is one of somebody who knows which it is."""
-    assert refusal(version, backend) is None
+    for firewall in ("iptables", "nftables"):
+        assert refusal(version, backend, firewall) is None
 
 
 REFUSED = [
     ("20.9.1", "iptables", "Docker 20.9.1 is older than 20.10"),
     ("19.03.15", "iptables", "install Docker 20.10 or newer"),
     ("29.0.1", "nftables", "Docker 29.0.1 uses its nftables firewall backend"),
-    ("29.0.1", "nftables+firewalld", "{firewall-backend: iptables}"),
+    (
+        "29.0.1",
+        "nftables+firewalld",
+        "set firewall: nftables and engine.firewall_backend: nftables",
+    ),
+    ("29.0.1", "nftables+firewalld", "or engine.firewall_backend: iptables"),
 ]
 
 
 @pytest.mark.parametrize(("version", "backend", "said"), REFUSED)
 def test_an_engine_without_one_is_refused(version: str, backend: str, said: str) -> None:
     """The text says what is wrong and what to do."""
-    assert said in (refusal(version, backend) or "")
+    assert said in (refusal(version, backend, "iptables") or "")
+
+
+def test_in_nftables_every_backend_will_do() -> None:
+    """An old engine is refused all the same."""
+    assert refusal("29.0.1", "nftables+firewalld", "nftables") is None
+    assert "older than 20.10" in (refusal("19.03.15", "iptables", "nftables") or "")

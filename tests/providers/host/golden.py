@@ -14,7 +14,6 @@ from pathlib import Path
 from planner.config import Stack
 from planner.plan import plan
 from providers.host.generation import compose
-from providers.host.plan import NOTHING
 from tests.planner import golden as planner_golden
 from tests.providers.host.planned import host_plan
 
@@ -30,7 +29,7 @@ def composed(name: str) -> str:
     """Return the text that a case's generations have now."""
     blocks = []
     for host in plan(Stack.parse(planner_golden.config(name), name)):
-        files = compose(host_plan(host), NOTHING).files
+        files = compose(host_plan(host)).files
         blocks += [
             f"== {host.name} {file}\n{text}" for file, text in files.items() if file != "plan.json"
         ]

@@ -51,14 +51,17 @@ class Site:
             assert result.id == HOST
             outs = result.outs
         assert outs is not None
-        assert outs.keys() == news.keys()
+        assert outs.keys() == {*news, "version"}
         self.state = stored(outs)
 
     def refresh(self) -> dict[str, Any]:
         """Read the resource; return its properties, which are the state from then on."""
         result = PROVIDER.read(HOST, self.state)
         assert result.id == HOST
-        assert result.inputs == result.outs
+        assert result.inputs is not None
+        assert result.outs is not None
+        assert result.outs.keys() - result.inputs.keys() <= {"version"}
+        assert result.inputs.items() <= result.outs.items()
         self.state = stored(result.outs)
         return self.state
 

@@ -41,7 +41,7 @@ def test_a_host_with_nothing_on_it(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("label", "words"),
-    [(None, "already, made by hand"), ("other/web", "already, made for other/web")],
+    [(None, "already, created manually"), ("other/web", "already, created for other/web")],
 )
 def test_a_docker_network_that_is_not_ours(site: Site, label: str | None, words: str) -> None:
     """Rules for ours would cut it off, and Docker would refuse ours."""
@@ -58,7 +58,7 @@ def test_a_docker_network_that_is_not_ours(site: Site, label: str | None, words:
 def test_a_network_of_another_id_than_was_taken_over(site: Site) -> None:
     """Somebody made it again since the program looked."""
     site.remote.add_network(docker_network("web", "web", None))
-    assert "made by hand" in refused(site, replace(plan(), taken_over={"web": "f" * 64}))
+    assert "created manually" in refused(site, replace(plan(), taken_over={"web": "f" * 64}))
 
 
 # --- subnets -------------------------------------------------------------------------------------
@@ -161,10 +161,36 @@ def test_an_address_that_is_where_it_should_be(site: Site) -> None:
     """From before, or made by hand as the recipe says; and ours that somebody has moved."""
     site.remote.addresses.append(("wan0", "inet 203.0.113.61/32 scope global wan0"))
     site.up()
-    site.remote.addresses.remove(("wan0", "inet 203.0.113.61/32 scope global wan0"))
+    site.remote.addresses.remove(("wan0", "inet 203.0.113.61/32 scope host wan0"))
     site.remote.addresses.append(("eth1", "inet 203.0.113.61/32 scope global eth1"))
     site.apply()
     assert site.drift() == {}
+
+
+def test_the_only_address_of_the_wan_interface(site: Site) -> None:
+    """A managed address is never the host's own source, and the host would have none left."""
+    only_one = ("wan0", "inet 203.0.113.61/32 scope global wan0")
+    site.remote.addresses = [each for each in site.remote.addresses if each[0] != "wan0"]
+    site.remote.addresses.append(only_one)
+    said = refused(site)
+    assert "network web: 203.0.113.61 is the source address of the host's own connections" in said
+    assert "manage_addresses: false" in said
+    # Ours already, it is not the host's source.
+    site.remote.addresses.remove(only_one)
+    site.up()
+    site.apply()
+
+
+def test_the_host_may_share_its_only_address_with_one_network(site: Site) -> None:
+    """As after the recipe, where the wan interface has the networks' addresses alone."""
+    site.remote.addresses = [each for each in site.remote.addresses if each[0] != "wan0"]
+    for last in (61, 62):
+        site.remote.addresses.append(("wan0", f"inet 203.0.113.{last}/32 scope global wan0"))
+    assert "network mail: 203.0.113.62 is the source address of the host's own" in refused(site)
+    web = plan().networks["web"]
+    lines = {name: roles for name, roles in web.lines.items() if name != "addresses"}
+    shared = {**plan().networks, "web": replace(web, lines=lines)}
+    site.apply(replace(plan(), networks=shared))
 
 
 def test_an_address_that_wanbound_does_not_manage(site: Site) -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from providers.host.drift import renewable
 from providers.host.installed import installed
-from providers.host.plan import properties
+from providers.host.plan import NOTHING, properties
 from tests.providers.fake_remote import UNITS, docker_network
 from tests.providers.host.site import Drift, Site
 from tests.providers.samples import only, plan
 
-WEB4, WEB6 = ("wan0", "inet 203.0.113.61/32 scope global wan0"), (
+WEB4, WEB6 = ("wan0", "inet 203.0.113.61/32 scope host wan0"), (
     "wan0",
     "inet6 2001:db8::61/128 scope global deprecated",
 )  # fmt: skip
@@ -87,7 +87,20 @@ def test_an_address_that_another_machine_has(up: Site) -> None:
     """Duplicate address detection found it: the kernel does not use it then."""
     failed = WEB6[1] + " dadfailed"
     up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", f"{failed} tentative")
-    assert up.drift() == {"web addresses ipv6": failed}
+    assert up.drift() == {
+        "web addresses ipv6": failed,
+        "address 2001:db8::61": "another machine on the link uses it;"
+        " no connection with it works here",
+    }
+    repaired(up)
+
+
+def test_an_address_of_another_scope(up: Site) -> None:
+    """It may become the source of the host's own connections."""
+    scoped = WEB4[1].replace("scope host", "scope global")
+    up.remote.addresses[up.remote.addresses.index(WEB4)] = ("wan0", scoped)
+    assert up.drift() == {"web addresses ipv4": scoped}
+    repaired(up)
 
 
 @pytest.mark.parametrize("flags", ["tentative", "dynamic noprefixroute", "nodad", "optimistic"])
@@ -209,7 +222,7 @@ def test_the_plan_was_edited_or_is_gone(up: Site) -> None:
         before = up.remote.current
         up.remote.disk[before]["plan.json"] = text
         drift = up.drift()
-        said = "/etc/wanbound/current/plan.json is gone, or cannot be read"
+        said = "/etc/wanbound/current/plan.json is missing, or cannot be read"
         assert drift == {"file plan.json": said}
         repaired(up)
 
@@ -265,8 +278,10 @@ def test_without_systemd_nothing_can_be_enabled(up: Site) -> None:
 
 
 def test_what_is_wanted_is_what_this_version_brings() -> None:
-    """All three units run or are started at boot."""
-    assert set(installed()) == {"script", *UNITS}
+    """All three units run or are started at boot; the timer only where counters are written."""
+    assert set(installed(NOTHING)) == {"script", *UNITS}
+    metrics = replace(NOTHING, metrics="/srv/wanbound.prom")
+    assert set(installed(metrics)) == {"script", *UNITS, "wanbound-metrics.timer"}
 
 
 # --- Docker --------------------------------------------------------------------------------------
@@ -282,11 +297,11 @@ def _network(site: Site, **changes: object) -> dict[str, object]:
 def test_a_network_made_by_hand(up: Site) -> None:
     """`docker network rm`, `docker network create`: without a label, or with any."""
     _network(up, Labels={})
-    said = "Docker network web was made by hand (no label wanbound=edge-1/web)"
+    said = "Docker network web was created manually (no label wanbound=edge-1/web)"
     assert up.drift() == {"docker network web": said}
     assert renewable(up.state["drift"]) == {"web"}
     _network(up, Labels={"wanbound": "ours now"})
-    said = "Docker network web is another's (label wanbound=ours now, not edge-1/web)"
+    said = "Docker network web has the label wanbound=ours now, not edge-1/web"
     assert up.drift() == {"docker network web": said}
 
 

@@ -1,7 +1,7 @@
 """What a host is told to load: complete, in order, and the same for the same lines."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,15 @@ from planner.config import Stack
 from planner.plan import plan
 from planner.rule import Element, Rule, Setting
 from providers.host.generation import (
+    AS_NEEDED,
     BASE,
     CHAINS,
     COMMON,
     FILES,
+    MAPS,
+    METRICS,
     UNITS,
+    Family,
     Generation,
     Place,
     Placed,
@@ -36,8 +40,8 @@ SETTINGS = settings(
 @pytest.mark.parametrize("name", golden.cases())
 def test_a_generation_has_all_files_and_nothing_else(name: str) -> None:
     """Each ends with a line break, so that the host can read it line by line."""
-    files = compose(case(name), NOTHING).files
-    assert tuple(files) == FILES
+    files = compose(case(name)).files
+    assert tuple(files) == (FILES if case(name).metrics is None else (*FILES, *METRICS))
     assert all(text == "" or text.endswith("\n") for text in files.values())
     assert from_json(files["plan.json"]) == case(name)
 
@@ -47,7 +51,7 @@ def test_a_generation_has_all_files_and_nothing_else(name: str) -> None:
 def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
     """And no other: the base rules of the guard are all that a file has besides."""
     for host in plan(Stack.parse(raw, "any")):
-        generation = compose(host_plan(host), NOTHING)
+        generation = compose(host_plan(host))
         files = generation.files
         wanted = [*host.wanted, *(each for n in host.networks for each in n.wanted)]
         for family in ("ipv4", "ipv6"):
@@ -58,7 +62,7 @@ def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
         guard = [e for e in wanted if isinstance(e, Element) or getattr(e, "family", "") == "inet"]
         lines = re.findall("^\t\t.*$", files["guard.nft"], re.MULTILINE)
         base = sum(len(rules) for rules in (*BASE.values(), *COMMON.values())) if guard else 0
-        unneeded = bool(guard) and "by-bridge" not in generation.elements
+        unneeded = len(_unneeded(generation.elements)) if guard else 0
         assert len(lines) == len(guard) + base - unneeded
         settings = [e for e in wanted if isinstance(e, Setting)]
         addresses = [e.text.split()[1] for e in settings if e.section == "addresses"]
@@ -70,20 +74,26 @@ def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
         assert all(any(line.endswith(text) for line in found) for text in texts)
 
 
+def _unneeded(maps: Collection[str]) -> set[str]:
+    """Return the maps that the rules of a guard without these elements do not name."""
+    return {f"@{name}" for name in AS_NEEDED if name in MAPS and name not in maps}
+
+
 @given(stacks(moded=True))
 @SETTINGS
 def test_the_guards_file_makes_the_table_of_the_planners_rules(raw: Raw) -> None:
     """What test_guard.py proves of the rules is so proved of the file that is loaded."""
     for host in plan(Stack.parse(raw, "any")):
-        text = compose(host_plan(host), NOTHING).files["guard.nft"]
+        text = compose(host_plan(host)).files["guard.nft"]
         if not text:
             continue
-        found, wanted = guard_in(text), guard_of(e for n in host.networks for e in n.wanted)
+        networks = [each for network in host.networks for each in network.wanted]
+        found, wanted = guard_in(text), guard_of([*host.wanted, *networks])
         assert found.maps == wanted.maps
-        for hook, (kind, *_) in BASE.items():
-            assert f"type filter hook {hook} priority {kind}; policy accept;" in text
-            if not wanted.maps["by-bridge"]:
-                wanted.chains[hook] = [r for r in wanted.chains[hook] if r[-1] != "@by-bridge"]
+        for chain, (hook, *_) in BASE.items():
+            assert f"type filter hook {hook}; policy accept;" in text
+            unneeded = _unneeded({name for name, elements in wanted.maps.items() if elements})
+            wanted.chains[chain] = [r for r in wanted.chains[chain] if r[-1] not in unneeded]
         assert found.chains == wanted.chains
 
 
@@ -91,7 +101,7 @@ def test_the_guards_file_makes_the_table_of_the_planners_rules(raw: Raw) -> None
 def test_chains_have_their_rules_in_the_order_of_their_places(name: str) -> None:
     """First what comes first, last what comes last, whatever the lines are called."""
     wanted = case(name)
-    generation = compose(wanted, NOTHING)
+    generation = compose(wanted)
     sections = [*generation.chains.values(), *generation.guard.values()]
     assert any(sections)
     for rules in [*sections, *generation.settings.values()]:
@@ -142,31 +152,26 @@ def test_roles_and_names_that_sort_differently_change_nothing(raw: Raw) -> None:
     networks = dict(sorted(networks.items()))
     other = replace(wanted, lines=lines, order=order, networks=networks)
     assert other != wanted
-    assert _loaded(compose(other, NOTHING)) == _loaded(compose(wanted, NOTHING))
+    assert _loaded(compose(other)) == _loaded(compose(wanted))
 
 
 def _loaded(generation: Generation) -> dict[str, str]:
-    """Return the files that the host loads; plan.json names the roles."""
-    return {name: text for name, text in generation.files.items() if name != "plan.json"}
-
-
-def test_a_host_without_the_guard_has_an_empty_file_for_it() -> None:
-    """By that the host knows that the table is to be deleted; in iptables all is the same."""
-    files = compose(case("guard-off"), NOTHING).files
-    assert files["guard.nft"] == ""
-    assert "-A WANBOUND-SNAT" in files["ipv4.rules"]
+    """Return the files that the host loads; two others name the roles and the networks."""
+    named = ("plan.json", "wanbound-metrics.networks")
+    return {name: text for name, text in generation.files.items() if name not in named}
 
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_the_map_by_bridge_is_there_only_where_docker_chooses_a_subnet(name: str) -> None:
     """postrouting knows the bridge from Linux 5.7 on; other hosts need not."""
-    text = compose(case(name), NOTHING).files["guard.nft"]
-    assert ("by-bridge" in text) == (name == "snat-docker")
+    text = compose(case(name)).files["guard.nft"]
+    assert ("map by-bridge" in text) == (name in ("snat-docker", "nftables", "log-drops"))
+    assert ("snat-by-bridge" in text) == (name == "nftables")
 
 
 def test_a_host_of_nobody_has_nothing_but_frames() -> None:
     """The generation that removes everything: chains that are not in it are deleted."""
-    files = compose(replace(NOTHING, stack="a/b/c"), NOTHING).files
+    files = compose(replace(NOTHING, stack="a/b/c")).files
     for family in ("ipv4", "ipv6"):
         tables = [f"*{table}\n# jumps {table}\nCOMMIT\n" for table in CHAINS]
         assert files[f"{family}.rules"] == "".join(tables)
@@ -177,13 +182,13 @@ def test_a_host_of_nobody_has_nothing_but_frames() -> None:
 
 def test_both_chains_of_nat_are_there_as_soon_as_one_has_a_rule() -> None:
     """The host counts on it; a network without ingress has rules in one of them alone."""
-    rules = compose(case("snat"), NOTHING).rules("ipv4")
+    rules = compose(case("snat")).rules("ipv4")
     assert rules["nat"]["WANBOUND-DNAT"] == []
     assert rules["nat"]["WANBOUND-SNAT"] != []
     assert list(rules["filter"]) == ["WANBOUND-FORWARD"]
 
 
-A, B = "203.0.113.1", "203.0.113.2"
+A = "203.0.113.1"
 
 
 def _plan(*networks: Network, leaving: tuple[Network, ...] = ()) -> Plan:
@@ -194,53 +199,85 @@ def _web(name: str = "web", bridge: str = "web", address: str = A) -> Network:
     return network(name, bridges={"own": bridge}, addresses={"ipv4": address})
 
 
-@pytest.mark.parametrize(
-    ("after", "moved"),
-    [
-        pytest.param(_plan(_web()), "", id="the same"),
-        pytest.param(_plan(), f"{A}\n", id="network removed"),
-        pytest.param(_plan(_web(address=B)), f"{A}\n", id="another address"),
-        pytest.param(_plan(_web("mail", "mail")), f"{A}\n", id="another network's now"),
-        pytest.param(_plan(_web("renamed")), "", id="network renamed, bridge kept"),
-        pytest.param(_plan(_web(bridge="br0")), f"{A}\n", id="another bridge"),
-        pytest.param(_plan(leaving=(_web(),)), "", id="still leaving"),
-    ],
-)
-def test_the_addresses_that_change_hands_are_named(after: Plan, moved: str) -> None:
-    """Their open connections end, and those of no other address."""
-    assert compose(after, _plan(_web())).files["moved"] == moved
+def test_the_rules_of_nat_are_there_as_data() -> None:
+    """What the host holds the open connections against; a network that leaves still translates."""
+    flows = {"ipv4": f"from 172.16.0.0/24 {A}", "ipv4 tcp": f"to {A} tcp 0-65535 172.16.0.2"}
+    web = replace(_web(), flows=flows)
+    said = "".join(f"{text}\n" for text in flows.values())
+    assert compose(_plan(web)).files["flows"] == said
+    added = replace(web, lines={"addresses": {"ipv4": f"inet {A}/32 scope global wan0"}})
+    assert compose(_plan(leaving=(added,))).files["flows"] == (
+        f"from 172.16.0.0/24 {A}\nonly {A}\nto {A} tcp 0-65535 172.16.0.2\n"
+    )
 
 
-def test_nothing_moves_on_a_host_that_had_nothing() -> None:
-    """An address that is new has no connections to end."""
-    assert compose(_plan(_web()), NOTHING).files["moved"] == ""
+@pytest.mark.parametrize("name", golden.cases())
+def test_each_rule_of_nat_has_its_data(name: str) -> None:
+    """As many of them, with the same addresses."""
+    generation = compose(case(name))
+    said = [line.split() for line in generation.files["flows"].splitlines()]
+    families: tuple[tuple[Family, bool], ...] = (("ipv4", False), ("ipv6", True))
+    for family, colon in families:
+        mine = [words for words in said if (":" in " ".join(words)) == colon]
+        to = [[*words[1:3], words[-1]] for words in mine if words[0] == "to"]
+        sources = [words[1:3] for words in mine if words[0] == "from"]
+        nat = _in_nftables if name.startswith("nftables") else _in_iptables
+        wanted_to, wanted_sources = nat(generation, family)
+        assert (sorted(to), sorted(sources)) == (sorted(wanted_to), sorted(wanted_sources))
 
 
-def test_an_address_moves_when_the_network_that_was_leaving_has_gone() -> None:
-    """Until then its connections go on."""
-    before = _plan(_web("mail", "mail", B), leaving=(_web(),))
-    assert compose(replace(before, leaving=()), before).files["moved"] == f"{A}\n"
+Nat = tuple[list[list[str]], list[list[str]]]
+"""Address, protocol and target of each way in; subnet, or bridge, and address of what goes out."""
+
+
+def _in_iptables(generation: Generation, family: Family) -> Nat:
+    nat = generation.rules(family).get("nat", {})
+    dnat = [rule.split() for rule in nat.get("WANBOUND-DNAT", [])]
+    snat = [rule.split() for rule in nat.get("WANBOUND-SNAT", [])]
+    return (
+        [[rule[3].partition("/")[0], rule[5], rule[-1]] for rule in dnat],
+        [[rule[3], rule[-1]] for rule in snat if "!" in rule],
+    )
+
+
+def _in_nftables(generation: Generation, family: Family) -> Nat:
+    ip = {"ipv4": "ip", "ipv6": "ip6"}[family]
+    to, sources = [], []
+    for chain, rules in generation.guard.items():
+        for rule in (each.text.split() for each in rules):
+            if chain.startswith("dnat-") and rule[0] == ip:
+                to.append([rule[2], rule[5] if rule[3] == "meta" else rule[3], rule[-1]])
+    maps = [(f"snat-{family}", "")] + [("snat-by-bridge", "@")] * (family == "ipv4")
+    for name, sign in maps:
+        for element in generation.elements.get(name, ()):
+            key, chain = element.text.split(" : jump ")
+            sources += [
+                [sign + key.strip('"'), rule.text.split()[-1]]
+                for rule in generation.guard[chain]
+                if f'!= "{chain.removeprefix("snat-")}" snat {ip} to' in rule.text
+            ]
+    return to, sources
 
 
 def test_bridges_that_may_not_exist_are_named() -> None:
     """Sorted, as all files: the same plan is always the same generation."""
-    assert compose(_plan(), _plan(), absent=["web", "mail"]).files["absent"] == "mail\nweb\n"
+    assert compose(_plan(), absent=["web", "mail"]).files["absent"] == "mail\nweb\n"
 
 
 def test_a_leaving_network_is_loaded_and_its_bridges_are_named() -> None:
     """By the file `leaving` the host knows when it can go on to the next generation."""
     gone = network("gone", bridges={"own": "gone", "socket": "gone-sock"})
-    files = compose(_plan(_web(), leaving=(gone,)), NOTHING).files
+    files = compose(_plan(_web(), leaving=(gone,))).files
     assert files["leaving"] == "gone\ngone-sock\n"
     assert files["bridges"] == "gone\ngone-sock\nweb\n"
     assert '"gone-sock" : jump to-gone-sock' in files["guard.nft"]
-    assert compose(_plan(_web()), NOTHING).files["leaving"] == ""
+    assert compose(_plan(_web())).files["leaving"] == ""
 
 
 def test_whose_each_line_is_is_known() -> None:
     """A drift is reported for the network, section and role whose line it is."""
     wanted = case("several-networks")
-    generation = compose(wanted, NOTHING)
+    generation = compose(wanted)
     groups: list[Mapping[Any, tuple[Placed, ...]]] = [
         generation.chains,
         generation.guard,

@@ -50,7 +50,7 @@ def _after(old: Plan, new: Plan, links: Collection[str] | None = None) -> Plan:
 
 def _is_closed(plan: Plan, bridge: str) -> bool:
     """Return whether the guard of a plan's generation lets nothing pass a bridge."""
-    guard = guard_in(compose(plan, NOTHING).files["guard.nft"])
+    guard = guard_in(compose(plan).files["guard.nft"])
     inside = ip_address("172.20.1.7")
     packets = [
         Packet(*way, source, source, OUTSIDE, dnat=dnat)
@@ -71,11 +71,11 @@ def test_a_real_network_that_is_kept_whole_keeps_all_its_rules() -> None:
     """The generation is the same as before, but for the files that say what is leaving."""
     old = case("several-networks")
     new = replace(old, networks={n: each for n, each in old.networks.items() if n != "web"})
-    before, now = compose(old, NOTHING).files, compose(_after(old, new), old).files
+    before, now = compose(old).files, compose(_after(old, new)).files
     changed = {name for name, text in now.items() if before[name] != text}
     assert changed == {"leaving", "plan.json"}
     assert now["leaving"] == "web\nweb-sock\n"
-    assert now["moved"] == ""
+    assert now["flows"] == before["flows"]
 
 
 def test_a_network_whose_bridges_are_gone_is_dropped() -> None:
@@ -99,9 +99,6 @@ def test_an_address_that_another_network_claims_closes_the_old_one() -> None:
     assert _is_closed(after, "web")
     assert _is_closed(after, "web-sock")
     assert not [s for s in gone.lines if not s.startswith(("map ", "chain "))]
-    assert compose(after, _plan(WEB, MAIL)).files["moved"] == (
-        "2001:db8::10\n203.0.113.10\n203.0.113.20\n"
-    )
 
 
 def test_a_subnet_that_another_network_claims_closes_the_old_one_without_it() -> None:
@@ -118,7 +115,7 @@ def test_a_subnet_that_another_network_claims_closes_the_old_one_without_it() ->
 def test_the_subnets_of_a_closed_network_go_nowhere() -> None:
     """Not even a packet that comes from elsewhere with such a source, or had one before."""
     after = _after(_plan(WEB, MAIL), _plan(replace(MAIL, addresses=WEB.addresses)))
-    guard = guard_in(compose(after, NOTHING).files["guard.nft"])
+    guard = guard_in(compose(after).files["guard.nft"])
     public = ip_address("203.0.113.10")
     for inside in ("172.20.1.7", "10.204.0.3", "fd00:1::7"):
         address = ip_address(inside)
@@ -150,16 +147,14 @@ def test_a_network_without_its_load_balancer_leaves_the_sockets_bridge_alone() -
     assert gone.subnets == {"socket": "10.204.0.0/29"}
     assert gone.addresses == {}
     assert _is_closed(after, "web-sock")
-    files = compose(after, _plan(WEB)).files
+    files = compose(after).files
     assert files["leaving"] == "web-sock\n"
-    assert files["moved"] == ""
 
 
 def test_a_network_that_is_renamed_with_its_bridge_leaves_nothing() -> None:
     """Bridge, subnets and addresses are the new name's."""
     after = _after(_plan(WEB), _plan(replace(WEB, name="www")))
     assert after.leaving == ()
-    assert compose(after, _plan(WEB)).files["moved"] == ""
 
 
 def test_a_network_that_gets_another_bridge_is_closed_on_the_old_one() -> None:
@@ -171,7 +166,6 @@ def test_a_network_that_gets_another_bridge_is_closed_on_the_old_one() -> None:
     assert gone.bridges == WEB.bridges
     assert gone.subnets == {}
     assert _is_closed(after, "web")
-    assert compose(after, _plan(WEB)).files["moved"] == "2001:db8::10\n203.0.113.10\n"
 
 
 def test_half_of_a_network_that_is_still_there_is_closed() -> None:
@@ -267,7 +261,7 @@ def test_nothing_ever_has_two_owners(history: tuple[Plan, ...], data: st.DataObj
         after = _after(current, new, links)
         _check_owners(after)
         _check_leaving(current, new, after, links)
-        guard = compose(after, current).files["guard.nft"]
+        guard = compose(after).files["guard.nft"]
         table = guard_in(guard) if guard else None
         for name, elements in table.maps.items() if table else ():
             assert len({key for key, _ in elements}) == len(elements), name
@@ -292,7 +286,7 @@ def _check_leaving(old: Plan, new: Plan, after: Plan, links: Collection[str]) ->
     assert bridges == (set(old.bridges) & set(links)) - set(new.bridges)
     for each in after.leaving:
         if each in old.all_networks:
-            # Kept whole; one of a host without the guard has its rules in iptables alone.
+            # Kept whole.
             continue
         assert each.addresses == {}
         for bridge in each.bridges.values():

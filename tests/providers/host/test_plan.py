@@ -184,6 +184,7 @@ def test_a_damaged_plan_is_refused_with_a_value_error_or_is_a_plan(data: st.Data
         '{"stack": 1, "wan": "b", "leaving": []}',
         '{"stack": "a", "wan": ["b"], "leaving": []}',
         '{"stack": "a", "wan": "b", "leaving": [], "persist": {}}',
+        '{"stack": "a", "wan": "b", "leaving": [], "metrics": {}}',
         '{"stack": "a", "wan": "b", "leaving": [{"name": [], "owns": {}}]}',
     ],
 )

@@ -11,10 +11,16 @@ from pulumi.dynamic import ConfigureRequest
 from pulumi.dynamic.config import Config
 from pulumi.dynamic.dynamic import serialize_provider
 
-from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
-from providers.host.plan import Plan, properties
+from providers.errors import (
+    ChangedMeanwhileError,
+    DuplicateAddressError,
+    HostError,
+    UnreachableError,
+)
+from providers.host.plan import properties
 from providers.host.resource import HostNetworkingProvider
 from providers.ssh.target import Target
+from providers.version import VERSION
 from tests.providers.fake_remote import docker_network
 from tests.providers.host.site import PROVIDER, Site
 from tests.providers.samples import HOST, STACK, many, only, plan, props, stored
@@ -51,6 +57,7 @@ def test_a_diff_contacts_nothing_and_sees_every_line(site: Site) -> None:
         {"wan": "eth1"},
         {"stack": "acme/wanbound/other"},
         {"persist": "iptables-files"},
+        {"metrics": "/srv/wanbound.prom"},
         {"taken_over": {"web": "1" * 64}},
         {"installed": {"script": "/usr/local/sbin/wanbound 0123456789ab"}},
         {"own": {}},
@@ -61,6 +68,45 @@ def test_a_diff_contacts_nothing_and_sees_every_line(site: Site) -> None:
 def test_every_property_is_a_change(more: dict[str, object]) -> None:
     """Also the way to the host, and another version of the script."""
     assert PROVIDER.diff(HOST, props(), {**props(), **more}).changes is None
+
+
+def test_a_version_alone_is_no_change(up: Site) -> None:
+    """The state has the one that made the last change; a refresh reads it from the host."""
+    up.remote.version = "0.0.1"
+    assert up.refresh()["version"] == "0.0.1"
+    assert PROVIDER.diff(HOST, up.state, props()).changes is False
+    up.apply()
+    assert up.state["version"] == VERSION
+    up.remote.version = None
+    assert "version" not in up.refresh()
+
+
+@pytest.mark.parametrize(("version", "said"), [("0.0.1", "0.0.1"), (None, "an older version")])
+def test_an_older_script_is_replaced_and_that_is_said(
+    up: Site, version: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the next change; where the script is the same, nothing is said of it."""
+    up.remote.script, up.remote.version = "0" * 64, version
+    up.apply()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"host {HOST}: its script /usr/local/sbin/wanbound is now that of wanbound {VERSION};"
+        f" it was that of {said}"
+    )
+    up.apply()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_refresh_tells_that_a_flush_leaks(up: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no drift, as no change corrects it; where no nft can do it, the status says so."""
+    for state in ("held", "not supported"):
+        up.remote.owned_table = state
+        assert up.drift() == {}
+        assert capsys.readouterr().err == ""
+    up.remote.owned_table = "not held"
+    assert up.drift() == {}
+    (line,) = set(capsys.readouterr().err.splitlines())
+    assert line.startswith(f"host {HOST}: `nft flush ruleset` lets packets out with private")
 
 
 def test_drift_is_a_change(up: Site) -> None:
@@ -74,7 +120,7 @@ def test_drift_is_a_change(up: Site) -> None:
 def test_create_brings_everything_in_one_change(site: Site) -> None:
     """And gives back the properties as they came, under an id that people can read."""
     result = PROVIDER.create({**props(), "__provider": "gASV"})
-    assert (result.id, stored(result.outs)) == (HOST, props())
+    assert (result.id, stored(result.outs)) == (HOST, {**props(), "version": VERSION})
     assert site.remote.calls == ["facts", "change"]
     assert site.remote.chain("WANBOUND-SNAT", "ipv6")
     assert site.targets == [Target(HOST, "192.0.2.1", 22, "root", None)]
@@ -121,8 +167,8 @@ def test_addresses_are_swapped_in_one_update(up: Site) -> None:
     news = {**props(), **json.loads(text)}
     PROVIDER.update(HOST, up.state, stored(news))
     assert changes(up) == 2
-    moved = up.remote.changed[-1]["new/moved"].splitlines()
-    assert moved == ["2001:db8::61", "2001:db8::62", "203.0.113.61", "203.0.113.62"]
+    flows = up.remote.changed[-1]["new/flows"].splitlines()
+    assert "from 172.29.11.0/24 203.0.113.62 hairpin" in flows
     (egress,) = (x for x in up.remote.chain("WANBOUND-SNAT") if "172.29.11.0/24 !" in x)
     assert egress.endswith("203.0.113.62")
 
@@ -134,6 +180,21 @@ def test_a_change_on_the_host_in_between_is_decided_again(up: Site) -> None:
     up.apply(only("web"))
     assert up.remote.calls[-4:] == ["facts", "change", "facts", "change"]
     assert up.remote.changed[-1]["new/leaving"] == "old.0\n"
+
+
+def test_an_address_that_another_machine_has_is_named(site: Site) -> None:
+    """With its network and its key; the same error where it is none of this plan."""
+    for address, words in (
+        ("2001:db8::61", ["2001:db8::61 is in use", "public_ipv6 of network web", "rolled back"]),
+        ("2001:db8::6", ["2001:db8::6 is in use", "choose another one"]),
+    ):
+        said = f"wanbound: {address} is in use by another machine on the link of wan0: no"
+        failure = site.remote.failed(25, said, DuplicateAddressError)
+        site.remote.failures = lambda number, failure=failure: failure if number % 2 == 0 else None  # type: ignore[misc]  # the default binds it
+        with pytest.raises(DuplicateAddressError) as caught:
+            site.apply()
+        for word in (f"host {HOST}: ", *words):
+            assert word in str(caught.value)
 
 
 @pytest.mark.parametrize("call", ["update", "delete"])
@@ -195,7 +256,7 @@ def test_an_interface_that_is_not_there(site: Site) -> None:
 
 def test_read_gives_what_is_there(up: Site) -> None:
     """Properties and inputs alike; a refresh of a host in order changes nothing."""
-    assert up.refresh() == props()
+    assert up.refresh() == {**props(), "version": VERSION}
     assert PROVIDER.diff(HOST, up.state, props()).changes is False
     assert changes(up) == 1
 
@@ -237,7 +298,7 @@ def test_docker_that_does_not_answer_is_an_error(up: Site) -> None:
             call()
     up.remote.failures = lambda number: None
     # Nor where the script's answer has nothing about it.
-    up.remote.answer = lambda text: text.partition("docker 28")[0] + "== end\n"
+    up.remote.answer = lambda text: text.partition("docker 28")[0] + "== containers\n== end\n"
     with pytest.raises(HostError, match="does not say whether it has Docker"):
         up.refresh()
     assert changes(up) == 1
@@ -291,7 +352,7 @@ def test_a_network_that_leaves_keeps_its_rules_until_its_bridge_is_gone(
     up.remote.remove_network("mail")
     assert up.remote.current == f"{before}-then"
     assert not [x for x in up.remote.chain("WANBOUND-SNAT") if "br-mail" in x]
-    assert ("wan0", "inet 203.0.113.62/32 scope global wan0") not in up.remote.addresses
+    assert ("wan0", "inet 203.0.113.62/32 scope host wan0") not in up.remote.addresses
     assert up.drift(only("web", "old")) == {}
 
 
@@ -333,13 +394,77 @@ def test_delete_refuses_while_a_bridge_exists(up: Site) -> None:
     with pytest.raises(HostError) as caught:
         up.destroy()
     said = str(caught.value)
-    assert said.startswith("host edge-1: networks of it still exist: bridge old.0 of network old")
+    assert said.startswith("host edge-1: its networks still exist: bridge old.0 of network old")
     assert "bridge web of network web (containers app, shop)" in said
     assert "bridge web-sock of network web (no container)" in said
     assert "br-mail" not in said
     assert "all rules, addresses and the guard are still in force" in said
     assert "docker network rm" in said
     assert changes(up) == 1
+
+
+SHOP = '["/shop-app-1","","shop","app"]'
+"""A container of a compose project, as docker_containers prints it."""
+
+
+def test_delete_names_compose_projects(up: Site) -> None:
+    """An operator has to know which folder to go to."""
+    (web,) = (each for each in up.remote.networks if each["Name"] == "web")
+    web["Containers"] = {"1": {"Name": "shop-app-1"}, "2": {"Name": "plain"}}
+    up.remote.containers = [SHOP, '["/plain","","",""]']
+    with pytest.raises(HostError) as caught:
+        up.destroy()
+    inside = "plain, shop-app-1 (compose project shop, service app)"
+    assert f"bridge web of network web (containers {inside})" in str(caught.value)
+    assert "`docker compose down`" in str(caught.value)
+
+
+def _joined(up: Site, network: str) -> None:
+    """Put a container of compose's and one of the program's into a network."""
+    (there,) = (each for each in up.remote.networks if each["Name"] == network)
+    there["Containers"] = {"1": {"Name": "shop-app-1"}, "2": {"Name": "lb"}}
+    up.remote.containers = [SHOP, f'["/lb","{HOST}/{network}","",""]']
+
+
+def test_containers_in_the_way_of_a_removal_are_named_before_it(
+    up: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Docker's own error comes last and names none; what the program declares goes by itself."""
+    _joined(up, "mail")
+    up.apply(only("web", "old"))
+    (said,) = (x for x in capsys.readouterr().err.splitlines() if "does not declare" in x)
+    assert "network mail: it was removed from the stack" in said
+    assert "declare shop-app-1 (compose project shop, service app). Fix: stop them" in said
+    assert "lb" not in said
+
+
+def test_containers_in_the_way_of_a_replacement_are_named_before_it(
+    up: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A network with another subnet is another network to Docker."""
+    _joined(up, "mail")
+    up.apply()
+    assert "does not declare" not in capsys.readouterr().err
+    mail = plan().networks["mail"]
+    moved = replace(mail, subnets={**mail.subnets, "ipv4": "172.30.99.0/24"})
+    up.apply(replace(plan(), networks={**plan().networks, "mail": moved}))
+    (said,) = (x for x in capsys.readouterr().err.splitlines() if "does not declare" in x)
+    assert "network mail: it gets another subnet" in said
+    assert "shop-app-1 (compose project shop, service app)" in said
+
+
+def test_a_refresh_tells_what_leaves_past_its_network_and_finds_no_drift(
+    up: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No update corrects it: as a difference it would be there after each `up`."""
+    _joined(up, "web")
+    up.remote.add_network(docker_network("aaa", "br-aaa", None, ["172.31.0.0/16"]))
+    up.remote.containers[0:1] = [SHOP, "ipv4 default via 172.31.0.1 dev eth0"]
+    assert up.drift() == {}
+    (said,) = {x for x in capsys.readouterr().err.splitlines() if "default route" in x}
+    assert said.startswith("host edge-1: network web: the IPv4 default route of container")
+    assert "shop-app-1 (compose project shop, service app) is in network aaa" in said
+    assert "gw_priority: 1 in web" in said
 
 
 def test_delete_refuses_without_docker_and_without_the_hosts_record(up: Site) -> None:
@@ -354,7 +479,7 @@ def test_delete_refuses_without_docker_and_without_the_hosts_record(up: Site) ->
 
 def test_delete_names_a_leaving_network_too(up: Site) -> None:
     """Its bridge is still there."""
-    up.apply(Plan(STACK, "wan0", {}))
+    up.apply(replace(plan(), networks={}))
     with pytest.raises(HostError, match="bridge br-mail of network mail"):
         up.destroy()
 
@@ -387,7 +512,7 @@ def test_a_network_made_by_hand_goes_only_after_a_refresh_found_it(up: Site) -> 
     """The update after the refresh removes it; one without a refresh refuses."""
     up.remote.remove_network("web")
     up.remote.add_network(docker_network("web", "web", None, ["172.29.11.0/24"]))
-    with pytest.raises(HostError, match="there is a Docker network web already, made by hand"):
+    with pytest.raises(HostError, match="there is a Docker network web already, created manually"):
         up.apply()
     assert up.remote.renewed == []
     up.refresh()
@@ -402,7 +527,7 @@ def test_a_network_that_others_use_stays(up: Site) -> None:
     up.remote.remove_network("web")
     up.remote.add_network(docker_network("web", "web", None, containers=["shop"]))
     up.refresh()
-    with pytest.raises(HostError, match="containers of others: shop"):
+    with pytest.raises(HostError, match="other containers: shop"):
         up.apply()
     assert changes(up) == 1
 
@@ -441,7 +566,7 @@ def test_what_was_taken_over_is_forgotten_with_its_network(site: Site) -> None:
     site.apply(only("mail", "old"))
     site.remote.remove_network("web")
     site.remote.add_network(by_hand)
-    with pytest.raises(HostError, match="made by hand"):
+    with pytest.raises(HostError, match="created manually"):
         site.apply()
 
 
@@ -456,8 +581,8 @@ def test_rules_made_by_hand_are_told(site: Site, capsys: pytest.CaptureFixture[s
     site.up()
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert all(line.startswith("host edge-1: made by hand, and ") for line in said)
-    assert any("of no more use" in line and "172.29.11.0/24" in line for line in said)
+    assert all(line.startswith("host edge-1: created manually, and ") for line in said)
+    assert any("no longer needed" in line and "172.29.11.0/24" in line for line in said)
     assert any("loaded again at each boot" in line and "rules.v4" in line for line in said)
 
 

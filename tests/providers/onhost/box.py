@@ -18,12 +18,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from providers.host.generation import FILES
-from providers.ssh.remote import INSTALLED, call_script, host_script
+from providers.ssh.remote import INSTALLED, VERSION_FILE, call_script, host_script
 
 SHELLS = {"dash": "/usr/bin/dash", "busybox": "/usr/bin/busybox sh"}
 
-PROGRAMS = ("unshare", "nsenter", "iptables", "ip6tables", "nft", "ip", "flock", "dash", "busybox")
+PROGRAMS = (
+    "unshare",
+    "nsenter",
+    "iptables",
+    "ip6tables",
+    "nft",
+    "ip",
+    "flock",
+    "dash",
+    "busybox",
+    "conntrack",
+)
 
 SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker")
 """What a shim may stand for; under busybox each is a function that calls what PATH says."""
@@ -170,7 +180,7 @@ class Box:
 
     def words(self, *words: str) -> str:
         """Return the command that runs the script which knows the first of these words."""
-        script = "call" if words[0] in ("facts", "change", "confirm") else INSTALLED
+        script = "call" if words[0] in ("doctor", "facts", "change", "confirm") else INSTALLED
         return f"{SHELLS[self.shell]} /mnt/{script} {shlex.join(words)}"
 
     def run(self, *words: str) -> Ran:
@@ -184,9 +194,10 @@ class Box:
         for name, files in (("new", new), ("then", then)):
             if files is not None:
                 (stage / name).mkdir(parents=True)
-                for file in FILES:
-                    (stage / name / file).write_text(files[file])
+                for file, text in files.items():
+                    (stage / name / file).write_text(text)
         shutil.copy(self.root / "mnt" / INSTALLED, stage / INSTALLED)
+        (stage / VERSION_FILE).write_text("1.2.3\n")
         return "/run/wanbound/stage"
 
     def change(

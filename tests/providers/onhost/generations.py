@@ -14,14 +14,24 @@ STACK = "organization/wanbound/demo"
 
 
 @cache
-def plan_of(case: str, stack: str = STACK) -> Plan:
-    """Return the plan of the first host of a case; of "nothing", that of a destroy."""
+def plan_of(case: str, stack: str = STACK, firewall: str | None = None) -> Plan:
+    """Return the plan of the first host of a case; of "nothing", that of a destroy.
+
+    `firewall` is its dialect, None for what the case says.
+    """
     if case == "nothing":
         return replace(NOTHING, stack=stack)
-    return wanted_plan(plan(Stack.parse(golden.config(case), case))[0], stack, {})
+    raw = golden.config(case)
+    if firewall is not None:
+        raw["hosts"] = [{**host, "firewall": firewall} for host in raw["hosts"]]
+        for host in raw["hosts"]:
+            host.pop("persist", None)
+    return wanted_plan(plan(Stack.parse(raw, case))[0], stack, {})
 
 
-def files(case: str, before: str = "nothing", *, absent: bool = False) -> dict[str, str]:
+def files(
+    case: str, before: str = "nothing", *, absent: bool = False, firewall: str | None = None
+) -> dict[str, str]:
     """Return the files of a case, for a host that has the case `before`."""
     old = plan_of(before)
-    return dict(compose(plan_of(case), old, old.bridges if absent else ()).files)
+    return dict(compose(plan_of(case, firewall=firewall), old.bridges if absent else ()).files)

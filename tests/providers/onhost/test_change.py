@@ -63,9 +63,9 @@ def test_an_undo_brings_back_what_was_before(host: Box) -> None:
     again = host.change(files("several-networks", "dual-stack"), "a2")
     assert again.code == 17
     told = host.change(files("several-networks", "dual-stack"), "a3")
-    assert "was not confirmed in time over a new SSH connection and was undone" in told.err
+    assert "was not confirmed in time over a new SSH connection and was rolled back" in told.err
     assert host.confirm("a3").code == 0
-    assert "undone" not in host.run("facts").err
+    assert "was rolled back" not in host.run("facts").err
 
 
 def test_the_timer_undoes_a_change_by_itself(host: Box) -> None:
@@ -104,6 +104,44 @@ def test_a_destroy_leaves_no_trace(host: Box, case: str) -> None:
     assert host.files == []
     assert host.kernel == before
     assert sorted(path.name for path in host.run_folder.iterdir()) == ["lock", "none", "stage"]
+
+
+@pytest.mark.parametrize("case", ["dual-stack", "baseline", "gateways"])
+def test_a_removal_without_a_state_leaves_no_trace(host: Box, case: str) -> None:
+    """The host does it by itself: rules of others stay, routes and parameters come back."""
+    host.out(
+        "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -N MINE"
+        "; ip route add default via 203.0.113.9 dev wan0"
+    )
+    before = host.kernel
+    host.deploy(files(case), "a1")
+    assert host.kernel != before
+    assert host.out("wanbound remove") == ""
+    assert (host.files, host.kernel) == ([], before)
+    assert host.run("remove").code == 0
+
+
+def test_a_removal_is_refused_while_a_bridge_exists(host: Box) -> None:
+    """What sends through it would send with the host's own address."""
+    host.deploy(files("dual-stack"), "a1")
+    (bridge, *_) = (host.etc / "current/bridges").read_text().split()
+    host.bridge(bridge)
+    kernel, names = host.kernel, host.files
+    done = host.run("remove")
+    assert done.code == 18
+    assert f"the bridge {bridge} still exists" in done.err
+    assert (host.kernel, host.files) == (kernel, names)
+
+
+def test_a_removal_waits_for_no_confirmation(host: Box) -> None:
+    """It is refused while one is pending; a change whose time is over is undone first."""
+    host.deploy(files("dual-stack"), "a1")
+    host.change(files("several-networks", "dual-stack"), "a2")
+    assert host.run("remove").code == 14
+    assert host.current == "a2"
+    host.overdue()
+    assert host.run("remove").code == 0
+    assert host.files == []
 
 
 def test_an_unconfirmed_destroy_is_undone(host: Box) -> None:
@@ -221,9 +259,8 @@ def test_addresses_swap_between_networks_in_one_change(host: Box) -> None:
     swapped = files("several-networks")
     a, b = "203.0.113.10", "203.0.113.20"
     host.deploy(swapped, "a1")
-    for name in ("ipv4.rules", "guard.nft"):
+    for name in ("ipv4.rules", "guard.nft", "flows"):
         swapped[name] = swapped[name].replace(a, "@@").replace(b, a).replace("@@", b)
-    swapped["moved"] = f"{a}\n{b}\n"
     host.deploy(swapped, "a2")
     assert host.current == "a2"
     assert host.run("mend").err == ""

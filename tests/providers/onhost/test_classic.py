@@ -109,14 +109,14 @@ def test_a_file_that_was_changed_meanwhile_stays(
 ) -> None:
     """The new content was made from another one."""
     boot.theirs("theirs\n")
-    assert boot.put(was, v4=text) == f"note {boot.v4} has just changed: left alone\n"
+    assert boot.put(was, v4=text) == f"note {boot.v4} has just changed: not written\n"
     assert boot.v4.read_text() == "theirs\n"
 
 
 def test_a_file_that_was_removed_meanwhile_stays_away(boot: Boot) -> None:
     """The operator may have removed the package."""
     boot.classic.mkdir()
-    assert boot.put("theirs\n", v4="new\n") == f"note {boot.v4} has just changed: left alone\n"
+    assert boot.put("theirs\n", v4="new\n") == f"note {boot.v4} has just changed: not written\n"
     assert list(boot.classic.iterdir()) == []
 
 

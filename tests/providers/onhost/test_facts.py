@@ -1,5 +1,6 @@
 """What a host prints of its state is what providers/host reads, and what is there is no drift."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,20 +14,42 @@ from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import STACK, files, plan_of
 
 
-@pytest.mark.parametrize("case", ["dual-stack", "baseline", "several-networks", "snat-docker"])
+@pytest.mark.parametrize(
+    "case", ["dual-stack", "baseline", "several-networks", "snat-docker", "log-drops", "metrics"]
+)
 def test_what_was_loaded_is_no_drift(host: Box, case: str) -> None:
     """Every line is found where it was put."""
     host.deploy(files(case), "a1")
     facts = parse(host.run("facts", "drift").out, drift=True)
     plan = plan_of(case)
-    live = found("edge-1", plan, compose(plan, plan), facts)
+    live = found("edge-1", plan, compose(plan), facts)
     assert not live.get("drift"), live["drift"]
     assert (facts.current, facts.owner, facts.plan, facts.edited) == ("a1", STACK, plan, {})
     assert facts.units is not None
     units = {name for name in facts.units if name != "wanbound-watch.service"}
-    assert all(facts.units[name] == ("enabled", "written") for name in units)
+    for name in units:
+        how = "static" if name == "wanbound-metrics.service" else "enabled"
+        assert facts.units[name] == (how, "written")
     assert facts.docker is None
-    assert set(live_installed(facts)) == set(installed())
+    # Nothing of systemd runs there.
+    watch = {"wanbound-watch.service": "enabled, inactive"}
+    digest = {"script": live_installed(plan, facts)["script"]}
+    assert live_installed(plan, facts) == installed(plan) | watch | digest
+
+
+def test_the_version_is_that_of_the_last_change(host: Box) -> None:
+    """For an operator on the host, and for the next run."""
+    unknown = host.run("version")
+    host.deploy(files("dual-stack"), "a1")
+    said = host.out("wanbound version")
+    assert re.fullmatch(r"wanbound 1\.2\.3, script [0-9a-f]{12}\n", said)
+    facts = parse(host.run("facts").out)
+    assert (facts.version, facts.script is not None) == ("1.2.3", True)
+    assert f"script {str(facts.script)[:12]}" in said
+    (host.etc / "a1/version").unlink()
+    assert host.out("wanbound version").startswith("wanbound unknown, script ")
+    assert parse(host.run("facts").out).version is None
+    assert unknown.code != 0
 
 
 def test_a_change_needs_no_drift(host: Box) -> None:
@@ -35,7 +58,7 @@ def test_a_change_needs_no_drift(host: Box) -> None:
     facts = parse(host.run("facts", "drift").out, drift=True)
     assert facts.live
     assert facts.live == facts.loaded
-    assert parse(host.run("facts").out) == replace(facts, live={}, loaded={})
+    assert parse(host.run("facts").out) == replace(facts, live={}, loaded={}, owned_table="")
 
 
 def test_a_host_without_wanbound_has_facts(host: Box) -> None:
@@ -88,4 +111,5 @@ def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
 def test_a_stopped_docker_is_not_asked(host: Box) -> None:
     """Its socket would start it."""
     host.docker(ran=False)
-    assert host.run("facts").out.splitlines()[-2:] == ["docker stopped", "== end"]
+    said = host.run("facts").out.splitlines()
+    assert said[-3:] == ["docker stopped", "== containers", "== end"]

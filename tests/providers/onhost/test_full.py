@@ -9,7 +9,7 @@ def test_a_full_disk_changes_nothing(host: Box) -> None:
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
     host.out(
-        "cp -a /etc/wanbound /mnt/kept && mount -t tmpfs -o size=256k none /etc/wanbound"
+        "cp -a /etc/wanbound /mnt/kept && mount -t tmpfs -o size=384k none /etc/wanbound"
         " && cp -a /mnt/kept/. /etc/wanbound && head -c 1M /dev/zero >/etc/wanbound/fill; true"
     )
     done = host.change(files("several-networks", "dual-stack"), "a2")

@@ -18,14 +18,14 @@ def _files() -> tuple[dict[str, str], dict[str, str]]:
     bridges = {bridge for name in GONE for bridge in OLD.networks[name].bridges.values()}
     plan = replace(wanted, leaving=leaving(OLD, wanted, bridges))
     assert plan.leaving
-    return dict(compose(plan, OLD).files), dict(compose(wanted, plan).files)
+    return dict(compose(plan).files), dict(compose(wanted).files)
 
 
 @pytest.fixture
 def bridges(host: Box) -> list[str]:
     """The bridges of the networks that leave; the change is confirmed."""
     found = [bridge for name in GONE for bridge in OLD.networks[name].bridges.values()]
-    host.deploy(dict(compose(OLD, OLD).files), "a1")
+    host.deploy(dict(compose(OLD).files), "a1")
     for bridge in found:
         host.bridge(bridge)
     new, then = _files()
@@ -72,7 +72,7 @@ def test_the_next_change_begins_from_there(host: Box, bridges: list[str]) -> Non
 
 def test_a_change_that_is_not_confirmed_may_go_on_and_is_undone(host: Box) -> None:
     """The undo returns to the networks that had left."""
-    host.deploy(dict(compose(OLD, OLD).files), "a1")
+    host.deploy(dict(compose(OLD).files), "a1")
     old, names = host.kernel, host.files
     new, then = _files()
     assert host.change(new, "a2", then=then).code == 0
@@ -86,7 +86,7 @@ def test_a_change_that_is_not_confirmed_may_go_on_and_is_undone(host: Box) -> No
 
 def test_a_change_that_has_gone_on_can_be_confirmed(host: Box) -> None:
     """What is confirmed is what is loaded."""
-    host.deploy(dict(compose(OLD, OLD).files), "a1")
+    host.deploy(dict(compose(OLD).files), "a1")
     new, then = _files()
     assert host.change(new, "a2", then=then).code == 0
     host.docker()

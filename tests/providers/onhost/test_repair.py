@@ -170,11 +170,13 @@ def test_what_only_looks_like_ours_is_not_counted(host: Box) -> None:
     assert "default from 2001:db8:a::/48" in host.out("ip -6 route show default")
 
 
-def test_without_a_guard_the_kernel_need_not_know_nft(host: Box) -> None:
-    """Where the program is there all the same."""
+def test_a_kernel_that_does_not_know_nft(host: Box) -> None:
+    """Where the program is there all the same: what the host has is read, and a change refused."""
     host.shim("nft", 'echo "netlink: not supported" >&2; exit 1\n')
-    host.deploy(files("guard-off"), "a1")
-    assert host.run("mend").err == ""
+    assert host.run("facts").code == 0
+    done = host.change(files("dual-stack"), "a1")
+    assert (done.code, host.current) == (11, "none")
+    assert "nft refuses the guard" in done.err
 
 
 FORWARD = {
@@ -261,7 +263,7 @@ def test_a_bridge_that_was_renamed_gets_its_name_back(host: Box) -> None:
     host.bridge("mail", "172.20.0.1/24")
     host.deploy(files("dual-stack"), "a1")
     host.out("ip link set mail name foo")
-    assert "naming it mail again" in host.run("mend").err
+    assert "renaming it to mail" in host.run("mend").err
     assert "foo" not in host.out("ip -o link show")
     host.out("ip link del mail")
     host.bridge("theirs", "172.20.0.1/24")

@@ -78,12 +78,24 @@ def test_the_addresses_are_there_before_docker_and_the_watcher_after_them() -> N
     assert {"network-online.target", *loads_saved_rules} <= set(boot["After"].split())
     assert docker["After"] == docker["PartOf"] == docker["WantedBy"] == "docker.service"
     assert watch["After"] == "wanbound.service"
+    assert watch["Before"] == "docker.service"
 
 
 def test_the_watcher_comes_back_however_often_it_ends() -> None:
     """By default systemd gives up after the fifth time in ten seconds."""
     watch = _settings("wanbound-watch.service")
     assert (watch["Restart"], watch["StartLimitIntervalSec"]) == ("always", "0")
+
+
+def test_the_timer_of_the_metrics_fills_no_journal() -> None:
+    """systemd logs each start and end of a unit with the level info; errors are warnings."""
+    timer, service = _settings("wanbound-metrics.timer"), _settings("wanbound-metrics.service")
+    assert timer["WantedBy"] == "timers.target"
+    assert (service["Type"], service["LogLevelMax"], service["SyslogLevel"]) == (
+        "oneshot",
+        "notice",
+        "warning",
+    )
 
 
 def _settings(unit: str) -> dict[str, str]:

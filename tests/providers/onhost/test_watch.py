@@ -124,7 +124,7 @@ DASH = pytest.mark.parametrize("host", ["dash"], indirect=True)
 """The watcher needs systemd, whose hosts have dash here; under busybox it misses later events."""
 
 
-class _Watcher:
+class Watcher:
     """A watcher that runs on a host, and what it has said."""
 
     def __init__(self, host: Box) -> None:
@@ -151,7 +151,7 @@ def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
     """Its own repair is an event too, and leads to a check that finds nothing."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
-    watcher = _Watcher(host)
+    watcher = Watcher(host)
     for damage in (
         "iptables -t nat -F WANBOUND-SNAT",
         "nft flush ruleset",
@@ -170,7 +170,7 @@ def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
     """It is tried again without an event."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
-    watcher = _Watcher(host)
+    watcher = Watcher(host)
     host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
     host.out("iptables -t nat -F WANBOUND-SNAT")
     host.sh("sleep 4")

@@ -144,7 +144,7 @@ def test_a_key_file_with_a_passphrase(sshd: Sshd, keys: Path, dot_ssh: Path, nam
     assert gets_in(with_key(sshd, None, PASSPHRASE))
     assert f"{name}-locked needs a passphrase" in refusal(sshd.target())
     said = refusal(with_key(sshd, None, "wrong-one"))
-    assert f"{name}-locked is not opened by its passphrase" in said
+    assert f"{name}-locked cannot be decrypted with its passphrase" in said
     assert "wrong-one" not in said
 
 
@@ -211,7 +211,10 @@ def test_a_key_of_the_stack_that_does_not_open(sshd: Sshd, keys: Path, name: str
     """Told before anything is sent, in words that have nothing of it."""
     text = (keys / f"{name}-locked").read_text()
     before = sshd.count("Connection from")
-    for passphrase, words in ((None, "needs a passphrase"), ("wrong-one", "is not opened by")):
+    for passphrase, words in (
+        (None, "needs a passphrase"),
+        ("wrong-one", "cannot be decrypted with"),
+    ):
         said = refusal(with_key(sshd, text, passphrase))
         assert f"host edge-1: ssh.key {words}" in said
         assert "set ssh.key_passphrase" in said

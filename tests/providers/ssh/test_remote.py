@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ChangedMeanwhileError, HostError, UnreachableError
+from providers.errors import (
+    ChangedMeanwhileError,
+    DuplicateAddressError,
+    HostError,
+    UnreachableError,
+)
 from providers.ssh import remote
 from providers.ssh.connection import UNCHANGED
 from providers.ssh.remote import (
@@ -185,6 +190,14 @@ def test_a_word_stays_one_word(call: Callable[[SshRemote], object], words: str) 
     assert script in shell.programs[0] and other not in shell.programs[0]
 
 
+def test_the_script_that_travels_says_for_which_commands() -> None:
+    """All that it takes."""
+    commands = re.search(r"(?m)^case \$command in\n(.*)\) ;;$", call_script())
+    assert commands is not None
+    said = re.findall(r"`(\w+)`", call_script.__doc__ or "")
+    assert sorted(said) == sorted(commands[1].split(" | "))
+
+
 @pytest.mark.parametrize("expected", ["", "a b", "$(id)", "A", "a;id", "a\n"])
 def test_what_is_expected_is_a_digest(expected: str) -> None:
     """It is part of a shell's line, so nothing else passes."""
@@ -232,7 +245,7 @@ def test_a_confirmation_is_tried_again(
 @pytest.mark.parametrize(
     ("failures", "words"),
     [
-        ([REFUSED], ["did not let a new SSH connection in", "cannot be reached", "rolled back by",
+        ([REFUSED], ["accepted no new SSH connection", "cannot be reached", "rolled back by",
                      "INPUT"]),
         ([LOST, REFUSED], ["answer to the confirmation of the change was lost", "not known",
                            "pulumi up --refresh"]),
@@ -255,8 +268,8 @@ def test_a_change_that_could_not_be_confirmed_is_a_failure(
 def test_a_change_that_was_undone_is_never_a_success() -> None:
     """The confirmation came too late."""
     shell = _Shell(OK)
-    shell.confirmed = [Completed(17, "wanbound\n", "wanbound: the change was undone\n")]
-    with pytest.raises(HostError, match="it undid the change"):
+    shell.confirmed = [Completed(17, "wanbound\n", "wanbound: the change was rolled back\n")]
+    with pytest.raises(HostError, match="it rolled the change back"):
         change(shell)
 
 
@@ -291,9 +304,10 @@ def test_an_answer_is_what_follows_the_first_line() -> None:
         (14, ["lock", "nothing has changed", "run again"]),
         (15, ["cannot write", "nothing has changed", "df"]),
         (16, ["belongs to another stack", "nothing has changed", "rm /etc/wanbound/*/owner"]),
-        (17, ["undid the change", "as it was before", "confirm_seconds"]),
+        (17, ["rolled the change back", "as it was before", "confirm_seconds"]),
         (18, ["still in use", "nothing has changed", "adopt: true"]),
         (19, ["changed after wanbound had read it", "nothing has changed", "run again"]),
+        (25, ["another machine", "rolled back by itself", "choose another one"]),
         (137, ["exit code 137", "not known", "pulumi up --refresh"]),
     ],
 )
@@ -305,6 +319,7 @@ def test_every_exit_code_says_what_state_the_host_is_in(code: int, words: list[s
     for word in ("host edge-1: ", "the host's own words", "The host now: ", "Fix: ", *words):
         assert word in str(caught.value)
     assert isinstance(caught.value, ChangedMeanwhileError) == (code == 19)
+    assert isinstance(caught.value, DuplicateAddressError) == (code == 25)
 
 
 def test_a_changed_daemon_json_is_named() -> None:

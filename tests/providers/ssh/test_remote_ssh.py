@@ -65,12 +65,24 @@ def test_a_run_costs_two_handshakes(host: Host) -> None:
     assert (edge.session.handshakes, edge.session.commands) == (2, 4)
 
 
+def test_what_an_operator_asks_is_one_command_each_over_one_connection(host: Host) -> None:
+    """The name of an interface is one word, whatever is in it."""
+    edge = host('printf "<%s>" "$@"\n')
+    assert edge.status() == "<status>"
+    assert edge.doctor("wan0; exit 1") == "<doctor><wan0; exit 1>"
+    assert (edge.session.handshakes, edge.session.commands) == (1, 2)
+    edge.close()
+    assert edge.status() == "<status>"
+    assert edge.session.handshakes == 2
+
+
 def test_the_host_finds_the_files(host: Host, tmp_path: Path) -> None:
     """Those of the change in a folder, those of the confirmation as well, and no others."""
     edge = host('(cd "${3-}" 2>/dev/null || cd "$2"; find . -type f) | sort >>$log\n' + ARMED)
     edge.change(FILES, "none", {"rules.v4": "*nat\n"})
     said = (tmp_path / "log").read_text().splitlines()
-    assert said == ["./installed", "./new/ipv4.rules", "./wanbound", "./rules.v4", "./wanbound"]
+    change = ["./installed", "./new/ipv4.rules", "./version", "./wanbound"]
+    assert said == [*change, "./rules.v4", "./wanbound"]
 
 
 def test_calls_come_one_at_a_time(host: Host) -> None:

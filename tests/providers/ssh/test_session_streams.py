@@ -210,7 +210,7 @@ def test_a_new_connection_has_its_own_limit(session: Session, sshd: Sshd) -> Non
         began = time.monotonic()
         with pytest.raises(UnreachableError):
             session.run_on_new_connection("true", LIMIT, connect_seconds=0.3)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < LIMIT
     finally:
         sshd.process.send_signal(signal.SIGCONT)
     assert session.run("echo back", LIMIT).stdout == "back\n"
@@ -228,7 +228,7 @@ def test_a_silent_command_is_given_up(session: Session, program: str) -> None:
     began = time.monotonic()
     with pytest.raises(UnreachableError) as caught:
         session.run(program, 0.5)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < LIMIT
     assert "wanbound gave up on a command: it printed nothing for 0.5 s" in str(caught.value)
     assert "The host now: not known" in str(caught.value)
     assert session.commands == 1
@@ -251,7 +251,7 @@ def test_a_command_that_prints_for_ever_is_given_up(
     began = time.monotonic()
     with pytest.raises(UnreachableError, match=r"it did not end within 0\.6 s"):
         session.run("while :; do echo x; sleep 0.1; done", LIMIT)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < LIMIT
 
 
 class _Mute(paramiko.ServerInterface):
@@ -286,7 +286,7 @@ def test_a_host_that_does_not_answer_to_a_command_is_given_up() -> None:
         began = time.monotonic()
         with pytest.raises(TimeoutError, match=r"printed nothing for 0\.5 s"):
             session_module.exchange(client, "sh -s", "true", 0.5)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < LIMIT
     finally:
         mute.ended.set()
         client.close()

@@ -19,6 +19,9 @@ def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dep
     stack = LabStack.copy(lab, "deployed", config, tmp_path_factory.mktemp("deployed"))
     try:
         stack.up()
-        yield Deployed(lab, stack, config)
+        with pytest.MonkeyPatch.context() as patch:
+            # The key is where an operator has it.
+            patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
+            yield Deployed(lab, stack, config)
     finally:
         stack.destroy()

@@ -126,14 +126,13 @@ def lines(host: HostPlan) -> Injected:
     done.add(Line(6, "nat", ingress).edited(edited), ("~", place, edited))
 
     added = f"-A WANBOUND-FORWARD -i {special.bridge} -p udp -j DROP"
-    surplus = "drift/ipv4 WANBOUND-FORWARD"
-    done.add(Line(4, "filter", added).added(1), _surplus(surplus, 2, added))
+    done.add(Line(4, "filter", added).added(1), _surplus("drift/ipv4 WANBOUND-FORWARD", 1, added))
 
-    replies = _lines(four)["forward_ipv4"]["replies"]
+    ingress = _lines(four)["dnat_ipv4"]["ingress tcp"]
     done.add(
-        f"{Line(4, 'filter', replies).deleted()}; {Line(4, 'filter', replies).added(1)}",
-        ("-", _of(four, "forward_ipv4", "replies"), replies),
-        _surplus(surplus, 1, replies),
+        f"{Line(4, 'nat', ingress).deleted()}; {Line(4, 'nat', ingress).added()}",
+        ("-", _of(four, "dnat_ipv4", "ingress tcp"), ingress),
+        _surplus("drift/ipv4 WANBOUND-DNAT", 1, ingress),
     )
 
     rule = "udp dport 53 accept"
@@ -148,8 +147,8 @@ def lines(host: HostPlan) -> Injected:
     done.add(Line(4, "filter", strangers).edited(edited), ("~", "own/input_ipv4/strangers", edited))
     added = "-A WANBOUND-INPUT -p tcp -m tcp --dport 23 -j ACCEPT"
     done.add(Line(6, "filter", added).added(1), _surplus("drift/ipv6 WANBOUND-INPUT", 1, added))
-    # The last line of the chain goes, and another network's comes once more, in its place.
-    again, strangers = _lines(ports)["forward_ipv6"]["egress"], own["forward_ipv6"]["strangers"]
+    # The last line of the chain goes, and the first comes once more, in its place.
+    again, strangers = own["forward_ipv6"]["marked"], own["forward_ipv6"]["strangers"]
     done.add(
         f"{Line(6, 'filter', strangers).deleted()}; {Line(6, 'filter', again).added()}",
         ("~", "own/forward_ipv6/strangers", again),
@@ -229,7 +228,11 @@ def addresses(host: HostPlan) -> Injected:
     wide = _address(line).replace("/32", "/24")
     done.add(
         f"ip addr del {_address(line)} dev wan0; ip addr add {wide} dev wan0",
-        ("~", _of(special, "addresses", "ipv4"), line.replace("/32", "/24")),
+        (
+            "~",
+            _of(special, "addresses", "ipv4"),
+            line.replace("/32", "/24").replace("host", "global"),
+        ),
     )
     gateway = four.docker.ipam[0].gateway
     done.add(
@@ -255,7 +258,7 @@ def addresses(host: HostPlan) -> Injected:
         ("+", "drift/file host 2", "has: link wan0 down"),
     )
     plan = wanted_plan(host, "any", {})
-    lost = compose(plan, plan).files["addresses"].splitlines()
+    lost = compose(plan).files["addresses"].splitlines()
     done.add(
         f"rm {path}/addresses",
         ("+", "drift/file addresses", f"{path}/addresses was edited"),
@@ -290,7 +293,7 @@ def remade(host: HostPlan, network: NetworkPlan, containers: Iterable[str]) -> I
         (
             "+",
             f"drift/docker network {docker.name}",
-            f"Docker network {docker.name} was made by hand"
+            f"Docker network {docker.name} was created manually"
             f" (no label wanbound={host.name}/{network.name})",
         ),
     )

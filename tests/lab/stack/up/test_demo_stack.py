@@ -78,7 +78,8 @@ def test_strangers_are_heard_and_not_answered(deployed: Deployed) -> None:
 def test_nothing_to_do(deployed: Deployed) -> None:
     """A second preview finds nothing, neither in the program nor on the hosts."""
     deployed.stack.preview("--expect-no-changes")
-    refreshed = deployed.stack.preview("--refresh", "--expect-no-changes")
+    # --diff: should it fail, it says what differs.
+    refreshed = deployed.stack.preview("--refresh", "--expect-no-changes", "--diff")
     assert set(refreshed.counts) == {"unchanged"}
 
 
@@ -152,7 +153,7 @@ def test_a_changed_address_shows_its_own_lines_alone(deployed: Deployed) -> None
     resources, sections, leaves = _changes(shown)
     assert resources == {"HostNetworking", "Command"}
     assert sections == {
-        "networks", "web", "owns", "addresses", "dnat_ipv6", "snat_ipv6", "forward_ipv6",
+        "networks", "web", "owns", "addresses", "flows", "dnat_ipv6", "snat_ipv6",
         "chain egress-web", "chain public-web", "chain to-web", "map arrives-ipv6",
         "map public-ipv6", "stdin",
     }  # fmt: skip

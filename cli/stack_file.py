@@ -1,0 +1,80 @@
+"""A stack's file, read as Pulumi reads it: the keys after `wanbound:` are below `config`."""
+
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+
+from cli.errors import OperatorError
+from planner.config import Stack
+
+STACKS = Path(__file__).resolve().parent.parent / "stacks"
+PREFIX = "wanbound:"
+_TAG = "tag:yaml.org,2002:"
+
+
+class StackFileError(OperatorError):
+    """The file of a stack is missing, or is no stack file."""
+
+
+def read(name: str) -> Stack:
+    """Return the stack of that name, with everything that the planner fills in.
+
+    Secrets stay encrypted. Raises StackFileError for a file that cannot be read, ConfigError for
+    what is wrong with the configuration in it.
+    """
+    path = STACKS / f"Pulumi.{name}.yaml"
+    place = f"stacks/{path.name}"
+    try:
+        found = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506 - it is a SafeLoader
+    except FileNotFoundError:
+        names = ", ".join(sorted(each.name.split(".")[1] for each in STACKS.glob("Pulumi.*.yaml")))
+        remedy = f"name one of {names}" if names else f"write {place}"
+        raise StackFileError(
+            f"There is no stack {name}: there is no file {place}\n  Fix: {remedy}"
+        ) from None
+    except OSError as error:
+        raise StackFileError(f"{place} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # The text of the error quotes the file, and with it perhaps a secret.
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
+        raise StackFileError(
+            f"{place}{where}\n  is not valid YAML\n  Fix: correct the file there; a text with a"
+            " colon or a # in it needs quotes"
+        ) from None
+    config = found.get("config") if isinstance(found, dict) else None
+    if not isinstance(config, dict):
+        raise StackFileError(
+            f"{place} has no mapping `config`\n  All keys of wanbound are below it.\n"
+            "  Fix: begin with stacks/Pulumi.example-dual-stack.yaml"
+        )
+    keys = [key for key in config if isinstance(key, str) and key.startswith(PREFIX)]
+    for key in keys:
+        match config[key]:
+            case {"secure": str(), **others} if not others:
+                raise StackFileError(
+                    f"{place}: {key} is encrypted as a whole\n"
+                    "  Without the passphrase this stack cannot be read.\n"
+                    "  Fix: keep secrets in wanbound:secrets, each encrypted alone:"
+                    " pulumi config set --secret --path wanbound:secrets.NAME"
+                )
+    return Stack.parse({key.removeprefix(PREFIX): config[key] for key in keys}, name)
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs it is Any
+    """Takes for text what YAML 1.1 alone takes for a value: `no`, `12:30` and dates.
+
+    Pulumi's own reader does the same (gopkg.in/yaml.v3).
+    """
+
+    def resolve(self, kind: object, value: object, implicit: object) -> object:
+        tag = super().resolve(kind, value, implicit)
+        plain = value if isinstance(value, str) else ""
+        match str(tag).removeprefix(_TAG):
+            case "bool" if plain.lower() not in ("true", "false"):
+                return f"{_TAG}str"
+            case "int" | "float" if ":" in plain:
+                return f"{_TAG}str"
+            case "timestamp":
+                return f"{_TAG}str"
+        return tag

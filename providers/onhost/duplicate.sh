@@ -1,0 +1,37 @@
+# --- IPv6 addresses that another machine on the link has ----------------------------------------------
+#
+# The kernel asks the link for each address that is added (RFC 4862, 5.4). For these 1 to 2 s it is
+# "tentative". If another machine answers, it stays so and is "dadfailed": the host accepts no packet
+# to it, and the guard drops new connections with it. A load does not repair that.
+
+# All of these functions use the addresses that were read last (load.sh, read_addresses).
+
+duplicates() { # duplicates GENERATION [FLAG]: its addresses with that flag, each as what removes it
+    { wanted_addresses "$1/addresses" && echo '#'; } >"$work/own" || return 1
+    live_addresses "${2:-dadfailed}" | grep -xF -f "$work/own" | sort
+}
+
+undecided() { # undecided GENERATION: whether the kernel still asks for one; $work/duplicates are the others
+    duplicates "$1" tentative >"$work/tentative" && duplicates "$1" >"$work/duplicates" &&
+        ! cmp -s "$work/tentative" "$work/duplicates"
+}
+
+tell_duplicates() { # tell_duplicates GENERATION: each once
+    : >"$work/duplicates"
+    ! grep -q ' tentative ' "$work/shown" || ! undecided "$1" || return 0
+    if [ ! -s "$work/duplicates" ]; then
+        [ ! -e "$run/duplicates" ] || rm -f "$run/duplicates"
+        return
+    fi
+    { cat "$run/duplicates" 2>/dev/null; echo '#'; } >"$work/told"
+    grep -vxF -f "$work/told" "$work/duplicates" | describe_duplicates say
+    cp "$work/duplicates" "$run/duplicates"
+}
+
+describe_duplicates() { # describe_duplicates say|note [WHAT]: a line for each on standard input
+    what=${2:-no connection with it works here. Remove it there, then run \`wanbound apply\` here}
+    while read -r _ _ address _ device; do
+        # The program that shows it looks for the address as a word.
+        "$1" "${address%/*} is in use by another machine on the link of $device: $what"
+    done
+}

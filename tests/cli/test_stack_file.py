@@ -1,0 +1,126 @@
+"""Reading a stack's file, and what is said about one that cannot be read."""
+
+from pathlib import Path
+
+import pytest
+
+from cli import stack_file
+from cli.stack_file import StackFileError, read
+from planner.errors import ConfigError
+
+STACK = """\
+encryptionsalt: v1:salt
+config:
+  docker:host: ssh://192.0.2.10
+  wanbound:secrets: {password: {secure: "v1:…"}}
+  wanbound:hosts:
+    - name: edge-1
+      ssh: {address: 192.0.2.10}
+      wan: {interface: wan0}
+      networks:
+        - name: mail
+          public_ipv4: 203.0.113.20
+          load_balancer: false
+          containers:
+            - name: turn
+              image: turn:1
+              restart: no
+              labels: {on: yes, at: 12:30, since: 2026-01-01, kept: "true", workers: 0x10}
+              environment: {PASSWORD: {secret: password}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _stacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack_file, "STACKS", tmp_path)
+
+
+def _write(folder: Path, text: str | bytes) -> None:
+    path = folder / "Pulumi.any.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+def test_a_stack_is_read_as_pulumi_reads_it(tmp_path: Path) -> None:
+    """Words and times of YAML 1.1 are text, and secrets stay encrypted."""
+    _write(tmp_path, STACK)
+    stack = read("any")
+    assert stack.name == "any"
+    (container,) = stack.hosts[0].networks[0].containers
+    assert container.restart == "no"
+    assert container.labels == {
+        "on": "yes",
+        "at": "12:30",
+        "since": "2026-01-01",
+        "kept": "true",
+        "workers": "16",
+    }
+
+
+def test_what_is_wrong_with_the_configuration_is_the_planners_word(tmp_path: Path) -> None:
+    """The same text as `pulumi preview` shows, with the name of the stack."""
+    _write(tmp_path, STACK.replace("public_ipv4: 203.0.113.20", "public_ipv4: 203.0.113.256"))
+    with pytest.raises(ConfigError) as raised:
+        read("any")
+    assert "The configuration of stack any has 1 problem" in str(raised.value)
+    assert "wanbound:hosts[0].networks[0].public_ipv4 (host edge-1, network mail)" in str(
+        raised.value
+    )
+
+
+def test_a_missing_stack_is_named_with_those_there_are(tmp_path: Path) -> None:
+    """Most often the name is misspelt."""
+    _write(tmp_path, STACK)
+    with pytest.raises(StackFileError, match=r"no file stacks/Pulumi\.ayn\.yaml\n  Fix: .* any"):
+        read("ayn")
+
+
+def test_without_any_stack_the_error_says_where_to_begin() -> None:
+    """As after a fresh checkout with the examples removed."""
+    with pytest.raises(StackFileError, match=r"Fix: write stacks/Pulumi\.any\.yaml"):
+        read("any")
+
+
+BROKEN: dict[str, tuple[str | bytes, str]] = {
+    "a colon too many": ("config:\n  a: hunter2: b\n", "line 2, column 13"),
+    "an alias that is not there": ("config: *hunter2\n", "line 1, column 9"),
+    "a tag of a program": ("config: !hunter2 {}\n", "line 1, column 9"),
+    "a number of 5,000 digits": (f"config: {'9' * 5000}\n", ""),
+    "no UTF-8": (b"config: hunter2\xff\n", ""),
+    "a nesting without end": ("[" * 5000, ""),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, name: str) -> None:
+    """What stands at the place may be a secret."""
+    text, place = BROKEN[name]
+    _write(tmp_path, text)
+    with pytest.raises(StackFileError) as raised:
+        read("any")
+    assert f"stacks/Pulumi.any.yaml{', ' if place else ''}{place}\n" in str(raised.value)
+    assert "is not valid YAML" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "wanbound:hosts: []\n", "config: []\n"])
+def test_a_file_without_config_is_refused(tmp_path: Path, text: str) -> None:
+    """The keys of wanbound at the top, for example."""
+    _write(tmp_path, text)
+    with pytest.raises(StackFileError, match="has no mapping `config`"):
+        read("any")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    """A folder stands for it: root may read every file."""
+    (tmp_path / "Pulumi.any.yaml").mkdir()
+    with pytest.raises(StackFileError, match=r"stacks/Pulumi\.any\.yaml cannot be read: Is a dir"):
+        read("any")
+
+
+@pytest.mark.parametrize("key", ["secrets", "seed"])
+def test_a_key_that_is_encrypted_as_a_whole_is_named(tmp_path: Path, key: str) -> None:
+    """The planner would take it for a mapping in the wrong place."""
+    _write(tmp_path, f"config: {{'wanbound:{key}': {{secure: 'v1:hunter2'}}}}\n")
+    with pytest.raises(StackFileError, match=f"wanbound:{key} is encrypted") as raised:
+        read("any")
+    assert "hunter2" not in str(raised.value)

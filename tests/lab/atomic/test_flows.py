@@ -1,0 +1,213 @@
+"""Connections that are open while the rules change are translated as the rules say, soon.
+
+NAT is decided once per connection. So after each load and each repair those end that have another
+translation: their next packet begins a new connection, as the rules say now.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import hosts
+from lab.api import Host, Lab
+from lab.namespace import inside
+from tests.lab.atomic.drill import Drill
+from tests.lab.atomic.hosts import on_both
+from tests.lab.atomic.plans import PORT, Net, plan
+from tests.lab.atomic.wired import container, docker, talking
+
+pytestmark = pytest.mark.lab
+
+ASKER = Path(__file__).with_name("asker.py").read_text()
+PLACE = "/run/asker.py"
+WITHIN = 3.0
+"""Seconds after a load within which the right one answers, and the wrong one does not any more.
+
+It is one on an idle machine. A UDP flow that nobody ends is dead for 30 to 120 (its timeout).
+"""
+
+LEFT, RIGHT = Net("left", 70), Net("right", 71)
+OTHER = replace(LEFT, name="other", container=253)
+"""Another container of the network that LEFT's is in."""
+
+FLUSHED = [
+    f"{tool} -t nat -F WANBOUND-{chain}\n"
+    for tool in ("iptables", "ip6tables")
+    for chain in ("DNAT", "SNAT")
+]
+
+NOBODY = "ConnectionRefusedError", "ConnectionResetError", "end"
+"""What whoever has lost his connection hears."""
+
+
+class Asker:
+    """Somebody who asks all the time over one connection."""
+
+    def __init__(self, what: str, command: Sequence[str]) -> None:
+        self.what = what
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "asking\n", what
+
+    def heard(self) -> dict[str, tuple[float, float]]:
+        """End it; return when each name was heard first and last."""
+        said, _ = self.process.communicate(timeout=30)
+        found = {name: (first, last) for name, (first, last) in json.loads(said).items()}
+        print(self.what, found)
+        return found
+
+    def kill(self) -> None:
+        """End it, however it is."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def asking(lab: Lab, addresses: Sequence[str], kinds: Sequence[str]) -> Iterator[list[Asker]]:
+    """Ask at these addresses from the internet."""
+    with ExitStack() as stack:
+        made = []
+        for address in addresses:
+            for kind in kinds:
+                words = ["python3", "-c", ASKER, kind, address, str(PORT)]
+                made.append(Asker(f"{kind} {address}", inside(lab.settings, words)))
+                stack.callback(made[-1].kill)
+        yield made
+
+
+def by_one_then_another(
+    asker: Asker, former: str, now: str | None, before: float, after: float
+) -> None:
+    """Until `before` the former one answers; soon after `after` the other does, and he alone."""
+    heard = asker.heard()
+    wrong = {name: times for name, times in heard.items() if name not in (former, now, *NOBODY)}
+    assert wrong == {}
+    assert heard[former][0] < before
+    assert heard[former][1] < after + WITHIN
+    if now is None:
+        assert heard["end"][0] < after + WITHIN
+    else:
+        assert heard[now][0] < after + WITHIN
+
+
+@contextmanager
+def prepared(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
+    """The Docker networks, each with a container that answers; as it was when it ends."""
+    drill = Drill(host)
+    bare = drill.look()
+    with docker(host, nets), talking(lab, host, nets):
+        yield drill
+    drill.apply(None)
+    after = drill.look()
+    drill.close()
+    assert after == bare, bare.differences(after)
+
+
+def timed(act: Callable[[], object]) -> tuple[float, float]:
+    """Return when it began and ended, after a second for what was there, and before another."""
+    time.sleep(1)
+    began = time.time()
+    act()
+    ended = time.time()
+    time.sleep(WITHIN + 0.5)
+    return began, ended
+
+
+@pytest.mark.parametrize("managed", [True, False], ids=["our addresses", "the operator's"])
+def test_after_a_swap_the_new_owner_answers(lab: Lab, managed: bool) -> None:
+    """Over the same UDP socket. A TCP connection to the former owner ends."""
+    on_both(lab, lambda host: _swap(lab, host, managed))
+
+
+def _swap(lab: Lab, host: Host, managed: bool) -> None:
+    left, right = replace(LEFT, managed=managed), replace(RIGHT, managed=managed)
+    publics = [*left.publics(host), *right.publics(host)]
+    added = [] if managed else [f"{each}/{128 if ':' in each else 32}" for each in publics]
+    for each in added:
+        host.run(f"ip addr add {each} dev wan0 {'preferred_lft 0 nodad' * (':' in each)}")
+    try:
+        with prepared(lab, host, [left, right]) as drill:
+            drill.apply(plan(host, [left, right]))
+            with asking(lab, left.publics(host), ("udp", "tcp")) as askers:
+                swapped = plan(host, [left.moved(71), right.moved(70)])
+                began, ended = timed(lambda: drill.apply(swapped))
+                for asker in askers:
+                    now = "right" if asker.what.startswith("udp") else None
+                    by_one_then_another(asker, "left", now, began, ended)
+    finally:
+        for each in added:
+            host.run(f"ip addr del {each} dev wan0")
+
+
+def test_a_port_that_goes_to_another_container_is_answered_by_it(lab: Lab) -> None:
+    """Over the same UDP socket; the former one has not ended anything."""
+    on_both(lab, lambda host: _target(lab, host))
+
+
+def _target(lab: Lab, host: Host) -> None:
+    with prepared(lab, host, [LEFT]) as drill:
+        host.run(container(OTHER, "left"))
+        try:
+            with talking(lab, host, [OTHER]):
+                drill.apply(plan(host, [LEFT]))
+                with asking(lab, LEFT.publics(host), ("udp", "tcp")) as askers:
+                    other = plan(host, [replace(LEFT, container=253)])
+                    began, ended = timed(lambda: drill.apply(other))
+                    for asker in askers:
+                        now = "other" if asker.what.startswith("udp") else None
+                        by_one_then_another(asker, "left", now, began, ended)
+        finally:
+            host.run("docker rm -f other")
+
+
+def test_what_begins_while_rules_are_gone_lives_after_the_repair(lab: Lab) -> None:
+    """An UDP flow from the internet; and one that has been there all the time, as before."""
+    on_both(lab, lambda host: _gap(lab, host))
+
+
+def _gap(lab: Lab, host: Host) -> None:
+    with prepared(lab, host, [LEFT]) as drill:
+        drill.apply(plan(host, [LEFT]))
+        host.run("systemctl stop wanbound-watch\n" + "".join(FLUSHED))
+        with asking(lab, LEFT.publics(host), ("udp",)) as askers:
+            began, ended = timed(lambda: host.run("wanbound mend; systemctl start wanbound-watch"))
+            for asker in askers:
+                heard = asker.heard()
+                assert began < heard["left"][0] < ended + WITHIN
+                assert heard["left"][1] > ended + WITHIN
+
+
+def test_what_runs_before_the_first_up_leaves_with_the_public_address(lab: Lab) -> None:
+    """A flow of a container, over one socket: until then it leaves with its private address."""
+    on_both(lab, lambda host: _first(lab, host))
+
+
+def _first(lab: Lab, host: Host) -> None:
+    number = PORT + 10 + list(lab.hosts).index(host.name)
+    with prepared(lab, host, [LEFT]) as drill, ExitStack() as stack:
+        host.put(PLACE, ASKER)
+        for outside in (lab.internet.ipv4, lab.internet.ipv6):
+            words = (
+                "exec nsenter -n -t $(docker inspect -f '{{.State.Pid}}' left)"
+                f" python3 {PLACE} udp {outside} {number}"
+            )
+            asker = Asker(outside, hosts.ssh(lab.settings, host.name, [words]))
+            stack.callback(asker.kill)
+        with lab.internet.capture(f"udp and dst port {number}", host.wan_link) as seen:
+            _, ended = timed(lambda: drill.apply(plan(host, [LEFT])))
+        host.run(f"rm {PLACE}")
+        for public, private in zip(LEFT.publics(host), LEFT.inside, strict=True):
+            mine = [packet for packet in seen.packets if (":" in packet.src) == (":" in public)]
+            first = next(packet.time for packet in mine if packet.src == public)
+            print(f"{host.name}: {public} {first - ended:+.2f} s after the end of the change")
+            assert first < ended + WITHIN
+            assert {packet.src for packet in mine} <= {public, private}
+            assert {packet.src for packet in mine if packet.time > ended} == {public}

@@ -1,0 +1,135 @@
+"""A host on which a page's blocks are followed, with stand-ins for the images that it names."""
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+
+from lab.api import Host, Lab
+from lab.errors import LabError
+from lab.settings import ECHO_IPV4, ECHO_IPV6
+from lab.stacks import PREFIX, LabStack
+from lab.traffic import PROBE
+from tests.lab.modes.networks import MAIL
+from tests.lab.stand_ins import make
+from tests.pages import Step, steps
+
+PROJECTS = ("shop", "mail")
+LISTENING_SECONDS = 2.0
+"""Within which a container that has started accepts connections."""
+
+WHOAMI = "wanbound/whoami:1"
+
+STAND_INS = {
+    "nginxinc/nginx-unprivileged:1.29": (
+        WHOAMI,
+        "ENV LISTEN=:8080",
+        f"ENV ECHO_IPV4=http://{ECHO_IPV4}/",
+        f"ENV ECHO_IPV6=http://[{ECHO_IPV6}]/",
+    ),
+    "postgres:18": (PROBE, 'CMD ["serve-tcp", ":5432"]'),
+    "mailserver/docker-mailserver:15": (
+        PROBE,
+        f"CMD {['serve-tcp', *(f':{port}' for port in MAIL)]}".replace("'", '"'),
+    ),
+}
+"""Image of the page → what it is made of here. The shop says what the world sees of it."""
+
+
+@dataclass
+class Site:
+    """The host, and the page's steps that are still to be done."""
+
+    lab: Lab
+    host: Host
+    stack: LabStack
+    left: list[Step] = field(default_factory=list)
+
+    def follow(self, count: int) -> None:
+        """Do the next blocks of the page, exactly as they are."""
+        for step in [self.left.pop(0) for _ in range(count)]:
+            if step.kind == "server":
+                self.host.run(step.text, timeout=300)
+                time.sleep(LISTENING_SECONDS)
+            elif step.kind == "machine":
+                for line in step.text.splitlines():
+                    self._pulumi(shlex.split(line))
+            elif step.where.startswith("stacks/"):
+                self.stack.configure(adapted(step.text, self.host))
+            else:
+                self.host.put(f"/root/{step.where}", step.text)
+
+    def _pulumi(self, words: list[str]) -> None:
+        match words:
+            case ["pulumi", "up", "--stack", "myserver"]:
+                self.stack.up()
+            case ["pulumi", "preview", "--diff", "--stack", "myserver"]:
+                self.stack.preview("--diff")
+            case _:
+                raise LabError(f"the page has a command that this test does not know: {words}")
+
+    def compose(self, project: str, words: str) -> str:
+        """Run compose in the folder of a project."""
+        return self.host.run(f"cd /root/{project} && docker compose {words}", timeout=300).stdout
+
+    def inside(self, container: str, command: str) -> str:
+        """Run a command of the host in a container's network, nothing where it fails."""
+        pid = f"$(docker inspect --format '{{{{.State.Pid}}}}' {container})"
+        entered = f"nsenter --net --target {pid} {command}"
+        return self.host.run(entered, check=False).stdout.strip()
+
+    def leaves_with(self, container: str, family: int) -> str:
+        """Return the address that the world sees of a container, nothing without an answer."""
+        echo = f"[{ECHO_IPV6}]" if family == 6 else ECHO_IPV4
+        return self.inside(container, f"curl -g -s -m 4 http://{echo}/")
+
+    def shop(self, address: str) -> str:
+        """Ask the shop from the internet by its name at one address, nothing without an answer."""
+        at = f"[{address}]" if ":" in address else address
+        family = "-6" if ":" in address else "-4"
+        name = "shop.example.com"
+        # Traefik needs a moment to see a container, and says 404 until then.
+        patient = ["-f", "--retry", "8", "--retry-delay", "1", "--retry-all-errors", "-m", "30"]
+        asked = [family, *patient, "--resolve", f"{name}:80:{at}", f"http://{name}/"]
+        return self.lab.internet.curl(*asked, check=False).stdout
+
+
+def adapted(text: str, host: Host) -> dict[str, object]:
+    """Return a page's stack with the way to the lab's host in it, and nothing else changed."""
+    config = {
+        key.removeprefix(PREFIX): value for key, value in yaml.safe_load(text)["config"].items()
+    }
+    (only,) = config["hosts"]
+    only["ssh"] = {"address": host.address, "host_key": host.host_key}
+    only["wan"] = {"interface": "wan0"}
+    return config
+
+
+@contextmanager
+def following(lab: Lab, page: str, folder: Path) -> Iterator[Site]:
+    """Yield a host for a page; bare afterwards. It has compose, as its distribution brings it."""
+    host = list(lab.hosts.values())[1]
+    host.run("docker compose version")
+    blocks = list(steps(page))
+    first = next(step.text for step in blocks if step.where.startswith("stacks/"))
+    stack = LabStack.copy(lab, page.removesuffix(".md"), adapted(first, host), folder)
+    site = Site(lab, host, stack, blocks)
+    for image, (base, *changes) in STAND_INS.items():
+        make(host, image, base, changes)
+    try:
+        yield site
+    finally:
+        for project in PROJECTS:
+            host.run(
+                f"if cd /root/{project} 2>/dev/null; then"
+                " docker compose down --volumes --remove-orphans; fi",
+                check=False,
+                timeout=300,
+            )
+        stack.destroy()
+        host.run(f"docker network prune --force; rm -rf {' '.join(f'/root/{p}' for p in PROJECTS)}")
+        host.run(f"docker rmi --force {' '.join(STAND_INS)}", check=False)

@@ -1,0 +1,137 @@
+"""Docker 29 that loads its own rules with nftables: both ways, a reboot, and back to iptables."""
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import lifecycle
+from lab.api import Host, Lab
+from lab.checks import Result, matrix, resolvers, run
+from lab.faults.site import config
+from lab.names import publish
+from lab.stacks import SPOKEN, Config, LabStack, parsed
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+NAME = "test-3"
+FIRST = 180
+"""The networks' addresses are 203.0.113.180 and on."""
+
+NFTABLES = {"firewall": "nftables", "engine": {"firewall_backend": "nftables", "dns": True}}
+IPTABLES = {"firewall": "iptables", "engine": {"firewall_backend": "iptables", "dns": True}}
+DNS = {"dns": ["198.51.100.53", "2001:db8:ffff::53"]}
+
+OURS = "for tool in iptables ip6tables; do $tool-save | grep WANBOUND; done; true"
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+
+
+class Site:
+    """The host, and the stack on it."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab, self.host = lab, lab.host(NAME)
+        self.stack = LabStack.copy(lab, "nftables", self.config(NFTABLES), folder)
+
+    def config(self, keys: dict[str, Any]) -> Config:
+        """The networks of the faults, on a host that is to speak so."""
+        found = copy.deepcopy(config([self.host], FIRST))
+        [host] = found["hosts"]
+        for key in SPOKEN["nftables"]:
+            host.pop(key)
+        host |= {**DNS, **keys}
+        return found
+
+    def up(self, keys: dict[str, Any]) -> None:
+        """Bring the host there in one `up`."""
+        self.stack.configure(self.config(keys))
+        self.stack.up()
+
+    def wrong(self) -> list[str]:
+        """Ask everything of the matrix; return what is not as it has to be."""
+        wanted = parsed(self.config(NFTABLES), self.stack.name)
+        checks = matrix(wanted)
+        results: Sequence[Result] = [*run(self.lab, checks), *resolvers(self.lab, wanted)]
+        assert len(results) > 40
+        return [str(each) for each in results if not each.ok]
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A host whose Docker speaks nftables, and that forwards nothing after a boot by itself."""
+    try:
+        more = Lab.up(f"{NAME}=forky+29nft", lab.settings)
+        place = Site(more, tmp_path_factory.mktemp("nftables"))
+        place.host.run("rm /etc/sysctl.d/90-router.conf")
+        place.host.run("; ".join(f"sysctl -w {key}=0" for key in FORWARDING))
+        try:
+            yield place
+        finally:
+            publish(lab.settings, place.stack.name, ())
+    finally:
+        lifecycle.remove_host(lab.settings, NAME)
+
+
+def _backend(host: Host) -> str:
+    told = host.run("curl -s --unix-socket /run/docker.sock http://docker/info").stdout
+    return str(json.loads(told)["FirewallBackend"]["Driver"])
+
+
+def test_iptables_is_refused_beside_it(site: Site) -> None:
+    """Before anything changes, with what to set: its drop would come after any accept of ours."""
+    assert _backend(site.host) == "nftables"
+    site.stack.configure(site.config({}))
+    done = site.stack.up(check=False)
+    assert done.status != 0
+    assert "firewall: nftables" in done.output
+    assert site.host.run(OURS).stdout == ""
+    assert site.host.run("docker network ls -q --filter type=custom").stdout == ""
+    site.stack.destroy()
+
+
+def test_one_up_brings_it_into_nftables(site: Site) -> None:
+    """With forwarding on before Docker starts, and without a rule of iptables."""
+    site.up(NFTABLES)
+    daemon = json.loads(site.host.run("cat /etc/docker/daemon.json").stdout)
+    assert daemon["bridge-accept-fwmark"] == "0x2000000/0x2000000"
+    assert _backend(site.host) == "nftables"
+    assert site.host.run("iptables-save; ip6tables-save").stdout == ""
+    assert site.wrong() == []
+
+
+def test_nothing_is_left_to_do(site: Site) -> None:
+    """Neither in the program nor on the host."""
+    assert set(site.stack.preview("--refresh", "--expect-no-changes").counts) == {"unchanged"}
+
+
+def test_all_is_back_after_a_reboot(site: Site) -> None:
+    """Docker does not start where forwarding is off, and nothing else turns it on."""
+    site.host.reboot()
+    assert _backend(site.host) == "nftables"
+    assert site.wrong() == []
+
+
+def test_another_up_leads_to_iptables_and_back(site: Site) -> None:
+    """Each in one `up`, and nothing of the other is left."""
+    site.up(IPTABLES)
+    assert _backend(site.host) == "iptables"
+    assert "chain nat-" not in site.host.run("nft list table inet wanbound").stdout
+    assert site.wrong() == []
+    site.up(NFTABLES)
+    assert _backend(site.host) == "nftables"
+    rules = site.host.run(OURS).stdout.splitlines()
+    assert [line for line in rules if "NAT" in line] == []
+    assert site.wrong() == []
+
+
+def test_a_destroy_leaves_docker_as_it_was(site: Site) -> None:
+    """With the backend that its daemon.json had."""
+    site.stack.destroy()
+    daemon = json.loads(site.host.run("cat /etc/docker/daemon.json").stdout)
+    assert daemon["firewall-backend"] == "nftables"
+    assert "bridge-accept-fwmark" not in daemon
+    assert "wanbound" not in site.host.run("nft list tables").stdout
+    assert site.host.run("docker network ls -q --filter type=custom").stdout == ""

@@ -1,0 +1,42 @@
+"""The lab tests of two workers at one time: whose tests they are, and names that do not clash."""
+
+from lab import cgroups
+from lab.settings import Settings, parse_hosts
+from tests.conftest import ByFolder
+from tests.lab.conftest import HOSTS, worker_settings
+
+
+def _on_this_machine(lab: Settings) -> set[object]:
+    hosts = parse_hosts(HOSTS)
+    own = {lab.state, lab.disks, lab.namespace, lab.management_bridge, lab.management}
+    of_host = (
+        lab.machine, lab.wan_link, lab.management_link, lab.address, lab.log, lab.disk,
+        lambda host: cgroups.name(lab, host),
+    )  # fmt: skip
+    return own | {name(host) for host in hosts for name in of_host}
+
+
+def test_the_labs_of_two_workers_share_no_name_on_this_machine() -> None:
+    """Folders, bridges, links, cgroups and addresses; a link has 15 letters at most."""
+    labs = [worker_settings(number) for number in (0, 1)]
+    first, second = (_on_this_machine(lab) for lab in labs)
+    assert first.isdisjoint(second)
+    [host] = parse_hosts("host-89=forky")
+    assert all(len(lab.wan_link(host)) <= 15 for lab in labs)
+
+
+def test_a_folder_is_one_workers_but_for_atomic() -> None:
+    """What a folder shares is made once; each file of `atomic` may go to either."""
+    scheduler = object.__new__(ByFolder)
+    split = {
+        test: scheduler._split_scope(f"tests/lab/{test}.py::test_it[a/b::c]")
+        for test in ("stack/test_life", "stack/up/test_drift", "stack/up/test_ports", "test_lab")
+    }
+    assert split == {
+        "stack/test_life": "tests/lab/stack",
+        "stack/up/test_drift": "tests/lab/stack/up",
+        "stack/up/test_ports": "tests/lab/stack/up",
+        "test_lab": "tests/lab",
+    }
+    alone = "tests/lab/atomic/test_steps.py"
+    assert scheduler._split_scope(f"{alone}::test_it") == alone

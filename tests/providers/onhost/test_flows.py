@@ -1,0 +1,179 @@
+"""Open connections that the rules would translate in another way now end, and no others.
+
+The entries of conntrack are made by hand; tests/lab/security/test_flows.py has real packets.
+"""
+
+import pytest
+
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import files
+
+IN4, IN6, FRONT4, FRONT6 = (
+    "172.20.0.7",
+    "fd5c:1b2a:77f0:20::7",
+    "172.20.0.254",
+    "fd5c:1b2a:77f0:20::fffe",
+)
+"""A container of the network, and that to which all TCP goes, in the golden case dual-stack."""
+
+PUBLIC4, PUBLIC6, HOST4 = "203.0.113.20", "2001:db8::20", "203.0.113.101"
+OUT4, OUT6 = "198.51.100.10", "2001:db8:ffff::10"
+
+Entry = tuple[str, str, str, int, str, str]
+"""Protocol, source, destination and its port; then who answers, and to whom."""
+
+STALE: dict[str, Entry] = {
+    "out as the host": ("udp", IN4, OUT4, 53, OUT4, HOST4),
+    "out untranslated": ("udp", IN4, OUT4, 53, OUT4, IN4),
+    "out as another address": ("tcp", IN6, OUT6, 443, OUT6, "2001:db8::99"),
+    "out with the last address of the subnet": ("udp", "172.20.0.255", OUT4, 53, OUT4, HOST4),
+    "in to the host itself": ("tcp", OUT4, PUBLIC4, 443, PUBLIC4, OUT4),
+    "to itself with its own source": ("tcp", IN4, PUBLIC4, 443, FRONT4, IN4),
+    "another's with our address": ("udp", "172.17.0.2", OUT4, 53, OUT4, PUBLIC4),
+}
+
+RIGHT: dict[str, Entry] = {
+    "out": ("udp", IN4, OUT4, 53, OUT4, PUBLIC4),
+    "out in IPv6": ("tcp", IN6, OUT6, 443, OUT6, PUBLIC6),
+    "in": ("tcp", OUT4, PUBLIC4, 443, FRONT4, OUT4),
+    "in in IPv6": ("tcp", OUT6, PUBLIC6, 443, FRONT6, OUT6),
+    "in for what no rule is for": ("udp", OUT4, PUBLIC4, 53, PUBLIC4, OUT4),
+    "in by a rule made by hand, to another container": ("tcp", OUT6, PUBLIC6, 443, IN6, OUT6),
+    "in by somebody else's rule": ("udp", OUT4, PUBLIC4, 500, "172.17.0.2", OUT4),
+    "to itself": ("tcp", IN4, PUBLIC4, 443, FRONT4, PUBLIC4),
+    "to another of its network": ("tcp", IN4, FRONT4, 80, FRONT4, IN4),
+    "to the host": ("tcp", IN4, HOST4, 80, HOST4, IN4),
+    "to many": ("udp", IN4, "224.0.0.251", 5353, "224.0.0.251", IN4),
+    "to many in IPv6": ("udp", IN6, "ff02::fb", 5353, "ff02::fb", IN6),
+    "the host's own": ("tcp", HOST4, OUT4, 443, OUT4, HOST4),
+    "a neighbouring subnet's": ("udp", "172.20.1.7", OUT4, 53, OUT4, HOST4),
+    "another network's": ("udp", "172.17.0.2", OUT4, 53, OUT4, HOST4),
+    "the host's, with our address": ("udp", PUBLIC4, OUT4, 53, OUT4, PUBLIC4),
+}
+
+
+def _track(host: Box, entries: dict[str, Entry]) -> None:
+    """Have the kernel know these connections, each with a source port of its own."""
+    for number, (protocol, src, dst, port, answerer, answered) in enumerate(entries.values(), 4000):
+        state = "--state ESTABLISHED" if protocol == "tcp" else ""
+        host.out(
+            f"conntrack -I -p {protocol} -t 600 -u SEEN_REPLY {state} -s {src} -d {dst}"
+            f" --sport {number} --dport {port} --reply-src {answerer} --reply-dst {answered}"
+            f" --reply-port-src {port} --reply-port-dst {number}"
+        )
+
+
+def _tracked(host: Box, entries: dict[str, Entry]) -> set[str]:
+    """Return which of them it still knows."""
+    text = host.out("{ conntrack -L -f ipv4; conntrack -L -f ipv6; } 2>/dev/null")
+    return {name for number, name in enumerate(entries, 4000) if f" sport={number} " in text}
+
+
+def test_a_load_ends_what_is_stale_and_nothing_else(host: Box) -> None:
+    """All at once, so that each stale entry is among those that it must not end."""
+    host.bridge("mail", "172.20.0.1/24")
+    host.deploy(files("dual-stack"), "a1")
+    entries = STALE | RIGHT
+    _track(host, entries)
+    assert _tracked(host, entries) == entries.keys()
+    assert host.run("apply").code == 0
+    assert _tracked(host, entries) == RIGHT.keys()
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_each_ends_by_itself(host: Box, name: str) -> None:
+    """Also where nothing else tells it apart from what stays."""
+    host.deploy(files("dual-stack"), "a1")
+    _track(host, {name: STALE[name]})
+    assert host.run("apply").code == 0
+    assert _tracked(host, {name: STALE[name]}) == set()
+
+
+def test_a_look_without_a_repair_ends_nothing(host: Box) -> None:
+    """Where nothing differs nothing is loaded."""
+    host.deploy(files("dual-stack"), "a1")
+    _track(host, STALE)
+    assert host.run("mend").err == ""
+    assert _tracked(host, STALE) == STALE.keys()
+    host.out("iptables -t nat -F WANBOUND-SNAT")
+    assert "repairing" in host.run("mend").err
+    assert _tracked(host, STALE) == set()
+
+
+FORMER: dict[str, Entry] = {
+    "out of a network that has gone": ("udp", IN4, OUT4, 53, OUT4, PUBLIC4),
+    "in to a network that has gone": ("tcp", OUT6, PUBLIC6, 443, FRONT6, OUT6),
+}
+
+
+@pytest.mark.parametrize("way", ["change", "undo"])
+def test_what_only_the_former_rules_translated_ends(host: Box, way: str) -> None:
+    """The network is in no rule any more, and its addresses are not on the host."""
+    host.deploy(files("snat-docker"), "a1")
+    if way == "change":
+        host.deploy(files("dual-stack"), "a2")
+        _track(host, FORMER)
+        host.deploy(files("snat-docker"), "a3")
+    else:
+        assert host.change(files("dual-stack"), "a2").code == 0
+        _track(host, FORMER)
+        host.overdue()
+        assert host.run("undo", "a2").code == 0
+    assert _tracked(host, FORMER) == set()
+
+
+def test_ports_that_go_to_another_container_end_alone(host: Box) -> None:
+    """The other ports of the address go where they went."""
+    host.deploy(files("udp-ports"), "a1")
+    text = files("udp-ports")["flows"]
+    ways = [line.split() for line in text.splitlines() if line.startswith("to 203.")]
+    entries: dict[str, Entry] = {}
+    for _, address, protocol, ports, container in ways:
+        port = int(ports.partition("-")[2])
+        entries[f"{protocol} {port}"] = (protocol, OUT4, address, port, container, OUT4)
+    _track(host, entries)
+    _, *others = entries
+    changed = files("udp-ports")
+    for name in ("flows", "ipv4.rules"):
+        changed[name] = changed[name].replace(*_other_target(ways[0], name))
+    host.deploy(changed, "a2")
+    assert len(others) > 1
+    assert _tracked(host, entries) == set(others)
+
+
+def _other_target(way: list[str], file: str) -> tuple[str, str]:
+    _, address, protocol, ports, container = way
+    start, end = ports.split("-")
+    text = f"to {address} {protocol} {ports} "
+    if file == "ipv4.rules":
+        ports = start if start == end else f"{start}:{end}"
+        text = (
+            f"-d {address}/32 -p {protocol} -m {protocol} --dport {ports} -j DNAT --to-destination "
+        )
+    return f"{text}{container}\n", f"{text}172.16.0.99\n"
+
+
+def test_a_subnet_that_docker_chose_is_known_by_its_bridge(host: Box) -> None:
+    """As the rules know it."""
+    host.bridge("bridge-coi", "172.31.0.1/16")
+    host.deploy(files("snat-docker"), "a1")
+    entries: dict[str, Entry] = {
+        "wrong": ("udp", "172.31.7.7", OUT4, 53, OUT4, HOST4),
+        "right": ("udp", "172.31.7.7", "198.51.100.11", 53, "198.51.100.11", "203.0.113.11"),
+    }
+    _track(host, entries)
+    assert host.run("apply").code == 0
+    assert _tracked(host, entries) == {"right"}
+
+
+@pytest.mark.parametrize("missing", ["the program", "its answer"])
+def test_connections_that_cannot_be_read_are_said_to_stay(host: Box, missing: str) -> None:
+    """The rules are loaded all the same: they count for what begins from now on."""
+    if missing == "the program":
+        host.out("mount --bind /dev/null /usr/sbin/conntrack")
+    else:
+        host.shim("conntrack", "echo 'conntrack: Operation not permitted' >&2; exit 1")
+    done = host.change(files("dual-stack"), "a1")
+    assert (done.code, done.out) == (0, "armed a1\n")
+    said = "not installed here" if missing == "the program" else "Operation not permitted"
+    assert f"{said}" in done.err

@@ -1,0 +1,256 @@
+"""Who reaches a port with `from`: packets of both families, from every side, in both dialects."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from components.host import wanted_plan
+from planner.config import Stack
+from planner.plan import plan
+from providers.host.generation import compose
+from tests.planner import golden
+from tests.providers.onhost.box import Box
+from tests.providers.onhost.generations import STACK
+from tests.providers.onhost.test_mark import OUTSIDE, PUBLIC, stage
+
+__all__ = ["stage"]  # the fixture
+
+DIALECTS = pytest.mark.parametrize("firewall", ["iptables", "nftables"])
+FAMILIES = (0, 1)
+OFFICE = ("198.51.100.7", "2001:db8:aa::7")
+RANGES = ("198.51.100.0/24", "2001:db8:aa::/48")
+OTHER = ("203.0.113.30", "2001:db8::30")
+HOST = ("203.0.113.101", "2001:db8::101")
+LISTENING = 'until grep -q ":1538 .* 0A " /proc/net/tcp6; do sleep 0.1; done'
+"""A server has port 5432."""
+
+MORE = """\
+set -e
+container() { # container NAMESPACE BRIDGE IPV4 IPV6 GATEWAY4 GATEWAY6
+    ip netns add "$1"
+    ip link add "in-$1" type veth peer name eth0 netns "$1"
+    ip link set "in-$1" master "$2" up
+    ip -n "$1" link set lo up
+    ip -n "$1" link set eth0 up
+    ip -n "$1" addr add "$3" dev eth0
+    ip -n "$1" addr add "$4" dev eth0 nodad
+    ip -n "$1" route add default via "$5"
+    ip -n "$1" route add default via "$6"
+}
+ip addr add fd5c:1b2a:77f0:30::1/64 dev other nodad
+container db mail 172.20.0.10/24 fd5c:1b2a:77f0:20::10/64 172.20.0.1 fd5c:1b2a:77f0:20::1
+container other other 172.20.1.9/24 fd5c:1b2a:77f0:30::9/64 172.20.1.1 fd5c:1b2a:77f0:30::1
+ip -n outside addr add 198.51.100.7/32 dev wan0-peer
+ip -n outside addr add 2001:db8:aa::7/128 dev wan0-peer nodad
+ip route add 198.51.100.7 via 203.0.113.1 dev wan0
+ip route add 2001:db8:aa::7 via 2001:db8::1 dev wan0
+"""
+"""The database, a container of another network, and an office that is let in."""
+
+MASQUERADED = """\
+iptables -t nat -A POSTROUTING -s 172.31.77.0/24 ! -o plain -j MASQUERADE
+ip6tables -t nat -A POSTROUTING -s fd77::/64 ! -o plain -j MASQUERADE
+iptables -I DOCKER-USER -o plain -m conntrack --ctstate ESTABLISHED -j ACCEPT
+ip6tables -I DOCKER-USER -o plain -m conntrack --ctstate ESTABLISHED -j ACCEPT
+"""
+"""As Docker does it for a network that is not ours."""
+
+BRIDGE = ("172.20.0.1", "fd5c:1b2a:77f0:20::1")
+
+TALK = """\
+import socket, sys, threading, time
+def push(caller):
+    with caller:
+        while True:
+            caller.send(caller.getpeername()[0].encode() + b' ')
+            time.sleep(0.05)
+def serve(kind):
+    server = socket.socket(kind, socket.SOCK_STREAM)
+    if kind == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(('', 5432))
+    server.listen()
+    while True:
+        threading.Thread(target=push, args=(server.accept()[0],), daemon=True).start()
+if sys.argv[1] == 'serve':
+    threading.Thread(target=serve, args=(socket.AF_INET,), daemon=True).start()
+    serve(socket.AF_INET6)
+address, source, file = sys.argv[2:5]
+try:
+    patience = 15 if sys.argv[1] == 'hold' else 1
+    ours = (source, 0) if source != '-' else None
+    caller = socket.create_connection((address, 5432), patience, ours)
+except OSError:
+    sys.exit(print('nothing'))
+if sys.argv[1] == 'ask':
+    sys.exit(print(caller.recv(999).split()[0].decode()))
+caller.settimeout(None)
+with open(file, 'wb', buffering=0) as heard:
+    while True:
+        heard.write(caller.recv(999))
+"""
+"""A server that says all the time who called it; a caller, and one that goes on listening."""
+
+
+class Office:
+    """A host with a database that has `from`, and everybody who may call it."""
+
+    def __init__(self, host: Box, firewall: str) -> None:
+        self.host, self._firewall, self._token = host, firewall, 0
+
+    def allow(self, *ranges: str) -> None:
+        """Let in callers from these ranges alone; without any, everybody."""
+        raw = golden.config("ingress-from")
+        (host,) = raw["hosts"]
+        host["firewall"] = self._firewall
+        mail, other, _ = host["networks"]
+        host["networks"] = [mail, other]
+        mail["ingress"] = [{"ports": [80, 443]}, {"ports": [5432], "to": "db"}]
+        if ranges:
+            mail["ingress"][1]["from"] = list(ranges)
+        wanted = wanted_plan(plan(Stack.parse(raw, "from"))[0], STACK, {})
+        self._token += 1
+        self.host.deploy(dict(compose(wanted).files), f"f{self._token}")
+
+    def ask(self, namespace: str, address: str, source: str = "-") -> str:
+        """Return as whom a caller is seen by the database; "nothing" without an answer."""
+        return self.host.out(_talk(namespace, "ask", address, source, "-")).strip()
+
+    def dropped(self) -> int:
+        """Return what the host's status says was dropped because of `from`."""
+        lines = self.host.run("status").out.splitlines()
+        found = [line.split() for line in lines if line.startswith("ingress-mail ")]
+        return sum(int(words[1]) for words in found)
+
+    @contextmanager
+    def held(self, namespace: str, address: str, source: str) -> Iterator[Path]:
+        """Hold a connection open, and return the file with what was heard over it."""
+        heard = self.host.root / "mnt" / f"heard-{source}"
+        command = _talk(namespace, "hold", address, source, f"/mnt/{heard.name}")
+        with self.host.popen(f"exec {command}") as process:
+            try:
+                for _ in range(200):
+                    if heard.exists() and heard.stat().st_size:
+                        break
+                    time.sleep(0.1)
+                yield heard
+            finally:
+                # What it started ends with the box.
+                process.kill()
+
+
+def _talk(namespace: str, *words: str) -> str:
+    place = "" if namespace == "host" else f"ip netns exec {namespace} "
+    return f"{place}{sys.executable} /mnt/talk.py {' '.join(words)}"
+
+
+def _growing(*files: Path, seconds: float = 1.5) -> list[Path]:
+    """Return those of the files in which more is after a while."""
+    before = [file.stat().st_size for file in files]
+    time.sleep(seconds)
+    return [file for file, size in zip(files, before, strict=True) if file.stat().st_size > size]
+
+
+@pytest.fixture
+def office(request: pytest.FixtureRequest, firewall: str, stage: object) -> Office:
+    """Add to the stage of test_mark.py what is asked here."""
+    host: Box = request.getfixturevalue("host")
+    host.bridge("other", "172.20.1.1/24")
+    (host.root / "mnt/talk.py").write_text(TALK)
+    host.out(MORE)
+    host.out(f"(setsid {_talk('db', 'serve')} >/dev/null 2>&1 &)")
+    host.out(f"ip netns exec db sh -c '{LISTENING}'")
+    found = Office(host, firewall)
+    found.allow()
+    # Until both families know their neighbours: a first connection may take longer than an `ask`.
+    for who, at in product(("outside", "other", "container", "host"), FAMILIES):
+        for _ in range(20):
+            if found.ask(who, PUBLIC[at]) != "nothing":
+                break
+    return found
+
+
+@DIALECTS
+def test_who_gets_in(office: Office) -> None:
+    """Inside and outside the range, in both families; what is dropped is counted."""
+    office.allow(*RANGES)
+    assert [office.ask("outside", PUBLIC[at], OFFICE[at]) for at in FAMILIES] == list(OFFICE)
+    assert office.dropped() == 0
+    assert [office.ask("outside", PUBLIC[at], OUTSIDE[at]) for at in FAMILIES] == ["nothing"] * 2
+    assert office.dropped() > 0
+    office.allow()
+    assert [office.ask("outside", PUBLIC[at], OUTSIDE[at]) for at in FAMILIES] == list(OUTSIDE)
+
+
+@DIALECTS
+def test_a_family_without_a_range_is_closed(office: Office) -> None:
+    """What is said of IPv4 opens nothing in IPv6, and a single address is a range."""
+    office.allow(OFFICE[0])
+    assert office.ask("outside", PUBLIC[0], OFFICE[0]) == OFFICE[0]
+    assert office.ask("outside", PUBLIC[1], OFFICE[1]) == "nothing"
+    office.allow("::/0")
+    assert office.ask("outside", PUBLIC[0], OFFICE[0]) == "nothing"
+    assert office.ask("outside", PUBLIC[1], OUTSIDE[1]) == OUTSIDE[1]
+
+
+@DIALECTS
+def test_callers_on_the_same_host_count_by_what_the_container_sees(office: Office) -> None:
+    """A network has its public address, the host the one that it calls or binds to."""
+
+    def seen(at: int) -> list[str]:
+        callers = [("other", "-"), ("container", "-"), ("host", "-"), ("host", HOST[at])]
+        return [office.ask(who, PUBLIC[at], source) for who, source in callers]
+
+    office.allow(*RANGES)
+    assert [seen(at) for at in FAMILIES] == [["nothing"] * 4] * 2
+    office.allow(*OTHER)
+    assert [seen(at) for at in FAMILIES] == [[OTHER[at], *["nothing"] * 3] for at in FAMILIES]
+    office.allow(*PUBLIC, *HOST)
+    assert [seen(at) for at in FAMILIES] == [
+        ["nothing", PUBLIC[at], PUBLIC[at], HOST[at]] for at in FAMILIES
+    ]
+    # Neither a private source counts, nor the bridge's address that Docker gives to others.
+    office.allow("172.16.0.0/12", "fd5c:1b2a::/32")
+    assert [seen(at) for at in FAMILIES] == [["nothing"] * 4] * 2
+    office.host.out(MASQUERADED)
+    assert [office.ask("stranger", PUBLIC[at]) for at in FAMILIES] == ["nothing"] * 2
+    office.allow("0.0.0.0/0", "::/0")
+    assert [office.ask("stranger", PUBLIC[at]) for at in FAMILIES] == list(BRIDGE)
+
+
+@DIALECTS
+def test_an_open_connection_ends_with_its_range(office: Office) -> None:
+    """Neither side gets another packet, at once; that of a caller in the range goes on."""
+    office.allow()
+    with ExitStack() as stack:
+        outside, inside = (
+            [stack.enter_context(office.held("outside", PUBLIC[at], of[at])) for at in FAMILIES]
+            for of in (OUTSIDE, OFFICE)
+        )
+        assert _growing(*outside, *inside) == [*outside, *inside]
+        office.allow(*RANGES)
+        assert _growing(*outside, *inside) == inside
+        office.allow()
+        assert _growing(*outside, seconds=10) == outside
+
+
+@DIALECTS
+def test_without_nat_the_hosts_own_port_does_not_answer(office: Office) -> None:
+    """A packet that is not translated reaches the host itself, whose answer is dropped."""
+    office.allow(*RANGES)
+    host = office.host
+    if "nat-prerouting" in host.out("nft list table inet wanbound"):
+        host.out("nft flush chain inet wanbound dnat-mail")
+    else:
+        host.out("iptables -t nat -F WANBOUND-DNAT; ip6tables -t nat -F WANBOUND-DNAT")
+    host.out(f"(setsid {_talk('host', 'serve')} >/dev/null 2>&1 &)")
+    host.out(LISTENING)
+    for at in FAMILIES:
+        assert office.ask("outside", HOST[at], OUTSIDE[at]) == OUTSIDE[at]
+        assert office.ask("outside", PUBLIC[at], OUTSIDE[at]) == "nothing"
