@@ -33,7 +33,8 @@ echo '== litter'
 find etc/wanbound run/wanbound var/lib/wanbound usr/local/sbin/wanbound.* \
     etc/systemd/system/wanbound*.next 2>/dev/null |
     grep -v -x -e run/wanbound -e run/wanbound/lock -e run/wanbound/engine \
-        -e run/wanbound/docker -e run/wanbound/watch -e run/wanbound/repairs -e etc/wanbound/armed |
+        -e run/wanbound/docker -e run/wanbound/watch -e run/wanbound/repairs \
+        -e run/wanbound/repaired -e etc/wanbound/armed |
     while read -r file; do
         # A run that lives has its folder: an undo waits until the deadline or the confirmation.
         process=${{file#run/wanbound/run.}}
