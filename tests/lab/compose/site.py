@@ -110,9 +110,8 @@ def adapted(text: str, host: Host) -> dict[str, object]:
 
 
 @contextmanager
-def following(lab: Lab, page: str, folder: Path) -> Iterator[Site]:
+def following(lab: Lab, host: Host, page: str, folder: Path) -> Iterator[Site]:
     """Yield a host for a page; bare afterwards. It has compose, as its distribution brings it."""
-    host = list(lab.hosts.values())[1]
     host.run("docker compose version")
     blocks = list(steps(page))
     first = next(step.text for step in blocks if step.where.startswith("stacks/"))

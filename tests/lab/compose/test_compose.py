@@ -20,9 +20,9 @@ FAMILIES = pytest.mark.parametrize("family", [4, 6])
 
 
 @pytest.fixture(scope="module")
-def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(lab: Lab, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Follow the page to its last command, which shows where a default route leads."""
-    with following(lab, "compose.md", tmp_path_factory.mktemp("compose")) as site:
+    with following(lab, host, "compose.md", tmp_path_factory.mktemp("compose")) as site:
         site.follow(len(site.left))
         yield site
 

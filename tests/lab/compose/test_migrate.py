@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lab.api import Lab
+from lab.api import Host, Lab
 from tests.lab.compose.site import LISTENING_SECONDS, PROJECTS, Site, following
 from tests.lab.modes.networks import MAIL, ROUTER, asked
 
@@ -39,9 +39,11 @@ def _timed(site: Site, what: str, count: int) -> None:
     print(f"{site.host.name}: {what} took {time.monotonic() - began:.1f} s")
 
 
-def test_each_step_and_its_way_back(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_each_step_and_its_way_back(
+    lab: Lab, host: Host, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """What has not moved stays as it was, after each step."""
-    with following(lab, "migrate.md", tmp_path_factory.mktemp("migrate")) as site:
+    with following(lab, host, "migrate.md", tmp_path_factory.mktemp("migrate")) as site:
         own = site.host.wan_ipv4
         site.follow(2)  # the compose files as they were
         for project in PROJECTS:
