@@ -97,7 +97,7 @@ def problems(path: str, source: str) -> Iterator[str]:
             if reason := _refusal(rule, module):
                 yield f"{path}:{getattr(node, 'lineno', 0)}: imports {module}, {reason}"
         used = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else ""
-        # A field of that name is no use of it.
+        # A field of that name is not a use of it.
         if rule.pure and isinstance(node, ast.Name) and used in IMPURE_NAMES:
             yield f"{path}:{node.lineno}: uses {node.id}, which is not pure"
 

@@ -30,7 +30,7 @@ def _read(stack: Stack, network: str, *names: str, **options: Any) -> Any:  # no
 
 @pytest.mark.parametrize("name", golden.SNIPPETS)
 def test_the_snippet_is_the_golden_one(name: str) -> None:
-    """After a wanted change: `python -m tests.cli.golden`."""
+    """`python -m tests.cli.golden` updates it after a wanted change."""
     expected = golden.path(name, "compose.yaml").read_text().splitlines()
     difference = unified_diff(expected, golden.snippet(name).splitlines(), "golden", "now", "", "")
     assert not (text := "\n".join(difference)), text

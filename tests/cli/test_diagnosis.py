@@ -136,7 +136,7 @@ def test_the_dialect_decides_which_engine_and_which_programs_are_right() -> None
     refused = _bad(replace(READING, facts=replace(FACTS, docker=docker)))
     assert [each.level for each in refused] == ["problem"]
     assert "firewall: nftables" in refused[0].fix
-    # A mismatch that `up` corrects before any other change is no problem.
+    # A mismatch that `up` corrects before any other change is not a problem.
     back = (f"{HOST}.engine", {"firewall_backend": "iptables"})
     engine = replace(ENGINE, version="29.3.0")
     again = replace(reading, inspection=INSPECTION, engine=engine)
@@ -319,7 +319,7 @@ def test_a_port_that_docker_is_to_publish_is_taken() -> None:
 
 
 def test_a_network_that_may_be_taken_over_is_a_warning() -> None:
-    """A preview tells whether it is the same."""
+    """A preview reports whether it is the same."""
     [finding] = _bad(_docker_network("web", "172.20.1.0/24"), (f"{HOST}.adopt", True))
     assert finding.level == "warning"
     assert "Docker network web exists" in finding.what

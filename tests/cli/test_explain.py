@@ -15,7 +15,7 @@ from tests.planner.samples import edited
 
 @pytest.mark.parametrize("name", golden.QUESTIONS)
 def test_the_explanations_are_the_golden_ones(name: str) -> None:
-    """After a wanted change: `python -m tests.cli.golden`."""
+    """`python -m tests.cli.golden` updates them after a wanted change."""
     expected = golden.path(name, "explain").read_text().splitlines()
     found = golden.explained(name).splitlines()
     difference = unified_diff(expected, found, f"{name}.explain", "found", lineterm="")

@@ -31,7 +31,7 @@ def errors(raw: Raw) -> list[str]:
 
 
 def test_the_committed_file_is_what_the_command_prints() -> None:
-    """After a change of the models: `./wanbound schema > stacks/stack.schema.json`."""
+    """`./wanbound schema > stacks/stack.schema.json` updates it after a change of the models."""
     assert (FOLDER / "stack.schema.json").read_text() == schema.text()
 
 

@@ -75,7 +75,7 @@ def test_a_missing_stack_is_named_with_those_there_are(tmp_path: Path) -> None:
 
 
 def test_without_any_stack_the_error_says_where_to_begin() -> None:
-    """As after a fresh checkout without the examples."""
+    """A fresh checkout without the examples has no stack."""
     with pytest.raises(StackFileError, match=r"Fix: write stacks/Pulumi\.any\.yaml"):
         read("any")
 

@@ -39,7 +39,7 @@ def _hostile() -> tuple[HostBox, ...]:
 @pytest.mark.parametrize("suffix", golden.SUFFIXES)
 @pytest.mark.parametrize("name", golden.CASES)
 def test_the_picture_is_the_golden_one(name: str, suffix: str) -> None:
-    """After a wanted change: `python -m tests.cli.golden`."""
+    """`python -m tests.cli.golden` updates it after a wanted change."""
     expected = golden.path(name, suffix).read_text().splitlines()
     drawn = golden.drawn(name, suffix).splitlines()
     difference = unified_diff(expected, drawn, f"{name}.{suffix}", "drawn", lineterm="")

@@ -110,7 +110,7 @@ def test_compose_prints_a_snippet_for_the_services_named(checkout: Path) -> None
 
 
 def test_an_error_of_the_configuration_is_printed_as_it_is(checkout: Path) -> None:
-    """On standard error, with status 1, without a traceback."""
+    """It is on standard error, with status 1 and without a traceback."""
     file = checkout / "stacks/Pulumi.demo.yaml"
     file.write_text(file.read_text().replace("public_ipv4: 203.0.113.10", "public_ipv4: 203.0.113"))
     status, output, error = _run(checkout / "wanbound", "topology", "demo")
@@ -166,7 +166,7 @@ def test_the_picture_in_the_docs_is_that_of_the_example() -> None:
 
 
 def test_the_docs_name_each_command() -> None:
-    """One heading for each, and no other."""
+    """Each command has one heading, and there is no other."""
     text = (ROOT / "docs/cli.md").read_text()
     headings = re.findall(r"^## `./wanbound ([a-z]+)", text, re.MULTILINE)
     assert sorted(headings) == sorted(each.name for each in app.registered_commands if each.name)

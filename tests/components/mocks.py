@@ -44,7 +44,7 @@ class Registered:
 
 
 class _Monitor(mocks.MockMonitor):
-    """The SDK's monitor, which also records what the mocks are not told: order and dependencies."""
+    """The SDK's monitor, which also records what the mocks do not get: order and dependencies."""
 
     def __init__(self, answers: mocks.Mocks) -> None:
         super().__init__(answers)

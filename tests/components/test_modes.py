@@ -23,7 +23,7 @@ def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
 
 
 def test_docker_publishes_at_both_families() -> None:
-    """The same port inside and outside, only at the network's own addresses."""
+    """A port has the same number inside and outside, only at the network's own addresses."""
     found = _declared(golden.config("masquerade"))
     ports = found["Container edge-1/container/mailserver"].inputs["ports"]
     for address in ("203.0.113.20", "2001:db8::20"):

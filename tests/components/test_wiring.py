@@ -97,7 +97,7 @@ def test_a_replaced_network_takes_its_containers_with_it(found: dict[str, Regist
 
 @pytest.mark.parametrize("case", ["containers", "baseline", "several-networks", "metrics"])
 def test_hostnetworking_gets_the_lines_of_the_plan(case: str) -> None:
-    """All lines of the host by network, section and role; no secret, no key of Pulumi's engine."""
+    """It gets all lines of the host by network, section and role, but no secret."""
     raw = golden.config(case)
     found = _declared(raw)
     for host in _plans(raw):

@@ -76,7 +76,7 @@ DEFAULTS: Properties = {"addPreviousOutputInEnv": True}
 
 
 def test_a_command_runs_with_what_it_is_given() -> None:
-    """Interpreter and standard input; both outputs lose only their last newline."""
+    """It gets interpreter and standard input; both outputs lose only their last newline."""
     cli = Cli()
     inputs: Properties = {
         "create": "cat; echo warning >&2",

@@ -239,7 +239,7 @@ def test_a_network_made_anew_means_a_container_made_anew(engine: FakeEngine) -> 
 
 
 def test_a_network_is_imported_by_its_id(engine: FakeEngine) -> None:
-    """Every input is read, so that an equal definition is no change."""
+    """Every input is read, so that an equal definition is not a change."""
     made = Cli(engine, "Network")
     made.create({**NETWORK, "labels": []})
     taken = Cli(engine, "Network")

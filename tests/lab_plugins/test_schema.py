@@ -68,7 +68,7 @@ def only(key: str, value: Plain) -> Properties:
     ("schema", "key", "replaces"), CASES, ids=[f"{s.token}-{k}" for s, k, _ in CASES]
 )
 def test_what_a_change_of_each_input_does(schema: Schema, key: str, replaces: bool) -> None:
-    """A changed or unknown value is a change; the list tells whether it replaces."""
+    """A changed or unknown value is a change; the list has whether it replaces."""
     spec = schema.fields[key]
     old: Properties = {key: sample(spec, 0)}
     for new in (sample(spec, 1), UNKNOWN):

@@ -51,7 +51,7 @@ def test_every_input_of_the_sdk_is_known(schema: Schema, arguments: type) -> Non
 
 @pytest.mark.parametrize("key", NESTED)
 def test_every_nested_input_of_a_container_is_known(key: str) -> None:
-    """The same for the objects in a container's inputs."""
+    """The objects in a container's inputs are known too."""
     spec: Field = CONTAINER.fields[key]
     known = spec.fields or (spec.item.fields if spec.item is not None else {})
     assert set(known) == inputs_of(NESTED[key])

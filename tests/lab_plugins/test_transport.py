@@ -118,7 +118,7 @@ def test_ssh_gets_the_options_as_they_are(
 
 
 def test_what_the_engine_refuses_is_told_from_what_is_not_there(engine_socket: str) -> None:
-    """Over unix:// and ssh:// alike, with the Engine's message and status."""
+    """The error has the Engine's message and status, over unix:// as over ssh://."""
     engine = DockerEngine(f"unix://{engine_socket}", [])
     with pytest.raises(NotFoundError, match="No such container"):
         engine.get("/containers/it/json")

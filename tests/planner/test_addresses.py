@@ -119,7 +119,7 @@ def test_derived_addresses_keep_apart(
     ],
 )
 def test_addresses_of_a_subnet(subnet: str, first: str, balancer: str, last: str) -> None:
-    """Gateway first, load balancer at the recipe's place or the nearest to it."""
+    """The gateway is first, the load balancer at the recipe's place or the nearest to it."""
     network = ip_network(subnet)
     found = gateway(network), default_load_balancer(network), last_usable(network)
     assert tuple(map(str, found)) == (first, balancer, last)

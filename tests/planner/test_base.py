@@ -94,7 +94,7 @@ def test_ssh_is_let_in_from_the_sources_and_from_nowhere_else(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_what_is_open_is_open_to_all_and_nothing_else_is(raw: Raw) -> None:
-    """Each port of each entry, the one below and the one above, in both protocols."""
+    """Checked are each port of each entry, the ones below and above it, and both protocols."""
     for host, baseline, version, rules in _closed(raw):
         wanted = {
             (entry.protocol, port)
@@ -118,7 +118,7 @@ def test_what_is_open_is_open_to_all_and_nothing_else_is(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_a_host_can_talk_to_its_neighbours(raw: Raw) -> None:
-    """Loopback, answers, ICMP, and the ICMPv6 messages that RFC 4890 requires on a link."""
+    """It accepts loopback, answers, ICMP, and the ICMPv6 that RFC 4890 requires on a link."""
     needed = {1, 2, 3, 4, 128, 129, 130, 131, 132, 133, 134, 135, 136, 143}
     for _, _, version, rules in _closed(raw):
         stranger = STRANGER[version]

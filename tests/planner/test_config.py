@@ -26,7 +26,7 @@ from tests.planner.samples import ABSENT, HOST, MAIL, WEB, edited, parsed, settl
 
 
 def test_defaults() -> None:
-    """The shortest configuration: one host, one network, one family."""
+    """The shortest configuration has one host, one network and one family."""
     stack = Stack.parse(
         {
             "hosts": [
@@ -66,7 +66,7 @@ def test_defaults() -> None:
 
 
 def test_written_subnets_give_gateway_and_load_balancer() -> None:
-    """Both families of the first recipe."""
+    """This holds for both families of the first recipe."""
     network = parsed().hosts[0].networks[0]
     assert network.ipv4 == Family(
         version=4,

@@ -60,7 +60,7 @@ def test_acme_has_the_recipes_defaults() -> None:
 
 
 def test_what_is_written_is_taken() -> None:
-    """Every key of acme, and other trusted proxies."""
+    """Every key of acme is used, and trusted proxies replace the network's own."""
     acme = {
         "email": "bob@example.com",
         "ca_server": "https://ca.example.com:14000/dir",
@@ -157,7 +157,7 @@ def test_the_sockets_bridge_is_a_link_of_the_kernel(bridge: str) -> None:
     ],
 )
 def test_hashes_that_traefik_knows(value: str) -> None:
-    """Bcrypt in its three spellings, Apache's MD5 and SHA-1."""
+    """Valid are bcrypt in its three spellings, Apache's MD5 and SHA-1."""
     assert why_no_hash(value) is None
     assert parsed(ACME, DASHBOARD, ("secrets", {"hash": value}))
 

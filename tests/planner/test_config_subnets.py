@@ -180,7 +180,7 @@ def test_all_private_space_in_use() -> None:
 
 
 def test_two_hundred_networks_beside_a_large_one_take_no_time() -> None:
-    """Whether the large network covers half of the pool or all of it."""
+    """The time is the same if the large network covers half of the pool or all of it."""
     networks: list[dict[str, Any]] = [
         {"name": f"n{i}", "public_ipv4": f"198.51.100.{i}", "public_ipv6": f"2001:db8::{i:x}"}
         for i in range(1, 201)

@@ -220,7 +220,7 @@ def test_ways_in_which_operators_write(path: str, value: object) -> None:
 
 
 def test_the_error_names_host_network_and_container() -> None:
-    """A position in a list is hard to find; the names are told as well."""
+    """A position in a list is hard to find, so the error has the names too."""
     problem = only_problem((f"{_TURN}.image", "A B"))
     assert problem.key == f"{_TURN_KEY}.image"
     assert problem.where == "host edge-1, network mail, container turn"

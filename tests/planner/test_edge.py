@@ -152,7 +152,7 @@ ID = "0123456789abcdef" * 4
     ["/_ping", "/version", "/containers/json", "/events", f"/containers/{ID}/json"],
 )
 def test_what_traefik_reads_gets_through(version: str, path: str) -> None:
-    """With the API's version in the path and without."""
+    """The API's version may be in the path or not."""
     assert _Proxy(socket_rules("mail")).answer("GET", version + path)[0] == 200
 
 

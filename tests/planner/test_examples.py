@@ -64,7 +64,7 @@ def _taken_in(found: re.Match[str]) -> str:
 
 
 def test_the_first_recipe_is_closed_and_has_its_routes() -> None:
-    """As in the recipe: gateways of both families, INPUT and IPv6 FORWARD closed."""
+    """The recipe has gateways of both families, and closes INPUT and IPv6 FORWARD."""
     raw = _config((FOLDER / "Pulumi.example-dual-stack.yaml").read_text())
     (host,) = plan(Stack.parse(raw, "example"))
     wanted = sections(host.wanted)

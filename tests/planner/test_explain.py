@@ -1,4 +1,4 @@
-"""For any valid configuration, explain tells what the rules do with the packet."""
+"""For any valid configuration, explain reports what the rules do with the packet."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -118,7 +118,7 @@ def _sources(host: Host, version: int) -> Iterator[Address]:
 @given(stacks(max_hosts=1))
 @SETTINGS
 def test_who_answers_is_what_the_rules_decide(raw: Raw) -> None:
-    """First, last and next ports of each range, from outside and every network, both families."""
+    """Asked are first, last and next port of each range, from outside and from every network."""
     stack = Stack.parse(raw, "any")
     [host], [planned] = stack.hosts, plan(stack)
     rules, explainer = _Rules(host, planned), Explainer(stack)
@@ -172,7 +172,7 @@ def test_what_leaves_for_the_internet_has_the_networks_address(raw: Raw) -> None
 
 
 def test_a_container_that_calls_itself_may_need_hairpin_mode() -> None:
-    """The stack does not tell the kernel's settings; with the userland proxy off none is needed."""
+    """The stack does not have the kernel's settings; with the userland proxy off none is needed."""
     target = Target(ip_address("203.0.113.10"), 443, "tcp")
     itself = ip_address("172.20.1.254")
     [without] = Explainer(Stack.parse(edited(), "any")).arriving(target, itself)
@@ -253,6 +253,6 @@ def test_a_question_that_makes_no_sense_is_refused(name: str) -> None:
 def test_a_way_out_that_makes_no_sense_is_refused(
     host: str, network: str, to: str, what: str
 ) -> None:
-    """Misspelt names, and addresses of no other machine."""
+    """Misspelt names, and addresses that no other machine has."""
     with pytest.raises(QuestionError, match=what):
         Explainer(Stack.parse(edited(), "any")).leaving(host, network, ip_address(to))

@@ -80,7 +80,7 @@ def test_docker_may_translate_where_it_publishes() -> None:
 
 @pytest.mark.parametrize("extra", ["203.0.113.21", "203.0.113.22", "2001:db8::21"])
 def test_a_further_address_is_for_answers_alone(extra: str) -> None:
-    """It leads in; connections of the network and of others never leave with it."""
+    """It is only for ingress; connections of the network and of others never leave with it."""
     host, planned = _host("ingress-addresses")
     guard, network = _guard(planned), host.networks[0]
     address = ip_address(extra)

@@ -173,7 +173,7 @@ def test_docker_is_told_everything_it_would_choose(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_every_container_has_its_own_addresses(raw: Raw) -> None:
-    """Per family: inside the subnet, different from the gateway and from all others."""
+    """Per family, it is inside the subnet and different from the gateway and from all others."""
     stack = Stack.parse(raw, "any")
     for host, host_plan in zip(stack.hosts, plan(stack), strict=True):
         for network, planned in zip(host.networks, host_plan.networks, strict=True):

@@ -97,7 +97,7 @@ def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
-    """Each port of each entry, and no other, from the public address only."""
+    """Each port of each entry, and no other, is translated, from the public address only."""
     for _, network, family, chains in _all(raw):
         dnat = list(chains[DNAT_CHAIN].values())
         public = parse(f"-A X -d {family.public} -j X").destination
@@ -112,7 +112,7 @@ def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
             (*rule.protocol.names, *rule.port.intervals, rule.target.split()[-1]) for rule in dnat
         }
         assert all(rule.destination == public for rule in dnat)
-        # Source and interface are no condition, because of the hairpins.
+        # Source and interface are not a condition, because of the hairpins.
         assert all(rule.source.intervals[0][0] == 0 for rule in dnat)
         assert all(rule.input == rule.output == Names(frozenset(), negated=True) for rule in dnat)
         for one, other in combinations(dnat, 2):

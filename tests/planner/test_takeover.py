@@ -97,7 +97,7 @@ def test_the_same_network_is_taken_over(host: HostPlan) -> None:
 
 
 def test_an_older_engine_says_less(host: HostPlan) -> None:
-    """Docker 20.10 does not tell IPv4, and has null for empty values."""
+    """Docker 20.10 does not report IPv4, and has null for empty values."""
     older = by_hand(Labels=None, Containers=None)
     older["IPAM"]["Options"] = None
     for key in ("EnableIPv4", "ConfigOnly"):

@@ -225,7 +225,7 @@ def test_an_invented_answer(text: str) -> None:
 @given(st.binary(max_size=2000))
 @FUZZ
 def test_a_binary_answer(data: bytes) -> None:
-    """Arbitrary bytes, alone and within a valid answer."""
+    """Arbitrary bytes are handled alone and within a valid answer."""
     text = data.decode(errors="replace")
     _read(text)
     real = answer()

@@ -60,7 +60,7 @@ def _accepted(raw: object) -> Stack | None:
 @given(junk())
 @FUZZ
 def test_junk_is_refused_in_words(raw: object) -> None:
-    """Any value of YAML or JSON, at the top and in place of hosts and networks."""
+    """Any value of YAML or JSON is handled, at the top and in place of hosts and networks."""
     for outer in (raw, {"hosts": raw}, {"hosts": [raw]}, {"hosts": [{"networks": [raw]}]}):
         _accepted(outer)
 
@@ -68,7 +68,7 @@ def test_junk_is_refused_in_words(raw: object) -> None:
 @given(poisoned())
 @FUZZ
 def test_a_poisoned_configuration_is_refused_in_words_or_planned(raw: Raw) -> None:
-    """No exception but ConfigError, in the loader and in the planner."""
+    """The loader and the planner raise nothing but ConfigError."""
     stack = _accepted(raw)
     if stack is not None:
         plan(stack)
@@ -295,7 +295,7 @@ _METRICS = {
 @given(poisoned())
 @FUZZ
 def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
-    """iptables: no further option or word. nft: no foreign quote, brace or semicolon."""
+    """iptables lines get no extra option or word, nft lines no foreign quote, brace, semicolon."""
     _is_of_the_grammar(_accepted(raw))
 
 

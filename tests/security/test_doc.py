@@ -43,7 +43,7 @@ def test_every_threat_has_a_test_that_exists(text: str) -> None:
 
 
 def test_every_part_of_the_list_is_there(text: str) -> None:
-    """The attackers, and the remaining risks."""
+    """The page has all attackers, and the remaining risks."""
     parts = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert len(parts) == 8
     assert parts[-1] == "What is not defended"

@@ -168,7 +168,7 @@ def test_a_silent_or_dripping_answer_ends(
 def test_control_characters_in_a_hosts_words_are_shown_and_not_obeyed(
     sshd: Sshd, code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Colours, titles, a cleared screen, a right-to-left override, a carriage return."""
+    """Tried are colours, titles, a cleared screen, a right-to-left override, a carriage return."""
     evil = "\\033[2J\\033]0;title\\007\\rroot# \\b\\302\\233H\\342\\200\\256 gone"
     script = f"cat >/dev/null; echo wanbound; printf 'note {evil}\\n{evil}\\n' >&2; exit {code}"
     said = refusal(sshd, "change", script)
@@ -191,7 +191,7 @@ def test_an_endless_row_of_notes_does_not_fill_the_screen(
 
 
 def test_a_stranger_on_the_way_cannot_write_on_the_terminal() -> None:
-    """Before the key exchange, text of a server that is no sshd is quoted without control codes."""
+    """Before the key exchange, text of a server other than sshd is quoted without control codes."""
     banners = [b"\x1b[2J\x1b]0;owned\x07 SSH?\r\n", b"SSH-9.9-\x1b[31mred\r\n", b"\xff\xfe\x00\r\n",
                b"HTTP/1.0 200 OK\r\n\r\n", b"x" * 100_000, b""]  # fmt: skip
     for banner in banners:

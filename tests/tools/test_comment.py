@@ -10,14 +10,14 @@ from tools.preview import Preview
 
 
 def test_the_meaning_comes_before_the_diff() -> None:
-    """Summary, sentences, then the lines."""
+    """The summary comes first, then the sentences, then the lines."""
     text = comment("address")
     places = [text.index(each) for each in ("### `production`: 1 to", "- `mail` on", "```diff")]
     assert places == sorted(places)
 
 
 def test_a_change_is_a_line_for_each_value() -> None:
-    """In GitHub's colours, with the sign in the first column."""
+    """The lines have GitHub's colours, with the sign in the first column."""
     found = coloured('    ~ a: {\n        ~ ipv4: "1" => "2"\n      + b: "3"\n      c: "=> d"\n')
     assert found.splitlines() == [
         "!     a: {",
@@ -39,7 +39,7 @@ def test_no_line_of_a_real_diff_is_lost() -> None:
 
 
 def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
-    """The sentences are complete; the number of omitted lines is told, and where they are."""
+    """The sentences are complete; the comment has the number of omitted lines and their place."""
     whole, text = comment("containers"), comment("containers", 6000)
     assert len(text) <= 6000 < len(whole)
     assert all(f"- {sentence}" in text for sentence in preview("containers").meaning)

@@ -21,7 +21,7 @@ def test_an_address_moves_and_nothing_restarts() -> None:
 
 
 def test_networks_ports_and_containers_come_and_go() -> None:
-    """A replaced network, a replaced port, a newer image."""
+    """One network replaces another, one port another, and an image is newer."""
     assert preview("containers").meaning == (
         "`jobs` on edge-1 is new, 203.0.113.30",
         "`mail` on edge-1 closes tcp 465 at 203.0.113.20",
@@ -112,7 +112,7 @@ def test_families_and_further_addresses(
 
 
 def test_a_port_that_leads_elsewhere() -> None:
-    """To another container, a range, and all ports."""
+    """It gets another container as target; ranges and all ports are named."""
     old = {"a": "to 192.0.2.1 udp 5000-5010 172.20.0.2", "b": "to 2001:db8::1 tcp 0-65535 fd00::2"}
     new = {"a": "to 192.0.2.1 udp 5000-5010 172.20.0.3", "c": "from 172.20.0.0/24 192.0.2.1"}
     networks = [{"call": _network({}, owns={"flows": flows})} for flows in (old, new)]
@@ -215,7 +215,7 @@ def test_what_belongs_to_the_host() -> None:
     ],
 )
 def test_docker_itself(effect: str, restarts: bool) -> None:
-    """A restart of Docker, even a possible one, stops containers that are no resources."""
+    """A restart of Docker, even a possible one, also stops containers that are not resources."""
     step = _step(
         "pulumi-python:dynamic/wanbound:DockerEngine", "edge-1", "update", {}, {"effect": effect}
     )

@@ -65,7 +65,7 @@ def test_no_stacks_is_an_empty_matrix(
 def test_a_variable_that_is_no_list_is_an_error(
     names: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It describes the variable, and does not count as no stacks."""
+    """It describes the variable, and is not treated as an empty list."""
     monkeypatch.setenv("STACKS", names)
     assert main(["stacks"]) == 1
     assert 'such as ["production"]' in capsys.readouterr().err
@@ -95,7 +95,7 @@ def test_a_preview(
 
 
 def test_what_it_does_not_know() -> None:
-    """Status 64, as for every program of this repository."""
+    """The exit status is 64, as for every program of this repository."""
     assert main(["post"]) == 64
 
 

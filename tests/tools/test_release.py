@@ -33,7 +33,7 @@ def _locks() -> dict[str, str]:
 
 
 def test_a_checkout_in_order_can_be_released(tmp_path: Path) -> None:
-    """This tree's files, a changelog with the version, everything committed."""
+    """It has this tree's files, a changelog with the version, and everything is committed."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "stacks").mkdir()

@@ -25,7 +25,7 @@ PROGRAMS = {
 
 
 class FakeEngine:
-    """`file` is daemon.json; `takes` tells whether dockerd runs with a text of it."""
+    """`file` is daemon.json; `takes` returns whether dockerd runs with a text of it."""
 
     def __init__(self, file: str | None = None, version: str | None = "28.5.2+dfsg1") -> None:
         self.file = file
@@ -37,7 +37,7 @@ class FakeEngine:
         self.ends: tuple[str, ...] = ()
         """The names of running containers without a restart policy."""
         self.unknown = False
-        """Whether it does not tell which containers run."""
+        """Whether it does not report which containers run."""
         self.backend = ""
         self.config = ""
         self.doing = ""

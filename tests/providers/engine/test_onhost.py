@@ -391,7 +391,7 @@ def test_a_second_run_waits_for_the_first(box: Box) -> None:
 
 
 def test_the_state_is_what_the_provider_reads(box: Box) -> None:
-    """Every part, with a file without newline and a container without restart policy."""
+    """It has every part, also for a file without newline or a container without restart policy."""
     box.write(ps="1\n2\n3\n", inspect="no /one\nalways /two\n /three\n")
     box.put("none", '{"debug": "ä"}', was=WAS)
     state = box.state()
@@ -474,7 +474,7 @@ GONE = [
 
 @pytest.mark.parametrize("said", GONE)
 def test_a_network_that_was_removed_in_between_is_asked_for_again(box: Box, said: str) -> None:
-    """Three attempts in total."""
+    """It gives up after three attempts."""
     box.write(networks="1\n", inspected="[{}]\n", fail_network_inspect=said, once="")
     assert box.sh("docker_facts") == "docker 28.5.2 iptables\n[{}]\n"
     box.write(fail_network_inspect=said)
@@ -494,7 +494,7 @@ def test_facts_that_docker_does_not_give_are_an_error(box: Box, what: str) -> No
 
 
 def test_a_client_that_ends_well_without_an_answer_is_an_error(box: Box) -> None:
-    """The client of 20.10 exits so."""
+    """The client of 20.10 exits with status 0 then."""
     box.write(info='{"ID":"","ServerVersion":"","ServerErrors":["Cannot connect"]}\n')
     code, said = box.refused("docker_facts")
     assert (code, said.splitlines()[-1]) == (24, 'Docker does not answer: ["Cannot connect"]}')

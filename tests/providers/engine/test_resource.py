@@ -202,7 +202,7 @@ def test_a_key_demands_a_reload_or_a_restart_and_the_preview_says_what_that_does
 
 
 def test_a_reload_says_the_default_of_what_goes(site: Site) -> None:
-    """Docker keeps a removed mirror until it restarts or is told the default."""
+    """Docker keeps a removed mirror until it restarts or a reload sets the default."""
     outs = site.up({"registry-mirrors": ["http://b"], "debug": True})
     PROVIDER.delete("id", outs)
     assert site.docker.did == ["reload", "reload", "none"]
@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused_before_anything_changes(
 
 
 def test_an_engine_takes_what_its_version_takes(site: Site) -> None:
-    """ip6tables alone from 27 on, with experimental before; the iptables backend on request."""
+    """ip6tables needs version 27, or experimental; the iptables backend is set on request."""
     site.up({"ip6tables": True})
     site.docker = FakeEngine(version="20.10.24")
     site.up({"ip6tables": True, "experimental": True})
@@ -304,7 +304,7 @@ NFTABLES = {"firewall-backend": "nftables", "bridge-accept-fwmark": "0x2000000/0
 
 
 def test_docker_in_nftables_and_back(site: Site) -> None:
-    """The preview tells what the restart stops; kernel parameters are set before it."""
+    """The preview names what the restart stops; kernel parameters are set before it."""
     site.docker = FakeEngine(version="29.0.1")
     site.docker.containers = 2
     other = {"firewall": "nftables", "forwarding": ["net.ipv4.ip_forward = 1"]}
@@ -376,7 +376,7 @@ def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
 
 
 def test_a_missing_docker_is_installed_where_that_is_wanted(site: Site) -> None:
-    """The preview tells the packages; afterwards keys are set on the installed Docker."""
+    """The preview lists the packages; afterwards keys are set on the installed Docker."""
     site.docker = FakeEngine(version=None)
     site.docker.apparmor = True
     site.docker.programs -= {"nft"}

@@ -178,7 +178,7 @@ def test_masks_and_what_is_no_address(written: str, counts: bool) -> None:
     ],
 )
 def test_goals_of_a_translation(goal: str, counts: bool) -> None:
-    """With ports, as ranges, in brackets."""
+    """A target may have ports, be a range, or be in brackets."""
     assert bool(named(f"*nat\n-A mine -p tcp -j DNAT {goal}\n")) is counts
 
 

@@ -32,7 +32,7 @@ def test_a_host_with_nothing_on_it(site: Site) -> None:
     assert refusals(HOST, plan(), NOTHING, parse(site.remote.facts())) == []
     site.up()
     assert refusals(HOST, plan(), plan(), parse(site.remote.facts())) == []
-    # Without the state and the host's record, the label tells whose networks they are.
+    # Without the state and the host's record, the label shows whose networks they are.
     assert refusals(HOST, plan(), NOTHING, parse(site.remote.facts())) == []
 
 
@@ -108,7 +108,7 @@ def test_an_interface_with_an_address_in_the_subnet(
 
 
 def test_the_subnet_of_a_socket_names_its_own_key(site: Site) -> None:
-    """In the configuration it is no network's subnet."""
+    """In the configuration it is not a network's subnet."""
     socket = plan().networks["web"].subnets["socket"]
     site.remote.add_network(docker_network("foo", "br-foo", None, [socket]))
     said = refused(site)
@@ -117,7 +117,7 @@ def test_the_subnet_of_a_socket_names_its_own_key(site: Site) -> None:
 
 
 def test_what_is_beside_the_subnet_is_no_matter(site: Site) -> None:
-    """Another /24 of the same /16, and Docker's default bridge."""
+    """Another /24 of the same /16 and Docker's default bridge are not a conflict."""
     site.remote.add_network(docker_network("foo", "br-foo", None, ["172.29.99.0/24"]))
     site.remote.addresses.append(("wg0", "inet 172.29.10.255/24 scope global wg0"))
     site.apply()

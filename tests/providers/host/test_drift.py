@@ -193,7 +193,7 @@ def test_a_chain_that_is_gone(up: Site, family: str, chain: str) -> None:
 
 
 def test_a_chain_of_ours_that_we_never_made(up: Site) -> None:
-    """Only its name tells that it is ours."""
+    """Only its name shows that it is ours."""
     with repaired(up) as remote:
         other = "-A WANBOUND-OTHER -j ACCEPT"
         remote.iptables["ipv4"].tables["filter"]["WANBOUND-OTHER"] = [other]
@@ -253,7 +253,7 @@ def test_a_jump_where_none_should_be(up: Site) -> None:
 
 
 def test_the_forward_jump_is_looked_for_where_docker_lets_it_be(up: Site) -> None:
-    """In DOCKER-USER if FORWARD jumps there, otherwise in FORWARD itself (IPv6 on Docker 20.10)."""
+    """It is in DOCKER-USER if FORWARD jumps there, otherwise in FORWARD (IPv6 on Docker 20.10)."""
     up.remote.chain("FORWARD").remove("-A FORWARD -j DOCKER-USER")
     assert up.drift() == {
         "ipv4 jump FORWARD": "-A FORWARD -j WANBOUND-FORWARD is gone",
@@ -329,7 +329,7 @@ def test_a_guard_rule_that_is_gone_or_edited(up: Site) -> None:
 
 
 def test_a_guard_rule_that_was_added(up: Site) -> None:
-    """An accept in a network's own chain."""
+    """The drift names an accept in a network's own chain."""
     with repaired(up) as remote:
         remote.table.chains["source-web"].insert(0, "accept")
         assert up.drift() == {"guard source-web 1": "should not be there: accept"}
@@ -427,7 +427,7 @@ def test_another_hook_or_policy_of_a_base_chain(up: Site) -> None:
 
 
 def test_an_element_in_another_spelling(site: Site) -> None:
-    """Its text does not tell its role then, but it is reported."""
+    """Its text does not give its role then, but it is reported."""
     site.remote.spelling = SPELLINGS["maps"]
     site.up()
     site.remote.table.maps["subnet-ipv4"].remove(WEB["map subnet-ipv4"]["own"])

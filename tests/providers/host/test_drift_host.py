@@ -120,7 +120,7 @@ def test_an_address_that_was_added_without_a_look(site: Site) -> None:
 
 
 def test_the_networks_other_addresses_are_nobodys_matter(up: Site) -> None:
-    """Gateways on bridges and the host's own addresses are no drift."""
+    """Gateways on bridges and the host's own addresses are not drift."""
     up.remote.addresses += [("wan0", "inet 198.51.100.7/24 scope global wan0")]
     assert up.drift() == {}
 
@@ -295,7 +295,7 @@ def _network(site: Site, **changes: object) -> dict[str, object]:
 
 
 def test_a_network_made_by_hand(up: Site) -> None:
-    """`docker network rm`, then `docker network create`, without a label or with another one."""
+    """`docker network create` made it after a removal, without our label or with another one."""
     _network(up, Labels={})
     said = "Docker network web was created manually (no label wanbound=edge-1/web)"
     assert up.drift() == {"docker network web": said}
@@ -344,7 +344,7 @@ def test_a_bridge_that_is_gone_or_down(up: Site) -> None:
 
 
 def test_a_leaving_network(up: Site) -> None:
-    """It is no property any more; drift of its lines is reported in words."""
+    """It is not a property any more; drift of its lines is reported in words."""
     wanted = only("web", "old")
     up.apply(wanted)
     assert up.drift(wanted) == {}

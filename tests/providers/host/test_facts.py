@@ -36,7 +36,7 @@ def drifts(text: str, wanted: Plan) -> dict[str, object]:
     return found(HOST, known, compose(known), facts)
 
 
-# --- the fake says what a real host says ---------------------------------------------------------
+# --- the fake prints what a real host prints -----------------------------------------------------
 
 
 def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
@@ -67,7 +67,7 @@ def test_the_fake_prints_the_guard_as_the_script_does(up: Site) -> None:
 
 
 def test_what_the_fake_took_is_what_it_lists(up: Site) -> None:
-    """Every rule and element of the generation, once."""
+    """It lists every rule and element of the generation once."""
     generation = compose(plan())
     guard = Guard.parse(generation.files["guard.nft"])
     assert {k: [x.text for x in v] for k, v in generation.elements.items()} == guard.maps
@@ -151,7 +151,7 @@ def test_what_ends_a_line_elsewhere_does_not_here(text: str) -> None:
 
 
 def test_addresses_are_what_matters_of_them(text: str) -> None:
-    """Labels, broadcast addresses and lifetimes are left out; a peer is no address."""
+    """Labels, broadcast addresses and lifetimes are left out; a peer is not an address."""
     lines = r"""5: eth1    inet 192.0.2.7/24 brd 192.0.2.255 scope global dynamic eth1:1\       v
 6: eth1    inet6 2001:db8::7/128 scope global tentative deprecated dadfailed \       v
 7: wg0    inet 10.0.0.1 peer 10.0.0.2/32 scope global wg0\       v
@@ -252,7 +252,7 @@ def test_networks_that_are_none_are_refused(text: str, said: str) -> None:
     ],
 )
 def test_what_is_no_answer_is_refused(text: str) -> None:
-    """Banners and error messages are no answer; an answer also has a maximum length."""
+    """Banners and error messages are not an answer; an answer also has a maximum length."""
     with pytest.raises(ParseError):
         parse(text, drift=True)
 
@@ -389,7 +389,7 @@ def test_no_control_character_is_shown(up: Site) -> None:
 
 
 def test_containers_with_their_default_routes(up: Site) -> None:
-    """Both families, as Docker and ip print them."""
+    """Routes of both families are read as Docker and ip print them."""
     up.remote.containers = [
         '["/shop-app-1","","shop","app"]',
         "ipv4 default via 172.31.0.1 dev eth0",

@@ -254,7 +254,7 @@ def _histories(draw: st.DrawFn) -> tuple[Plan, ...]:
 @given(_histories(), st.data())
 @SETTINGS
 def test_nothing_ever_has_two_owners(history: tuple[Plan, ...], data: st.DataObject) -> None:
-    """After any sequence of plans, and any removal of bridges by Docker in between."""
+    """This holds after any sequence of plans and any removal of bridges by Docker in between."""
     current = history[0]
     links = set(current.bridges)
     for new in history[1:]:

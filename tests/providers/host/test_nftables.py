@@ -32,7 +32,7 @@ def test_iptables_is_refused_where_docker_uses_nftables(site: Site) -> None:
 
 
 def test_iptables_is_refused_where_a_docker_that_is_stopped_uses_nftables(site: Site) -> None:
-    """Docker's tables in the kernel tell it, because Docker cannot be asked."""
+    """Docker's tables in the kernel show it, because Docker cannot be asked."""
     site.remote.docker = "docker (stopped) nftables"
     with pytest.raises(HostError, match=r"Docker \(stopped\) uses its nftables"):
         site.apply(plan())

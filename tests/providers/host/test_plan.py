@@ -143,7 +143,7 @@ JSON = st.recursive(
 @given(JSON)
 @settings(SETTINGS, max_examples=300)
 def test_junk_is_refused_with_a_value_error_or_is_a_plan(value: object) -> None:
-    """root on the host can write the file; the run then reports that it is no plan."""
+    """root on the host can write the file; the run then reports that it is not a plan."""
     _refused_or_plan(json.dumps(value))
 
 
@@ -204,7 +204,7 @@ def _refused_or_plan(text: str) -> None:
 
 
 def test_a_network_is_its_properties() -> None:
-    """`order` and `owns` are no names of sections."""
+    """`order` and `owns` are not names of sections."""
     wanted = case("ingress-addresses").networks["mail"]
     assert network_of("mail", wanted.properties) == wanted
     assert set(wanted.properties) == {"owns", "order", *wanted.lines}

@@ -144,7 +144,7 @@ def test_one_change_whatever_the_number_of_networks(site: Site, count: int) -> N
 
 
 def test_create_adopts_what_is_there(up: Site) -> None:
-    """After a lost state, the existing lines are no error."""
+    """After a lost state, existing lines are not an error."""
     up.state = {}
     up.apply()
     assert up.drift() == {}
@@ -199,7 +199,7 @@ def test_an_address_that_another_machine_has_is_named(site: Site) -> None:
 
 @pytest.mark.parametrize("call", ["update", "delete"])
 def test_a_host_that_changes_all_the_time_is_an_error(site: Site, call: str) -> None:
-    """After three attempts, without a change."""
+    """wanbound gives up after three attempts, without a change."""
     site.apply()
     failure = ChangedMeanwhileError(HOST, "it has another state now", "as it was", "run again")
     site.remote.failures = lambda number: failure if site.remote.calls[-1] == "change" else None
@@ -232,7 +232,7 @@ def test_a_failure_leaves_the_host_as_it_was(site: Site, at: int, failure: HostE
 
 
 def test_a_failure_says_host_what_state_and_remedy(site: Site) -> None:
-    """In this order, as in every error."""
+    """Host, problem, state and remedy have this order in every error."""
     site.remote.failures = lambda number: FAILURE
     with pytest.raises(HostError) as caught:
         site.apply()
@@ -377,7 +377,7 @@ def test_a_network_whose_bridge_is_gone_leaves_at_once(up: Site) -> None:
 
 
 def test_a_leaving_network_is_known_without_the_hosts_record(up: Site) -> None:
-    """plan.json was removed: then the state tells whose bridges exist."""
+    """plan.json was removed: then the state has the bridges."""
     del up.remote.disk[up.remote.current]["plan.json"]
     up.apply(only("web", "old"))
     assert up.remote.changed[-1]["new/leaving"] == "br-mail\n"
@@ -541,7 +541,7 @@ def test_a_bridge_that_is_gone_takes_no_network_away(up: Site) -> None:
 
 
 def test_what_was_taken_over_stays_so(site: Site) -> None:
-    """An update without the input does not lose it: the host's record has it, so it is no drift."""
+    """An update without the input does not lose it: the host has a record, so it is not drift."""
     by_hand = docker_network("web", "web", None, ["172.29.11.0/24"])
     site.remote.add_network(by_hand)
     taken = replace(plan(), taken_over={"web": by_hand["Id"]})
@@ -570,7 +570,7 @@ def test_what_was_taken_over_is_forgotten_with_its_network(site: Site) -> None:
         site.apply()
 
 
-# --- what the operator is told -------------------------------------------------------------------
+# --- messages to the operator --------------------------------------------------------------------
 
 
 def test_rules_made_by_hand_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -589,7 +589,7 @@ def test_rules_made_by_hand_are_told(site: Site, capsys: pytest.CaptureFixture[s
 def test_nothing_is_told_of_a_change_that_failed(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is told of a host without findings either."""
+    """A host without findings gives no message either."""
     site.up()
     assert capsys.readouterr().err == ""
     site.remote.ipv6nat = True

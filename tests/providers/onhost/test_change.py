@@ -50,7 +50,7 @@ def test_the_same_change_again_is_the_same_change(host: Box) -> None:
 
 
 def test_an_undo_brings_back_what_was_before(host: Box) -> None:
-    """Rules, addresses and files are restored, the operator is told, and the change is refused."""
+    """Rules, addresses and files are restored, a note reports it, and the change is refused."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     host.change(files("several-networks", "dual-stack"), "a2")

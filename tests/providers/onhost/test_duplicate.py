@@ -1,4 +1,4 @@
-"""An IPv6 address in use by another machine on the link: the kernel finds it, the host tells it."""
+"""An IPv6 address in use by another machine on the link: the kernel finds it, the host reports."""
 
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
@@ -118,7 +118,7 @@ def test_the_watcher_says_it_once(host: Box) -> None:
 
 
 def test_a_change_of_something_else_is_made(host: Box) -> None:
-    """The change neither caused the duplicate nor can repair it; the operator is told."""
+    """The change neither caused the duplicate nor can repair it; a note reports it."""
     _deployed_and_taken(host)
     assert host.change(files("dual-stack", "dual-stack"), "a2").code == 0
     done = host.confirm("a2")
@@ -128,7 +128,7 @@ def test_a_change_of_something_else_is_made(host: Box) -> None:
 
 
 def test_an_apply_asks_again(host: Box) -> None:
-    """The message tells the operator to apply once the other machine has released the address."""
+    """The message asks for an apply once the other machine has released the address."""
     _deployed_and_taken(host)
     host.run("mend")
     _peer_has_it_not(host)

@@ -73,7 +73,7 @@ def test_a_host_without_wanbound_has_facts(host: Box) -> None:
 
 
 def test_an_edited_file_is_told(host: Box) -> None:
-    """A flushed chain is told too."""
+    """A flushed chain is reported too."""
     host.deploy(files("dual-stack"), "a1")
     with (host.etc / "a1/ipv4.rules").open("a") as file:
         file.write("# by an operator")
@@ -95,7 +95,7 @@ def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> 
 
 
 def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
-    """Edited, disabled and missing units are told."""
+    """Edited, disabled and missing units are reported."""
     host.deploy(files("dual-stack"), "a1")
     units = host.root / "etc/systemd/system"
     (units / "wanbound.service").write_text("[Unit]\n")

@@ -123,7 +123,7 @@ with socket.socket(family(address), way[0]) as sender:
     except OSError:
         print('nothing')
 """
-"""A server that tells who asked; a client that asks, with a mark on its packets."""
+"""A server that replies who asked; a client that asks, with a mark on its packets."""
 
 
 class Stage:
@@ -195,7 +195,7 @@ def test_a_networks_own_traffic_passes(stage: Stage, at: int) -> None:
 
 @FAMILIES
 def test_what_an_operator_drops_is_dropped(stage: Stage, at: int) -> None:
-    """Traffic of a foreign network, and ours to another interface than the wan interface."""
+    """It drops foreign traffic, and ours to another interface than the wan interface."""
     assert stage.ask("stranger", OUTSIDE[at]) == "nothing"
     assert stage.ask("container", ASIDE[at]) == "nothing"
     tool = ("iptables", "ip6tables")[at]

@@ -182,7 +182,7 @@ def test_traffic_is_the_same_in_both(stage: Stage, at: int) -> None:
 
 
 def test_no_packet_is_lost_or_wrong_on_the_way(stage: Stage) -> None:
-    """Four switches by a change and back by its undo, under a flood of new connections."""
+    """A change switches and its undo switches back, four times, under a flood of connections."""
     host, nftables = stage.host, files("dual-stack", firewall="nftables")
     with stage.flooded():
         for number in range(4):

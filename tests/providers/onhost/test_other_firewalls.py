@@ -130,7 +130,7 @@ def test_firewalld_on_a_closed_host(host: Box, firewall: str) -> None:
 
 @pytest.mark.parametrize("setter", ["iptables -F ufw-user-forward", "iptables -P FORWARD ACCEPT"])
 def test_the_watcher_leaves_their_rules_alone(stage: Stage, setter: str) -> None:
-    """A change of another firewall's rules is no difference from the loaded state."""
+    """A change of another firewall's rules is not a difference from the loaded state."""
     stage.host.out(UFW.format(tool="iptables"))
     stage.host.out(FIREWALLD)
     stage.host.out(setter)

@@ -69,7 +69,7 @@ def test_where_docker_chooses_the_subnet_the_address_is_told_too(host: Box) -> N
 
 
 def test_a_pending_change_and_a_rollback_are_told(host: Box) -> None:
-    """A pending change is told too, because the status takes no lock."""
+    """A pending change is reported too, because the status takes no lock."""
     _deployed(host)
     assert host.change(files("dual-stack"), "b2", seconds=500).code == 0
     status = parse(host.run("status").out)
@@ -124,7 +124,7 @@ def test_a_kernel_that_cannot_be_read_is_told(host: Box) -> None:
 
 
 def test_a_repair_is_told_with_what_differed(host: Box) -> None:
-    """The watcher's repairs are listed; a check that finds nothing is no repair."""
+    """The watcher's repairs are listed; a check that finds nothing is not a repair."""
     _deployed(host)
     assert host.run("mend").code == 0
     assert parse(host.run("status").out).repairs == ()

@@ -195,7 +195,7 @@ def _known(config: Path, *sshds: Sshd) -> None:
 
 @pytest.mark.parametrize("uri", [False, True])
 def test_proxy_jump(host: Sshd, bastion: Sshd, config: Path, uri: bool) -> None:
-    """By an alias of the config, or with all values in a URI."""
+    """The config has an alias for the jump, or all values in a URI."""
     _known(config, bastion)
     user = getpass.getuser()
     jump = f"ssh://{user}@127.0.0.1:{bastion.port}" if uri else "gate"

@@ -91,7 +91,7 @@ def refusal(target: Target) -> str:
 def test_a_key_of_the_agent(
     sshd: Sshd, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """There is no readable key file here."""
+    """No key file here can be read."""
     with agent(tmp_path, keys / "unknown", keys / f"{kind}-RFC4716") as path:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         assert gets_in(sshd.target())
@@ -127,7 +127,7 @@ def test_one_key_of_an_agent_with_many(
 
 
 def test_an_agent_that_is_none(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket of an ended session: the error tells it, but it alone is no reason to fail."""
+    """The socket of an ended session: the error mentions it, but the login does not fail for it."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
     said = refusal(sshd.target())
     assert f"it rejects the login of {getpass.getuser()} (the SSH agent at" in said
@@ -278,7 +278,7 @@ def test_a_key_of_the_stack_is_nowhere_else(sshd: Sshd, keys: Path, tmp_path: Pa
 
 
 def test_a_host_that_takes_no_keys(tmp_path: Path, keys: Path) -> None:
-    """The error tells which methods the server accepts."""
+    """The error lists the methods that the server accepts."""
     options = "PubkeyAuthentication no\nPasswordAuthentication yes"
     with running(_folder(tmp_path), options) as sshd:
         said = refusal(with_key(sshd, (keys / "rsa-PEM").read_text()))

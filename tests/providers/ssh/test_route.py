@@ -22,7 +22,7 @@ def way(jump: Jump | None = None) -> Hop:
 
 
 def test_without_a_config(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stack's values, the default keys that exist, and the agent."""
+    """It has the stack's values, the default keys that exist, and the agent."""
     (dot_ssh / "id_rsa").touch()
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
     assert way() == Hop(
@@ -64,7 +64,7 @@ def test_an_alias_has_its_case_and_a_name_of_dns_has_none(dot_ssh: Path) -> None
 
 
 def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths with a tilde, a variable or a token; the value "none"."""
+    """Paths may have a tilde, a variable or a token; "none" means no key or agent."""
     monkeypatch.setenv("KEYS", "/keys")
     (dot_ssh / "id_rsa").touch()
     config = dot_ssh / "config"
@@ -91,7 +91,7 @@ def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_jumps_are_written_so(dot_ssh: Path, text: str, jump: tuple[str, int, str]) -> None:
-    """Each form in ssh_config(5), and an alias that the config resolves."""
+    """Each form in ssh_config(5) works, also an alias that the config resolves."""
     (dot_ssh / "config").write_text(
         f"Host 10.0.0.1\n  ProxyJump {text}\nHost named\n  HostName gate\n  Port 24\n  User ann\n"
     )

@@ -81,7 +81,7 @@ def test_the_command_line_is_constant(
 
 
 def test_much_goes_both_ways(session: Session) -> None:
-    """More than any buffer on the way holds, without loss."""
+    """Nothing is lost of a text that is larger than any buffer on the way."""
     text = "x" * 99 + "\n"
     program = f"cat <<'END'\n{text * 30_000}END\n"
     assert session.run(program, LIMIT).stdout == text * 30_000
@@ -109,7 +109,7 @@ def test_a_key_of_another_kind_is_refused(sshd: Sshd, tmp_path: Path) -> None:
 
 
 def test_a_pinned_key_that_is_none_is_refused(sshd: Sshd, tmp_path: Path) -> None:
-    """Its length is right but it is no point of the curve, which the configuration cannot check."""
+    """Its length is right, but it is not a point of the curve, which only the connection checks."""
     make_key(tmp_path / "other", "ecdsa")
     kind, text = (tmp_path / "other.pub").read_text().split()[:2]
     blob = base64.b64decode(text)
@@ -120,7 +120,7 @@ def test_a_pinned_key_that_is_none_is_refused(sshd: Sshd, tmp_path: Path) -> Non
 
 
 def test_an_unknown_key_is_refused_and_never_learned(sshd: Sshd, home: Path) -> None:
-    """With neither a pinned key nor known_hosts, the error tells how to get the right key."""
+    """With neither a pinned key nor known_hosts, the error explains how to get the right key."""
     text = _refusal(sshd.target(host_key=None))
     assert "its SSH host key is not known" in text
     assert "ssh-keyscan" in text
