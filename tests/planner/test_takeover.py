@@ -258,7 +258,8 @@ def test_what_docker_would_refuse_is_told_before(
     problem = one_problem(asked(host, theirs))
     assert words in problem.what
     assert "docker network rm theirs" in problem.remedy
-    # A network of ours that is not planned any more is removed by the same run.
+    # A network of ours that is no longer planned is removed by the same run, or at least was not
+    # created manually.
     assert asked(host, {**theirs, "Labels": {"wanbound": "edge-1/theirs"}}).problems == ()
     assert asked(host, theirs, managed=("theirs",)).problems == ()
 
