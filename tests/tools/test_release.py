@@ -61,7 +61,7 @@ def test_a_checkout_in_order_can_be_released(tmp_path: Path) -> None:
     ],
 )
 def test_the_version(version: str, tags: str, count: int) -> None:
-    """Three numbers that no tag has yet."""
+    """It has three numbers, and the commit has no tag of another version."""
     assert len(list(version_problems({"version": version}, tags))) == count
 
 

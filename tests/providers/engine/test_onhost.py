@@ -339,7 +339,7 @@ def test_an_engine_that_cannot_be_asked_shows_it_by_its_start(box: Box) -> None:
 
 
 def test_a_run_that_was_killed_is_finished_by_the_next(box: Box) -> None:
-    """It reports the remaining work, and a refusal restores what the killed run had found."""
+    """The state has the remaining work, and a refusal restores what the killed run had found."""
     box.file.write_text('{"mtu": 1400}')
     box.write(kill="")
     code, _ = box.status("restart", '{"log-driver": "nonsense"}', was=WAS)
@@ -425,7 +425,7 @@ def test_a_stopped_docker_is_never_asked(box: Box) -> None:
     assert box.asked == []
     for name in ("docker", "dockerd"):
         (box.folder / "bin" / name).unlink()
-    # If the test machine has its own.
+    # Unless the test machine has Docker itself.
     if shutil.which("docker") is None and shutil.which("dockerd") is None:
         assert box.sh("docker_facts") == "docker absent\n"
 
