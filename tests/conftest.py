@@ -1,6 +1,6 @@
-"""For every folder of tests: how many cases hypothesis tries where a test leaves it open.
+"""How many cases hypothesis tries in a test that leaves it open.
 
-pytest tests/security --hypothesis-profile=long     # hours of chance: new cases in each run
+pytest tests/security --hypothesis-profile=long     # hours of random cases, new in each run
 
 And how the lab tests are split among the workers of pytest-xdist.
 """
@@ -8,14 +8,14 @@ And how the lab tests are split among the workers of pytest-xdist.
 import pytest
 from hypothesis import HealthCheck, settings
 
-# They have types, and no py.typed that says so.
+# The packages have types, but no py.typed.
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-# Its asserts then say what was there, as those of a test's own file do.
+# So that its asserts show their values, as those of a test file do.
 pytest.register_assert_rewrite("tests.planner.samples")
 
-# No limit for one case: on a busy machine, any of them may wait.
+# No deadline for one case: on a busy machine any of them may wait.
 settings.register_profile("tests", deadline=None)
 settings.load_profile("tests")
 
@@ -31,7 +31,7 @@ settings.register_profile(
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
     """Sends each folder of lab tests to one worker: they share hosts, stacks and a clean start.
 
-    The files of `atomic` share nothing, and take a quarter of all the time.
+    The files of `atomic` share nothing, and take a quarter of the whole time.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -41,5 +41,5 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
-    """Return how `-m lab` is split; None leaves the others to the command line."""
+    """Return how `-m lab` is split; None leaves other runs to the command line."""
     return ByFolder(config, log) if config.getoption("markexpr") == "lab" else None

@@ -1,4 +1,4 @@
-"""What every Go module of this repository has to pass."""
+"""Checks for every Go module of this repository."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ def check_go_module(folder: Path) -> None:
 
 
 def in_module(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a module's folder, without C and without a workspace around it."""
+    """Run a command in a module's folder, without C and without a surrounding workspace."""
     return subprocess.run(
         argv,
         cwd=folder,

@@ -1,7 +1,8 @@
-"""Pages that a test can follow: their files, and the commands of each machine in order.
+"""Pages that a test can follow: their files, and the commands for each machine in order.
 
 A block of YAML is the file whose path ends the text before it: "`shop/compose.yaml`:". A block of
-shell is for the machine that begins the last line before it: "On the server:", "On your machine:".
+shell is for the machine named at the start of the last line before it: "On the server:", "On your
+machine:".
 """
 
 import re
@@ -22,7 +23,7 @@ _WHERE = re.compile(r"On (the server|your machine)\b")
 
 @dataclass(frozen=True)
 class Step:
-    """A file to write at `where`, its path, or commands to run `where` it says."""
+    """A file to write at the path `where`, or commands to run on the machine `where`."""
 
     kind: Literal["file", "server", "machine"]
     where: str
@@ -43,7 +44,7 @@ def first_host() -> list[str]:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Yield the blocks of a page in their order. Raises ValueError for one that has no place."""
+    """Yield the blocks of a page in their order. Raises ValueError for a block without a place."""
     for line, language, text in _BLOCK.findall((DOCS / page).read_text()):
         if language == "yaml" and (path := _FILE.search(line)):
             yield Step("file", path[1], text)

@@ -1,4 +1,4 @@
-"""The documentation: its links lead somewhere, its blocks can be pasted, its lists are complete."""
+"""The documentation: its links work, its blocks can be pasted, its lists are complete."""
 
 import re
 import subprocess
@@ -20,13 +20,13 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def _anchors(text: str) -> set[str]:
-    """Return the names of a page's headings in a link, as GitHub makes them."""
+    """Return the link names of a page's headings, as GitHub makes them."""
     headings = re.findall(r"(?m)^#+ (.*)$", FENCED.sub("", text))
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 def dead_links(text: str, folder: Path) -> list[str]:
-    """Return the relative links of a page in `folder` that lead to no file, or to no heading."""
+    """Return the relative links of a page in `folder` to a missing file or heading."""
     found = []
     for link in _LINK.findall(FENCED.sub("", text)):
         if re.match(r"\w+:", link):
@@ -45,7 +45,7 @@ def dead_links(text: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(path: Path) -> None:
-    """To a file or folder of the tree, and to a heading of it."""
+    """Each link has an existing file or folder as its target, and an existing heading."""
     assert dead_links(path.read_text(), path.parent) == []
 
 
@@ -63,13 +63,13 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     ],
 )
 def test_a_dead_link_is_found(link: str, dead: bool) -> None:
-    """The check can fail."""
+    """The check finds it."""
     text = f"# A heading: of its own\n\nSee [it]({link}).\n"
     assert dead_links(text, DOCS) == ([link] if dead else [])
 
 
 def test_the_index_has_every_page_once() -> None:
-    """Each page in one row of the table, and the README leads to the index."""
+    """Each page is in one row of the table, and the README links to the index."""
     rows = re.findall(r"(?m)^\| \[([\w-]+\.md)\]\(\1\) \| \S", (DOCS / "README.md").read_text())
     assert sorted(rows) == [path.name for path in PAGES if path.name != "README.md"]
     assert "](docs/README.md)" in (ROOT / "README.md").read_text()
@@ -77,7 +77,7 @@ def test_the_index_has_every_page_once() -> None:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_blocks_are_what_they_say(path: Path) -> None:
-    """A block of shell or YAML has no mistake of syntax, and every fenced block has a language."""
+    """Shell and YAML blocks have no syntax error, and every fenced block has a language."""
     for language, content in blocks(path.read_text()):
         assert language, content
         if language == "bash":
@@ -88,7 +88,7 @@ def test_blocks_are_what_they_say(path: Path) -> None:
 
 
 def test_the_readme_begins_with_the_networks_of_the_starter() -> None:
-    """They are the same data; in the stack file, comments say what an operator has to decide."""
+    """The data is the same; in the stack file, comments explain an operator's decisions."""
     first = next(
         content
         for language, content in blocks((ROOT / "README.md").read_text())
@@ -99,7 +99,7 @@ def test_the_readme_begins_with_the_networks_of_the_starter() -> None:
 
 
 def test_the_first_real_host_is_in_an_order_that_works() -> None:
-    """`login` needs its folder; `stack init` writes into a stack file that is there already."""
+    """`login` needs its folder; `stack init` writes into an existing stack file."""
     commands = "".join(first_host())
     order = [
         "-m venv .venv",
@@ -121,7 +121,7 @@ def test_the_first_real_host_is_in_an_order_that_works() -> None:
 
 
 def test_every_pattern_of_a_hoster_is_a_stack() -> None:
-    """Each block of the page is a whole list of hosts that the planner takes."""
+    """Each block of the page is a whole list of hosts that the planner accepts."""
     patterns = [
         content
         for language, content in blocks((DOCS / "addresses.md").read_text())
@@ -137,7 +137,7 @@ def test_every_pattern_of_a_hoster_is_a_stack() -> None:
 
 
 def test_operations_explain_every_counter() -> None:
-    """Each chain of the guard with a rule that counts has a row."""
+    """Each chain of the guard with a counting rule has a row."""
     text = (DOCS / "operations.md").read_text()
     raw = yaml.safe_load((ROOT / "stacks/Pulumi.example-dual-stack.yaml").read_text())["config"]
     keys = {key.removeprefix("wanbound:"): value for key, value in raw.items()}
@@ -151,7 +151,7 @@ def test_operations_explain_every_counter() -> None:
 
 
 def test_a_removal_without_the_state_uses_the_command_for_it() -> None:
-    """The command of the host's script, and what it leaves."""
+    """The page has the command of the host's script, and what it leaves behind."""
     part = (DOCS / "operations.md").read_text().partition("\n## Remove everything ")[2]
     commands = "".join(content for language, content in blocks(part) if language == "bash")
     assert "\nwanbound remove\n" in commands

@@ -1,8 +1,8 @@
-"""The way of the data is one way: who may import whom.
+"""Dependencies point one way: which package may import which.
 
 The rule: `__main__, cli → components → planner, providers`. The planner is pure;
-planner and providers meet as text and never import each other; nothing but tests and benchmarks
-imports the lab.
+planner and providers exchange text and never import each other; only tests and benchmarks
+import the lab.
 """
 
 import ast
@@ -44,7 +44,7 @@ PURE_MODULES = frozenset(
         "typing",
     }
 )
-"""What the planner may use of the standard library: no file, clock, chance, process or network.
+"""The planner's part of the standard library: no file, clock, randomness, process or network.
 
 All others are forbidden, whether they are named os, io, sys, pathlib, shutil, tempfile, time,
 datetime, random, secrets, uuid, socket, ssl, http, urllib, subprocess, threading, importlib …
@@ -53,16 +53,16 @@ datetime, random, secrets, uuid, socket, ssl, http, urllib, subprocess, threadin
 IMPURE_NAMES = frozenset(
     ["__import__", "breakpoint", "compile", "eval", "exec", "globals", "input", "open", "print"]
 )
-"""Built-in functions that a pure function has no use for."""
+"""Built-in functions that a pure function does not need."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What the Python files of one place may import: from here, and from outside."""
+    """Allowed imports of the Python files in one place: from the tree, and from outside."""
 
     ours: frozenset[str]
     packages: frozenset[str] | None
-    """Packages beside the standard library; one that ends in "*" stands for all that begin so."""
+    """Packages beside the standard library; a name with "*" at its end is a prefix."""
     pure: bool = False
 
 
@@ -87,7 +87,7 @@ RULES = {
 
 
 def problems(path: str, source: str) -> Iterator[str]:
-    """Yield what is wrong with the file at `path`, which is relative to the root."""
+    """Yield the violations in the file at `path`, which is relative to the root."""
     rule = RULES.get(Path(path).parts[0])
     if rule is None:
         yield f"{path}: no rule for this place; tests/test_layout.py has them all"
@@ -97,7 +97,7 @@ def problems(path: str, source: str) -> Iterator[str]:
             if reason := _refusal(rule, module):
                 yield f"{path}:{getattr(node, 'lineno', 0)}: imports {module}, {reason}"
         used = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) else ""
-        # A field of that name is no use of it.
+        # A field of that name is not a use of it.
         if rule.pure and isinstance(node, ast.Name) and used in IMPURE_NAMES:
             yield f"{path}:{node.lineno}: uses {node.id}, which is not pure"
 
@@ -119,7 +119,7 @@ def _imported(path: str, node: ast.AST) -> Iterator[str]:
 
 
 def _refusal(rule: Rule, module: str) -> str:
-    """Return why a place may not import `module`, nothing where it may."""
+    """Return why a place may not import `module`, an empty text if it may."""
     top = module.partition(".")[0]
     if top in OURS:
         return (
@@ -144,7 +144,7 @@ def _files() -> list[str]:
 
 
 def test_the_tree_keeps_to_the_rule() -> None:
-    """Every Python file of the tree, whatever folder is new."""
+    """It checks every Python file of the tree, also in new folders."""
     files = _files()
     assert {
         "__main__.py",
@@ -195,7 +195,7 @@ BAD = [
 
 @pytest.mark.parametrize(("path", "source", "what"), BAD)
 def test_a_bad_file_is_found(path: str, source: str, what: str) -> None:
-    """The rule can fail: each of these is one problem or more, of the kind that is meant."""
+    """Each of these gives at least one violation of the expected kind."""
     found = list(problems(path, source))
     assert found
     assert all(what in problem for problem in found), found
@@ -217,5 +217,5 @@ GOOD = [
 
 @pytest.mark.parametrize(("path", "source"), GOOD)
 def test_a_good_file_passes(path: str, source: str) -> None:
-    """What the rule allows, it lets through."""
+    """Allowed code gives no violation."""
     assert list(problems(path, source)) == []

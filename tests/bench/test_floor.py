@@ -1,4 +1,4 @@
-"""The floor loads the provider's very rules."""
+"""The floor loads the provider's own rules."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def provider_lines(family: Family, table: str) -> list[str]:
 @pytest.mark.parametrize("family", floor.FAMILIES)
 @pytest.mark.parametrize("table", list(floor.TABLES))
 def test_its_rules_are_the_providers(family: Family, table: str) -> None:
-    """Line by line and in the same order; only the chains have other names."""
+    """The lines and their order are the same; only the chains have other names."""
     found = [floor.as_ours(line) for line in floor.lines(PLAN, family, table)]
     assert found
     assert found == provider_lines(family, table)
@@ -27,7 +27,7 @@ def test_its_rules_are_the_providers(family: Family, table: str) -> None:
 
 @pytest.mark.parametrize("family", floor.FAMILIES)
 def test_its_text_has_all_rules_and_no_chain_of_the_providers(family: Family) -> None:
-    """Nothing of a stack that runs on the host is touched."""
+    """It changes nothing of a stack that runs on the host."""
     text = floor.load(PLAN, family)
     rules = [line for line in text.splitlines() if line.startswith("-A WBENCH-")]
     expected = [line for table in floor.TABLES for line in floor.lines(PLAN, family, table)]
@@ -37,7 +37,7 @@ def test_its_text_has_all_rules_and_no_chain_of_the_providers(family: Family) ->
 
 
 def test_a_second_load_makes_no_second_jump() -> None:
-    """The jumps of the first are there."""
+    """The second load finds the jumps of the first."""
     again = floor.load(PLAN, "ipv4", hooked=True)
     assert "-A PREROUTING" not in again
     first = floor.load(PLAN, "ipv4")
@@ -50,7 +50,7 @@ def test_a_second_load_makes_no_second_jump() -> None:
 
 
 def test_unload_and_sweep_name_every_chain_and_jump_that_load_makes() -> None:
-    """Nothing stays behind."""
+    """No chain or jump is left over."""
     loaded = floor.load(PLAN, "ipv4").splitlines()
     jumps = [line[3:] for line in loaded if line.startswith("-A ") and not line[3:].startswith("W")]
     chains = [line[1:].split()[0] for line in loaded if line.startswith(":")]
@@ -64,7 +64,7 @@ def test_unload_and_sweep_name_every_chain_and_jump_that_load_makes() -> None:
 
 
 def test_standing_lines_are_read_chain_by_chain() -> None:
-    """Other programs' lines and counters do not matter, the order inside a chain does."""
+    """Foreign lines and counters are ignored; the order inside a chain counts."""
     saved = (
         "*nat\n:WBENCH-SNAT - [0:0]\n-A WBENCH-SNAT -j one\n-A WBENCH-DNAT -j two\n"
         "-A DOCKER -j x\n-A WBENCH-SNAT -j three\n-A WANBOUND-SNAT -j four\nCOMMIT\n"
@@ -78,7 +78,7 @@ def test_standing_lines_are_read_chain_by_chain() -> None:
 
 
 def test_damage_takes_one_rule_of_each_network() -> None:
-    """Its SNAT, the one without which the guard has to hold."""
+    """The SNAT rule, without which the guard must drop."""
     text = floor.damage(scenario.networking(scenario.config(PLACE, 1)), "ipv4").splitlines()
     assert text[0] == "*nat"
     assert text[1].startswith("-D WANBOUND-SNAT -s 10.110.1.0/24 ! -o bench-001 -j SNAT")
@@ -86,7 +86,7 @@ def test_damage_takes_one_rule_of_each_network() -> None:
 
 
 def test_unhook_takes_the_jumps_and_nothing_else() -> None:
-    """Chains that nothing jumps to cost no packet anything."""
+    """Chains without a jump cost no packet anything."""
     saved = (
         "# by hand\n*nat\n:PREROUTING ACCEPT [0:0]\n:WANBOUND-DNAT - [0:0]\n"
         "-A PREROUTING -j WANBOUND-DNAT\n-A PREROUTING -j DOCKER\n-A WANBOUND-DNAT -j x\nCOMMIT\n"

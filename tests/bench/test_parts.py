@@ -1,4 +1,4 @@
-"""The parts' own arithmetic; what they measure needs hosts."""
+"""The parts' own arithmetic; the measurements need hosts."""
 
 from bench.datapath import network_command
 from bench.part_datapath import BARE, BESIDE, FIRST, LAST, _row
@@ -8,7 +8,7 @@ from tests.bench.test_scenario import PLACE
 
 
 def test_the_data_path_is_held_against_masquerade_without_our_rules() -> None:
-    """A cost of ours that slows the peer beside it must not pass for speed."""
+    """A cost of ours that also slows the peer must not appear as speed."""
     values = {BARE: [100.0] * 3, BESIDE: [80.0] * 3, FIRST: [99.0] * 3, LAST: [80.0] * 3}
     assert _row("connections", "ipv4", "iptables", values) == [
         "connections ipv4",
@@ -28,14 +28,14 @@ def test_the_data_path_is_held_against_masquerade_without_our_rules() -> None:
 
 
 def test_a_longer_time_is_a_lower_speed() -> None:
-    """1 is as fast and more is faster in each row."""
+    """In each row 1 is equal speed and more is faster."""
     values = {BARE: [0.001] * 3, BESIDE: [0.001] * 3, FIRST: [0.002] * 3, LAST: [0.0005] * 3}
     row = _row("p99", "ipv4", "nftables", values)
     assert row == ["p99 ipv4", "0.0010 s", "0.500", "2.00", "1.00", "0.500", "2.00", ""]
 
 
 def test_the_measured_networks_are_made_as_the_program_makes_them() -> None:
-    """Masquerade off, bridge, gateways and bindings of both families given."""
+    """Masquerade is off; bridge, gateways and bindings of both families are set."""
     [network] = host_plan(config(PLACE, 1)).networks
     command = network_command(network.docker)
     assert command.startswith("docker network create --driver=bridge --attachable --ipv6")
@@ -46,7 +46,7 @@ def test_the_measured_networks_are_made_as_the_program_makes_them() -> None:
 
 
 def test_the_peers_state_is_ours_without_the_dynamic_resources() -> None:
-    """Nothing that stays mentions them, and what was exported is not changed."""
+    """No other resource refers to them, and the exported state is not modified."""
     network = {
         "urn": "urn:network",
         "type": "docker:index/network:Network",

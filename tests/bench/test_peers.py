@@ -1,4 +1,4 @@
-"""The peers get our rules in their own words."""
+"""The peers get our rules in their own parameters."""
 
 import pytest
 
@@ -16,7 +16,7 @@ FORWARD = "-A X-FORWARD -m mark --mark 0x2000000/0x2000000 -j ACCEPT"
 
 
 def test_pyinfra_has_a_parameter_for_each_option_and_extras_for_the_others() -> None:
-    """Negation is part of the parameter's name."""
+    """A negation is part of the parameter's name."""
     assert pyinfra_rule(EGRESS, "ipv6", "nat") == {
         "chain": "X-SNAT",
         "table": "nat",
@@ -33,7 +33,7 @@ def test_pyinfra_has_a_parameter_for_each_option_and_extras_for_the_others() -> 
 
 
 def test_pyinfra_is_given_the_match_by_which_it_knows_a_rule_again() -> None:
-    """Without it a second run adds the rule a second time."""
+    """Without it a second run would add the rule again."""
     assert pyinfra_rule(INGRESS, "ipv4", "nat")["extras"] == "-m tcp"
     assert peers.FORMS["pyinfra"](INGRESS) == INGRESS.replace("-p tcp", "-p tcp -m tcp")
     assert pyinfra_rule(PORT, "ipv4", "nat")["extras"] == "-m udp --dport 53"
@@ -41,7 +41,7 @@ def test_pyinfra_is_given_the_match_by_which_it_knows_a_rule_again() -> None:
 
 
 def test_ansible_has_a_parameter_for_each_option_but_one() -> None:
-    """Negation is part of the value; a packet's mark it cannot match."""
+    """A negation is part of the value; Ansible cannot match a packet's mark."""
     assert ansible_rule(EGRESS, "ipv6", "nat") == {
         "chain": "X-SNAT",
         "table": "nat",
@@ -59,7 +59,7 @@ def test_ansible_has_a_parameter_for_each_option_but_one() -> None:
 
 @pytest.mark.parametrize("form", [pyinfra_rule, ansible_rule])
 def test_what_a_peer_cannot_say_is_not_left_out_in_silence(form: object) -> None:
-    """A rule of a new shape has to be looked at."""
+    """A rule of a new form raises an error."""
     assert callable(form)
     with pytest.raises(ValueError, match="has no form of"):
         form("-A X-FORWARD ! --frobnicate 7 -j DROP", "ipv4", "filter")

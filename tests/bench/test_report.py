@@ -19,7 +19,7 @@ FINDING = Finding(
 
 
 def test_markdown_has_what_it_was_measured_on_and_every_row() -> None:
-    """Bars inside cells do not break the table."""
+    """Pipe characters inside cells do not break the table."""
     assert markdown({"machine": "2 x CPU"}, [FINDING]) == (
         "# Benchmark\n"
         "\n"
@@ -37,13 +37,13 @@ def test_markdown_has_what_it_was_measured_on_and_every_row() -> None:
 
 
 def test_a_failed_part_stands_among_the_others() -> None:
-    """What failed is said in place, with its reason."""
+    """Its row has the reason."""
     text = markdown({}, [Failure("b", "BenchError: why"), FINDING])
     assert "## (b) failed\n\n```\nBenchError: why\n```\n\n## (a) HostNetworking" in text
 
 
 def test_json_has_every_single_measurement() -> None:
-    """Medians can be made again from it."""
+    """Medians can be recomputed from it."""
     found = json.loads(json.dumps(as_json({"at": "now"}, [FINDING, Failure("b", "why")])))
     assert found["about"] == {"at": "now"}
     assert found["findings"][0]["raw"] == {"1": {"floor": [0.4, 0.41]}}
@@ -52,7 +52,7 @@ def test_json_has_every_single_measurement() -> None:
 
 
 def test_the_screen_shows_markup_as_text() -> None:
-    """A bracket in a title is no style."""
+    """A bracket in a title does not count as a style."""
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(rich_table(FINDING))
     shown = console.export_text()
@@ -61,6 +61,6 @@ def test_the_screen_shows_markup_as_text() -> None:
 
 
 def test_a_row_that_does_not_fit_is_refused() -> None:
-    """A column too few would shift all cells behind it."""
+    """A missing column would shift all cells after it."""
     with pytest.raises(ValueError, match="does not fit"):
         Finding(part="a", title="", columns=("one", "two"), rows=[("1",)])

@@ -1,4 +1,4 @@
-"""The measured networks are planned as any, and meet nothing of anybody else."""
+"""The measured networks are planned like any others, and do not overlap foreign ones."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
@@ -14,7 +14,7 @@ PLACE = scenario.Place("bench-2", "10.93.0.12", HOST_KEY, 2)
 
 
 def test_names_sort_as_numbers_do() -> None:
-    """The first and the last of the rules are those of the first and the last network."""
+    """So the first and last rules belong to the first and last network."""
     names = [scenario.network_name(number) for number in range(1, scenario.LARGEST + 1)]
     assert names == sorted(names)
     assert all(len(name) <= 15 for name in names)
@@ -22,7 +22,7 @@ def test_names_sort_as_numbers_do() -> None:
 
 @pytest.mark.parametrize("change", ["none", "one", "all"])
 def test_public_addresses_are_of_the_benchmark_alone(change: scenario.Change) -> None:
-    """RFC 2544's and RFC 3849's space; no two hosts of the lab share any of it."""
+    """They are from RFC 2544's and RFC 3849's ranges; no two hosts of the lab share one."""
     spaces = []
     for host in parse_hosts("edge-1=bookworm,edge-2=forky,edge-89=forky"):
         place = scenario.Place(host.name, "10.99.0.12", HOST_KEY, host.number)
@@ -38,7 +38,7 @@ def test_public_addresses_are_of_the_benchmark_alone(change: scenario.Change) ->
 
 
 def test_a_change_is_one_address_of_one_network_or_of_each() -> None:
-    """IPv6, subnets and bridges stay: no Docker network is replaced."""
+    """IPv6, subnets and bridges stay the same, so no Docker network is replaced."""
     plans = {
         change: scenario.networking(scenario.config(PLACE, 10, change)).networks
         for change in ("none", "one", "all")
@@ -58,7 +58,7 @@ def test_a_change_is_one_address_of_one_network_or_of_each() -> None:
 def test_properties_are_those_that_the_component_gives_to_its_resource(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What is measured is what a stack would do."""
+    """So the measurement is what a stack would do."""
     given: dict[str, Any] = {}
 
     def declared(

@@ -1,4 +1,4 @@
-"""Ratios are paired by repeat, and numbers are written as people read them."""
+"""Ratios are paired by repeat, and numbers are readable."""
 
 import pytest
 
@@ -13,13 +13,13 @@ def test_a_ratio_is_of_the_same_repeat() -> None:
 
 
 def test_a_ratio_shows_its_range() -> None:
-    """One repeat far off moves the range and not the middle."""
+    """One outlier changes the range but not the median."""
     assert str(ratio([1.0, 1.1, 9.0], [1.0, 1.0, 1.0])) == "1.10 (1.00-9.00)"
 
 
 @pytest.mark.parametrize(("values", "base"), [([], []), ([1.0], []), ([1.0, 2.0], [1.0])])
 def test_what_does_not_pair_up_is_refused(values: list[float], base: list[float]) -> None:
-    """A repeat that is missing on one side would pair others that do not belong together."""
+    """With a missing repeat on one side, unrelated repeats would be paired."""
     with pytest.raises(ValueError, match="pair up"):
         ratio(values, base)
 
@@ -37,7 +37,7 @@ def test_what_does_not_pair_up_is_refused(values: list[float], base: list[float]
     ],
 )
 def test_seconds_are_a_median_of_three_digits(values: list[float], shown: str) -> None:
-    """Nobody measures more."""
+    """The measurement is not more precise."""
     assert seconds(values) == shown
 
 
@@ -45,5 +45,5 @@ def test_seconds_are_a_median_of_three_digits(values: list[float], shown: str) -
     ("value", "shown"), [(18.24e9, "18.2 Gbit"), (9.9e5, "990 kbit"), (12.0, "12.0 bit")]
 )
 def test_amounts_have_a_prefix(value: float, shown: str) -> None:
-    """Bits come by the thousand million."""
+    """Bits have decimal prefixes."""
     assert amount(value, "bit") == shown

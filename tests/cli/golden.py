@@ -1,10 +1,10 @@
-"""The golden pictures, explanations and compose files, of the planner's golden configurations.
+"""The golden pictures, explanations and compose files, for the planner's golden configurations.
 
 After a wanted change
 
     python -m tests.cli.golden
 
-writes all files again. Look at them before they are committed.
+writes all files again. Look at them before you commit them.
 """
 
 from pathlib import Path
@@ -95,7 +95,7 @@ QUESTIONS = {
         "203.0.113.20:22/tcp --from 192.0.2.10",
     ),
 }
-"""What is asked of a case: the words behind `./wanbound explain STACK`."""
+"""The questions about a case: the arguments of `./wanbound explain STACK`."""
 
 SUFFIXES = {"mmd": mermaid.draw, "svg": svg.draw}
 
@@ -108,11 +108,11 @@ SNIPPETS = {
     "masquerade": ("mail", ["app"], None, False),
     "snat-docker": ("bridge-coi", ["app"], None, False),
 }
-"""Of each case the network, the services, the database, and whether the default network is kept."""
+"""For each case: network, services, database, and whether the default network is kept."""
 
 
 def snippet(name: str) -> str:
-    """Return the snippet of a case as it is written now."""
+    """Return the snippet of a case as it is generated now."""
     network, services, database, default = SNIPPETS[name]
     stack = Stack.parse(golden.config(name), name)
     host = stack.hosts[0].name
@@ -125,7 +125,7 @@ def drawn(name: str, suffix: str) -> str:
 
 
 def explained(name: str) -> str:
-    """Return questions and answers about a case as they are now."""
+    """Return questions and answers about a case as they are generated now."""
     stack = Stack.parse(golden.config(name), name)
     blocks = []
     for question in QUESTIONS[name]:
@@ -137,12 +137,12 @@ def explained(name: str) -> str:
 
 
 def path(name: str, suffix: str) -> Path:
-    """Return the file that has the picture, or the explanations, as they have to be."""
+    """Return the golden file of a picture or of explanations."""
     return FOLDER / f"{name}.{suffix}"
 
 
 def main() -> None:
-    """Write every file as it has to be now, and name those that changed."""
+    """Write every golden file again, and name those that changed."""
     for name in CASES:
         for suffix in SUFFIXES:
             golden.write(path(name, suffix), drawn(name, suffix))

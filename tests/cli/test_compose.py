@@ -1,4 +1,4 @@
-"""The snippet of a compose file: the golden ones, and what holds for each."""
+"""The snippet of a compose file: the golden files, and what must hold for every snippet."""
 
 import re
 from difflib import unified_diff
@@ -30,7 +30,7 @@ def _read(stack: Stack, network: str, *names: str, **options: Any) -> Any:  # no
 
 @pytest.mark.parametrize("name", golden.SNIPPETS)
 def test_the_snippet_is_the_golden_one(name: str) -> None:
-    """After a wanted change: `python -m tests.cli.golden`."""
+    """`python -m tests.cli.golden` updates it after a wanted change."""
     expected = golden.path(name, "compose.yaml").read_text().splitlines()
     difference = unified_diff(expected, golden.snippet(name).splitlines(), "golden", "now", "", "")
     assert not (text := "\n".join(difference)), text
@@ -41,7 +41,7 @@ def test_the_snippet_is_the_golden_one(name: str) -> None:
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 def test_every_snippet_is_yaml_with_free_addresses(raw: Raw) -> None:
-    """Compose joins the network by its Docker name, where nothing else of the stack is."""
+    """The network is joined by its Docker name, at addresses that nothing in the stack has."""
     stack = Stack.parse(raw, "any")
     for host, planned in zip(stack.hosts, plan(stack), strict=True):
         for network, its_plan in zip(host.networks, planned.networks, strict=True):
@@ -64,7 +64,7 @@ def test_every_snippet_is_yaml_with_free_addresses(raw: Raw) -> None:
 
 
 def test_the_pair_of_an_ingress_is_the_services_address() -> None:
-    """Ports are forwarded there, so it can have no other."""
+    """Ports are forwarded there, so it must have this address."""
     services = _read(parsed(TO_PAIR), "mail", "mta", "other")["services"]
     expected = {"ipv4_address": PAIR["ipv4"], "ipv6_address": PAIR["ipv6"]}
     assert services["mta"]["networks"] == {"mail": expected}
@@ -72,7 +72,7 @@ def test_the_pair_of_an_ingress_is_the_services_address() -> None:
 
 
 def test_every_pair_has_a_service() -> None:
-    """One that is left out would be forgotten, and its ports would lead nowhere."""
+    """Ports of a pair without a service would be forwarded to nothing."""
     six = "fd5c:1b2a:77f0:2::26"
     second = {"ports": [993], "to": {"ipv4": "172.20.2.26", "ipv6": six}}
     stack = parsed((f"{MAIL}.ingress", [{"ports": [25], "to": PAIR}, second]))
@@ -90,7 +90,7 @@ def test_every_pair_has_a_service() -> None:
 def test_a_service_for_a_pair_has_a_name_of_its_own(
     names: list[str], database: str | None, last: int, expected: list[str]
 ) -> None:
-    """Of two services with one name, compose refuses the file and YAML forgets the first."""
+    """With two services of one name, compose refuses the file and YAML drops the first."""
     pairs = [
         {"ports": [port], "to": {"ipv4": f"172.20.2.{port}", "ipv6": f"fd5c:1b2a:77f0:2::{port}"}}
         for port in range(25, last + 1)
@@ -102,7 +102,7 @@ def test_a_service_for_a_pair_has_a_name_of_its_own(
 
 
 def test_the_address_of_a_service_depends_on_its_name_alone() -> None:
-    """Two compose files in one network do not get the same one, in whatever order they are made."""
+    """In two compose files for one network, services get different addresses in any order."""
     one = _read(parsed(), "mail", "shop")["services"]["shop"]["networks"]
     again = _read(parsed(), "mail", "blog", "shop")["services"]
     assert again["shop"]["networks"] == one
@@ -110,7 +110,7 @@ def test_the_address_of_a_service_depends_on_its_name_alone() -> None:
 
 
 def test_a_written_address_is_what_the_ingress_takes() -> None:
-    """The entry that a comment offers is one that the planner accepts."""
+    """The planner accepts the entry that a comment offers."""
     stack = parsed((f"{MAIL}.load_balancer", False))
     text = compose.snippet(stack, "edge-1", "mail", ["app"])
     (offer,) = (line.strip("# ") for line in text.splitlines() if "to: {" in line)
@@ -122,7 +122,7 @@ def test_a_written_address_is_what_the_ingress_takes() -> None:
 
 @pytest.mark.parametrize("name", ["on", "123", "1e3", "null"])
 def test_a_name_stays_text(name: str) -> None:
-    """YAML reads some words as something else."""
+    """YAML reads some words as other types."""
     assert name in _read(parsed(), "mail", name)["services"]
 
 
@@ -136,7 +136,7 @@ REFUSED: dict[str, tuple[tuple[str, str, list[str]], str, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_is_refused_with_what_can(case: str) -> None:
-    """An error names what the stack has instead."""
+    """The error lists what the stack has."""
     words, what, remedy = REFUSED[case]
     with pytest.raises(StackFileError) as error:
         compose.snippet(parsed(), *words)
@@ -146,7 +146,7 @@ def test_what_cannot_be_is_refused_with_what_can(case: str) -> None:
 
 
 def test_a_full_network_is_named() -> None:
-    """Docker would refuse the container, after its image was pulled."""
+    """Docker would refuse the container only after its image was pulled."""
     raw = config("ipv4-only")
     network = raw["hosts"][0]["networks"][0]
     network.update(subnet_ipv4="172.20.1.0/29", load_balancer=False)
@@ -157,7 +157,7 @@ def test_a_full_network_is_named() -> None:
 
 @pytest.mark.parametrize("page", ["compose.md", "migrate.md"])
 def test_the_pages_have_what_the_command_prints(page: str) -> None:
-    """An operator who writes the page's stack file gets the page's snippets."""
+    """The page's stack file gives the page's snippets."""
     files = {step.where: step.text for step in steps(page) if step.kind == "file"}
     keys = yaml.safe_load(files["stacks/Pulumi.myserver.yaml"])["config"]
     stack = Stack.parse({key.removeprefix("wanbound:"): keys[key] for key in keys}, "myserver")
@@ -168,7 +168,7 @@ def test_the_pages_have_what_the_command_prints(page: str) -> None:
 
 
 def test_the_pages_name_the_commands_of_their_snippets() -> None:
-    """Each with the words that give the file below it."""
+    """Each command is followed by the file that it prints."""
     for page in ("compose.md", "migrate.md"):
         text = " ".join((DOCS / page).read_text().split())
         assert "./wanbound compose myserver myserver web --service shop --database db" in text

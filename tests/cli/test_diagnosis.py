@@ -1,4 +1,4 @@
-"""What the doctor makes of a host: a table of what is there, and what is said about it."""
+"""The doctor's findings about a host: a table of readings with their findings."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,7 +79,7 @@ READING = Reading(0.4, INSPECTION, FACTS)
 
 
 def _found(reading: Reading, *changes: tuple[str, object]) -> list[Finding]:
-    """Return what is said about edge-1; nothing has a fix but what is wrong."""
+    """Return the findings about edge-1; only problems and warnings have a fix."""
     stack = Stack.parse(edited(*changes), "any")
     found = list(diagnose(stack, plan(stack)[0], reading))
     assert all(bool(each.fix) == (each.level != "ok") for each in found), found
@@ -118,7 +118,7 @@ def _docker_network(name: str, subnet: str, label: str | None = None) -> Reading
 
 
 def test_a_host_where_all_is_well_has_no_bad_line() -> None:
-    """Each subject has a line that says so."""
+    """Each subject has a line with level ok."""
     found = _found(READING)
     assert {each.level for each in found} == {"ok"}
     text = "\n".join(each.what for each in found)
@@ -128,7 +128,7 @@ def test_a_host_where_all_is_well_has_no_bad_line() -> None:
 
 
 def test_the_dialect_decides_which_engine_and_which_programs_are_right() -> None:
-    """Docker with nftables needs no iptables where the host speaks nftables; else it is refused."""
+    """Docker with nftables needs no iptables if the host uses nftables; otherwise it is refused."""
     docker = Docker("29.3.0", "nftables", ())
     inspection = replace(INSPECTION, programs=INSPECTION.programs - {"iptables", "ip6tables"})
     reading = replace(READING, inspection=inspection, facts=replace(FACTS, docker=docker))
@@ -136,7 +136,7 @@ def test_the_dialect_decides_which_engine_and_which_programs_are_right() -> None
     refused = _bad(replace(READING, facts=replace(FACTS, docker=docker)))
     assert [each.level for each in refused] == ["problem"]
     assert "firewall: nftables" in refused[0].fix
-    # What `up` puts right before it changes anything is no problem.
+    # A mismatch that `up` corrects before any other change is not a problem.
     back = (f"{HOST}.engine", {"firewall_backend": "iptables"})
     engine = replace(ENGINE, version="29.3.0")
     again = replace(reading, inspection=INSPECTION, engine=engine)
@@ -154,7 +154,7 @@ def test_curl_is_missed_by_the_egress_check_alone() -> None:
 
 
 def test_conflicts_are_found_beside_docker_with_nftables_too() -> None:
-    """A subnet that another network has is as much in the way as with iptables."""
+    """A subnet in use by another network is a conflict with nftables too."""
     network = DockerNetwork("shop", "1" * 64, None, "br-1111", ("172.20.0.0/16",))
     docker = Docker("29.3.0", "nftables", (network,))
     reading = replace(READING, facts=replace(FACTS, docker=docker))
@@ -163,7 +163,7 @@ def test_conflicts_are_found_beside_docker_with_nftables_too() -> None:
 
 
 def test_tables_of_a_docker_that_is_stopped_are_no_docker() -> None:
-    """It is told to be started, as without tables."""
+    """The finding is to start it, as without tables."""
     docker = Docker(STOPPED, "nftables", ())
     bad = _bad(replace(READING, facts=replace(FACTS, docker=docker)))
     assert [each.what for each in bad] == ["Docker does not run"]
@@ -232,7 +232,7 @@ WRONG: dict[str, tuple[Reading, str, str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_what_is_wrong_has_a_line_and_what_to_do(name: str) -> None:
-    """And everything that is said is about that."""
+    """All findings are about this."""
     reading, level, words = WRONG[name]
     bad = _bad(reading)
     assert [each for each in bad if each.level == level and words in each.what], bad
@@ -255,7 +255,7 @@ ONLY_IPV4 = [{"name": "web", "public_ipv4": "203.0.113.10", "subnet_ipv4": "172.
 
 @pytest.mark.parametrize("name", FINE)
 def test_what_does_no_harm_is_no_finding(name: str) -> None:
-    """A doctor who warns of everything is not listened to."""
+    """Needless warnings would be ignored."""
     changes = [(f"{HOST}.networks", ONLY_IPV4)] if "IPv4 alone" in name else []
     assert _bad(FINE[name], *changes) == []
 
@@ -264,7 +264,7 @@ BASELINE = (f"{HOST}.baseline", {"ssh_from": ["198.51.100.0/24"]})
 
 
 def test_a_baseline_takes_care_of_parameters_and_ports() -> None:
-    """It turns on forwarding, keeps the route, and closes what listens at every address."""
+    """It turns on forwarding, keeps the route, and closes ports that listen at every address."""
     reading = _host(
         routes=(INSPECTION.routes[0], RA),
         sysctls={**INSPECTION.sysctls, "net/ipv4/ip_forward": "0"},
@@ -275,7 +275,7 @@ def test_a_baseline_takes_care_of_parameters_and_ports() -> None:
 
 
 def test_what_cannot_be_read_is_a_warning_and_not_ok() -> None:
-    """Neither "no port answers" nor "no other firewall is active"."""
+    """Neither "no port answers" nor "no other firewall is active" is reported."""
     for reading, words in (
         (_host(listeners=None), "`ss` is missing or fails"),
         (_host(firewalls=frozenset({"ufw unreadable"})), "`ufw status` fails"),
@@ -288,7 +288,7 @@ def test_what_cannot_be_read_is_a_warning_and_not_ok() -> None:
 
 
 def test_an_address_that_a_network_shares_with_the_host_is_meant_to_answer() -> None:
-    """The host's own ports were there before."""
+    """The host's own ports already answered there."""
     shared = [
         (f"{HOST}.networks", [{**ONLY_IPV4[0], "manage_addresses": False, "mode": "snat"}]),
         (f"{HOST}.ssh.address", "203.0.113.10"),
@@ -297,7 +297,7 @@ def test_an_address_that_a_network_shares_with_the_host_is_meant_to_answer() -> 
 
 
 def test_a_route_that_the_up_sets_is_no_finding() -> None:
-    """With both gateways in the file, whatever the host has now."""
+    """With both gateways in the file, the host's current routes do not matter."""
     gateways = {"interface": "wan0", "gateway_ipv4": "203.0.113.1", "gateway_ipv6": "fe80::1"}
     reading = _host(routes=(RA,))
     assert len(_bad(reading)) == 2
@@ -314,19 +314,19 @@ def test_a_port_that_docker_is_to_publish_is_taken() -> None:
     [finding] = _bad(_listens("tcp", 25, "master", 4), *changes)
     assert finding.level == "problem"
     assert finding.what.endswith("Docker cannot publish it at 203.0.113.20")
-    # Its own proxy is Docker's, and what was published already.
+    # docker-proxy is Docker's own, for a port that is published already.
     assert _bad(_listens("tcp", 25, "docker-proxy", 4), *changes) == []
 
 
 def test_a_network_that_may_be_taken_over_is_a_warning() -> None:
-    """Whether it is the same, a preview says."""
+    """A preview reports whether it is the same."""
     [finding] = _bad(_docker_network("web", "172.20.1.0/24"), (f"{HOST}.adopt", True))
     assert finding.level == "warning"
     assert "Docker network web exists" in finding.what
 
 
 def test_facts_that_cannot_be_read_are_a_problem_of_their_own() -> None:
-    """As where Docker does not answer; all else is said."""
+    """For example if Docker does not answer; all other findings are reported."""
     error = HostError("edge-1", "Docker gave no answer", "as it was", "check `docker info`")
     [finding] = _bad(replace(READING, facts=error))
     assert (finding.level, finding.fix) == ("problem", "check `docker info`")
@@ -341,7 +341,7 @@ INSTALL = (f"{HOST}.engine", {"install": True})
 
 
 def test_a_restart_ahead_is_a_warning_that_says_what_stops() -> None:
-    """A reload is none."""
+    """A reload gives no warning."""
     reading = replace(READING, engine=ENGINE)
     assert _bad(reading, MIRROR) == []
     [finding] = _bad(reading, LOGS)
@@ -350,7 +350,7 @@ def test_a_restart_ahead_is_a_warning_that_says_what_stops() -> None:
 
 
 def test_an_engine_that_cannot_be_set_is_a_problem() -> None:
-    """The words are the change's own."""
+    """The finding has the text of the change's error."""
     broken = replace(READING, engine=replace(ENGINE, file="{"))
     [finding] = _bad(broken, LOGS)
     assert finding.level == "problem"
@@ -360,7 +360,7 @@ def test_an_engine_that_cannot_be_set_is_a_problem() -> None:
 
 
 def test_what_is_installed_by_the_up_is_no_problem() -> None:
-    """With engine.install, and where there is apt-get."""
+    """Only with engine.install and apt-get."""
     lacking = {"dockerd", "docker", "nft", "conntrack"}
     programs = INSPECTION.programs - lacking
     bare = replace(_facts(docker=None), inspection=replace(INSPECTION, programs=programs))
@@ -378,7 +378,7 @@ class _Remote:
         self._answer = answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
     def doctor(self, wan: str) -> str:
         assert wan == "wan0"
@@ -393,7 +393,7 @@ Say = Callable[[str], None]
 
 @pytest.fixture(name="answer")
 def _answer(monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Decides what every host says."""
+    """Sets the answer of every host."""
 
     def say(text: str) -> None:
         monkeypatch.setattr(hosts, "connect", lambda host, secrets: _Remote(text))
@@ -404,7 +404,7 @@ def _answer(monkeypatch: pytest.MonkeyPatch) -> Say:
 def test_each_finding_is_one_line_and_the_worst_is_the_exit_status(
     answer: Say, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever the host has said, it writes nothing else on the terminal."""
+    """No text from the host reaches the terminal in another form."""
     answer(ANSWER)
     stack = Stack.parse(edited(), "any")
     assert print_findings(stack, "edge-1") == 2
@@ -419,7 +419,7 @@ def test_each_finding_is_one_line_and_the_worst_is_the_exit_status(
 def test_the_exit_status_is_that_of_the_worst(
     answer: Say, monkeypatch: pytest.MonkeyPatch, level: str, status: int
 ) -> None:
-    """For CI."""
+    """CI uses it."""
     answer(ANSWER)
     found = (Finding("ok", "a"), Finding(level, "b", "c"), Finding("ok", "d"))  # type: ignore[arg-type]  # it is one of three
     monkeypatch.setattr("cli.doctor.diagnose", lambda stack, host, reading: found)
@@ -429,7 +429,7 @@ def test_the_exit_status_is_that_of_the_worst(
 def test_a_host_that_cannot_be_read_is_a_problem(
     answer: Say, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit status 2, as for whatever would stop the up."""
+    """The exit status is 2, as for anything that would stop the up."""
     answer("welcome\n")
     assert print_findings(Stack.parse(edited(), "any"), "edge-1") == 2
     out = capsys.readouterr().out

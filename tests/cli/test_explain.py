@@ -1,4 +1,4 @@
-"""Explanations: the golden ones, and questions that are written wrongly."""
+"""Explanations: the golden files, and malformed questions."""
 
 from difflib import unified_diff
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.planner.samples import edited
 
 @pytest.mark.parametrize("name", golden.QUESTIONS)
 def test_the_explanations_are_the_golden_ones(name: str) -> None:
-    """After a wanted change: `python -m tests.cli.golden`."""
+    """`python -m tests.cli.golden` updates them after a wanted change."""
     expected = golden.path(name, "explain").read_text().splitlines()
     found = golden.explained(name).splitlines()
     difference = unified_diff(expected, found, f"{name}.explain", "found", lineterm="")
@@ -37,7 +37,7 @@ WRONG: dict[str, tuple[list[str], str | None, list[str], str]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_question_that_is_written_wrongly_is_refused(name: str) -> None:
-    """With the form that is right."""
+    """The error has the correct form."""
     where, source, to, what = WRONG[name]
     with pytest.raises(QuestionError, match=what) as raised:
         explain(Stack.parse(edited(), "any"), where, source, to)
@@ -45,7 +45,7 @@ def test_a_question_that_is_written_wrongly_is_refused(name: str) -> None:
 
 
 def test_the_explanation_in_the_docs_is_that_of_the_demo() -> None:
-    """A reader tries it."""
+    """Readers run it."""
     text = (Path(__file__).parent.parent.parent / "docs/cli.md").read_text()
     said = explain(read("demo"), ["203.0.113.10:443/tcp"], "172.20.0.5")
     assert f"```text\n{said}```\n" in text

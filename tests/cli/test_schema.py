@@ -1,4 +1,4 @@
-"""The JSON Schema of a stack file: it accepts what wanbound accepts, and refuses usual mistakes."""
+"""The JSON Schema of a stack file accepts what wanbound accepts, and refuses common mistakes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ VALIDATOR = Draft7Validator(SCHEMA, format_checker=Draft7Validator.FORMAT_CHECKE
 
 
 def errors(raw: Raw) -> list[str]:
-    """Return what an editor would underline in a stack file with these keys after `wanbound:`."""
+    """Return an editor's errors for a stack file with these keys after `wanbound:`."""
     config = {f"wanbound:{key}": value for key, value in raw.items()}
     return [
         f"{each.json_path}: {each.message}" for each in VALIDATOR.iter_errors({"config": config})
@@ -31,18 +31,18 @@ def errors(raw: Raw) -> list[str]:
 
 
 def test_the_committed_file_is_what_the_command_prints() -> None:
-    """After a change of the models: `./wanbound schema > stacks/stack.schema.json`."""
+    """`./wanbound schema > stacks/stack.schema.json` updates it after a change of the models."""
     assert (FOLDER / "stack.schema.json").read_text() == schema.text()
 
 
 def test_it_is_a_schema_of_draft_7() -> None:
-    """The version that editors know best."""
+    """Most editors support this version."""
     Draft7Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
 def test_a_stack_names_the_schema_and_follows_it(path: Path) -> None:
-    """Editors read the first line; the path in it is relative to the file."""
+    """Editors read the first line, with a path relative to the file."""
     first, _, _ = path.read_text().partition("\n")
     assert first == "# yaml-language-server: $schema=stack.schema.json"
     found = [each.message for each in VALIDATOR.iter_errors(yaml.safe_load(path.read_text()))]
@@ -51,7 +51,7 @@ def test_a_stack_names_the_schema_and_follows_it(path: Path) -> None:
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_a_golden_configuration_follows_it(name: str) -> None:
-    """They have each key that wanbound knows, or nearly."""
+    """They have nearly every key of wanbound."""
     assert errors(golden.config(name)) == []
 
 
@@ -60,7 +60,7 @@ def test_a_golden_configuration_follows_it(name: str) -> None:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 def test_a_valid_stack_follows_it(raw: Raw) -> None:
-    """In whatever way its values are written."""
+    """However its values are written."""
     assert errors(raw) == []
 
 
@@ -102,7 +102,7 @@ SPELLINGS: dict[str, tuple[str, object]] = {
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_each_spelling_that_wanbound_takes_follows_it(name: str) -> None:
-    """An editor must not underline what works."""
+    """An editor must not mark a valid value."""
     raw = edited(SPELLINGS[name])
     assert Stack.parse(raw, "any")
     assert errors(raw) == []
@@ -157,7 +157,7 @@ MISTAKES: dict[str, tuple[str, object]] = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_usual_mistake_is_underlined(name: str) -> None:
-    """Each is one that wanbound refuses, too."""
+    """wanbound refuses each of them too."""
     raw = edited(MISTAKES[name])
     with pytest.raises(ConfigError):
         Stack.parse(raw, "any")
@@ -165,7 +165,7 @@ def test_a_usual_mistake_is_underlined(name: str) -> None:
 
 
 def test_keys_of_other_programs_are_left_alone() -> None:
-    """Pulumi and its providers have theirs beside `config` and in it."""
+    """Pulumi and its providers have keys beside `config` and in it."""
     config = {f"wanbound:{key}": value for key, value in edited().items()}
     others = {"docker:host": "ssh://192.0.2.10", "aws:tags": {"a": [1]}}
     stack = {"encryptionsalt": "v1:…", "environment": ["base"], "config": config | others}
@@ -187,7 +187,7 @@ KEYS = dict(_keys())
 
 @pytest.mark.parametrize("name", KEYS)
 def test_each_key_is_described_and_its_example_follows_it(name: str) -> None:
-    """What an editor shows, and what it offers as a value."""
+    """Editors show the description, and offer the example as a value."""
     key = KEYS[name]
     assert key["description"].endswith(".")
     validator = VALIDATOR.evolve(schema={**key, "$defs": SCHEMA["$defs"]})

@@ -1,4 +1,4 @@
-"""Reading a stack's file, and what is said about one that cannot be read."""
+"""Reading a stack's file, and the errors for files that cannot be read."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def _write(folder: Path, text: str | bytes) -> None:
 
 
 def test_a_stack_is_read_as_pulumi_reads_it(tmp_path: Path) -> None:
-    """Words and times of YAML 1.1 are text, and secrets stay encrypted."""
+    """YAML 1.1 booleans and times stay text, and secrets stay encrypted."""
     _write(tmp_path, STACK)
     stack = read("any")
     assert stack.name == "any"
@@ -57,7 +57,7 @@ def test_a_stack_is_read_as_pulumi_reads_it(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_the_configuration_is_the_planners_word(tmp_path: Path) -> None:
-    """The same text as `pulumi preview` shows, with the name of the stack."""
+    """The text is that of `pulumi preview`, with the name of the stack."""
     _write(tmp_path, STACK.replace("public_ipv4: 203.0.113.20", "public_ipv4: 203.0.113.256"))
     with pytest.raises(ConfigError) as raised:
         read("any")
@@ -68,14 +68,14 @@ def test_what_is_wrong_with_the_configuration_is_the_planners_word(tmp_path: Pat
 
 
 def test_a_missing_stack_is_named_with_those_there_are(tmp_path: Path) -> None:
-    """Most often the name is misspelt."""
+    """The name is usually misspelt."""
     _write(tmp_path, STACK)
     with pytest.raises(StackFileError, match=r"no file stacks/Pulumi\.ayn\.yaml\n  Fix: .* any"):
         read("ayn")
 
 
 def test_without_any_stack_the_error_says_where_to_begin() -> None:
-    """As after a fresh checkout with the examples removed."""
+    """A fresh checkout without the examples has no stack."""
     with pytest.raises(StackFileError, match=r"Fix: write stacks/Pulumi\.any\.yaml"):
         read("any")
 
@@ -92,7 +92,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, name: str) -> None:
-    """What stands at the place may be a secret."""
+    """The text at that place may be a secret."""
     text, place = BROKEN[name]
     _write(tmp_path, text)
     with pytest.raises(StackFileError) as raised:
@@ -104,14 +104,14 @@ def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, na
 
 @pytest.mark.parametrize("text", ["", "- a\n", "wanbound:hosts: []\n", "config: []\n"])
 def test_a_file_without_config_is_refused(tmp_path: Path, text: str) -> None:
-    """The keys of wanbound at the top, for example."""
+    """For example, wanbound's keys may be at the top level."""
     _write(tmp_path, text)
     with pytest.raises(StackFileError, match="has no mapping `config`"):
         read("any")
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    """A folder stands for it: root may read every file."""
+    """A folder is in its place, because root can read every file."""
     (tmp_path / "Pulumi.any.yaml").mkdir()
     with pytest.raises(StackFileError, match=r"stacks/Pulumi\.any\.yaml cannot be read: Is a dir"):
         read("any")
@@ -119,7 +119,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["secrets", "seed"])
 def test_a_key_that_is_encrypted_as_a_whole_is_named(tmp_path: Path, key: str) -> None:
-    """The planner would take it for a mapping in the wrong place."""
+    """The planner would take it for a misplaced mapping."""
     _write(tmp_path, f"config: {{'wanbound:{key}': {{secure: 'v1:hunter2'}}}}\n")
     with pytest.raises(StackFileError, match=f"wanbound:{key} is encrypted") as raised:
         read("any")

@@ -1,4 +1,4 @@
-"""`./wanbound status`: what hosts say, beside the stack's networks."""
+"""`./wanbound status`: the hosts' answers, beside the stack's networks."""
 
 import json
 import re
@@ -23,7 +23,7 @@ class _Host:
         self._answer = answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
     def status(self) -> str:
         if isinstance(self._answer, HostError):
@@ -33,7 +33,7 @@ class _Host:
 
 @pytest.fixture(name="answers")
 def _answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | HostError]:
-    """What each host says; a test may change it."""
+    """The answer of each host, which a test may change."""
     nothing = ANSWER.replace("current a1", "current none").replace("/any\n", "/other\n")
     found: dict[str, str | HostError] = {"edge-1": ANSWER, "edge-2": nothing}
     monkeypatch.setattr(hosts, "connect", lambda host, secrets: _Host(found[host.name]))
@@ -47,7 +47,7 @@ def _stack(*changes: tuple[str, object]) -> Stack:
 def test_what_from_has_dropped_has_its_reason(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At the network whose port it was."""
+    """They are counted at the network with the port."""
     answers["edge-1"] = ANSWER.replace("egress-web 3", "ingress-web 3")
     assert print_status(_stack(), "edge-1", as_json=True) == 0
     [host] = json.loads(capsys.readouterr().out)["hosts"]
@@ -58,7 +58,7 @@ def test_what_from_has_dropped_has_its_reason(
 
 @pytest.mark.usefixtures("answers")
 def test_json_has_every_network_with_all_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
-    """By the names of the stack file."""
+    """Its keys are those of the stack file."""
     assert print_status(_stack(), "edge-1", as_json=True) == 0
     [host] = json.loads(capsys.readouterr().out)["hosts"]
     web, mail = host["networks"]
@@ -77,7 +77,7 @@ def test_json_has_every_network_with_all_that_is_known(capsys: pytest.CaptureFix
 
 @pytest.mark.usefixtures("answers")
 def test_people_read_what_is_wrong_first(capsys: pytest.CaptureFixture[str]) -> None:
-    """The trap, what waits, what was rolled back, another machine's address, another stack."""
+    """Wrong default routes, pending and rolled-back changes, duplicate addresses, another stack."""
     assert print_status(_stack(), None, as_json=False) == 0
     out = capsys.readouterr().out
     for text in (
@@ -98,7 +98,7 @@ def test_people_read_what_is_wrong_first(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_quiet_host_has_no_mark(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where there is one, something is wrong."""
+    """A mark always means a problem."""
     kept = [
         line
         for line in ANSWER.splitlines(keepends=True)
@@ -112,7 +112,7 @@ def test_a_quiet_host_has_no_mark(
 def test_a_stopped_watcher_and_a_silent_docker_are_told(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Then nothing is repaired, and nothing is known of containers."""
+    """Then nothing is repaired, and containers are unknown."""
     head, _, _ = ANSWER.partition("== containers\n")
     stopped = head.replace("\nactive\n", "\ninactive\n").replace(
         "loaded 2026-01-31T12:00:09Z\n", ""
@@ -129,7 +129,7 @@ def test_a_stopped_watcher_and_a_silent_docker_are_told(
     ("state", "said"),
     [
         ("not held", "! `nft flush ruleset` lets packets out .* the watcher does not hold"),
-        # Nothing on the host can change it, so it is no call for attention.
+        # Nothing on the host can change it, so it has no mark.
         ("not supported", "(?m)^`nft flush ruleset` lets packets out .* needs Linux 6.9"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_host_on_which_a_flush_leaks_is_told(
     state: str,
     said: str,
 ) -> None:
-    """And nothing is said where the table that survives it is held."""
+    """Nothing is printed while the table that survives a flush has its owner."""
     assert print_status(_stack(), "edge-1", as_json=False) == 0
     assert "nft flush ruleset" not in capsys.readouterr().out
     answers["edge-1"] = ANSWER.replace("\nheld\n", f"\n{state}\n")
@@ -172,7 +172,7 @@ NOT_IN_FORCE = {
 def test_a_network_is_in_force_only_if_its_host_says_so(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """A bridge alone says nothing about rules; one that is missing stays missing."""
+    """An existing bridge does not mean that rules are loaded; a missing one is still missing."""
     change, state, line = NOT_IN_FORCE[name]
     answers["edge-1"] = ANSWER.replace(*change, 1)
     assert print_status(_stack(), "edge-1", as_json=True) == 0
@@ -186,7 +186,7 @@ def test_a_network_is_in_force_only_if_its_host_says_so(
 def test_a_guard_that_cannot_be_read_is_told(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its counters are not zero but unknown."""
+    """Its counters are unknown, not zero."""
     drops = ANSWER[ANSWER.index("egress-web 3") : ANSWER.index("== containers")]
     answers["edge-1"] = ANSWER.replace(drops, "unreadable\n")
     assert print_status(_stack(), "edge-1", as_json=True) == 0
@@ -202,7 +202,7 @@ def test_a_guard_that_cannot_be_read_is_told(
 def test_a_host_that_cannot_be_read_does_not_hide_the_others(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
-    """It is an error of its own, and the exit status says so."""
+    """It has its own error, which the exit status reflects."""
     answers["edge-1"] = HostError("edge-1", "no route", "as it was", "look")
     answers["edge-2"] = ANSWER[:-9]
     assert print_status(_stack(), None, as_json=as_json) == 1
@@ -215,7 +215,7 @@ def test_a_host_that_cannot_be_read_does_not_hide_the_others(
 def test_what_a_host_says_cannot_write_on_the_terminal(
     answers: dict[str, str | HostError], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither escape sequences nor the marks of rich."""
+    """Neither escape sequences nor rich's markup take effect."""
     answers["edge-1"] = ANSWER.replace("trapped", "\x1b[2J[red]x")
     assert print_status(_stack(), "edge-1", as_json=False) == 0
     out = capsys.readouterr().out
@@ -224,7 +224,7 @@ def test_what_a_host_says_cannot_write_on_the_terminal(
 
 
 def test_a_host_that_is_not_in_the_stack_is_named() -> None:
-    """With those that are."""
+    """The error lists the stack's hosts."""
     with pytest.raises(OperatorError, match="no host edge-3\n  Fix: name one of edge-1, edge-2"):
         print_status(_stack(), "edge-3", as_json=False)
 
@@ -251,7 +251,7 @@ def _planned(*changes: tuple[str, object]) -> list[HostPlan]:
 def test_without_a_key_of_the_stack_pulumi_is_not_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Then the agent and the user's ssh config log in."""
+    """Then the agent and the user's ssh config are used."""
     _pulumi(monkeypatch, tmp_path, "touch $0.asked; exit 1")
     assert secrets.ssh_secrets("any", _planned()) == {}
     assert not (tmp_path / "pulumi.asked").exists()
@@ -260,7 +260,7 @@ def test_without_a_key_of_the_stack_pulumi_is_not_asked(
 def test_the_key_is_decrypted_by_pulumi_and_no_other_secret_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """And the session logs in with it."""
+    """The session logs in with it."""
     value = json.dumps({"edge-key": "hunter2", "other": "hunter3"})
     answer = json.dumps({"wanbound:secrets": {"value": value, "secret": True}})
     _pulumi(monkeypatch, tmp_path, f"echo \"$@\" >$0.words; cat <<'E'\n{answer}\nE")
@@ -286,7 +286,7 @@ BROKEN = {
 def test_a_key_that_cannot_be_decrypted_is_an_error_that_quotes_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
-    """It names the stack and what to do."""
+    """It names the stack and the remedy."""
     _pulumi(monkeypatch, tmp_path, BROKEN[name])
     with pytest.raises(OperatorError, match=r"stack any (is|has)[\s\S]*Fix: ") as raised:
         secrets.ssh_secrets("any", _planned(*KEY))
@@ -297,7 +297,7 @@ def test_a_key_that_cannot_be_decrypted_is_an_error_that_quotes_nothing(
 def test_a_pulumi_that_does_not_answer_is_an_error_that_quotes_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A stack's state that cannot be reached does not stop the command forever."""
+    """An unreachable state of the stack does not block the command forever."""
     limits = []
     run: Any = subprocess.run
 
@@ -316,7 +316,7 @@ def test_a_pulumi_that_does_not_answer_is_an_error_that_quotes_nothing(
 
 
 def test_without_pulumi_the_error_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Only a stack that keeps a key needs it."""
+    """Only a stack with a key needs it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OperatorError, match="there is no pulumi program"):
         secrets.ssh_secrets("any", _planned(*KEY))

@@ -1,4 +1,4 @@
-"""The picture of a stack: the golden ones, and what holds for each."""
+"""The picture of a stack: the golden files, and what must hold for every picture."""
 
 import re
 from collections import Counter
@@ -21,12 +21,12 @@ QUICK = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 ADDRESSES = config("ingress-addresses")
-"""More public addresses than a network's own, which no drawn stack has."""
+"""More public addresses than a network's own, which no generated stack has."""
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 HOSTILE = 'a"]; end\nclick x "b" <script>&amp;#1;`%%-->|'
-"""What no name may be; here it is every text of a picture."""
+"""Text that no name may be; here every text of a picture is this."""
 
 
 def _hostile() -> tuple[HostBox, ...]:
@@ -39,7 +39,7 @@ def _hostile() -> tuple[HostBox, ...]:
 @pytest.mark.parametrize("suffix", golden.SUFFIXES)
 @pytest.mark.parametrize("name", golden.CASES)
 def test_the_picture_is_the_golden_one(name: str, suffix: str) -> None:
-    """After a wanted change: `python -m tests.cli.golden`."""
+    """`python -m tests.cli.golden` updates it after a wanted change."""
     expected = golden.path(name, suffix).read_text().splitlines()
     drawn = golden.drawn(name, suffix).splitlines()
     difference = unified_diff(expected, drawn, f"{name}.{suffix}", "drawn", lineterm="")
@@ -47,7 +47,7 @@ def test_the_picture_is_the_golden_one(name: str, suffix: str) -> None:
 
 
 def test_every_golden_file_belongs_to_a_case() -> None:
-    """A file that nothing writes any more would be read as if it were true."""
+    """A file that is not written any more would be outdated."""
     files = {golden.path(name, suffix) for name in golden.CASES for suffix in golden.SUFFIXES}
     files |= {golden.path(name, "compose.yaml") for name in golden.SNIPPETS}
     files |= {golden.path(name, "explain") for name in golden.QUESTIONS}
@@ -61,7 +61,7 @@ def test_every_golden_file_belongs_to_a_case() -> None:
 @example(ADDRESSES)
 @QUICK
 def test_each_address_and_container_is_shown_once(raw: Raw) -> None:
-    """An address that is missing in a pull request would be taken for unused."""
+    """A missing address in a pull request would count as unused."""
     stack = Stack.parse(raw, "any")
     for host, box in zip(stack.hosts, picture(stack), strict=True):
         for network, shown in zip(host.networks, box.networks, strict=True):
@@ -80,7 +80,7 @@ def test_each_address_and_container_is_shown_once(raw: Raw) -> None:
 @example(ADDRESSES)
 @QUICK
 def test_the_ways_in_are_those_of_the_rules(raw: Raw) -> None:
-    """A way in the picture for each translation that the host makes, and no other."""
+    """The picture has one entry for each translation on the host, and no other."""
     stack = Stack.parse(raw, "any")
     for planned, box in zip(plan(stack), picture(stack), strict=True):
         for network, shown in zip(planned.networks, box.networks, strict=True):
@@ -100,7 +100,7 @@ def test_the_ways_in_are_those_of_the_rules(raw: Raw) -> None:
 
 
 def _port(protocol: str, ports: str) -> str:
-    """Return ports as the picture has them: `all tcp`, `tcp 25`, `tcp 465-466`."""
+    """Return ports as in the picture: `all tcp`, `tcp 25`, `tcp 465-466`."""
     first, last = ports.split("-")
     if (first, last) == ("0", "65535"):
         return f"all {protocol}"
@@ -123,7 +123,7 @@ def _single(ports: str) -> list[str]:
 
 
 def test_ports_that_some_sources_reach_are_marked() -> None:
-    """Apart from those of the same protocol that everybody reaches."""
+    """They are listed apart from ports of the same protocol that every source can reach."""
     (host,) = picture(Stack.parse(config("ingress-from"), "any"))
     mail, other, office = host.networks
     assert [way.ports for way in mail.entrances[0].ways] == [
@@ -150,7 +150,7 @@ _HEAD = re.compile(r"flowchart LR\n  accTitle: [^\n\"]+\n")
 
 
 def _statements(text: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Return the kind and the names of each statement. Fails at a line that is none."""
+    """Return kind and names of each statement. Fails at any other line."""
     head = _HEAD.match(text)
     assert head is not None
     found = []
@@ -163,7 +163,7 @@ def _statements(text: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _check_mermaid(text: str) -> None:
-    """Check against the part of the grammar that is used, which Mermaid's own parser takes."""
+    """Check against the part of the grammar in use, which Mermaid's own parser accepts."""
     open_groups, known, used = 0, set(), set()
     for kind, names in _statements(text):
         open_groups += {"opens": 1, "closes": -1}.get(kind, 0)
@@ -181,12 +181,12 @@ def _check_mermaid(text: str) -> None:
 @example(ADDRESSES)
 @QUICK
 def test_mermaid_is_valid(raw: Raw) -> None:
-    """Whatever is in the stack file."""
+    """Whatever text the stack file has."""
     _check_mermaid(mermaid.draw("any", picture(Stack.parse(raw, "any"))))
 
 
 def test_a_name_cannot_end_a_label_of_mermaid() -> None:
-    """Everything with a meaning there stands as its number, and comes back when it is drawn."""
+    """Special characters are written as numbers, and are restored when it is drawn."""
     text = mermaid.draw(HOSTILE, _hostile())
     _check_mermaid(text)
     decoded = re.sub(r"#(\d+);", lambda found: chr(int(found[1])), text)
@@ -205,7 +205,7 @@ def _check_svg(text: str) -> ElementTree.Element:
         assert x + float(box.attrib["width"]) <= width
         assert y + float(box.attrib["height"]) <= height
     for line in root.iter(f"{SVG}text"):
-        # 0.6 of the size: the widest of the monospaced fonts that are named.
+        # 0.6 of the size: the widest of the monospaced fonts in the list.
         assert float(line.attrib["x"]) + 0.6 * 12 * len(line.text or "") <= width
         assert float(line.attrib["y"]) <= height
     return root
@@ -222,7 +222,7 @@ def _boxes(root: ElementTree.Element, kind: str) -> list[tuple[float, float, flo
 @example(ADDRESSES)
 @QUICK
 def test_no_boxes_of_an_svg_overlap(raw: Raw) -> None:
-    """Hosts, networks, addresses, containers: each kind beside its like, and all in the picture."""
+    """Hosts, networks, addresses, containers: no two of a kind overlap, all are in the picture."""
     _check_boxes(picture(Stack.parse(raw, "any")))
 
 
@@ -248,7 +248,7 @@ def _check_boxes(hosts: tuple[HostBox, ...]) -> None:
 
 
 def test_a_name_cannot_end_a_text_of_an_svg() -> None:
-    """It comes back as the text that it was, and makes no element."""
+    """It is read back unchanged, and adds no element."""
     root = _check_svg(svg.draw(HOSTILE, _hostile()))
     texts = ["".join(each.itertext()) for each in root.iter(f"{SVG}text")]
     assert f"network {HOSTILE}" in texts
@@ -257,7 +257,7 @@ def test_a_name_cannot_end_a_text_of_an_svg() -> None:
 
 
 def test_an_svg_has_colours_for_light_and_dark() -> None:
-    """Each colour that is set for light pages has one for dark ones, the background too."""
+    """Each colour for light pages has one for dark pages, also the background."""
     style = ElementTree.fromstring(golden.drawn("edge", "svg")).findtext(f"{SVG}style")  # noqa: S314
     assert style is not None
     light, _, dark = style.partition("@media (prefers-color-scheme: dark)")

@@ -1,4 +1,4 @@
-"""The program itself, as an operator starts it."""
+"""The program as an operator starts it."""
 
 import os
 import re
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(name="checkout")
 def _checkout(tmp_path: Path) -> Path:
-    """Return a checkout of its own, with this test's Python in .venv."""
+    """Return a separate checkout, with this test's Python in .venv."""
     root = tmp_path / "a checkout"
     (root / ".venv/bin").mkdir(parents=True)
     python = root / ".venv/bin/python"
@@ -50,7 +50,7 @@ def _run(
 
 
 def test_schema_prints_the_schema(checkout: Path, tmp_path: Path) -> None:
-    """From any folder, also one with other programs' files of the same names, and by a link."""
+    """From any folder, also one with foreign files of the same names, and over a link."""
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "cli").mkdir(parents=True)
     (elsewhere / "cli/__main__.py").write_text("raise SystemExit('not ours')\n")
@@ -60,14 +60,14 @@ def test_schema_prints_the_schema(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_the_version_is_that_of_the_provider(checkout: Path) -> None:
-    """And of the hosts, which have it from there."""
+    """The hosts get the same version from there."""
     assert _run(checkout / "wanbound", "--version") == (0, f"wanbound {VERSION}\n", "")
 
 
 def test_the_version_is_read_in_one_place(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By providers/version.py, for the hosts and for the operator."""
+    """providers/version.py reads it for the hosts and for the operator."""
     monkeypatch.setattr("cli.__main__.VERSION", "9.9.9")
     app(["--version"], standalone_mode=False)
     assert capsys.readouterr().out == "wanbound 9.9.9\n"
@@ -76,7 +76,7 @@ def test_the_version_is_read_in_one_place(
 def test_help_and_docs_say_which_commands_contact_hosts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """These two; the page lists all others as those that do not."""
+    """Exactly these two; the page lists all others as offline."""
     online = {"doctor", "status"}
     commands = {str(each.name) for each in app.registered_commands}
     app(["--help"], standalone_mode=False)
@@ -90,7 +90,7 @@ def test_help_and_docs_say_which_commands_contact_hosts(
 
 
 def test_topology_draws_mermaid_unless_told_otherwise(checkout: Path) -> None:
-    """The picture of the demo, whole."""
+    """The output is the whole picture of the demo."""
     program = checkout / "wanbound"
     assert _run(program, "topology", "demo") == (0, draw("demo", picture(read("demo"))), "")
     status, text, _ = _run(program, "topology", "demo", "--format", "svg")
@@ -98,7 +98,7 @@ def test_topology_draws_mermaid_unless_told_otherwise(checkout: Path) -> None:
 
 
 def test_compose_prints_a_snippet_for_the_services_named(checkout: Path) -> None:
-    """Options go to the snippet as they are; an unknown network is an error with status 1."""
+    """Options are passed to the snippet; an unknown network is an error with status 1."""
     host, program = read("demo").hosts[0].name, checkout / "wanbound"
     options = ("--service", "a", "--service", "b", "--database", "db", "--default")
     status, text, error = _run(program, "compose", "demo", host, "mail", *options)
@@ -110,7 +110,7 @@ def test_compose_prints_a_snippet_for_the_services_named(checkout: Path) -> None
 
 
 def test_an_error_of_the_configuration_is_printed_as_it_is(checkout: Path) -> None:
-    """On the error output, with status 1, without a traceback."""
+    """It is on standard error, with status 1 and without a traceback."""
     file = checkout / "stacks/Pulumi.demo.yaml"
     file.write_text(file.read_text().replace("public_ipv4: 203.0.113.10", "public_ipv4: 203.0.113"))
     status, output, error = _run(checkout / "wanbound", "topology", "demo")
@@ -121,21 +121,21 @@ def test_an_error_of_the_configuration_is_printed_as_it_is(checkout: Path) -> No
 
 
 def test_a_missing_stack_is_an_error(checkout: Path) -> None:
-    """It names the ones there are."""
+    """The error lists the existing ones."""
     status, output, error = _run(checkout / "wanbound", "topology", "dmo")
     assert (status, output) == (1, "")
     assert error.startswith("There is no stack dmo")
 
 
 def test_a_missing_host_is_an_error_before_any_is_contacted(checkout: Path) -> None:
-    """It names the ones there are."""
+    """The error lists the existing ones."""
     status, output, error = _run(checkout / "wanbound", "status", "demo", "edge-3")
     assert (status, output) == (1, "")
     assert error == "stack demo has no host edge-3\n  Fix: name one of edge-1, edge-2\n"
 
 
 def test_what_asks_no_host_imports_no_ssh() -> None:
-    """It takes a second, and some machines that draw pictures need no Pulumi."""
+    """The import takes a second, and a machine that only draws pictures may have no Pulumi."""
     program = "import sys, cli.__main__; print({'paramiko', 'pulumi'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
@@ -144,7 +144,7 @@ def test_what_asks_no_host_imports_no_ssh() -> None:
 
 
 def test_without_packages_the_program_says_how_to_get_them(checkout: Path, tmp_path: Path) -> None:
-    """No .venv, and a python3 that has none of them."""
+    """There is no .venv, and python3 has none of the packages."""
     shutil.rmtree(checkout / ".venv")
     bare = tmp_path / "bin"
     bare.mkdir()
@@ -159,14 +159,14 @@ def test_without_packages_the_program_says_how_to_get_them(checkout: Path, tmp_p
 
 
 def test_the_picture_in_the_docs_is_that_of_the_example() -> None:
-    """A reader compares it with the file."""
+    """Readers compare it with the file."""
     text = (ROOT / "docs/cli.md").read_text()
     drawn = draw("example-dual-stack", picture(read("example-dual-stack")))
     assert f"```mermaid\n{drawn}```\n" in text
 
 
 def test_the_docs_name_each_command() -> None:
-    """A heading for each, and no other."""
+    """Each command has one heading, and there is no other."""
     text = (ROOT / "docs/cli.md").read_text()
     headings = re.findall(r"^## `./wanbound ([a-z]+)", text, re.MULTILINE)
     assert sorted(headings) == sorted(each.name for each in app.registered_commands if each.name)

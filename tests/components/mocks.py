@@ -1,4 +1,4 @@
-"""Pulumi without an engine: what a program would register, in the order in which it does."""
+"""Pulumi without an engine: the resources that a program registers, in order."""
 
 import asyncio
 import json
@@ -19,32 +19,32 @@ SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"
 
 @dataclass(frozen=True)
 class Registered:
-    """One resource as it reached the engine; others are named by their place and name."""
+    """One resource as it reached the engine; others are referenced by place and name."""
 
     type: str
     name: str
     parent: str
     inputs: dict[str, Any]
     after: frozenset[str]
-    """Everything that is made before it and gone after it."""
+    """Everything that is created before it and removed after it."""
     by_property: dict[str, frozenset[str]]
-    """The same by the input that brings it."""
+    """The same, by the input with the reference."""
     provider: str
     import_id: str
-    """Of what is there already and is taken over; empty for what is to be made."""
+    """The id of an existing resource to import; empty for a new one."""
     ignored: tuple[str, ...]
     deleted_first: bool
     kept: bool
-    """Whether what is made of it stays when the resource goes."""
+    """Whether the created object stays when the resource is removed."""
 
     @property
     def key(self) -> str:
-        """Type and name, short."""
+        """Short type, and name."""
         return f"{self.type.rpartition(':')[2]} {self.name}"
 
 
 class _Monitor(mocks.MockMonitor):
-    """The SDK's own, which also keeps what the mocks are not told: order and dependencies."""
+    """The SDK's monitor, which also records what the mocks do not get: order and dependencies."""
 
     def __init__(self, answers: mocks.Mocks) -> None:
         super().__init__(answers)
@@ -75,7 +75,7 @@ class _Monitor(mocks.MockMonitor):
 
 
 class _Answers(mocks.Mocks):
-    """Every resource becomes what its inputs say."""
+    """The outputs of every resource are its inputs."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         return f"{args.name}-id", args.inputs
@@ -85,13 +85,13 @@ class _Answers(mocks.Mocks):
 
 
 def _short(urn: str) -> str:
-    """Return type and name of a URN, also where ::id follows, as in the name of a provider."""
+    """Return type and name of a URN, also if ::id follows, as in a provider reference."""
     parts = urn.split("::")
     return f"{parts[2].rpartition(':')[2]} {parts[3]}" if len(parts) > 3 else ""
 
 
 def registered(program: Callable[[], None]) -> list[Registered]:
-    """Run `program` and return all that it registers, in that order. Raises StoppedError."""
+    """Run `program` and return all registered resources in order. Raises StoppedError."""
     monitor = _Monitor(_Answers())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -101,7 +101,7 @@ def registered(program: Callable[[], None]) -> list[Registered]:
         stack="test",
         preview=False,
         monitor=monitor,
-        # As the engine says it for a backend that has none.
+        # The engine's text for a backend without organizations.
         organization="organization",
     )
     said: list[str] = []
@@ -116,11 +116,11 @@ def registered(program: Callable[[], None]) -> list[Registered]:
 
 
 class ExitedError(Exception):
-    """The program ended itself, with this status."""
+    """The program exited with this status."""
 
 
 class StoppedError(Exception):
-    """The program raised `error`, after it had logged the error `said` and registered `found`."""
+    """The program raised `error`, after logging the error `said` and registering `found`."""
 
     def __init__(self, error: Exception, said: str, found: list[Registered]) -> None:
         self.error = error
@@ -130,7 +130,7 @@ class StoppedError(Exception):
 
 
 def without_secrets(value: Any) -> Any:  # noqa: ANN401 - inputs are anything
-    """Return inputs as everybody may read them: with nothing in place of each secret."""
+    """Return inputs as anyone may read them: each secret is replaced."""
     if isinstance(value, dict) and SECRET.items() <= value.items():
         return "[secret]"
     if isinstance(value, dict):
@@ -141,7 +141,7 @@ def without_secrets(value: Any) -> Any:  # noqa: ANN401 - inputs are anything
 
 
 def environment(settings: dict[str, Any]) -> dict[str, str]:
-    """Return the variables in which Pulumi gives a program its configuration."""
+    """Return the variables in which Pulumi passes the configuration to a program."""
     config = {
         f"wanbound:{key}": value if isinstance(value, str) else json.dumps(value)
         for key, value in settings.items()
@@ -161,7 +161,7 @@ def main_program() -> Callable[[], None]:
         try:
             runpy.run_path(str(path), run_name="__main__")
         except SystemExit as error:
-            # asyncio raises a SystemExit a second time, in whatever uses its loop next.
+            # asyncio would raise a SystemExit a second time, at the next use of its loop.
             raise ExitedError(error.code) from error
 
     return run

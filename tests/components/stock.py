@@ -1,4 +1,4 @@
-"""A key of the stack's, in a secret of a name of its own, and the real `ssh` that uses it."""
+"""A key of the stack, in a secret with a unique name, and the real `ssh` that uses it."""
 
 import getpass
 import os
@@ -27,13 +27,13 @@ OPENS = "phrase"
 
 @dataclass
 class Stock:
-    """A secret of a name that nothing else has, for ssh finds agents by it in the real home."""
+    """A secret with a unique name, because ssh finds agents by it in the real home."""
 
     name: str
     values: dict[str, object]
 
     def ssh(self, host: Sshd, jump: Jump | None = None, phrase: bool = False) -> Ssh:
-        """Return how the host is reached with the key of that secret."""
+        """Return how to reach the host with the key of that secret."""
         return Ssh(
             address="127.0.0.1",
             port=host.port,
@@ -47,7 +47,7 @@ class Stock:
 
 @contextmanager
 def stocked(host: Sshd) -> Iterator[Stock]:
-    """Yield the key that the host takes; agents that were started for it end with the block."""
+    """Yield the key that the host accepts; agents started for it end with the block."""
     name = f"test-{secrets.token_hex(8)}"
     found = Stock(name, {name: host.client_key.read_text(), OPENS: PHRASE})
     yield found
@@ -59,14 +59,14 @@ def stocked(host: Sshd) -> Iterator[Stock]:
 
 
 def place(ssh: Ssh) -> Path:
-    """Return where ssh looks for the agent: in the home of the passwd file, not in $HOME."""
+    """Return the path where ssh looks for the agent: in the passwd file's home, not in $HOME."""
     name = agent_socket(ssh)
     assert name is not None
     return Path(pwd.getpwuid(os.getuid()).pw_dir, name.removeprefix("~/"))
 
 
 def owner(path: Path) -> int:
-    """Return the process that listens there: the one that ends with its agent."""
+    """Return the process that listens there; it ends with its agent."""
     with socket.socket(socket.AF_UNIX) as end:
         end.connect(str(path))
         pid, _, _ = struct.unpack("3i", end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -74,7 +74,7 @@ def owner(path: Path) -> int:
 
 
 def planned(ssh: Ssh) -> HostPlan:
-    """Return a host that is reached so."""
+    """Return a host with this connection."""
     (found,) = plan(Stack.parse(golden.config("containers"), "test"))
     return type(found)(**{**vars(found), "ssh": ssh})
 
@@ -94,7 +94,7 @@ def asked(ssh: Ssh, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def hang_up(ssh: Ssh) -> None:
-    """End the master that stays behind, and the one at the jump host."""
+    """End the remaining master, and the one at the jump host."""
     line = ["ssh", "-F", "none", *ssh_options(ssh), "-l", ssh.user, "-p", str(ssh.port)]
     subprocess.run([*line, "-O", "exit", ssh.address], capture_output=True, timeout=LIMIT)
     if ssh.jump is not None:

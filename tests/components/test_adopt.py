@@ -1,4 +1,4 @@
-"""What hosts with `adopt` are asked, and what comes of each answer: against an `ssh` of our own."""
+"""What hosts with `adopt` are asked, and the result of each answer, with a stand-in for `ssh`."""
 
 import json
 import stat
@@ -35,13 +35,13 @@ def _plans(
 
 
 class Ssh:
-    """A program `ssh` in PATH that notes its words and its input, and says what it is told to."""
+    """A program `ssh` in PATH that records its arguments and input, and prints a given answer."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def says(self, script: str) -> None:
-        """Answer with what a shell script prints, and its status."""
+        """Answer with the output and status of a shell script."""
         program = self.folder / "ssh"
         program.write_text(
             f'#!/bin/sh\necho "$*" >>{self.folder}/words\ncat >{self.folder}/input\n{script}'
@@ -51,7 +51,7 @@ class Ssh:
     def answers(
         self, *networks: dict[str, Any], containers: str = "", plan: str = "", end: str = "end"
     ) -> None:
-        """Answer as a host that has these."""
+        """Answer as a host with these networks and containers."""
         lines = ["== networks", json.dumps(networks) if networks else "", "== containers"]
         lines += [containers, "== managed", plan.rstrip(), f"== {end}", ""]
         (self.folder / "answer").write_text("\n".join(line for line in lines if line))
@@ -59,14 +59,14 @@ class Ssh:
 
     @property
     def calls(self) -> list[str]:
-        """The words of every call."""
+        """The arguments of every call."""
         path = self.folder / "words"
         return path.read_text().splitlines() if path.exists() else []
 
 
 @pytest.fixture
 def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
-    """Found before the real one."""
+    """It comes before the real one in PATH."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     return Ssh(tmp_path)
 
@@ -79,7 +79,7 @@ def test_only_hosts_with_adopt_are_asked(ssh: Ssh) -> None:
 
 
 def test_one_call_per_host(ssh: Ssh) -> None:
-    """By the same options as Docker's provider; what it has been asked is constant."""
+    """It has the options of Docker's provider, and a constant command."""
     ssh.answers()
     hosts = _plans(name="several-networks")
     assert taken_over(hosts) == {"edge-1": {}, "edge-2": {}}
@@ -91,7 +91,7 @@ def test_one_call_per_host(ssh: Ssh) -> None:
 
 
 def test_another_user_asks_with_sudo(ssh: Ssh) -> None:
-    """Docker's socket is root's."""
+    """Only root can use Docker's socket."""
     ssh.answers()
     taken_over(_plans(user="admin"))
     [call] = ssh.calls
@@ -99,14 +99,14 @@ def test_another_user_asks_with_sudo(ssh: Ssh) -> None:
 
 
 def test_the_same_network_is_taken_over(ssh: Ssh) -> None:
-    """It is there, with a container that wanbound does not know."""
+    """It exists, with a container that wanbound does not know."""
     inside = {"1": {"Name": "x", "IPv4Address": "172.16.0.77/24", "IPv6Address": ""}}
     ssh.answers(by_hand(Containers=inside), containers="x\ny")
     assert taken_over(_plans()) == {"edge-1": {"web": Same(ID, by_hand=True)}}
 
 
 def _host_plan(*networks: str) -> str:
-    """Return plan.json of a host that has these networks."""
+    """Return plan.json of a host with these networks."""
     return to_json(Plan("acme/wanbound/test", "wan0", {name: _network(name) for name in networks}))
 
 
@@ -115,7 +115,7 @@ def _network(name: str) -> Network:
 
 
 def test_a_network_under_management_is_known_by_the_hosts_plan(ssh: Ssh) -> None:
-    """It lacks a label and differs: Pulumi replaces it as always, and nobody is asked."""
+    """It has no label and differs: Pulumi replaces it as usual, without an error."""
     other = by_hand(Options=option("bridge.name", "other"))
     ssh.answers(other, plan=_host_plan("mail", "web"))
     assert taken_over(_plans()) == {"edge-1": {}}
@@ -127,7 +127,7 @@ def test_a_network_under_management_is_known_by_the_hosts_plan(ssh: Ssh) -> None
 
 @pytest.mark.parametrize("text", ["{}", "[1]", "x", '{"leaving": [], "stack": "\\u001b"}'])
 def test_a_plan_that_cannot_be_read_is_an_error(ssh: Ssh, text: str) -> None:
-    """Never "nothing is managed"."""
+    """It must not be read as "nothing is managed"."""
     ssh.answers(by_hand(), plan=text)
     with pytest.raises(TakeoverError, match=r"/etc/wanbound/current/plan\.json: ") as caught:
         taken_over(_plans())
@@ -135,7 +135,7 @@ def test_a_plan_that_cannot_be_read_is_an_error(ssh: Ssh, text: str) -> None:
 
 
 def test_the_script_prints_the_plan(tmp_path: Path) -> None:
-    """A real shell runs it, with a docker of the test's own."""
+    """A real shell runs it, with a stand-in for docker."""
     docker = tmp_path / "docker"
     docker.write_text("#!/bin/sh\n[ $1 != ps ] || echo x\n")
     docker.chmod(0o755)
@@ -158,7 +158,7 @@ def test_the_script_prints_the_plan(tmp_path: Path) -> None:
 
 
 def test_every_problem_of_every_host_is_told_at_once(ssh: Ssh) -> None:
-    """And that nothing has been changed."""
+    """The error also says that nothing has been changed."""
     ssh.answers(by_hand(Options=option("bridge.name", "other")))
     with pytest.raises(TakeoverError) as caught:
         taken_over(_plans(name="several-networks"))
@@ -183,7 +183,7 @@ def test_every_problem_of_every_host_is_told_at_once(ssh: Ssh) -> None:
 def test_a_host_that_does_not_say_is_an_error(
     ssh: Ssh, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
-    """Never "there is nothing": then Docker's networks would be made a second time."""
+    """Read as "there is nothing", Docker's networks would be created a second time."""
     monkeypatch.setattr(adopt, "_SECONDS", 1 if "sleep" in script else 60)
     ssh.says(script)
     with pytest.raises(TakeoverError) as caught:
@@ -205,7 +205,7 @@ def _declared(taken: dict[str, Same]) -> dict[str, Registered]:
 
 
 def test_a_network_that_is_there_is_imported() -> None:
-    """Without a change for what Docker cannot change; its rules know that it has no label."""
+    """Values that Docker cannot change are ignored; HostNetworking knows that it has no label."""
     found = _declared({"web": Same(ID, by_hand=True)})
     assert found[NETWORK].import_id == ID
     assert found[NETWORK].ignored == ("labels", "attachable", *OPTIONS)
@@ -213,14 +213,14 @@ def test_a_network_that_is_there_is_imported() -> None:
 
 
 def test_our_own_that_is_there_has_its_label() -> None:
-    """It is not by hand, also where the state was lost and it is imported."""
+    """It does not count as created manually, even if it is imported after a lost state."""
     found = _declared({"web": Same(ID, by_hand=False)})
     assert found[NETWORK].import_id == ID
     assert "taken_over" not in found[NETWORKING].inputs
 
 
 def test_a_network_that_is_not_there_is_made() -> None:
-    """Nothing is imported, with `adopt` or without."""
+    """Nothing is imported, with or without `adopt`."""
     found = _declared({})
     assert found[NETWORK].import_id == ""
     assert "taken_over" not in found[NETWORKING].inputs

@@ -1,4 +1,4 @@
-"""What resources get to know of the way to their host."""
+"""The properties with which resources reach their host."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ VALUES = {"DB_PASSWORD": "hunter1", "edge-key": "hunter2", "edge-phrase": "hunte
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """A configuration whose host is reached with everything there is."""
+    """A configuration with every key for reaching the host."""
     raw = golden.config("containers")
     host = {**raw["hosts"][0], "ssh": SSH, "confirm_seconds": 60}
     return {**raw, "hosts": [host], "secrets": VALUES}
@@ -41,7 +41,7 @@ def planned(raw: dict[str, Any]) -> HostPlan:
 
 
 def test_everything_gets_to_the_resource_and_back(raw: dict[str, Any]) -> None:
-    """What a provider makes of the property is what the stack says."""
+    """The target that a provider reads from the property equals the stack's."""
     props: dict[str, Any] = dict(connection(planned(raw), VALUES))  # type: ignore[arg-type]
     assert target_of(props) == Target(
         "edge-1",
@@ -57,7 +57,7 @@ def test_everything_gets_to_the_resource_and_back(raw: dict[str, Any]) -> None:
 
 
 def test_without_secrets_the_target_is_the_same(raw: dict[str, Any]) -> None:
-    """For whoever only wants to know the way."""
+    """It is for callers that need no keys."""
     found = target(planned(raw))
     props: dict[str, Any] = dict(connection(planned(raw), VALUES))  # type: ignore[arg-type]
     del props["key"], props["key_passphrase"]
@@ -65,7 +65,7 @@ def test_without_secrets_the_target_is_the_same(raw: dict[str, Any]) -> None:
 
 
 def test_keys_are_secret_in_every_input(raw: dict[str, Any]) -> None:
-    """HostNetworking gets them and marks them; Docker's provider and the check never see them."""
+    """HostNetworking gets them marked as secret; Docker's provider and the check never get them."""
 
     def program() -> None:
         secrets = {name: pulumi.Output.secret(value) for name, value in VALUES.items()}

@@ -1,4 +1,4 @@
-"""What the components declare for a load balancer: its proxy, its volume, its files, its images."""
+"""What the components declare for a load balancer: proxy, volume, files, images."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ WHOAMI = "RemoteImage edge-1/image/wanbound/whoami:1"
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Registered]:
-    """What is declared for the golden case `edge`, by type and name."""
+    """The resources of the golden case `edge`, by type and name."""
     raw = golden.config("edge")
 
     def program() -> None:
@@ -38,7 +38,7 @@ def _files(registered_: Registered) -> dict[str, Any]:
 
 
 def test_the_proxys_network_is_internal_and_its_own(found: dict[str, Registered]) -> None:
-    """Nobody can attach to it by accident, and what Docker would choose is given."""
+    """No container can be attached by accident, and Docker chooses no value of it."""
     assert found[NETWORK].inputs == {
         "name": "mail-socket",
         "driver": "bridge",
@@ -51,7 +51,7 @@ def test_the_proxys_network_is_internal_and_its_own(found: dict[str, Registered]
 
 
 def test_the_proxy_has_its_rules_the_socket_and_no_rights(found: dict[str, Registered]) -> None:
-    """The rules are in the preview, word for word."""
+    """The rules are in the preview word for word."""
     inputs = found[PROXY].inputs
     assert _files(found[PROXY]) == {
         "/usr/local/etc/haproxy/haproxy.cfg": (socket_rules("mail"), "0444")
@@ -65,7 +65,7 @@ def test_the_proxy_has_its_rules_the_socket_and_no_rights(found: dict[str, Regis
 
 
 def test_the_load_balancer_comes_after_all_that_it_needs(found: dict[str, Registered]) -> None:
-    """And goes before it: proxy, volume, both networks, the rules."""
+    """Proxy, volume, both networks and the rules are created before it and removed after it."""
     assert {PROXY, VOLUME, NETWORK, NETWORKING, "Network edge-1/network/mail"} <= found[
         BALANCER
     ].after
@@ -74,7 +74,7 @@ def test_the_load_balancer_comes_after_all_that_it_needs(found: dict[str, Regist
 
 
 def test_images_come_before_anything_of_a_network(found: dict[str, Registered]) -> None:
-    """One that cannot be pulled ends an update before it has touched anything."""
+    """An image that cannot be pulled ends an update before any change."""
     images = {key for key in found if key.startswith("RemoteImage edge-1/")}
     assert {*IMAGES, WHOAMI} <= images
     assert found[NETWORKING].after == images
@@ -84,7 +84,7 @@ def test_images_come_before_anything_of_a_network(found: dict[str, Registered]) 
 
 
 def test_a_hash_is_nowhere_but_in_its_file(found: dict[str, Registered]) -> None:
-    """Where it is a secret, in a file that only root reads."""
+    """There it is a secret, in a file that only root can read."""
     assert _files(found[BALANCER]) == {"/etc/traefik/dashboard.users": ("[secret]", "0400")}
     everything = str([without_secrets(each.inputs) for each in found.values()])
     assert "s3cr3t" not in everything
@@ -94,7 +94,7 @@ def test_a_hash_is_nowhere_but_in_its_file(found: dict[str, Registered]) -> None
 
 
 def test_certificates_are_in_a_volume_of_their_own(found: dict[str, Registered]) -> None:
-    """Which stays on the host where that is wanted."""
+    """The volume stays on the host if configured so."""
     assert found[VOLUME].inputs == {"name": "mail_letsencrypt"}
     assert found[BALANCER].inputs["volumes"] == [
         {"containerPath": "/letsencrypt", "volumeName": "mail_letsencrypt", "readOnly": False}
@@ -104,7 +104,7 @@ def test_certificates_are_in_a_volume_of_their_own(found: dict[str, Registered])
 
 
 def test_docker_asks_the_load_balancer_whether_it_is_well(found: dict[str, Registered]) -> None:
-    """By Traefik's own command, on its loopback."""
+    """Docker runs Traefik's own command, on its loopback address."""
     health = found[BALANCER].inputs["healthcheck"]
     assert health["tests"][:3] == ["CMD", "traefik", "healthcheck"]
     assert health["interval"] == "10s"

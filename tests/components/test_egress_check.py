@@ -1,6 +1,6 @@
 """The egress check's script, with the real curl and sh, and with servers on loopback.
 
-Docker is a stand-in: it keeps a record, and `run` starts the container's program here.
+Docker is a stand-in: it logs its calls, and `run` starts the container's program here.
 """
 
 import shlex
@@ -33,7 +33,7 @@ esac
 
 @contextmanager
 def _service(say: Callable[[str], str | None], version: int = 4) -> Iterator[str]:
-    """Serve on loopback what `say` makes of a client's address; None breaks the connection."""
+    """Serve on loopback what `say` returns for a client's address; None breaks the connection."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -45,7 +45,7 @@ def _service(say: Callable[[str], str | None], version: int = 4) -> Iterator[str
             self.wfile.write(text.encode())
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         address_family = AF_INET if version == 4 else AF_INET6
@@ -62,13 +62,13 @@ def _service(say: Callable[[str], str | None], version: int = 4) -> Iterator[str
 
 
 def _sent(*options: str) -> list[str]:
-    """Return what Pulumi runs, with a shell of this machine in place of the host's."""
+    """Return the command that Pulumi runs, with a local shell in place of the host's."""
     return ["sh", "-c", egress_check.SEND + shlex.join(["sh", "-s", "--", WHO, *options])]
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return what runs the script for lines of expectations and options of `docker run`."""
+    """Return a function that runs the script for expected lines and options of `docker run`."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(_DOCKER)
@@ -95,7 +95,7 @@ Check = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_declared_addresses_pass(check: Check) -> None:
-    """Each family is asked over itself alone."""
+    """Each family is checked over its own protocol only."""
     with _service(str, 4) as four, _service(str, 6) as six:
         done = check(f"ipv4 127.0.0.1 {four}", f"ipv6 ::1 {six}")
     assert (done.returncode, done.stderr) == (0, "")
@@ -109,19 +109,19 @@ def test_declared_addresses_pass(check: Check) -> None:
     "answer", ["203.0.113.10", "203.0.113.10\r\n", "IPv4,203.0.113.10,v1.1,,,See http://x/\n"]
 )
 def test_an_answer_may_be_a_line_or_the_csv_of_ip4only(check: Check, answer: str) -> None:
-    """A service of either form can be named."""
+    """A service of either format can be configured."""
     with _service(lambda _: answer) as url:
         assert check(f"ipv4 203.0.113.10 {url}").returncode == 0
 
 
 def test_an_address_may_be_spelled_otherwise(check: Check) -> None:
-    """RFC 4291 has many spellings of one address."""
+    """RFC 4291 allows many spellings of one address."""
     with _service(lambda _: "2001:0DB8:0::0010", 6) as url:
         assert check(f"ipv6 2001:db8::10 {url}").returncode == 0
 
 
 def test_a_wrong_address_fails_and_the_other_family_is_still_told(check: Check) -> None:
-    """Asked once: a wrong answer does not get better."""
+    """It is asked once, because a wrong answer does not change."""
     answers = iter(["203.0.113.101"])
     with _service(lambda _: next(answers)) as four, _service(str, 6) as six:
         done = check(f"ipv4 203.0.113.20 {four}", f"ipv6 ::1 {six}")
@@ -134,7 +134,7 @@ def test_a_wrong_address_fails_and_the_other_family_is_still_told(check: Check) 
 
 
 def test_a_network_that_is_late_is_waited_for(check: Check) -> None:
-    """A connection that breaks is tried again."""
+    """A broken connection is retried."""
     answers = iter([None, None, "203.0.113.10"])
     with _service(lambda _: next(answers)) as url:
         done = check(f"ipv4 203.0.113.10 {url}")
@@ -143,7 +143,7 @@ def test_a_network_that_is_late_is_waited_for(check: Check) -> None:
 
 @pytest.mark.parametrize("answer", ["", "<html>a portal, please log in</html>", "example.com"])
 def test_an_answer_that_is_no_address_fails(check: Check, answer: str) -> None:
-    """Nothing is known then; the words of the answer say what it is."""
+    """The address is not known then; the error quotes the answer."""
     with _service(lambda _: answer) as url:
         done = check(f"ipv4 203.0.113.10 {url}")
     assert (done.returncode, done.stdout) == (1, "")
@@ -152,7 +152,7 @@ def test_an_answer_that_is_no_address_fails(check: Check, answer: str) -> None:
 
 
 def test_a_long_answer_does_not_fill_the_message(check: Check) -> None:
-    """Nor do control characters of others reach a terminal."""
+    """Its control characters do not reach the terminal either."""
     with _service(lambda _: "\x1b[31m" + "z" * 100_000) as url:
         done = check(f"ipv4 203.0.113.10 {url}")
     assert done.returncode == 1
@@ -163,7 +163,7 @@ def test_a_long_answer_does_not_fill_the_message(check: Check) -> None:
 def test_the_container_sees_the_host_read_only_and_the_image_goes(
     check: Check, tmp_path: Path
 ) -> None:
-    """It has no rights; the network's DNS servers are its own; nothing is pulled or left."""
+    """It has no rights, the network's DNS servers are set, and nothing is pulled or left behind."""
     with _service(str) as url:
         check(f"ipv4 127.0.0.1 {url}", options=("--dns", "192.0.2.53"))
     made, run, removed = (tmp_path / "record").read_text().splitlines()
@@ -179,7 +179,7 @@ def test_the_container_sees_the_host_read_only_and_the_image_goes(
 
 
 def test_a_host_without_curl_is_told_what_to_install(check: Check, tmp_path: Path) -> None:
-    """Before anything is made on it."""
+    """The error comes before anything is created on the host."""
     for name in ("sh", "cat"):
         (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
     environment = {"PATH": str(tmp_path / "bin"), "RECORD": str(tmp_path / "record")}
@@ -199,7 +199,7 @@ def test_a_host_without_curl_is_told_what_to_install(check: Check, tmp_path: Pat
 
 @pytest.mark.parametrize("words", ["sh -n", "busybox sh -n", "shellcheck -s sh -"])
 def test_a_posix_shell_reads_it(words: str) -> None:
-    """A syntax error would show on hosts only."""
+    """A syntax error would show only on hosts."""
     if shutil.which(words.split()[0]) is None:
         pytest.skip(f"{words.split()[0]} is not installed here")
     done = subprocess.run(words.split(), input=SCRIPT.read_text(), capture_output=True, text=True)

@@ -16,7 +16,7 @@ SETTINGS = {"install": True, "registry_mirrors": ["http://198.51.100.2:5000"]}
 
 
 def declared(case: str, **keys: object) -> dict[str, Registered]:
-    """Return what is registered for a golden case whose host has these keys, too."""
+    """Return what is registered for a golden case whose host also has these keys."""
     raw: dict[str, Any] = golden.config(case)
     raw["hosts"][0] |= keys
 
@@ -29,7 +29,7 @@ def declared(case: str, **keys: object) -> dict[str, Registered]:
 
 
 def test_an_engine_has_its_keys_as_properties_of_their_own() -> None:
-    """By their names in daemon.json, so that a preview shows which of them changes."""
+    """They have their names from daemon.json, so that a preview shows which one changes."""
     inputs = dict(declared("containers", engine=SETTINGS)[ENGINE].inputs)
     assert len(inputs.pop("__provider")) < 200
     assert inputs.pop("host")["name"] == "edge-1"
@@ -43,7 +43,7 @@ def test_an_engine_has_its_keys_as_properties_of_their_own() -> None:
 
 @pytest.mark.parametrize("case", ["containers", "baseline"])
 def test_everything_of_the_host_comes_after_its_engine(case: str) -> None:
-    """Rules need what it installs; Docker's provider has the engine behind its own input."""
+    """Rules need the packages that it installs; Docker's provider depends on it by an input."""
     found = declared(case, engine=SETTINGS)
     of_host = [each for each in found.values() if each.type.startswith("pulumi-python:")]
     assert {each.key.split()[0] for each in of_host} == {"DockerEngine", "HostNetworking"}
@@ -53,7 +53,7 @@ def test_everything_of_the_host_comes_after_its_engine(case: str) -> None:
 
 
 def test_dockers_provider_is_the_same_with_and_without_the_key() -> None:
-    """Or the key would change the provider, and with it every preview of what it made."""
+    """Otherwise the key would change the provider, and with it every preview of its resources."""
     inputs = [
         declared("containers", **keys)["docker edge-1"].inputs
         for keys in ({}, {"engine": SETTINGS})
@@ -62,13 +62,13 @@ def test_dockers_provider_is_the_same_with_and_without_the_key() -> None:
 
 
 def test_the_hosts_servers_are_a_key_of_daemon_json() -> None:
-    """A list as Docker has it, shown by a preview as any other key."""
+    """It is a list as in Docker's file, and a preview shows it like any other key."""
     found = declared("containers", dns=["198.51.100.53"], engine={"dns": True})
     assert found[ENGINE].inputs["daemon"] == {"dns": ["198.51.100.53"]}
 
 
 def test_docker_in_nftables_gets_its_parameters_first() -> None:
-    """What it does not start without is set by its own resource; the host's has the same."""
+    """Its own resource sets the parameters that Docker needs to start; the host's has them too."""
     keys = {"firewall": "nftables", "engine": {"firewall_backend": "nftables"}}
     found = declared("dual-stack", **keys)
     inputs = found[ENGINE].inputs
@@ -79,11 +79,11 @@ def test_docker_in_nftables_gets_its_parameters_first() -> None:
     assert inputs["firewall"] == "nftables"
     wanted = found["HostNetworking edge-1"].inputs["own"]["sysctls"].values()
     assert sorted(inputs["forwarding"]) == sorted(wanted)
-    # Before the kernel is a router it has to be told to listen to other routers all the same.
+    # accept_ra must still be set before the kernel becomes a router.
     assert inputs["forwarding"][0] == "net.ipv6.conf.wan0.accept_ra = 2"
     assert "forwarding" not in declared("dual-stack", **{**keys, "engine": SETTINGS})[ENGINE].inputs
 
 
 def test_a_host_without_the_key_has_none() -> None:
-    """Nothing of it is read or written."""
+    """Nothing of daemon.json is read or written."""
     assert ENGINE not in declared("containers")

@@ -1,4 +1,4 @@
-"""What a mode makes of networks and containers, and docker-ipv6nat beside them."""
+"""What a mode changes in networks and containers, and docker-ipv6nat beside them."""
 
 import subprocess
 from pathlib import Path
@@ -23,7 +23,7 @@ def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
 
 
 def test_docker_publishes_at_both_families() -> None:
-    """The same number inside and outside, at the network's own addresses and no others."""
+    """A port has the same number inside and outside, only at the network's own addresses."""
     found = _declared(golden.config("masquerade"))
     ports = found["Container edge-1/container/mailserver"].inputs["ports"]
     for address in ("203.0.113.20", "2001:db8::20"):
@@ -36,7 +36,7 @@ def test_docker_publishes_at_both_families() -> None:
 
 
 def test_docker_chooses_and_nobody_takes_it_for_a_change() -> None:
-    """No subnet is given; what the provider writes down of it is left alone."""
+    """No subnet is given, and changes of the one that the provider records are ignored."""
     network = _declared(golden.config("snat-docker"))["Network edge-1/network/bridge-coi"]
     assert "ipamConfigs" not in network.inputs
     assert "ipamConfigs" in network.ignored
@@ -52,7 +52,7 @@ def _with_ipv6nat() -> dict[str, Any]:
 
 
 def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
-    """On the host's network with a socket that is read only; not privileged, as it need not be."""
+    """In the host's network namespace with a read-only socket; unprivileged, which is enough."""
     found = _declared(_with_ipv6nat())
     container = found["Container edge-1/ipv6nat/container"]
     assert container.inputs["image"] == "example.com/ipv6nat:1"
@@ -62,7 +62,8 @@ def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
     assert container.inputs["restart"] == "always"
     (volume,) = container.inputs["volumes"]
     assert volume["readOnly"]
-    # Looked at first, by the user's own ssh; and after the rules, which load the kernel's modules.
+    # The check comes first, over the user's own ssh, and after the rules, which load kernel
+    # modules.
     check = found["Command edge-1/ipv6nat/check"]
     assert check.key in container.after
     assert "HostNetworking edge-1" in check.after
@@ -71,7 +72,7 @@ def test_ipv6nat_runs_as_the_recipe_runs_it() -> None:
 
 
 def test_another_user_asks_by_sudo() -> None:
-    """Processes and Docker are root's to see."""
+    """Only root sees all processes and Docker."""
     raw = _with_ipv6nat()
     raw["hosts"][0]["ssh"]["user"] = "admin"
     check = _declared(raw)["Command edge-1/ipv6nat/check"]
@@ -92,7 +93,7 @@ def _checked(
     running: bool = False,
     ours: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the check on a host that has these processes and this engine."""
+    """Run the check on a host with these processes and this engine."""
     processes = {"10": ("dockerd", f"/usr/sbin/dockerd {flags}")}
     if running:
         processes["11"] = ("docker-ipv6nat", "/docker-ipv6nat")
@@ -136,7 +137,7 @@ def _checked(
 def test_only_where_it_is_of_use(
     tmp_path: Path, version: str, more: dict[str, Any], said: str
 ) -> None:
-    """Two of them, or one beside an engine that does the same, would empty each other's chains."""
+    """Two of them, or one beside an engine that does the same, would flush each other's chains."""
     done = _checked(tmp_path, version, **more)
     assert said in done.stderr
     assert done.returncode == (1 if said else 0), done.stderr

@@ -1,4 +1,4 @@
-"""Names of resources are different whatever hosts, networks and containers are called."""
+"""Names of resources are unique, whatever the names of hosts, networks and containers."""
 
 from collections import Counter
 from itertools import product
@@ -21,7 +21,7 @@ _ALIKE: dict[str, list[str]] = {
     "edge-1": ["web", "web-1", "1-web", "a_socket", "socket", "volume"],
     "edge-1-web": ["1", "sock", "whoami-a", "container"],
 }
-"""Networks by host: joined by `-` with the host, or by `_` with a kind, many are one."""
+"""Networks by host: joined by `-` with the host, or by `_` with a kind, many give one name."""
 
 
 def _network(place: int, host: str, name: str) -> dict[str, Any]:
@@ -60,9 +60,9 @@ def _stack() -> Stack:
 
 
 def _registered(stack: Stack) -> list[Registered]:
-    """Return all resources, of which no two have one name.
+    """Return all resources, and assert that no two have one name.
 
-    Not even of different parents: as if URNs had the type and the name alone.
+    Names differ even for different parents, as if URNs had only type and name.
     """
 
     def program() -> None:
@@ -75,7 +75,7 @@ def _registered(stack: Stack) -> list[Registered]:
 
 
 def test_no_two_resources_have_one_name() -> None:
-    """With resources of every kind there is, so that none has a rule of its own."""
+    """With resources of every kind, none of which has a rule of its own."""
     found = _registered(_stack())
     assert len(found) > 150
     kinds = {each.name.split("/")[1] for each in found if "/" in each.name}
@@ -86,11 +86,11 @@ def test_no_two_resources_have_one_name() -> None:
 @given(alike())
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_no_two_resources_of_any_valid_configuration_have_one_name(raw: Raw) -> None:
-    """Whatever is called like whatever else."""
+    """Any two things may have the same name."""
     try:
         stack = Stack.parse(raw, "test")
     except ConfigError:
-        reject()  # tests/planner/test_config_unique_names.py looks at these.
+        reject()  # tests/planner/test_config_unique_names.py tests these.
     names = [host.name for host in stack.hosts]
     assert {each.name.split("/")[0] for each in _registered(stack)} == set(names)
 
@@ -98,7 +98,7 @@ def test_no_two_resources_of_any_valid_configuration_have_one_name(raw: Raw) -> 
 @given(stacks(max_hosts=2, moded=True))
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_a_network_that_goes_changes_no_resource_of_another(raw: Raw) -> None:
-    """What is left has the names and inputs that it had."""
+    """The other resources keep their names and inputs."""
     whole = _inputs(raw)
     for less, host, network in without_one(raw):
         rest = _inputs(less)
@@ -107,13 +107,13 @@ def test_a_network_that_goes_changes_no_resource_of_another(raw: Raw) -> None:
 
 
 def _inputs(raw: Raw) -> dict[str, dict[str, Any]]:
-    """Return the inputs of all resources but those of a host as a whole, by type and name."""
+    """Return the inputs of all resources except those of a whole host, by type and name."""
     found = _registered(Stack.parse(raw, "test"))
     return {each.key: each.inputs for each in found if "/" in each.name}
 
 
 def test_a_name_can_be_read_back() -> None:
-    """What the docstring's reason is: host and kind have no `/`."""
+    """Host and kind contain no `/`, which is the reason in the docstring."""
     names = ["web", "1-web", "example.com/app/x:1", "image/web", "a::b"]
     made = {
         resource_name(host, kind, name): (host, kind, name)

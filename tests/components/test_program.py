@@ -1,4 +1,4 @@
-"""The program as Pulumi starts it: configuration in, resources or one error out."""
+"""The program as Pulumi starts it: a configuration gives resources or one error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_a_configuration_becomes_resources(run: Run) -> None:
-    """All that Pulumi hands over is text; every key finds its way."""
+    """Pulumi passes only text; every key arrives."""
     keys = [each.key for each in run(golden.config("containers"))]
     assert keys[0] == "Host edge-1"
     assert "HostNetworking edge-1" in keys
@@ -41,7 +41,7 @@ def test_a_configuration_becomes_resources(run: Run) -> None:
 
 
 def test_a_secret_is_never_in_clear(run: Run) -> None:
-    """From the configuration into the container, and into nothing that can be read."""
+    """It reaches the container, and nothing that can be read."""
     raw = {**golden.config("containers"), "secrets": {"DB_PASSWORD": "hunter2"}}
     found = run(raw)
     assert "DB_PASSWORD=hunter2" in str([each.inputs for each in found])
@@ -49,7 +49,7 @@ def test_a_secret_is_never_in_clear(run: Run) -> None:
 
 
 def _shown(error: Exception) -> bool:
-    """Whether the program ended with the status after which Pulumi adds no words of its own."""
+    """Whether the program exited with the status for which Pulumi adds no text of its own."""
     return isinstance(error, ExitedError) and error.args == (32,)
 
 
@@ -67,7 +67,7 @@ def _shown(error: Exception) -> bool:
 def test_bad_configuration_is_one_error_before_anything(
     run: Run, change: dict[str, Any], words: list[str]
 ) -> None:
-    """Key and remedy, no traceback, and not one resource: no host has been contacted."""
+    """Key and remedy, no traceback, and no resource: no host has been contacted."""
     with pytest.raises(StoppedError) as caught:
         run({**golden.config("containers"), **change})
     assert _shown(caught.value.error)
@@ -79,7 +79,7 @@ def test_bad_configuration_is_one_error_before_anything(
 
 
 def test_all_mistakes_are_told_at_once(run: Run) -> None:
-    """One run shows all of them."""
+    """One run reports all of them."""
     raw = golden.config("several-networks")
     raw["hosts"][0]["networks"][0]["subnet_ipv4"] = "172.16.0.1/24"
     raw["hosts"][1]["wan"] = {}
@@ -92,7 +92,7 @@ def test_all_mistakes_are_told_at_once(run: Run) -> None:
 
 
 def test_no_configuration_at_all_is_one_error(run: Run) -> None:
-    """A stack that was just made."""
+    """The stack is new."""
     with pytest.raises(StoppedError) as caught:
         run({})
     assert _shown(caught.value.error)
@@ -100,7 +100,7 @@ def test_no_configuration_at_all_is_one_error(run: Run) -> None:
 
 
 def test_settings_are_what_the_planner_parses() -> None:
-    """Objects from their JSON, text as it is, and no key of anybody else's."""
+    """Objects are parsed from JSON, text stays as it is, and foreign keys are ignored."""
     config = {
         "wanbound:seed": "12345",
         "wanbound:verify": "true",
@@ -119,7 +119,7 @@ def test_settings_are_what_the_planner_parses() -> None:
 
 
 def test_a_number_too_long_to_read_is_the_planners_to_refuse(run: Run) -> None:
-    """Python raises ValueError for 5,000 digits in JSON; the rest of the value is read."""
+    """Python raises ValueError for 5,000 digits in JSON; the rest of the value is parsed."""
     digits = "9" * 5000
     engine = '{"settings": {"mtu": ' + digits + "}}"
     text = '[{"name": "edge-1", "engine": ' + engine + "}]"
@@ -133,7 +133,7 @@ def test_a_number_too_long_to_read_is_the_planners_to_refuse(run: Run) -> None:
 
 
 def test_a_value_that_nests_too_deep_to_read_is_the_planners_to_refuse(run: Run) -> None:
-    """Python's JSON gives up at a thousand levels, and would with a traceback."""
+    """Python's JSON parser fails with a traceback at a thousand levels."""
     with pytest.raises(StoppedError) as caught:
         run(raw_settings({"wanbound:hosts": "[" * 5000 + "]" * 5000}))
     assert _shown(caught.value.error)

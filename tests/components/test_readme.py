@@ -1,4 +1,4 @@
-"""The README shows a preview: it has the lines that change, and no others."""
+"""The preview in the README has exactly the lines that change."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ def _properties(text: str) -> dict[str, Any]:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what differs as Pulumi's engine shows it, without its indentation."""
+    """Yield the differences as Pulumi's engine shows them, without its indentation."""
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     width = max(map(len, names))
     for name in names:
@@ -34,7 +34,7 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
 
 
 def test_the_preview_of_the_readme() -> None:
-    """After one public IPv6 address of the demo was changed."""
+    """The demo's preview after a change of one public IPv6 address."""
     text = json.dumps(stacks.read(ROOT / "stacks/Pulumi.demo.yaml"))
     assert text.count(OLD) == 1
     wanted = list(_changes(_properties(text), _properties(text.replace(OLD, NEW))))

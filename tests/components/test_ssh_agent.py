@@ -1,4 +1,4 @@
-"""The agent that holds the stack's keys for the `ssh` program: how it begins, and how it ends."""
+"""The agent that holds the stack's keys for the `ssh` program: start and end."""
 
 import itertools
 import os
@@ -24,14 +24,14 @@ from tests.providers.sshd import Sshd, make_key, running
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """The host to get to."""
+    """The target host."""
     with running(tmp_path_factory.mktemp("host")) as found:
         yield found
 
 
 @pytest.fixture
 def stock(host: Sshd) -> Iterator[Stock]:
-    """The key that it takes."""
+    """The key that it accepts."""
     with stocked(host) as found:
         yield found
 
@@ -48,7 +48,7 @@ def _held(path: Path) -> list[str]:
 
 
 def test_an_agent_is_used_again(host: Sshd, stock: Stock) -> None:
-    """One process and one key, however many runs there are."""
+    """Any number of runs share one process and one key."""
     ssh = stock.ssh(host)
     hosts = [planned(ssh), planned(ssh)]
     hold_keys(hosts, stock.values)
@@ -59,7 +59,7 @@ def test_an_agent_is_used_again(host: Sshd, stock: Stock) -> None:
 
 
 def test_an_agent_that_ended_is_started_anew(host: Sshd, stock: Stock) -> None:
-    """Its socket may still be there."""
+    """Its old socket may still exist."""
     ssh = stock.ssh(host)
     hold_keys([planned(ssh)], stock.values)
     path = place(ssh)
@@ -74,7 +74,7 @@ def test_an_agent_that_ended_is_started_anew(host: Sshd, stock: Stock) -> None:
 def test_a_key_goes_after_its_time_and_the_agent_with_it(
     host: Sshd, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing has to be cleaned up: an hour and a minute later nothing is left."""
+    """No cleanup is needed: an hour and a minute later nothing is left."""
     monkeypatch.setattr(ssh_agent, "LIFETIME", 2)
     monkeypatch.setattr(ssh_agent, "_COMMAND", ssh_agent._COMMAND.replace("60", "1"))
     ssh = stock.ssh(host)
@@ -89,7 +89,7 @@ def test_a_key_goes_after_its_time_and_the_agent_with_it(
 
 
 def test_nobody_else_gets_at_it(host: Sshd, stock: Stock) -> None:
-    """The socket is its user's, and a run that ends leaves no file with a key."""
+    """Only its user can open the socket, and a finished run leaves no file with a key."""
     ssh = stock.ssh(host)
     hold_keys([planned(ssh)], stock.values)
     path = place(ssh)
@@ -102,7 +102,7 @@ def test_nobody_else_gets_at_it(host: Sshd, stock: Stock) -> None:
 def test_a_key_is_on_no_command_line(
     host: Sshd, stock: Stock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everybody on a machine can read those; nor in the environment."""
+    """Every user of a machine can read command lines. It is not in the environment either."""
     seen: list[str] = []
     run = subprocess.run
 
@@ -124,7 +124,7 @@ def test_a_key_is_on_no_command_line(
     [("hunter2-hunter2", "is not a private key"), ("", "is not a private key")],
 )
 def test_a_key_that_is_none_is_an_error(host: Sshd, stock: Stock, value: str, words: str) -> None:
-    """Before any resource is declared: the key of the configuration, and nothing of the secret."""
+    """Before any resource is declared: the error names the key and quotes nothing of the secret."""
     stock.values[stock.name] = value
     with pytest.raises(AgentError) as caught:
         hold_keys([planned(stock.ssh(host))], stock.values)
@@ -138,7 +138,7 @@ def test_a_key_that_is_none_is_an_error(host: Sshd, stock: Stock, value: str, wo
 def test_a_key_whose_passphrase_is_wrong_is_an_error(
     host: Sshd, stock: Stock, tmp_path: Path
 ) -> None:
-    """In the same words, and nothing of the passphrase either."""
+    """The error has the same form, and nothing of the passphrase."""
     stock.values[stock.name] = make_key(tmp_path / "other", "ed25519", "another").read_text()
     with pytest.raises(AgentError) as caught:
         hold_keys([planned(stock.ssh(host, phrase=True))], stock.values)
@@ -149,7 +149,7 @@ def test_a_key_whose_passphrase_is_wrong_is_an_error(
 def test_key_files_that_need_a_passphrase(
     host: Sshd, stock: Stock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are the user's config's; ssh would ask a person, and here is none."""
+    """The user's config names them; ssh would prompt for the passphrase."""
     key = make_key(tmp_path / "locked", "ecdsa", PHRASE)
     host.accept(Path(f"{key}.pub"))
     config = tmp_path / ".ssh" / "config"
@@ -168,7 +168,7 @@ def test_key_files_that_need_a_passphrase(
 def test_a_home_without_ssh_gets_its_folder(
     host: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a CI runner has it: without the folder, ssh cannot share a connection."""
+    """As on a CI runner: without the folder, ssh cannot share a connection."""
     account = SimpleNamespace(pw_dir=str(tmp_path))
     monkeypatch.setattr(ssh_agent, "pwd", SimpleNamespace(getpwuid=lambda _: account))
     hold_keys([planned(Ssh(address="127.0.0.1", port=host.port))], {})
@@ -185,7 +185,7 @@ def test_a_home_without_ssh_gets_its_folder(
 def test_without_keys_of_the_stack_nothing_is_started(
     host: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's own agent and files are what counts then."""
+    """Then the user's own agent and files count."""
     monkeypatch.setattr(ssh_agent, "_hold", None)
     ssh = Ssh(address="127.0.0.1", port=host.port)
     hold_keys([planned(ssh)], {})
@@ -194,7 +194,7 @@ def test_without_keys_of_the_stack_nothing_is_started(
 
 
 def test_the_socket_is_short_and_its_own() -> None:
-    """A name of a secret may have 128 characters, a socket's path 107."""
+    """The name of a secret may have 128 characters, the path of a socket 107."""
     paths = set()
     for key, phrase in itertools.product([None, "a", "b", "x" * 128], repeat=2):
         refs = [None if name is None else SecretRef(secret=name) for name in (key, phrase)]

@@ -24,14 +24,14 @@ from tests.providers.sshd import Sshd, make_key, running
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """The host to get to."""
+    """The target host."""
     with running(tmp_path_factory.mktemp("host")) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def bastion(tmp_path_factory: pytest.TempPathFactory, host: Sshd) -> Iterator[Sshd]:
-    """The host on the way, which takes the same key."""
+    """The jump host, which accepts the same key."""
     with running(tmp_path_factory.mktemp("bastion")) as found:
         found.accept(Path(f"{host.client_key}.pub"))
         yield found
@@ -39,14 +39,14 @@ def bastion(tmp_path_factory: pytest.TempPathFactory, host: Sshd) -> Iterator[Ss
 
 @pytest.fixture
 def stock(host: Sshd) -> Iterator[Stock]:
-    """The key that both hosts take."""
+    """The key that both hosts accept."""
     with stocked(host) as found:
         yield found
 
 
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_key_of_the_stack_gets_in(host: Sshd, stock: Stock, tmp_path: Path, locked: bool) -> None:
-    """It is in no file that ssh reads, and goes through an agent; its passphrase opened it."""
+    """It comes from an agent, not from a file that ssh reads; its passphrase has decrypted it."""
     if locked:
         key = make_key(tmp_path / "locked", "rsa", PHRASE)
         host.accept(Path(f"{key}.pub"))
@@ -61,7 +61,7 @@ def test_a_key_of_the_stack_gets_in(host: Sshd, stock: Stock, tmp_path: Path, lo
 
 
 def test_the_master_serves_the_next(host: Sshd, stock: Stock) -> None:
-    """Calls of one run share a log-in."""
+    """Calls of one run share a login."""
     ssh = stock.ssh(host)
     hold_keys([planned(ssh)], stock.values)
     before = len(host.logins())
@@ -72,7 +72,7 @@ def test_the_master_serves_the_next(host: Sshd, stock: Stock) -> None:
 
 
 def test_a_wrong_pinned_key_is_refused(host: Sshd, bastion: Sshd, stock: Stock) -> None:
-    """As everywhere else."""
+    """ssh checks it like every other connection of wanbound."""
     ssh = stock.ssh(host).model_copy(update={"host_key": bastion.host_key})
     hold_keys([planned(ssh)], stock.values)
     done = asked(ssh, "-o", "ControlPath=none")
@@ -83,7 +83,7 @@ def test_a_wrong_pinned_key_is_refused(host: Sshd, bastion: Sshd, stock: Stock) 
 def test_a_shared_connection_is_for_the_same_host_key_and_key(
     host: Sshd, bastion: Sshd, stock: Stock
 ) -> None:
-    """Or a wrong one would get in for as long as a connection of the right one lives."""
+    """Otherwise a wrong key would be accepted as long as a connection with the right one lives."""
     ssh = stock.ssh(host)
     hold_keys([planned(ssh)], stock.values)
     assert asked(ssh).stdout == "in\n"
@@ -95,7 +95,7 @@ def test_a_shared_connection_is_for_the_same_host_key_and_key(
 
 
 def test_over_a_jump_host(host: Sshd, bastion: Sshd, stock: Stock) -> None:
-    """Both host keys pinned, both let the stack's key in, and the way is really that one."""
+    """Both host keys are pinned, both accept the stack's key, and the jump host is really used."""
     ssh = stock.ssh(host, jump_to(bastion))
     hold_keys([planned(ssh)], stock.values)
     before = len(bastion.logins())
@@ -106,7 +106,7 @@ def test_over_a_jump_host(host: Sshd, bastion: Sshd, stock: Stock) -> None:
 
 
 def test_over_a_jump_host_as_a_run_does(host: Sshd, bastion: Sshd, stock: Stock) -> None:
-    """With masters at both: nothing waits for what they hold open, and all go the same way."""
+    """With masters at both, no call waits for the connections they hold; all go the same way."""
     ssh = stock.ssh(host, jump_to(bastion))
     hold_keys([planned(ssh)], stock.values)
     before = [len(sshd.logins()) for sshd in (bastion, host)]
@@ -121,9 +121,9 @@ def test_over_a_jump_host_as_a_run_does(host: Sshd, bastion: Sshd, stock: Stock)
 def test_a_jump_host_that_is_not_right(
     host: Sshd, stock: Stock, tmp_path: Path, wrong: str
 ) -> None:
-    """Another machine, another user, nobody there: the host itself is never asked."""
+    """Wrong machine, wrong user or closed port: the host itself is never contacted."""
     values: dict[str, str | int | None] = {"host_key": host.host_key, "user": "nobody", "port": 1}
-    # Its own, for which no master is left that has been checked before.
+    # A new jump host, because no checked master may exist for it.
     with running(_made(tmp_path / "jump")) as bastion:
         bastion.accept(Path(f"{host.client_key}.pub"))
         ssh = stock.ssh(host, jump_to(bastion, **{wrong: values[wrong]}))
@@ -142,7 +142,7 @@ def _made(folder: Path) -> Path:
 def test_one_address_behind_two_jump_hosts(
     host: Sshd, bastion: Sshd, stock: Stock, tmp_path: Path
 ) -> None:
-    """Two machines, then: neither's master may serve the other."""
+    """They are two machines: the master of one may not serve the other."""
     with running(_made(tmp_path / "other")) as other:
         other.accept(Path(f"{host.client_key}.pub"))
         ways = [stock.ssh(host, jump_to(each)) for each in (bastion, other)]
@@ -157,7 +157,7 @@ def test_one_address_behind_two_jump_hosts(
 
 
 def test_options_are_quoted_for_both_shells(host: Sshd, bastion: Sshd, stock: Stock) -> None:
-    """What the inner ssh gets is what the outer one has: read back from ssh's own understanding."""
+    """The inner ssh gets the same options as the outer one, according to `ssh -G`."""
     ssh = stock.ssh(host, jump_to(bastion, address="2001:db8::1"))
     done = subprocess.run(
         ["ssh", "-F", "none", "-G", *ssh_options(ssh), "-p", "2222", "192.0.2.1"],

@@ -37,7 +37,7 @@ def _plans(raw: dict[str, Any]) -> tuple[HostPlan, ...]:
 
 
 def _declared(raw: dict[str, Any]) -> dict[str, Registered]:
-    """Return what is registered for a configuration, by type and name, in its order."""
+    """Return what is registered for a configuration, by type and name, in order."""
 
     def program() -> None:
         names = {"DB_PASSWORD", *raw.get("secrets", {})}
@@ -59,12 +59,12 @@ def raw() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def found(raw: dict[str, Any]) -> dict[str, Registered]:
-    """What is declared for it."""
+    """The resources of this configuration."""
     return _declared(raw)
 
 
 def test_everything_has_its_place(found: dict[str, Registered]) -> None:
-    """Host, below it its engine and networks, below each network what belongs to it."""
+    """The engine and networks are below the host, everything else below its network."""
     assert found["Host edge-1"].parent.startswith("Stack ")
     assert {key: each.parent for key, each in found.items() if key != "Host edge-1"} == {
         "docker edge-1": "Host edge-1",
@@ -78,7 +78,7 @@ def test_everything_has_its_place(found: dict[str, Registered]) -> None:
 
 
 def test_rules_come_first_and_go_last(found: dict[str, Registered]) -> None:
-    """At no moment is there one without those before: rules, network, containers, check."""
+    """Each exists only with those before it: rules, network, containers, check."""
     order = list(found)
     assert order.index(NETWORKING) < order.index(NETWORK) < min(map(order.index, CONTAINERS))
     assert order[-1] == CHECK
@@ -90,14 +90,14 @@ def test_rules_come_first_and_go_last(found: dict[str, Registered]) -> None:
 
 
 def test_a_replaced_network_takes_its_containers_with_it(found: dict[str, Registered]) -> None:
-    """By a property, which is what the engine follows where something is deleted before."""
+    """By a property, because the engine follows properties for delete-before-replace."""
     for container in CONTAINERS:
         assert NETWORK in found[container].by_property["networksAdvanced"]
 
 
 @pytest.mark.parametrize("case", ["containers", "baseline", "several-networks", "metrics"])
 def test_hostnetworking_gets_the_lines_of_the_plan(case: str) -> None:
-    """All of the host, by network, section and role; no secret, nothing of the engine's own."""
+    """It gets all lines of the host by network, section and role, but no secret."""
     raw = golden.config(case)
     found = _declared(raw)
     for host in _plans(raw):
@@ -124,7 +124,7 @@ def test_hostnetworking_gets_the_lines_of_the_plan(case: str) -> None:
 
 
 def test_hostnetworking_knows_how_the_host_is_reached(found: dict[str, Registered]) -> None:
-    """What `providers.ssh.target.target_of` reads."""
+    """The property is what `providers.ssh.target.target_of` reads."""
     assert found[NETWORKING].inputs["host"] == {
         "name": "edge-1",
         "address": "192.0.2.10",
@@ -135,18 +135,18 @@ def test_hostnetworking_knows_how_the_host_is_reached(found: dict[str, Registere
 
 
 def test_what_is_not_wanted_is_no_property(found: dict[str, Registered]) -> None:
-    """A host without routes, parameters, filter or persist."""
+    """Here the host has no routes, parameters, filter or persist."""
     assert set(found[NETWORKING].inputs) == {
         "__provider", "host", "installed", "networks", "own", "stack", "wan"
     }  # fmt: skip
-    # What lets the networks' traffic pass.
+    # These let the networks' traffic pass.
     assert set(found[NETWORKING].inputs["own"]) == {
         "chain pass", "chain unmark", "forward_ipv4", "forward_ipv6"
     }  # fmt: skip
 
 
 def test_a_pinned_host_key_is_used_by_every_way_to_the_host(raw: dict[str, Any]) -> None:
-    """By HostNetworking, by Docker's provider and by the check; none of them reads a file then."""
+    """HostNetworking, Docker's provider and the check have it; none of them reads a file then."""
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP46Pgcjq6YmfLgjB1oWigKv1mkKeDDIEoSeXROKoQ2O"
     host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "host_key": key}}
     pinned = _declared({**raw, "hosts": [host]})
@@ -157,7 +157,7 @@ def test_a_pinned_host_key_is_used_by_every_way_to_the_host(raw: dict[str, Any])
 
 
 def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Registered]) -> None:
-    """Every option and subnet, and the host's own engine."""
+    """It has every option and subnet, and is on its host's engine."""
     (host,) = _plans(raw)
     docker = host.networks[0].docker
     assert found[NETWORK].inputs == {
@@ -175,7 +175,7 @@ def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Re
 
 
 def test_what_cannot_be_there_twice_goes_before_it_comes_anew(found: dict[str, Registered]) -> None:
-    """Networks and containers: one name, one bridge, one address each."""
+    """A network or container has one name, one bridge and one address, so it is deleted first."""
     for key in (NETWORK, *CONTAINERS):
         assert found[key].deleted_first, key
 
@@ -183,12 +183,12 @@ def test_what_cannot_be_there_twice_goes_before_it_comes_anew(found: dict[str, R
 def test_containers_are_in_their_network_alone_but_for_the_load_balancer(
     raw: dict[str, Any], found: dict[str, Registered]
 ) -> None:
-    """At fixed addresses; the mode is the one with which Docker keeps to those."""
+    """They have fixed addresses, in the network mode with which Docker keeps them."""
     (host,) = _plans(raw)
     for planned, key in zip(host.networks[0].containers, CONTAINERS, strict=True):
         inputs = found[key].inputs
         assert inputs["networkMode"] == "bridge"
-        # The id: a network made anew is another one.
+        # By id, because a recreated network is another one.
         own = {
             "name": "edge-1/network/web-id",
             "ipv4Address": planned.ipv4,
@@ -209,7 +209,7 @@ def test_containers_are_in_their_network_alone_but_for_the_load_balancer(
 
 
 def test_volumes_are_folders_or_names(found: dict[str, Registered]) -> None:
-    """What begins with a slash is a path on the host."""
+    """A name with a leading slash is a path on the host."""
     assert found["Container edge-1/container/app"].inputs["volumes"] == [
         {"containerPath": "/data", "volumeName": "data", "readOnly": False},
         {"containerPath": "/etc/ssl/certs", "hostPath": "/etc/ssl/certs", "readOnly": True},
@@ -217,7 +217,7 @@ def test_volumes_are_folders_or_names(found: dict[str, Registered]) -> None:
 
 
 def test_secrets_stay_secret(found: dict[str, Registered]) -> None:
-    """The container gets the value, and nobody can read it anywhere."""
+    """The container gets the value, and no output shows it."""
     app = found["Container edge-1/container/app"].inputs
     assert "DB_PASSWORD=hunter2" in str(app["envs"])
     everything = str([without_secrets(each.inputs) for each in found.values()])
@@ -226,7 +226,7 @@ def test_secrets_stay_secret(found: dict[str, Registered]) -> None:
 
 
 def test_lists_are_in_an_order_of_their_own(raw: dict[str, Any]) -> None:
-    """The order of the configuration's keys is no change: a container would be replaced for it."""
+    """Otherwise another order of keys in the configuration would replace a container."""
     app = raw["hosts"][0]["networks"][0]["containers"][0]
     turned = {
         **app,
@@ -241,13 +241,13 @@ def test_lists_are_in_an_order_of_their_own(raw: dict[str, Any]) -> None:
 
 
 def test_the_check_asks_from_inside(found: dict[str, Registered]) -> None:
-    """By the user's own ssh; what is expected is its input: where that changes it runs again."""
+    """Over the user's own ssh; the expectation is its input, so a change runs it again."""
     check = found[CHECK].inputs
     assert check["interpreter"] == ["sh", "-c"]
     ssh, *_, where, asked = shlex.split(check["create"].removeprefix(SEND))
     assert (ssh, where) == ("ssh", "root@192.0.2.10")
     assert asked == "sh -s -- 'host edge-1, network web' --network web"
-    # One line in a preview.
+    # A preview shows one line.
     assert "\n" not in check["create"]
     assert check["stdin"] == (
         "ipv4 203.0.113.10 http://198.51.100.1/\nipv6 2001:db8::10 http://[2001:db8:ffff::1]/\n"
@@ -256,7 +256,7 @@ def test_the_check_asks_from_inside(found: dict[str, Registered]) -> None:
 
 
 def test_servers_for_names_are_asked_by_containers_and_the_check(raw: dict[str, Any]) -> None:
-    """Where the key is there; the proxy before Docker's socket asks for no name."""
+    """Only with the key; the proxy before Docker's socket needs no DNS."""
     servers = ["198.51.100.53", "2001:db8:ffff::53"]
     found = _declared({**raw, "hosts": [{**raw["hosts"][0], "dns": servers}]})
     assert [found[each].inputs["dns"] for each in CONTAINERS] == [servers] * len(CONTAINERS)
@@ -266,13 +266,13 @@ def test_servers_for_names_are_asked_by_containers_and_the_check(raw: dict[str, 
 
 
 def test_without_servers_nothing_is_said_of_them(found: dict[str, Registered]) -> None:
-    """An empty list would be a change of every container that is there."""
+    """An empty list would change every existing container."""
     assert all("dns" not in found[each].inputs for each in CONTAINERS)
     assert " --dns " not in found[CHECK].inputs["create"]
 
 
 def test_another_user_asks_with_sudo(raw: dict[str, Any]) -> None:
-    """Docker's socket is root's."""
+    """Only root can use Docker's socket."""
     host = {**raw["hosts"][0], "ssh": {"address": "192.0.2.10", "user": "admin", "port": 2222}}
     found = _declared({**raw, "hosts": [host]})
     *_, option, port, where, asked = shlex.split(found[CHECK].inputs["create"].removeprefix(SEND))
@@ -291,14 +291,14 @@ def test_the_check_needs_no_image(raw: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("verify", [{"verify": False}, {}])
 def test_without_verify_there_is_no_check(raw: dict[str, Any], verify: dict[str, bool]) -> None:
-    """And everything else is the same."""
+    """All other resources are the same."""
     without = {key: value for key, value in raw.items() if key != "verify"}
     found = _declared({**without, **verify})
     assert [key for key in _declared(raw) if key not in found] == [CHECK]
 
 
 def test_every_host_has_its_own(raw: dict[str, Any]) -> None:
-    """The same names on two hosts: two engines, and no order between them."""
+    """Two hosts with the same network names have two engines, and no order between them."""
     found = _declared(golden.config("several-networks"))
     assert {key for key in found if key.startswith(("docker ", "HostNetworking "))} == {
         "docker edge-1",
@@ -315,7 +315,7 @@ def test_every_host_has_its_own(raw: dict[str, Any]) -> None:
 
 
 def test_no_resource_is_made_inside_an_apply() -> None:
-    """A preview would not show it: `apply` here takes text alone."""
+    """A preview would not show it, so here `apply` handles only text."""
     folder = Path(__file__).parent.parent.parent / "components"
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -330,7 +330,7 @@ def test_no_resource_is_made_inside_an_apply() -> None:
 
 
 def test_an_ipv6_host_stands_in_brackets() -> None:
-    """In the URL for Docker; the options are the same for every user and machine."""
+    """Docker's URL has brackets; the ssh options are the same for every user and machine."""
     ssh = Ssh(address="2001:db8::10", port=22, user="root")
     assert docker_host(ssh) == "ssh://root@[2001:db8::10]:22"
     assert "StrictHostKeyChecking=yes" in ssh_options(ssh)

@@ -1,4 +1,4 @@
-"""The Go program images/whoami: its own tests, its form, and that its two builds agree."""
+"""The Go program images/whoami: its tests, its format, and that its two builds agree."""
 
 import re
 from pathlib import Path
@@ -10,12 +10,12 @@ MODULE = Path(__file__).resolve().parents[2] / "images" / "whoami"
 
 
 def test_module_passes_its_own_checks() -> None:
-    """Its tests, `go vet`, and every file as gofmt would write it."""
+    """Its tests, `go vet`, and gofmt's format."""
     check_go_module(MODULE)
 
 
 def test_lab_builds_what_the_dockerfile_says() -> None:
-    """The lab's image, made without Docker, has the Dockerfile's flags, user, port and commands."""
+    """The lab's image, built without Docker, has the Dockerfile's flags, user, port, commands."""
     [recipe] = [r for r in all_recipes() if r.name == "wanbound/whoami:1"]
     assert isinstance(recipe, GoRecipe)
     text = (MODULE / "Dockerfile").read_text()

@@ -1,4 +1,4 @@
-"""The packer: layout, order and sameness of what it writes."""
+"""The packer: layout, order and reproducibility of its output."""
 
 import hashlib
 import json
@@ -60,7 +60,7 @@ def test_archive_names_its_config_and_layer_by_digest(tmp_path: Path) -> None:
 
 
 def test_config_says_how_the_image_runs(tmp_path: Path) -> None:
-    """Entry point, command, port, user and architecture are in the config, and no time is."""
+    """The config has entry point, command, port, user and architecture, and no time."""
     out = packed(tmp_path)
     [manifest] = json.loads(member(out, "manifest.json"))
     config = json.loads(member(out, manifest["Config"]))
@@ -74,7 +74,7 @@ def test_config_says_how_the_image_runs(tmp_path: Path) -> None:
 
 
 def test_layer_holds_parents_first_and_nobody_s_names(tmp_path: Path) -> None:
-    """Folders come before what is in them; owner, times and order are fixed."""
+    """Folders come before their contents; owner, times and order are fixed."""
     out = packed(tmp_path)
     [manifest] = json.loads(member(out, "manifest.json"))
     layer = tmp_path / "layer.tar"
@@ -97,7 +97,7 @@ def test_layer_holds_parents_first_and_nobody_s_names(tmp_path: Path) -> None:
 
 
 def test_same_image_gives_the_same_bytes(tmp_path: Path) -> None:
-    """Neither the order of entries nor the date, mode or place of a source file shows."""
+    """The order of entries and the date, mode or path of a source file do not matter."""
     archives = []
     for number in (1, 2):
         folder = tmp_path / str(number)
@@ -126,7 +126,7 @@ def test_wrong_paths_are_refused(entries: tuple[Entry, ...], wrong: str) -> None
 
 
 def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
-    """An archive is replaced whole or not at all, and drafts are removed."""
+    """An archive is replaced as a whole or not at all, and temporary files are removed."""
     out = packed(tmp_path)
     before = out.read_bytes()
     with pytest.raises(FileNotFoundError):
@@ -137,7 +137,7 @@ def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 @pytest.mark.lab
 def test_skopeo_reads_it_as_docker_schema_2(tmp_path: Path) -> None:
-    """What pushes the archive accepts it, and makes the manifest that every engine takes."""
+    """The program that pushes the archive accepts it, and its manifest suits every engine."""
     packages.install(Settings())
     out = packed(tmp_path)
     argv = ["skopeo", "--insecure-policy", "copy", "--quiet"]

@@ -1,4 +1,4 @@
-"""The cache of images: what makes a new one, and that it is complete or absent."""
+"""The cache of images: what changes the key, and that an image is complete or absent."""
 
 import json
 import tarfile
@@ -24,11 +24,11 @@ class Fake:
     built: list[Path] = field(default_factory=list)
 
     def sources(self) -> Iterator[bytes]:
-        """What the key is made of."""
+        """The input of the key."""
         yield from self.parts
 
     def build(self, work: Path) -> Image:
-        """A file below `work`, as a compiler would leave it."""
+        """Return an image with a file below `work`, as a compiler would write it."""
         self.built.append(work)
         (work / "program").write_bytes(b"".join(self.parts))
         if self.fails:
@@ -37,7 +37,7 @@ class Fake:
 
 
 def test_image_is_built_once(tmp_path: Path) -> None:
-    """The second call finds the archive and says nothing."""
+    """The second call finds the archive and prints nothing."""
     fake, said = Fake(), list[str]()
     first = build(fake, tmp_path, said.append)
     assert build(fake, tmp_path, said.append) == first
@@ -60,20 +60,20 @@ def test_only_the_archive_stays(tmp_path: Path) -> None:
 
 
 def test_changed_sources_make_another_image(tmp_path: Path) -> None:
-    """Each set of sources has a file of its own; older ones stay for other checkouts."""
+    """Each set of sources has its own file; older ones stay for other checkouts."""
     old, new = build(Fake(), tmp_path), build(Fake(parts=(b"two",)), tmp_path)
     assert old != new
     assert old.exists()
 
 
 def test_key_tells_where_one_source_ends() -> None:
-    """The same bytes cut elsewhere are other sources."""
+    """The same bytes split differently are other sources."""
     assert key(Fake(parts=(b"ab", b"c"))) != key(Fake(parts=(b"a", b"bc")))
     assert key(Fake(parts=(b"ab", b"c"))) == key(Fake(parts=(b"ab", b"c")))
 
 
 def test_builders_at_a_time_do_not_meet(tmp_path: Path) -> None:
-    """Each works in a folder of its own, and the last rename wins with the same bytes."""
+    """Each works in its own folder, and the last rename wins with the same bytes."""
     with ThreadPoolExecutor(4) as pool:
         outs = list(pool.map(lambda _: build(Fake(), tmp_path), range(8)))
     assert len(set(outs)) == 1

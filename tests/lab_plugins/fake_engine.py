@@ -1,4 +1,4 @@
-"""A Docker Engine in memory, behind the one seam that the docker stand-in has."""
+"""A Docker Engine in memory, behind the docker stand-in's only interface to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IMAGE_ID = "sha256:" + "1" * 64
 
 
 class FakeEngine:
-    """Networks, containers, volumes and images; refuses what it does not know, fails on demand."""
+    """Networks, containers, volumes and images; refuses unknown calls, and fails on demand."""
 
     def __init__(self) -> None:
         self.name = "ssh://fake"
@@ -29,7 +29,7 @@ class FakeEngine:
         """Parts of a call ("POST /containers/x/start") and the Engine's reason to refuse it."""
 
     def reach(self) -> None:
-        """Fail where the first connection does."""
+        """Fail like a first connection."""
         if not self.reached:
             self._called("GET", "/version")
 
@@ -139,7 +139,8 @@ class FakeEngine:
 
     def _connect(self, network: str, body: Json) -> None:
         container = self._found("containers", body["Container"])
-        # Asked by id or by name, the Engine writes the name down (daemon/container_operations.go).
+        # Whether asked by id or by name, the Engine records the name
+        # (daemon/container_operations.go).
         network = next((n["Name"] for i, n in self.networks.items() if i == network), network)
         addresses = body["EndpointConfig"]["IPAMConfig"]
         container["NetworkSettings"]["Networks"][network] = {

@@ -1,4 +1,4 @@
-"""The command stand-in from the CLI's side."""
+"""The command stand-in, called as the CLI calls it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def now(call: Coroutine[Any, Any, T]) -> T:
 
 
 class RecordedLog(EngineLog):
-    """Keeps the lines that the user would see."""
+    """Records the lines that the user would see."""
 
     def __init__(self) -> None:
         super().__init__("")
         self.lines: list[str] = []
 
     def status(self, urn: str, line: str) -> None:
-        """Keep the line."""
+        """Record the line."""
         self.lines.append(line)
 
 
 class Cli:
-    """What the CLI does with one resource of a program."""
+    """The CLI's calls for one resource of a program."""
 
     def __init__(self, urn: str = LOCAL) -> None:
         self.log = RecordedLog()
@@ -53,14 +53,14 @@ class Cli:
         return plain_all(answer.inputs or {})
 
     def create(self, inputs: Properties, *, preview: bool = False) -> str:
-        """Create it; returns its id."""
+        """Create it; return its id."""
         request = sdk.CreateRequest(self.urn, boxed_all(self.check(inputs)), 20, preview)
         answer = now(self.provider.create(request))
         self.state = plain_all(answer.properties)
         return answer.resource_id or ""
 
     def update(self, inputs: Properties, *, preview: bool = False) -> Properties:
-        """Update it; returns the outputs."""
+        """Update it; return the outputs."""
         olds, news = boxed_all(self.state), boxed_all(self.check(inputs))
         request = sdk.UpdateRequest(self.urn, "it", olds, news, 20, [], preview)
         return plain_all(now(self.provider.update(request)).properties)
@@ -72,11 +72,11 @@ class Cli:
 
 
 DEFAULTS: Properties = {"addPreviousOutputInEnv": True}
-"""What the plugin puts among the inputs."""
+"""The plugin adds this to the inputs."""
 
 
 def test_a_command_runs_with_what_it_is_given() -> None:
-    """Interpreter and standard input; both outputs without their last line end, and no more."""
+    """It gets interpreter and standard input; both outputs lose only their last newline."""
     cli = Cli()
     inputs: Properties = {
         "create": "cat; echo warning >&2",
@@ -89,7 +89,7 @@ def test_a_command_runs_with_what_it_is_given() -> None:
 
 
 def test_a_failure_shows_both_outputs_and_the_status() -> None:
-    """Enough to see what was wrong, from the message alone."""
+    """The message alone is enough to find the error."""
     with pytest.raises(PluginError, match=r"(?s)exit status 3: running 'echo out.*\nout\nerr"):
         Cli().create({"create": "echo out; echo err >&2; exit 3"})
     with pytest.raises(PluginError, match="cannot run 'true' here"):
@@ -97,14 +97,14 @@ def test_a_failure_shows_both_outputs_and_the_status() -> None:
 
 
 def test_what_a_command_leaves_running_is_not_waited_for() -> None:
-    """It may hold the outputs open, as the master of an ssh connection does."""
+    """It may hold the outputs open, like the master of an ssh connection."""
     started = time.monotonic()
     Cli().create({"create": "sleep 5 &"})
     assert time.monotonic() - started < 3
 
 
 def test_an_update_runs_the_command_again_and_it_sees_the_last_output() -> None:
-    """As a variable; a preview does not know what it will print."""
+    """It is in a variable; in a preview the new output is unknown."""
     cli = Cli()
     cli.create({"create": "echo one"})
     again: Properties = {"create": "echo again $PULUMI_COMMAND_STDOUT"}
@@ -114,7 +114,7 @@ def test_an_update_runs_the_command_again_and_it_sees_the_last_output() -> None:
 
 @pytest.mark.parametrize("changed", [{"stdin": "x"}, {"create": "echo two"}, {"create": UNKNOWN}])
 def test_every_change_is_an_update(changed: Properties) -> None:
-    """None makes a new resource of it."""
+    """No change creates another resource."""
     cli = Cli()
     cli.create({"create": "echo one"})
     assert not cli.diff({"create": "echo one"}).changes
@@ -123,7 +123,7 @@ def test_every_change_is_an_update(changed: Properties) -> None:
 
 
 def test_a_state_without_the_plugins_default_is_a_change() -> None:
-    """The real plugin writes it down, and so compares it."""
+    """The real plugin records it, and so compares it."""
     cli = Cli()
     cli.create({"create": "echo one"})
     del cli.state["addPreviousOutputInEnv"]
@@ -131,7 +131,7 @@ def test_a_state_without_the_plugins_default_is_a_change() -> None:
 
 
 def test_a_refresh_changes_nothing_and_a_destroy_runs_nothing() -> None:
-    """There is nothing to look at and nothing to remove."""
+    """There is nothing to read and nothing to remove."""
     cli = Cli()
     cli.create({"create": "echo one"})
     inputs, state = boxed_all({"create": "echo one"}), boxed_all(cli.state)
@@ -149,7 +149,7 @@ def test_a_preview_runs_nothing() -> None:
 
 
 def test_other_types_and_inputs_are_refused() -> None:
-    """The message names the type and what there is."""
+    """The message names the type and lists the supported ones."""
     with pytest.raises(PluginError, match=r"no command:remote:Command, only command:local:Command"):
         Cli("urn:pulumi:s::p::command:remote:Command::it").check({})
     request = sdk.CheckRequest(LOCAL, {}, boxed_all({"create": "true", "delete": "true"}), b"")

@@ -1,4 +1,4 @@
-"""A container's inputs in the Engine's words, and back."""
+"""A container's inputs as the Engine's request, and back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.plugins.schema import changes, checked
 from lab.plugins.values import PluginError, Properties
 from tests.lab_plugins.fake_engine import FakeEngine
 
-# One of each, as a program would write it; none of them is the default.
+# One of each, as a program would write it, with no default values.
 FULL: Properties = {
     "capabilities": {"adds": ["NET_ADMIN"], "drops": ["MKNOD"]},
     "command": ["serve", "--port", "80"],
@@ -43,7 +43,7 @@ def full() -> Properties:
 
 
 def test_the_body_is_what_the_engine_wants() -> None:
-    """The places where the plugin's words and the Engine's differ most."""
+    """Places where the plugin's and the Engine's names differ most."""
     body = create_body(full())
     host = body["HostConfig"]
     assert body["Env"] == ["B=2", "A=1"]
@@ -58,7 +58,7 @@ def test_the_body_is_what_the_engine_wants() -> None:
 
 
 def test_what_is_read_back_is_what_was_given() -> None:
-    """An Engine that keeps everything as it got it shows no difference."""
+    """An Engine that keeps everything unchanged shows no difference."""
     engine = FakeEngine()
     inputs = full()
     made = engine.post("/containers/create", create_body(inputs), {"name": "full"})
@@ -69,7 +69,7 @@ def test_what_is_read_back_is_what_was_given() -> None:
 
 
 def test_an_empty_word_in_the_command_is_refused() -> None:
-    """As the real plugin refuses it."""
+    """The real plugin refuses it too."""
     with pytest.raises(PluginError, match="may not be empty"):
         create_body({"command": ["a", ""]})
 
@@ -84,14 +84,14 @@ def test_an_empty_word_in_the_command_is_refused() -> None:
     ],
 )
 def test_durations_are_gos(written: str, ns: int, shown: str) -> None:
-    """Written as the program likes, shown as Go shows them, equal all the same."""
+    """Any spelling is accepted, shown as Go shows it, and compared by value."""
     assert nanoseconds(written) == ns
     assert duration_text(ns) == shown
     assert nanoseconds(shown) == ns
 
 
 def test_inputs_that_are_left_out_are_left_to_the_engine() -> None:
-    """A minimal container sends no more than it must."""
+    """A minimal container sends only what it must."""
     inputs, _ = checked(CONTAINER, "m", {}, {"image": "web:1", "name": "m"}, b"")
     body: dict[str, Any] = create_body(inputs)
     host = body.pop("HostConfig")

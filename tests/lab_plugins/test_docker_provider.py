@@ -1,4 +1,4 @@
-"""The docker stand-in from the CLI's side, with an Engine in memory."""
+"""The docker stand-in, called as the CLI calls it, with an Engine in memory."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def now(call: Coroutine[Any, Any, T]) -> T:
 
 
 class Cli:
-    """What the CLI does with one resource of a program."""
+    """The CLI's calls for one resource of a program."""
 
     def __init__(self, engine: FakeEngine, kind: str) -> None:
         self.provider = DockerProvider(EngineLog(""), engine)
         name = {"Network": "network", "Container": "container", "Volume": "volume"}
         module = name.get(kind, "remoteImage")
-        # With a component as its parent, as the resources of the program have.
+        # A component is its parent, as for the resources of the program.
         self.urn = f"urn:pulumi:s::p::wanbound:index:Host$docker:index/{module}:{kind}::it"
         self.identity = ""
         self.inputs: Properties = {}
         self.state: Properties = {}
 
     def check(self, inputs: Properties) -> Properties:
-        """Return the inputs with defaults; fails the test where there are failures."""
+        """Return the inputs with defaults; a failure fails the test."""
         request = sdk.CheckRequest(self.urn, boxed_all(self.inputs), boxed_all(inputs), b"seed")
         answer = now(self.provider.check(request))
         assert not answer.failures, [(f.property, f.reason) for f in answer.failures]
@@ -78,7 +78,7 @@ class Cli:
         self.identity, self.state = answer.resource_id or "", plain_all(answer.properties)
 
     def refresh(self) -> bool:
-        """Read it; returns whether it is still there."""
+        """Read it; return whether it still exists."""
         request = sdk.ReadRequest(
             self.urn, self.identity, boxed_all(self.state), boxed_all(self.inputs)
         )
@@ -105,7 +105,7 @@ class Cli:
 
 @pytest.fixture
 def engine() -> FakeEngine:
-    """Return an Engine with nothing on it."""
+    """Return an empty Engine."""
     return FakeEngine()
 
 
@@ -121,7 +121,7 @@ def engine() -> FakeEngine:
     ],
 )
 def test_nothing_changes_after_a_create(engine: FakeEngine, kind: str, inputs: Properties) -> None:
-    """Neither a preview nor a refresh right after `up` finds anything."""
+    """Neither a preview nor a refresh right after `up` finds a change."""
     engine.images[IMAGE_ID] = {"Id": IMAGE_ID}
     cli = Cli(engine, kind)
     cli.create(inputs)
@@ -144,7 +144,7 @@ def test_nothing_changes_after_a_create(engine: FakeEngine, kind: str, inputs: P
 
 
 def test_previews_ask_no_engine(engine: FakeEngine) -> None:
-    """A preview works while the host does not."""
+    """A preview works while the host is down."""
     engine.broken = True
     for kind, inputs in (("Network", NETWORK), ("Container", CONTAINER)):
         cli = Cli(engine, kind)
@@ -157,7 +157,7 @@ def test_previews_ask_no_engine(engine: FakeEngine) -> None:
 
 @pytest.mark.parametrize("kind", ["Network", "Container"])
 def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine, kind: str) -> None:
-    """As found by the first call of a run."""
+    """The first call of a run finds it out."""
     cli = Cli(engine, kind)
     cli.create(NETWORK if kind == "Network" else CONTAINER)
     engine.broken, engine.reached = True, False
@@ -171,7 +171,7 @@ def test_an_unreachable_host_is_an_error_and_nothing_is_gone(engine: FakeEngine,
 def test_an_engine_that_fails_in_between_makes_a_network_look_gone(
     engine: FakeEngine, failure: str
 ) -> None:
-    """To a refresh and to a removal, which leaves it; a container is never taken for gone."""
+    """For a refresh, and for a removal, which keeps it; a container never counts as gone."""
     network, container = Cli(engine, "Network"), Cli(engine, "Container")
     network.create(NETWORK)
     container.create(CONTAINER)
@@ -187,7 +187,7 @@ def test_an_engine_that_fails_in_between_makes_a_network_look_gone(
 
 
 def test_a_network_that_the_engine_keeps_is_no_success(engine: FakeEngine) -> None:
-    """What the removal itself answers is not taken for anything else."""
+    """An error of the removal itself is reported."""
     cli = Cli(engine, "Network")
     cli.create(NETWORK)
     engine.refuse["DELETE"] = "no such luck"
@@ -223,7 +223,7 @@ def test_a_container_is_connected_before_it_is_started(engine: FakeEngine) -> No
 
 
 def test_a_network_made_anew_means_a_container_made_anew(engine: FakeEngine) -> None:
-    """By the network's id, which Docker takes as it takes the name; neither is ever read back."""
+    """By the network's id, which Docker accepts like the name; neither is ever read back."""
     network, container = Cli(engine, "Network"), Cli(engine, "Container")
     network.create(NETWORK)
     member: Properties = {"name": network.identity, "ipv4Address": "172.20.0.254"}
@@ -239,7 +239,7 @@ def test_a_network_made_anew_means_a_container_made_anew(engine: FakeEngine) -> 
 
 
 def test_a_network_is_imported_by_its_id(engine: FakeEngine) -> None:
-    """All that a program could have said comes back, so that the same definition is no change."""
+    """Every input is read, so that an equal definition is not a change."""
     made = Cli(engine, "Network")
     made.create({**NETWORK, "labels": []})
     taken = Cli(engine, "Network")
@@ -254,7 +254,7 @@ def test_a_network_is_imported_by_its_id(engine: FakeEngine) -> None:
 
 @pytest.mark.parametrize("call", ["/connect", "/start"])
 def test_a_container_that_cannot_start_is_removed_again(engine: FakeEngine, call: str) -> None:
-    """The error says what the Engine said, and that the host is as it was."""
+    """The error has the Engine's reason, and says that the host is unchanged."""
     engine.refuse[call] = "no such thing"
     cli = Cli(engine, "Container")
     with pytest.raises(PluginError, match=r"lb on ssh://fake: .*no such thing.* as it was"):
@@ -263,7 +263,7 @@ def test_a_container_that_cannot_start_is_removed_again(engine: FakeEngine, call
 
 
 def test_an_image_that_cannot_be_pulled_leaves_nothing(engine: FakeEngine) -> None:
-    """The registry's reason is shown with the host's name."""
+    """The error has the registry's reason and the host's name."""
     cli = Cli(engine, "Container")
     with pytest.raises(PluginError, match=r"nothere:1: no such manifest \(on ssh://fake\)"):
         cli.create({**CONTAINER, "image": "nothere:1"})
@@ -271,7 +271,7 @@ def test_an_image_that_cannot_be_pulled_leaves_nothing(engine: FakeEngine) -> No
 
 
 def test_a_stopped_container_shows_and_is_started_again(engine: FakeEngine) -> None:
-    """With mustRun, a stop by hand is drift, and an update in place mends it."""
+    """With mustRun, a manually stopped container is drift, and an update in place starts it."""
     cli = Cli(engine, "Container")
     cli.create(CONTAINER)
     engine.containers[cli.identity]["State"]["Running"] = False
@@ -285,7 +285,7 @@ def test_a_stopped_container_shows_and_is_started_again(engine: FakeEngine) -> N
 
 
 def test_restart_reaches_the_running_container(engine: FakeEngine) -> None:
-    """It updates in place, through the Engine's update call; a label cannot."""
+    """The Engine's update call changes it in place; a changed label replaces the container."""
     cli = Cli(engine, "Container")
     cli.create(CONTAINER)
     wanted: Properties = {**CONTAINER, "restart": "always"}
@@ -301,7 +301,7 @@ def test_restart_reaches_the_running_container(engine: FakeEngine) -> None:
 
 
 def test_a_network_is_replaced_while_its_bridge_is_unknown(engine: FakeEngine) -> None:
-    """What depends on a resource that is replaced first goes before it."""
+    """Dependents of a resource that is deleted first are deleted before it."""
     cli = Cli(engine, "Network")
     cli.create(NETWORK)
     options: Properties = {"com.docker.network.bridge.name": UNKNOWN}
@@ -312,7 +312,7 @@ def test_a_network_is_replaced_while_its_bridge_is_unknown(engine: FakeEngine) -
 
 
 def test_drift_of_a_network_shows_in_state_and_inputs(engine: FakeEngine) -> None:
-    """A label edited on the host comes back as an input, and the next up mends it."""
+    """A label edited on the host is read as an input, and the next up corrects it."""
     cli = Cli(engine, "Network")
     cli.create(NETWORK)
     engine.networks[cli.identity]["Labels"] = {"a": "1"}
@@ -322,7 +322,7 @@ def test_drift_of_a_network_shows_in_state_and_inputs(engine: FakeEngine) -> Non
 
 
 def test_an_image_by_its_digest_is_compared_with_the_digest(engine: FakeEngine) -> None:
-    """A name is compared with the name, so that neither way of writing changes for ever."""
+    """A name is compared with the name, so that neither spelling is a permanent change."""
     engine.images[IMAGE_ID] = {"Id": IMAGE_ID}
     cli = Cli(engine, "Container")
     cli.create({**CONTAINER, "image": IMAGE_ID})
@@ -331,7 +331,7 @@ def test_an_image_by_its_digest_is_compared_with_the_digest(engine: FakeEngine) 
 
 
 def test_other_types_are_refused(engine: FakeEngine) -> None:
-    """The message names the type and what there is."""
+    """The message names the type and lists the supported ones."""
     cli = Cli(engine, "Network")
     cli.urn = "urn:pulumi:s::p::docker:index/tag:Tag::it"
     with pytest.raises(PluginError, match=r"no docker:index/tag:Tag, only .*container:Container"):
@@ -339,7 +339,7 @@ def test_other_types_are_refused(engine: FakeEngine) -> None:
 
 
 def test_a_host_that_is_not_known_yet_is_no_error_before_something_is_to_be_done() -> None:
-    """A host that is being made previews; only a create needs its address."""
+    """A host that is being created can be previewed; only a create needs its address."""
     provider = DockerProvider(EngineLog(""))
     settings: Properties = {"host": UNKNOWN, "sshOpts": '["-T"]'}
     now(provider.configure(sdk.ConfigureRequest({}, boxed_all(settings), False, False)))
@@ -352,7 +352,7 @@ def test_a_host_that_is_not_known_yet_is_no_error_before_something_is_to_be_done
 
 
 def test_options_for_ssh_are_one_text_in_the_state() -> None:
-    """However an SDK writes the list."""
+    """An SDK may write the list in either form."""
     written: tuple[Plain, ...] = ('["-o", "A=b c"]', ["-o", "A=b c"])
     for options in written:
         settings: Properties = {"host": "ssh://x", "sshOpts": options}
@@ -362,7 +362,7 @@ def test_options_for_ssh_are_one_text_in_the_state() -> None:
 
 
 def test_configuration_that_would_be_ignored_is_refused() -> None:
-    """Credentials of registries and certificates are not what the lab has."""
+    """The lab has no credentials of registries and no certificates."""
     provider = DockerProvider(EngineLog(""))
     settings: Properties = {"host": "ssh://x", "registryAuth": "[]", "version": "5.2.0"}
     request = sdk.CheckRequest("urn", {}, boxed_all(settings), b"")

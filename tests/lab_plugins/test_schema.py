@@ -1,4 +1,4 @@
-"""When a difference is a change, and what it does: measured on the real plugins, kept here."""
+"""Which differences are a change, and its effect: measured on the real plugins, recorded here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def sample(spec: Field, which: int) -> Plain:
 
 
 def only(key: str, value: Plain) -> Properties:
-    """Return the one property, or none where it is not given."""
+    """Return the one property, or none if its value is None."""
     return {} if value is None else {key: value}
 
 
@@ -68,7 +68,7 @@ def only(key: str, value: Plain) -> Properties:
     ("schema", "key", "replaces"), CASES, ids=[f"{s.token}-{k}" for s, k, _ in CASES]
 )
 def test_what_a_change_of_each_input_does(schema: Schema, key: str, replaces: bool) -> None:
-    """A changed or unknown value is a change; whether it replaces is in the list."""
+    """A changed or unknown value is a change; the list has whether it replaces."""
     spec = schema.fields[key]
     old: Properties = {key: sample(spec, 0)}
     for new in (sample(spec, 1), UNKNOWN):
@@ -78,7 +78,7 @@ def test_what_a_change_of_each_input_does(schema: Schema, key: str, replaces: bo
 
 
 def test_the_lists_name_every_input() -> None:
-    """No input is without a rule, unless it is refused."""
+    """Every input has a rule or is refused."""
     listed = f"{CONTAINER_REPLACES} {CONTAINER_UPDATES}".split()
     assert sorted(listed) == sorted(k for k, field in CONTAINER.fields.items() if not field.refused)
     assert sorted(NETWORK_REPLACES.split()) == sorted(NETWORK.fields)
@@ -116,7 +116,7 @@ def test_the_lists_name_every_input() -> None:
     ],
 )
 def test_what_is_no_change(schema: Schema, key: str, old: Plain, new: Plain) -> None:
-    """Empty is absent, sets have no order, and what the Engine fills in may be left out."""
+    """Empty equals absent, sets have no order, and values from the Engine may be left out."""
     assert changes(schema, only(key, old), only(key, new)) == {}
 
 
@@ -133,12 +133,12 @@ def test_what_is_no_change(schema: Schema, key: str, old: Plain, new: Plain) -> 
     ],
 )
 def test_what_is_a_change(schema: Schema, key: str, old: Plain, new: Plain, change: Change) -> None:
-    """Order counts in lists; what is not computed is missed when it goes; unknown is a change."""
+    """Order counts in lists; a removed input that is not computed and an unknown one count too."""
     assert changes(schema, only(key, old), only(key, new)) == {key: change}
 
 
 def test_a_preview_shows_only_the_labels_and_options_that_change() -> None:
-    """A label put in front is one line, not a change of all that follow."""
+    """A label added at the front is one line, not a change of all that follow."""
     old: Plain = [{"label": "b", "value": "1"}, {"label": "c", "value": "1"}]
     new: Plain = [
         {"label": "a", "value": "1"},
@@ -157,7 +157,7 @@ def test_a_preview_shows_only_the_labels_and_options_that_change() -> None:
 
 
 def test_defaults_are_those_of_the_plugin() -> None:
-    """A container without anything but an image gets what the real plugin writes down."""
+    """A container with only an image gets the real plugin's defaults."""
     inputs, failures = checked(CONTAINER, "web", {}, {"image": "web:1", "name": "web"}, b"")
     assert failures == []
     del inputs[DEFAULTS_KEY]
@@ -183,7 +183,7 @@ def test_defaults_are_those_of_the_plugin() -> None:
 
 
 def test_a_generated_name_is_kept_and_lets_the_successor_come_first() -> None:
-    """Only a name that the program gave must be free before it can be used again."""
+    """Only a name from the program must be free before it can be used again."""
     first, _ = checked(NETWORK, "web", {}, {}, b"\x01\x02\x03\x04")
     assert first["name"] == "web-0102030"
     again, _ = checked(NETWORK, "web", first, {"ipv6": True}, b"\x09\x09\x09\x09")
@@ -229,13 +229,13 @@ def test_what_is_refused(schema: Schema, inputs: Properties, path: str, reason: 
 
 
 def test_unknown_values_pass_the_check() -> None:
-    """Nothing is said of a value before it is known."""
+    """A value that is not known yet gives no error."""
     inputs: Properties = {"image": UNKNOWN, "envs": UNKNOWN, "restart": UNKNOWN}
     assert checked(CONTAINER, "x", {}, inputs, b"")[1] == []
 
 
 def test_a_preview_of_a_create_has_unknown_outputs_and_one_of_an_update_the_old_ones() -> None:
-    """Whoever uses an output sees in the preview whether it may change."""
+    """So a user of an output sees in the preview whether it may change."""
     created = planned(NETWORK, {}, {"name": "web", "driver": "bridge"})
     assert created["driver"] == "bridge"
     assert {created[key] for key in ("internal", "options", "scope", "ipamConfigs")} == {UNKNOWN}
@@ -244,7 +244,7 @@ def test_a_preview_of_a_create_has_unknown_outputs_and_one_of_an_update_the_old_
 
 
 def test_a_refresh_gives_back_the_inputs_that_were_given() -> None:
-    """Inputs after a read are those of before, with what has drifted in them."""
+    """The inputs after a read are the old ones, with drift applied."""
     old: Properties = {"name": "web", "labels": [], DEFAULTS_KEY: ["ipamDriver"]}
     state: Properties = {"name": "web", "labels": [{"label": "a", "value": "b"}], "scope": "local"}
     assert inputs_after_read(NETWORK, old, state) == {

@@ -1,4 +1,4 @@
-"""The schemas against the SDKs' own classes: an input of theirs that we do not know is a gap."""
+"""The schemas against the SDKs' own classes: an input missing in ours is a gap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NESTED = {
 
 
 def inputs_of(arguments: type) -> set[str]:
-    """Return the inputs that the SDK's class takes, as the engine names them."""
+    """Return the inputs of the SDK's class, by the engine's names."""
     names = set(inspect.signature(arguments).parameters)
     return {
         first + "".join(word.capitalize() for word in rest)
@@ -45,13 +45,13 @@ def inputs_of(arguments: type) -> set[str]:
     ids=lambda value: value.token if isinstance(value, Schema) else "",
 )
 def test_every_input_of_the_sdk_is_known(schema: Schema, arguments: type) -> None:
-    """Known means implemented, or refused by name."""
+    """An input is either implemented, or refused by name."""
     assert set(schema.fields) == inputs_of(arguments)
 
 
 @pytest.mark.parametrize("key", NESTED)
 def test_every_nested_input_of_a_container_is_known(key: str) -> None:
-    """The same for the objects in a container's inputs."""
+    """The objects in a container's inputs are known too."""
     spec: Field = CONTAINER.fields[key]
     known = spec.fields or (spec.item.fields if spec.item is not None else {})
     assert set(known) == inputs_of(NESTED[key])

@@ -1,4 +1,4 @@
-"""The plugin processes as the CLI starts, asks and ends them."""
+"""The plugin processes as the CLI starts, calls and ends them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BIN = Path(__file__).resolve().parents[2] / "lab" / "plugins" / "bin"
 
 @contextmanager
 def plugin(name: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """Start the plugin; yields its process and a client."""
+    """Start the plugin; yield its process and a client."""
     command = [str(BIN / f"pulumi-resource-{name}"), "127.0.0.1:1", "--logtostderr", "-v=9"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd="/") as process:
         killer = threading.Timer(20, process.kill)
@@ -38,7 +38,7 @@ def plugin(name: str) -> Iterator[tuple[subprocess.Popen[str], Any]]:
 
 @pytest.mark.parametrize(("name", "version"), [("docker", "5.2.0"), ("command", "1.2.1")])
 def test_a_plugin_serves_and_ends_when_told(name: str, version: str) -> None:
-    """From any folder, under the version that the SDK asks for; gone at the CLI's SIGINT."""
+    """From any folder, with the version that the SDK asks for; it ends at the CLI's SIGINT."""
     with plugin(name) as (process, client):
         assert client.GetPluginInfo(Empty(), timeout=10).version == version
         urn = "urn:pulumi:s::p::docker:index/tag:Tag::it"

@@ -1,4 +1,4 @@
-"""The way to an Engine over ssh: a program `ssh` on PATH, and an Engine behind a socket."""
+"""The connection to an Engine over ssh: a program `ssh` on PATH, and an Engine behind a socket."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._answer(404, {"message": "No such container: it"})
 
     def do_POST(self) -> None:
-        """Tell what was sent."""
+        """Echo the request."""
         length = int(self.headers.get("Content-Length") or 0)
         sent = self.rfile.read(length).decode()
         if "refuse" in self.path:
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         return "test"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
@@ -92,7 +92,7 @@ def engine_socket(tmp_path: Path) -> Iterator[str]:
 
 
 def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket: str, fail: str = "") -> Path:
-    """Put an `ssh` first on PATH that records its command lines; returns the record."""
+    """Put an `ssh` first on PATH that records its command lines; return the record."""
     log = tmp_path / "ssh.log"
     log.touch()
     program = tmp_path / "ssh"
@@ -105,7 +105,7 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, socket: str, fail:
 def test_ssh_gets_the_options_as_they_are(
     engine_socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One ssh process serves call after call, with exactly the command line of docker's own CLI."""
+    """One ssh process serves all calls, with exactly the command line of docker's own CLI."""
     log = fake_ssh(tmp_path, monkeypatch, engine_socket)
     engine = DockerEngine("ssh://root@192.0.2.1:2222", ["-o", "ControlMaster=auto"])
     assert log.read_text() == ""
@@ -118,7 +118,7 @@ def test_ssh_gets_the_options_as_they_are(
 
 
 def test_what_the_engine_refuses_is_told_from_what_is_not_there(engine_socket: str) -> None:
-    """Over unix:// as over ssh://: the Engine's own words, and its status."""
+    """The error has the Engine's message and status, over unix:// as over ssh://."""
     engine = DockerEngine(f"unix://{engine_socket}", [])
     with pytest.raises(NotFoundError, match="No such container"):
         engine.get("/containers/it/json")
@@ -129,7 +129,7 @@ def test_what_the_engine_refuses_is_told_from_what_is_not_there(engine_socket: s
 
 
 def test_the_error_of_ssh_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ssh says is the reason; "connection reset" is none."""
+    """The error has ssh's reason, not only "connection reset"."""
     fake_ssh(tmp_path, monkeypatch, "", fail="Host key verification failed.\r\n")
     engine = DockerEngine("ssh://root@192.0.2.1", [])
     with pytest.raises(PluginError, match="status 255: Host key verification failed") as failed:
@@ -140,7 +140,7 @@ def test_the_error_of_ssh_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_host_that_does_not_answer_is_tried_once_for_all_who_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight resources do not wait for eight timeouts, one after the other."""
+    """Eight resources do not wait for eight timeouts in sequence."""
     log = fake_ssh(tmp_path, monkeypatch, "", fail="no route to host")
     program = tmp_path / "ssh"
     program.write_text(

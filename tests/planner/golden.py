@@ -1,15 +1,15 @@
-"""The golden files: a stack's configuration, and the whole plan that has to come of it.
+"""The golden files: a stack's configuration, and the whole plan that must result.
 
 A case is two files in golden/: NAME.yaml, the keys after `wanbound:`, and NAME.rules, everything
 that `plan` returns for it. To add one, copy a pair; then, and after a wanted change of the rules,
 
     python -m tests.planner.golden
 
-writes all .rules files again. Read the difference before it is committed: it is what will happen
+writes all .rules files again. Read the difference before you commit it: this is what will happen
 on every host. Whole generations of the same cases are in tests/providers/host/golden.
 
 The lines of a host or a network (`wanted`) are shown as a preview shows them: section, role, line;
-behind a line whose place in its section is not in the middle, `(first)` or `(last)`.
+a line whose place is not in the middle of its section has `(first)` or `(last)` after it.
 """
 
 import sys
@@ -31,12 +31,12 @@ _PLACES = {FIRST: " (first)", LAST: " (last)"}
 
 
 def cases() -> list[str]:
-    """Return the names of all cases; a .rules file without its .yaml is one, too."""
+    """Return the names of all cases; a .rules file without its .yaml counts too."""
     return sorted({path.stem for path in FOLDER.iterdir() if path.suffix in (".yaml", ".rules")})
 
 
 def config(name: str) -> dict[str, Any]:
-    """Return the configuration of a case, as YAML gives it."""
+    """Return the configuration of a case, as parsed from YAML."""
     found = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     if not isinstance(found, dict):
         raise TypeError(f"{name}.yaml is no mapping")
@@ -44,17 +44,17 @@ def config(name: str) -> dict[str, Any]:
 
 
 def planned(name: str) -> str:
-    """Return the text that a case's plan has now."""
+    """Return a case's plan as text, as it is now."""
     return text(plan(Stack.parse(config(name), name)))
 
 
 def expected(name: str) -> str:
-    """Return the text that a case's plan has to have."""
+    """Return a case's plan as text, from its golden file."""
     return (FOLDER / f"{name}.rules").read_text()
 
 
 def text(hosts: tuple[HostPlan, ...]) -> str:
-    """Return plans as text; whatever field they have is in it."""
+    """Return plans as text with all of their fields."""
     blocks = ("\n".join(_block(f"host {host.name}", _data(host))) for host in hosts)
     return "\n\n".join(blocks) + "\n"
 
@@ -62,12 +62,12 @@ def text(hosts: tuple[HostPlan, ...]) -> str:
 def _data(value: object) -> object:
     """Return `value` with every model in it as a mapping."""
     if isinstance(value, Engine):
-        # Its other keys are in `settings`, too.
+        # Its other keys are in `settings` too.
         value = {key: getattr(value, key) for key in ("settings", "install", "restart")}
     elif isinstance(value, BaseModel):
         value = dict(value)
     elif is_dataclass(value):
-        # What few cases have is shown by those alone.
+        # Rare fields are shown only where they are set.
         named = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
         value = {name: part for name, (part, default) in named.items() if part is not default}
         if "wanted" in value:
@@ -128,13 +128,13 @@ def _word(value: object) -> str:
 
 
 def main() -> None:
-    """Write every case's .rules file as the plan is now, and name those that changed."""
+    """Write every case's .rules file for the current plan, and name those that changed."""
     for name in cases():
         write(FOLDER / f"{name}.rules", planned(name))
 
 
 def write(path: Path, now: str) -> None:
-    """Write `now` to a golden file that has another text, and name the file."""
+    """Write `now` to a golden file with different text, and name the file."""
     if not path.exists() or path.read_text() != now:
         path.write_text(now)
         sys.stdout.write(f"{path.name} written\n")

@@ -1,8 +1,8 @@
-"""What iptables lines match, as sets: the model behind the tests of the rules.
+"""Sets of packets that iptables lines match: the model behind the tests of the rules.
 
 A line is a product of sets, one per thing that can be matched (source, interface, state …), so
 two lines can match the same packet exactly when they share an element in every one of them. The
-model refuses every word that it does not know: a line it accepts, it understands completely.
+model refuses every unknown word: it understands each accepted line completely.
 """
 
 import re
@@ -39,7 +39,7 @@ class Numbers:
         return any(first <= number <= last for first, last in self.intervals)
 
     def common(self, other: "Numbers") -> int | None:
-        """Return a number of both sets, None where there is none."""
+        """Return a number of both sets, None if there is none."""
         for (first, last), (start, end) in product(self.intervals, other.intervals):
             if max(first, start) <= min(last, end):
                 return max(first, start)
@@ -60,7 +60,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Names:
-    """A set of names: those in `names`, or all others where it is `negated`."""
+    """A set of names: those in `names`, or all others if it is `negated`."""
 
     names: frozenset[str]
     negated: bool = False
@@ -69,7 +69,7 @@ class Names:
         return (name in self.names) != self.negated
 
     def common(self, other: "Names") -> str | None:
-        """Return a name of both sets, None where there is none."""
+        """Return a name of both sets, None if there is none."""
         candidates = [*sorted(self.names | other.names), "a-name-that-nobody-has"]
         return next((name for name in candidates if name in self and name in other), None)
 
@@ -83,7 +83,7 @@ ANY_ICMP = Numbers(((0, 255),), 255)
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet as a chain sees it; addresses are numbers, `marked` is what the guard says of it."""
+    """A packet as a chain sees it; addresses are numbers, `marked` means marked by the guard."""
 
     source: int
     destination: int
@@ -95,7 +95,7 @@ class Packet:
     state: State
     source_port: int = 0
     icmp: int = 0
-    """The type of an ICMPv6 message; what it is for another protocol does not matter."""
+    """The type of an ICMPv6 message; ignored for other protocols."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Rule:
         )
 
     def common(self, other: "Rule") -> Packet | None:
-        """Return a packet that both lines match, None where there is none."""
+        """Return a packet that both lines match, None if there is none."""
         if self.chain != other.chain:
             return None
         source = self.source.common(other.source)
@@ -165,8 +165,8 @@ class Rule:
 def loaded(wanted: Iterable[planned.Wanted]) -> list[planned.Rule]:
     """Return the rules of iptables and ip6tables among `wanted`, in the order of loading.
 
-    A host puts a subnet where a rule has `@BRIDGE`; here each bridge has one of its own, in a space
-    that no configuration of the tests has.
+    A host puts a subnet where a rule has `@BRIDGE`; here each bridge gets its own, from a space
+    that no configuration of the tests uses.
     """
 
     def chosen(bridge: re.Match[str]) -> str:
@@ -181,7 +181,7 @@ def loaded(wanted: Iterable[planned.Wanted]) -> list[planned.Rule]:
 
 
 def parse(line: str) -> Rule:
-    """Return the rule that `line` is. Raises ValueError for a word that the model does not know."""
+    """Return the line as a rule. Raises ValueError for a word that the model does not know."""
     words = iter(line.split())
     rule = Rule(chain="", target="")
     seen: set[str] = set()

@@ -1,7 +1,7 @@
-"""What the guard's table does with a packet: the model behind the tests of the guard.
+"""The verdicts of the guard's table on packets: the model behind the tests of the guard.
 
-It takes the guard's rules and elements, or the whole file that `nft -f` loads, and has the base
-chains of providers/host/generation.py around them. It refuses every word that it does not know.
+It takes the guard's rules and elements, or the whole file that `nft -f` loads, and adds the base
+chains of providers/host/generation.py. It refuses every word that it does not know.
 """
 
 import re
@@ -21,10 +21,10 @@ Base: TypeAlias = Literal["prerouting", "forward-first", "forward", "postrouting
 
 @dataclass(frozen=True)
 class Packet:
-    """A packet that is forwarded; `original_*` are of the connection's first packet.
+    """A forwarded packet; `original_*` are of the connection's first packet.
 
-    What the kernel's routes say of it: `to_host` that it is for the host itself or a group,
-    `astray` that an answer would not leave by `iifname`, `gone` that no interface has its source.
+    Results of the kernel's routing: `to_host` is set for the host itself or a group, `astray` if an
+    answer would not leave by `iifname`, `gone` if no interface has the source address.
     """
 
     iifname: str
@@ -39,11 +39,11 @@ class Packet:
     astray: bool = False
     gone: bool = False
     target: Address | None = None
-    """Where it goes once it is translated; nowhere else than it was sent to unless said."""
+    """The destination after translation; None if it is unchanged."""
     protocol: str = "icmp"
     port: int = 0
     seen: Address | None = None
-    """Where its replies go to: its source, translated; `saddr` unless said."""
+    """The destination of its replies, its translated source; None for `saddr`."""
 
 
 class Guard:
@@ -64,13 +64,13 @@ class Guard:
         self.chains = {chain: [rule.split() for rule in rules] for chain, rules in chains.items()}
 
     def verdict(self, chain: Base, packet: Packet) -> Verdict:
-        """Return what becomes of `packet` at one base chain of the table."""
+        """Return the verdict on `packet` in one base chain of the table."""
         return self._chain(chain, packet) or "accept"
 
     def marked(self, packet: Packet, mark: int = 0) -> int | None:
-        """Return the mark that `packet` has once it is through forward; None where it is dropped.
+        """Return the mark of `packet` after forward, None if it is dropped.
 
-        `mark` is the one that it has before.
+        `mark` is its mark before.
         """
         self._mark = mark
         verdicts = [self.verdict(chain, packet) for chain in ("forward-first", "forward")]
@@ -122,10 +122,10 @@ class Guard:
 
 
 def guard_of(wanted: Iterable[Wanted]) -> Guard:
-    """Return the table of the rules and elements among `wanted`, those of any networks."""
+    """Return the table of the rules and elements among `wanted`, of any networks."""
     maps: dict[str, list[str]] = {}
     chains = {hook: list(rules) for hook, (_, *rules) in BASE.items()}
-    # Where the order says nothing, it is the one in which a generation has the rules.
+    # Rules with the same order are sorted as in a generation.
     for each in sorted(_of_guard(wanted), key=lambda each: (each.order, each.text)):
         if isinstance(each, Rule):
             chains.setdefault(each.chain, []).append(each.text)
@@ -166,7 +166,7 @@ def guard_in(file: str) -> Guard:
 
 
 def _value(word: str, words: Iterator[str], packet: Packet) -> str | Address | None:
-    """Return what a rule looks at, None where a packet of this family has no such thing."""
+    """Return the value that a rule looks at, None if a packet of this family has no such value."""
     if word == "iifname":
         return packet.iifname
     if word == "oifname":
@@ -218,7 +218,7 @@ def _of(family: str, address: Address) -> Address | None:
 
 def _is(value: str | Address, wanted: str) -> bool:
     if isinstance(value, str):
-        # Ports alone have no quotes around their digits.
+        # Only ports are unquoted digits.
         if (ports := re.fullmatch(r"(\d+)(?:-(\d+))?", wanted)) is not None:
             return int(ports[1]) <= int(value) <= int(ports[2] or ports[1])
         return value in wanted.strip('"').split(",")

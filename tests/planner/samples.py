@@ -1,4 +1,4 @@
-"""A valid configuration to damage in one place, and what is said about it then."""
+"""A valid configuration to damage in one place, and the errors that result."""
 
 import copy
 import re
@@ -64,7 +64,7 @@ Edits = list[tuple[str, object]]
 
 
 def edited(*edits: tuple[str, object]) -> dict[str, Any]:
-    """Return the sample with each value set at its dotted path; keys on the way are made."""
+    """Return the sample with each value set at its dotted path; missing keys are created."""
     raw = copy.deepcopy(_SAMPLE)
     for path, value in edits:
         here: Any = raw
@@ -82,7 +82,7 @@ def edited(*edits: tuple[str, object]) -> dict[str, Any]:
 
 
 def problems(*edits: tuple[str, object]) -> tuple[Problem, ...]:
-    """Return what is wrong with the edited sample, nothing where it is valid."""
+    """Return the problems of the edited sample, none if it is valid."""
     try:
         Stack.parse(edited(*edits), "test")
     except ConfigError as error:
@@ -91,7 +91,7 @@ def problems(*edits: tuple[str, object]) -> tuple[Problem, ...]:
 
 
 def only_problem(*edits: tuple[str, object]) -> Problem:
-    """Return the one thing that is wrong with the edited sample."""
+    """Return the only problem of the edited sample."""
     found = problems(*edits)
     assert len(found) == 1, [str(problem) for problem in found]
     return found[0]
@@ -114,9 +114,9 @@ def offers(error: ConfigError) -> dict[str, str]:
 
 
 def settled(raw: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration in which every offered value is written down, once.
+    """Return a configuration with every offered value written at its key, once.
 
-    Raises ConfigError for what is wrong then, or was wrong besides.
+    Raises ConfigError for problems that remain, and for other problems of the configuration.
     """
     raw = copy.deepcopy(raw)
     try:
@@ -127,7 +127,7 @@ def settled(raw: dict[str, Any]) -> dict[str, Any]:
             *way, last = path.split(".")
             for part in way:
                 inner = here[int(part)] if isinstance(here, list) else here.get(part)
-                if not isinstance(inner, dict | list):  # a load balancer that is true, or left out
+                if not isinstance(inner, dict | list):  # a load balancer that is true, or missing
                     inner = here[part] = {}
                 here = inner
             here[last] = value
@@ -136,7 +136,7 @@ def settled(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_only_problem(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """Hold the one thing that is wrong with the edited sample against words of its parts."""
+    """Check that the edited sample has one problem, with these words in its parts."""
     problem = only_problem(*edits)
     assert problem.key == key
     assert what in problem.what

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: valid stack configurations as YAML would give them, and junk."""
+"""Hypothesis strategies: valid stack configurations as parsed from YAML, and junk."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ _FIRST = "abcdefghijklmnopqrstuvwxyzABCXYZ0189"
 
 
 def names(longest: int) -> st.SearchStrategy[str]:
-    """Return names that Docker and the kernel accept, without those that are reserved."""
+    """Return names that Docker and the kernel accept, without reserved ones."""
     return st.builds(
         lambda first, rest: f"{first}{rest}",
         st.sampled_from(_FIRST),
@@ -26,7 +26,7 @@ def names(longest: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def _ranges(draw: st.DrawFn) -> list[object]:
-    """Draw disjoint ports and ranges, in no order, in each way in which they are written."""
+    """Draw disjoint ports and ranges, unordered and in every form."""
     edges = draw(st.lists(st.integers(23, 65535), min_size=1, max_size=8, unique=True))
     edges.sort()
     items: list[object] = []
@@ -43,7 +43,7 @@ _CALLERS = {
     "ipv4": ["198.51.100.0/24", "198.51.100.77", "203.0.0.0/8", "192.0.2.1", "0.0.0.0/0"],
     "ipv6": ["2001:db8:ffff::/48", "2001:db8:ffff::77", "2001:db8::/64", "::/0"],
 }
-"""Ranges with somebody outside, with the networks' public addresses, and with neither."""
+"""Ranges with an outside address, with the networks' public addresses, and with neither."""
 
 
 @st.composite
@@ -72,7 +72,7 @@ def _entries(
 
 @st.composite
 def _containers(draw: st.DrawFn, name: str, subnets: dict[str, str]) -> list[Raw]:
-    """Draw containers, with fixed addresses in the subnets that are known."""
+    """Draw containers, with fixed addresses in the known subnets."""
     containers = []
     for place in range(draw(st.integers(0, 2))):
         container: Raw = {"name": f"{name}.c{place}", "image": "wanbound/probe:1"}
@@ -91,7 +91,7 @@ def _containers(draw: st.DrawFn, name: str, subnets: dict[str, str]) -> list[Raw
 
 @st.composite
 def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
-    """Draw a network; `slot` is its own among the host's, `public` among the whole stack's."""
+    """Draw a network; `slot` is unique on the host, `public` in the whole stack."""
     network: Raw = {"name": name}
     keys = draw(st.sampled_from([["ipv4"], ["ipv6"], ["ipv4", "ipv6"], ["ipv4", "ipv6"]]))
     subnets: dict[str, str] = {}
@@ -136,7 +136,7 @@ def _networks(draw: st.DrawFn, name: str, slot: int, public: int) -> Raw:
 
 @st.composite
 def _moded(draw: st.DrawFn, network: Raw, public: int) -> None:
-    """Give a network another mode, or what comes in by further addresses."""
+    """Give a network another mode, or further addresses with ingress."""
     keys = [key for key in ("ipv4", "ipv6") if f"public_{key}" in network]
     mode = draw(st.sampled_from(["nat", "nat", "snat", "masquerade"]))
     if mode == "nat":
@@ -164,7 +164,7 @@ def _moded(draw: st.DrawFn, network: Raw, public: int) -> None:
 
 @st.composite
 def _own(draw: st.DrawFn, host: Raw) -> None:
-    """Give a host some of the keys that are about the host itself."""
+    """Give a host some keys of its own, outside of its networks."""
     if draw(_COIN):
         host["ssh"]["port"] = draw(st.sampled_from([22, 2222, 65535]))
     if draw(_COIN):
@@ -174,7 +174,7 @@ def _own(draw: st.DrawFn, host: Raw) -> None:
         host["wan"][key] = gateways[key]
     if draw(_COIN):
         host["baseline"] = {"ssh_from": draw(_sources())}
-        # The SSH ports that are drawn above are none of these.
+        # None of these is among the SSH ports that are drawn above.
         ports = [port for port in draw(_ranges()) if not _has(port, (22, 2222, 65535))]
         if ports:
             protocol = draw(st.sampled_from(["tcp", "udp"]))
@@ -206,10 +206,10 @@ def _has(item: object, ports: tuple[int, ...]) -> bool:
 def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bool = False) -> Raw:
     """Draw a valid configuration: the keys after `wanbound:`, for `Stack.parse`.
 
-    Hosts and networks of every combination of families, with written and derived subnets, load
-    balancers on and off, TCP and UDP ports and ranges to the load balancer and to containers. Where
-    derived values meet, as in a small pool, the free ones that the errors offer are written.
-    `moded` are those in which some networks have another mode, or more public addresses.
+    Hosts and networks have every combination of families, written and derived subnets, load
+    balancers on and off, TCP and UDP ports and ranges to the load balancer and to containers. If
+    derived values collide, as in a small pool, the free ones that the errors offer are written.
+    With `moded`, some networks have another mode or more public addresses.
     """
     hosts: list[Raw] = []
     counts = draw(st.lists(st.integers(1, max_networks), min_size=1, max_size=max_hosts))
@@ -245,9 +245,9 @@ def stacks(draw: st.DrawFn, max_hosts: int = 3, max_networks: int = 4, moded: bo
 
 
 def without_one(raw: Raw) -> Iterator[tuple[Raw, str, str]]:
-    """Yield the configuration without each of its networks in turn, and its host's and its name.
+    """Yield the configuration without each network in turn, with its host's name and its own.
 
-    A host without networks goes as well. Nothing is yielded where there is only one network.
+    A host without networks is removed as well. Nothing is yielded if there is only one network.
     """
     known = [(place, at) for place, host in enumerate(raw["hosts"]) for at in host["networks"]]
     for place, gone in known if len(known) > 1 else ():
@@ -267,7 +267,7 @@ _CONTAINERS_ALIKE = [*_NETWORKS_ALIKE, "a_lb_lb", "whoami-a_lb", "web_socket", "
 
 @st.composite
 def alike(draw: st.DrawFn) -> Raw:
-    """Draw a configuration in which only names may be wrong: many are one with a part of others."""
+    """Draw a configuration in which only names may be wrong: many consist of parts of others."""
     hosts: list[Raw] = []
     for name in draw(st.lists(st.sampled_from(_HOSTS_ALIKE), min_size=1, max_size=3, unique=True)):
         networks: list[Raw] = []
@@ -348,7 +348,7 @@ _SCALARS = (
 
 
 def junk() -> st.SearchStrategy[Any]:
-    """Return values of any nesting, most of whose keys are ones that the configuration knows."""
+    """Return values of any nesting, most of whose keys occur in a configuration."""
     keys = _KEYS | st.text(max_size=5) | st.integers() | st.none()
     return st.recursive(
         _SCALARS,

@@ -1,4 +1,4 @@
-"""Derived subnets are stable, apart from each other, and where their RFC wants them."""
+"""Derived subnets are stable, do not overlap, and are in the range of their RFC."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -23,7 +23,7 @@ POOL = IPv4Network("10.200.0.0/14")
 
 
 def test_ula_subnet_never_changes() -> None:
-    """The text is pinned: a change of the derivation would move every network in use."""
+    """The text is pinned: another derivation would move every network in use."""
     assert str(ula_subnet("3f1c9a5e77d0", "edge-1", "web")) == "fd77:dcfa:729:f85e::/64"
 
 
@@ -35,7 +35,7 @@ def test_ula_subnet_is_a_64_in_fd00() -> None:
 
 
 def test_ula_subnets_have_their_own_global_ids() -> None:
-    """Each of seed, host and network alone changes the /48, and parts do not run together."""
+    """Another seed, host or network changes the /48, and concatenated parts do not collide."""
     parts = [
         ("seed", "edge-1", "web"),
         ("seed", "edge-1", "mail"),
@@ -48,7 +48,7 @@ def test_ula_subnets_have_their_own_global_ids() -> None:
 
 
 def test_ipv4_subnet_never_changes() -> None:
-    """Pinned for the same reason as the ULA."""
+    """Pinned, because another derivation would move every network in use."""
     assert str(ipv4_subnet(POOL, "edge-1", "web")) == "10.201.136.0/24"
     assert str(ipv4_subnet(POOL, "edge-1", "web", 29)) == "10.202.236.64/29"
 
@@ -56,7 +56,7 @@ def test_ipv4_subnet_never_changes() -> None:
 @given(st.integers(8, 24), st.integers(0, 5), st.text("ab", max_size=3))
 @settings(deadline=None, derandomize=True)
 def test_ipv4_subnet_is_one_of_the_pool(prefix: int, longer: int, name: str) -> None:
-    """Whatever the sizes of pool and subnet, also one as large as the other."""
+    """Pool and subnet may have any size, also the same."""
     pool = IPv4Network(f"10.0.0.0/{prefix}")
     subnet = ipv4_subnet(pool, "h", name, prefix + longer)
     assert subnet.prefixlen == prefix + longer
@@ -89,7 +89,7 @@ def test_subnets_of_a_host_seldom_meet() -> None:
 def test_derived_addresses_keep_apart(
     text: str, whoami: str | None, first: str | None, last: str | None
 ) -> None:
-    """A container is never where whoami or a load balancer is."""
+    """A container never has the address of whoami or of a load balancer."""
     subnet = ip_network(text)
     assert str(default_whoami(subnet)) == str(whoami)
     found = {container_address(subnet, f"c{number}") for number in range(200)}
@@ -119,14 +119,14 @@ def test_derived_addresses_keep_apart(
     ],
 )
 def test_addresses_of_a_subnet(subnet: str, first: str, balancer: str, last: str) -> None:
-    """Gateway first, load balancer at the recipe's place or the nearest to it."""
+    """The gateway is first, the load balancer at the recipe's place or the nearest to it."""
     network = ip_network(subnet)
     found = gateway(network), default_load_balancer(network), last_usable(network)
     assert tuple(map(str, found)) == (first, balancer, last)
 
 
 def test_overlaps() -> None:
-    """Containment in either direction, neighbours do not, nor do two families."""
+    """A subnet overlaps those that it contains, not its neighbours and not the other family."""
     wide, inner = IPv4Network("172.20.0.0/16"), IPv4Network("172.20.3.0/24")
     assert overlaps(wide, inner)
     assert overlaps(inner, wide)

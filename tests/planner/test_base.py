@@ -1,4 +1,4 @@
-"""What a host wants for itself: who gets in and who does not, for every configuration."""
+"""The rules of the host itself: which packets it accepts, for every configuration."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -65,7 +65,7 @@ STRANGER = {4: "203.0.113.77", 6: "2620:fe::77"}
 @given(stacks())
 @SETTINGS
 def test_the_drop_is_last_and_takes_all(raw: Raw) -> None:
-    """Whatever comes before it, in the order of loading, lets something in."""
+    """All rules before it, in the order of loading, accept something."""
     for _, _, _, rules in _closed(raw):
         *others, (role, last) = rules
         assert role == "strangers"
@@ -77,7 +77,7 @@ def test_the_drop_is_last_and_takes_all(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_ssh_is_let_in_from_the_sources_and_from_nowhere_else(raw: Raw) -> None:
-    """From both ends of each range; the port is the one that SSH is configured to use."""
+    """Both ends of each range can reach the configured SSH port."""
     for host, baseline, version, rules in _closed(raw):
         port = host.ssh.port
         ranges = [source for source in baseline.ssh_from if source.version == version]
@@ -94,7 +94,7 @@ def test_ssh_is_let_in_from_the_sources_and_from_nowhere_else(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_what_is_open_is_open_to_all_and_nothing_else_is(raw: Raw) -> None:
-    """Each port of each entry, the one below and the one above, in both protocols."""
+    """Checked are each port of each entry, the ones below and above it, and both protocols."""
     for host, baseline, version, rules in _closed(raw):
         wanted = {
             (entry.protocol, port)
@@ -118,7 +118,7 @@ def test_what_is_open_is_open_to_all_and_nothing_else_is(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_a_host_can_talk_to_its_neighbours(raw: Raw) -> None:
-    """Loopback, answers, ICMP, and of ICMPv6 what RFC 4890 wants let through on a link."""
+    """It accepts loopback, answers, ICMP, and the ICMPv6 that RFC 4890 requires on a link."""
     needed = {1, 2, 3, 4, 128, 129, 130, 131, 132, 133, 134, 135, 136, 143}
     for _, _, version, rules in _closed(raw):
         stranger = STRANGER[version]
@@ -138,7 +138,7 @@ def test_a_host_can_talk_to_its_neighbours(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_a_dhcpv6_answer_comes_in_from_the_link_alone(raw: Raw) -> None:
-    """It is the answer to a multicast, which conntrack does not see as one."""
+    """It answers a multicast request, which conntrack does not relate to it."""
     for _, baseline, version, rules in _closed(raw):
         if version == 6 and not baseline.open:
             for source, source_port, verdict in (
@@ -153,7 +153,7 @@ def test_a_dhcpv6_answer_comes_in_from_the_link_alone(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_no_line_is_of_the_other_family(raw: Raw) -> None:
-    """Where a line names an address, it is of the family whose tool loads it."""
+    """An address in a line has the family of the tool that loads the line."""
     for _, planned in _planned(raw):
         rules = loaded(planned.wanted)
         for rule in rules:
@@ -170,7 +170,7 @@ def test_no_line_is_of_the_other_family(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_only_strangers_are_not_forwarded(raw: Raw) -> None:
-    """From the wan nothing but answers and what was translated; elsewhere it has no say."""
+    """From the wan only answers and translated packets pass; other interfaces are not affected."""
     for host, planned in _planned(raw):
         forward = [rule for rule in loaded(planned.wanted) if rule.chain != INPUT_CHAIN]
         rules = [rule for rule in forward if rule.role != "marked"]
@@ -196,7 +196,7 @@ def test_only_strangers_are_not_forwarded(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_a_host_has_what_it_asks_for_and_no_more(raw: Raw) -> None:
-    """Each section follows from its key; what lets networks pass is always there."""
+    """Each section follows from a key; what lets networks pass is always there."""
     for host, planned in _planned(raw):
         gateways = {"ipv4": host.wan.gateway_ipv4, "ipv6": host.wan.gateway_ipv6}
         given_ = {family: str(each) for family, each in gateways.items() if each is not None}
@@ -220,7 +220,7 @@ def test_a_host_has_what_it_asks_for_and_no_more(raw: Raw) -> None:
 
 
 def test_router_advertisements_are_taken_before_forwarding_begins() -> None:
-    """The kernel forgets the router that it learned when forwarding is turned on before that."""
+    """The kernel forgets a learned router when forwarding is turned on first."""
     config = golden.config("baseline")
     del config["hosts"][0]["wan"]["gateway_ipv6"]
     (host,) = plan(Stack.parse(config, "any"))
@@ -235,7 +235,7 @@ def test_router_advertisements_are_taken_before_forwarding_begins() -> None:
 
 
 def test_router_advertisements_stay_as_they_are_where_the_route_is_given() -> None:
-    """A host that was told to ignore them would else take a default route from any neighbour."""
+    """A host that ignores them would otherwise accept a default route from any neighbour."""
     (host,) = plan(Stack.parse(golden.config("baseline"), "any"))
     wanted = sections(host.wanted)
     assert "ipv6" in wanted["routes"]

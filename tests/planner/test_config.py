@@ -1,4 +1,4 @@
-"""What a valid configuration becomes."""
+"""The models that a valid configuration gives."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -26,7 +26,7 @@ from tests.planner.samples import ABSENT, HOST, MAIL, WEB, edited, parsed, settl
 
 
 def test_defaults() -> None:
-    """The shortest configuration: one host, one network, one family."""
+    """The shortest configuration has one host, one network and one family."""
     stack = Stack.parse(
         {
             "hosts": [
@@ -66,7 +66,7 @@ def test_defaults() -> None:
 
 
 def test_written_subnets_give_gateway_and_load_balancer() -> None:
-    """Both families, as the first recipe has them."""
+    """This holds for both families of the first recipe."""
     network = parsed().hosts[0].networks[0]
     assert network.ipv4 == Family(
         version=4,
@@ -87,7 +87,7 @@ def test_written_subnets_give_gateway_and_load_balancer() -> None:
 
 
 def test_a_left_out_ipv6_subnet_is_derived_and_stays() -> None:
-    """Another network, before or after, does not move it; another seed does."""
+    """Other networks, before or after, do not move it; another seed does."""
     left_out = (f"{WEB}.subnet_ipv6", ABSENT)
     first = parsed(left_out).hosts[0].networks[0].ipv6
     assert first is not None
@@ -109,7 +109,7 @@ def test_a_left_out_ipv6_subnet_is_derived_and_stays() -> None:
     ],
 )
 def test_load_balancer_on(value: object, image: str, ipv4: str) -> None:
-    """On by default, at fixed addresses, of which each can be written."""
+    """It is on by default, at fixed addresses, each of which can be set."""
     network = parsed((f"{WEB}.load_balancer", value)).hosts[0].networks[0]
     assert network.load_balancer is not None
     assert (network.load_balancer.name, network.load_balancer.image) == ("web_lb", image)
@@ -118,7 +118,7 @@ def test_load_balancer_on(value: object, image: str, ipv4: str) -> None:
 
 
 def test_load_balancer_off() -> None:
-    """Without one nothing is forwarded unless ingress says so, and no family has its address."""
+    """Then only ingress forwards anything, and no family has a load balancer's address."""
     network = parsed((f"{WEB}.load_balancer", False)).hosts[0].networks[0]
     assert (network.load_balancer, network.ingress) == (None, ())
     assert [family.load_balancer for family in network.families] == [None, None]
@@ -127,7 +127,7 @@ def test_load_balancer_off() -> None:
 
 
 def test_ingress_is_sorted_and_has_addresses() -> None:
-    """Ports come in order, whichever way and order they were written in."""
+    """Ports are sorted, whatever the form and order in which they were written."""
     network = (
         parsed(
             (
@@ -156,7 +156,7 @@ def test_ingress_is_sorted_and_has_addresses() -> None:
 
 
 def test_containers_and_whoami() -> None:
-    """Numbers become text, volumes their parts, secrets a reference; images have one default."""
+    """Numbers become text, volumes are split, secrets are references; images have one default."""
     turn = f"{MAIL}.containers.0"
     stack = parsed(
         ("echo", {"ipv4": "http://192.0.2.1/", "ipv6": "http://[2001:db8::1]/"}),
@@ -186,7 +186,7 @@ def test_containers_and_whoami() -> None:
 
 
 def test_the_models_cannot_be_changed() -> None:
-    """What was checked stays as it was checked."""
+    """A checked value cannot change afterwards."""
     host = parsed().hosts[0]
     assert isinstance(host, Host)
     with pytest.raises(ValidationError):
@@ -194,7 +194,7 @@ def test_the_models_cannot_be_changed() -> None:
 
 
 def test_two_hundred_networks_do_not_meet() -> None:
-    """Large stacks resolve, each network in a subnet of its own."""
+    """Each network of a large stack gets its own subnet."""
     networks = [
         {"name": f"n{i}", "public_ipv4": f"198.51.100.{i}", "public_ipv6": f"2001:db8::{i:x}"}
         for i in range(1, 201)
@@ -204,7 +204,7 @@ def test_two_hundred_networks_do_not_meet() -> None:
 
 
 def test_a_host_that_says_nothing_of_itself() -> None:
-    """A host that says nothing of itself has nothing managed, and waits half a minute."""
+    """Nothing of the host itself is managed, and a confirmation has half a minute."""
     host = parsed().hosts[0]
     assert (host.baseline, host.persist, host.adopt, host.confirm_seconds) == (
         None,
@@ -217,7 +217,7 @@ def test_a_host_that_says_nothing_of_itself() -> None:
 
 
 def test_a_hosts_own_keys() -> None:
-    """Every key of a host's own, as a model: an address alone is a range, ports come in order."""
+    """An address alone becomes a range, ports are sorted."""
     host = parsed(
         ("secrets", {"k": 1, "p": 1}),
         (f"{HOST}.ssh.jump", {"address": "Bastion.Example.com", "port": "2222", "user": "admin"}),

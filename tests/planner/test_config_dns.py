@@ -132,12 +132,12 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """One problem each."""
+    """Each case has exactly one problem."""
     check_only_problem(edits, key, what, remedy)
 
 
 def test_a_derived_subnet_gives_way_to_a_server() -> None:
-    """Here the one before Docker's socket: the error is at the subnet, with a free one."""
+    """The subnet before Docker's socket overlaps the server: the error offers a free subnet."""
     balancer = parsed().hosts[0].networks[0].load_balancer
     assert balancer is not None
     assert balancer.socket_subnet is not None
@@ -154,21 +154,21 @@ def test_a_derived_subnet_gives_way_to_a_server() -> None:
     "edits",
     [
         [(f"{HOST}.dns", [FOUR, SIX])],
-        # A router or a server of the provider's may well have a private address.
+        # A router or a server of the provider may have a private address.
         [(f"{HOST}.dns", ["192.168.1.1", "fd00::53"])],
-        # The other host's network has the same private subnet, and is somewhere else.
+        # The other host has its own network with the same private subnet.
         [(f"{EDGE_2}.dns", ["172.20.2.53"])],
         [(f"{EDGE_2}.dns", [SIX]), (f"{EDGE_2_WEB}.dns", [FOUR])],
         [(f"{HOST}.dns", [FOUR]), (f"{HOST}.engine", {"dns": True, "settings": {"dns": [FOUR]}})],
     ],
 )
 def test_what_is_allowed(edits: Edits) -> None:
-    """No problem."""
+    """These configurations have no problem."""
     assert problems(*edits) == ()
 
 
 def _given(*edits: tuple[str, object]) -> dict[str, tuple[str, ...]]:
-    """Return the servers of every container of the sample's first host, and of the proxies."""
+    """Return the servers of every container and proxy of the sample's first host."""
     found: dict[str, tuple[str, ...]] = {}
     for network in plan(parsed(*edits))[0].networks:
         found |= {each.name: each.dns for each in network.containers}
@@ -178,32 +178,32 @@ def _given(*edits: tuple[str, object]) -> dict[str, tuple[str, ...]]:
 
 
 def test_every_container_of_a_network_gets_the_hosts_servers() -> None:
-    """The load balancer too; the proxy before Docker's socket is in no network with a way out."""
+    """So does the load balancer, but not the socket proxy, whose network has no way out."""
     found = _given((f"{HOST}.dns", [SIX, FOUR]))
     assert found["turn"] == found["worker"] == found["mail_lb"] == (SIX, FOUR)
     assert found["mail_socket"] == ()
 
 
 def test_a_network_has_its_own_instead() -> None:
-    """Not in addition: a fallback to the host's would be asked as well."""
+    """The host's servers are not added: as a fallback they would be asked too."""
     found = _given((f"{HOST}.dns", [SIX, FOUR]), (f"{WEB}.dns", ["198.51.100.54"]))
     assert found["web_lb"] == ("198.51.100.54",)
     assert found["mail_lb"] == (SIX, FOUR)
 
 
 def test_a_network_gets_only_servers_that_it_can_ask() -> None:
-    """Docker asks from the container's namespace, where the other family has no way out."""
+    """Docker asks from the container's namespace, which has no route of the other family."""
     (web,) = parsed((f"{EDGE_2}.dns", [SIX, FOUR])).hosts[1].networks
     assert list(map(str, web.dns)) == [FOUR]
 
 
 def test_without_the_key_docker_chooses() -> None:
-    """As ever."""
+    """No container has servers from the plan."""
     assert set(_given().values()) == {()}
 
 
 def test_daemon_json_gets_the_hosts_servers() -> None:
-    """All of them: it is for every network of the host; and only with the engine's key."""
+    """It gets all of them, because it applies to all networks, but only with the engine's key."""
     edits: Edits = [(f"{HOST}.dns", [FOUR, SIX]), (f"{WEB}.dns", ["198.51.100.54"])]
     found = parsed(*edits, (f"{HOST}.engine", {"dns": True, "settings": {"mtu": 1400}}))
     engine = found.hosts[0].engine

@@ -1,4 +1,4 @@
-"""The load balancer's keys: defaults, and one clear error for each thing that cannot be."""
+"""The load balancer's keys: defaults, and one clear error for each invalid combination."""
 
 from ipaddress import IPv4Network, ip_network
 from typing import Any
@@ -38,7 +38,7 @@ def _balancer(*edits: tuple[str, object]) -> Any:  # noqa: ANN401 - for its fiel
 
 
 def test_without_acme_it_speaks_plain_http() -> None:
-    """As it always did: no certificate, no dashboard, nobody trusted."""
+    """It has no certificate, no dashboard and no trusted proxy."""
     balancer = _balancer()
     assert (balancer.acme, balancer.dashboard, balancer.http3) == (None, None, False)
     assert balancer.trusted_ips == ()
@@ -60,7 +60,7 @@ def test_acme_has_the_recipes_defaults() -> None:
 
 
 def test_what_is_written_is_taken() -> None:
-    """Every key of acme, and who is trusted instead."""
+    """Every key of acme is used, and trusted proxies replace the network's own."""
     acme = {
         "email": "bob@example.com",
         "ca_server": "https://ca.example.com:14000/dir",
@@ -79,7 +79,7 @@ def test_what_is_written_is_taken() -> None:
 
 @pytest.mark.parametrize("inner", [False, True])
 def test_the_dashboards_name_stands_at_either_place(inner: bool) -> None:
-    """In the dashboard, or as the load balancer's own."""
+    """It may be in the dashboard's keys or be the load balancer's own."""
     dashboard = {"user": "bob", "password_hash": {"secret": "hash"}}
     own: list[tuple[str, object]] = [(f"{LB}.domain", "LB.mail.example.com")]
     if inner:
@@ -92,7 +92,7 @@ _HTTPS = PortRange(443, 443)
 
 
 def test_http3_brings_its_udp_port_once() -> None:
-    """Beside all TCP, beside what is listed, and not where it is listed already."""
+    """It is added to all TCP or to listed ports, unless ingress lists it already."""
     http3 = (f"{LB}.http3", True)
     listed: list[dict[str, object]] = [{"ports": [80, 443]}]
     udp = {"protocol": "udp", "ports": ["440-450"]}
@@ -100,7 +100,7 @@ def test_http3_brings_its_udp_port_once() -> None:
         (ABSENT, ["tcp all", "udp 443"]),
         (listed, ["tcp 80,443", "udp 443"]),
         ([*listed, udp], ["tcp 80,443", "udp 440-450"]),
-        # What comes in by another address, or by one of the two, says nothing of the others.
+        # Entries for another address or for one of two say nothing about the rest.
         (
             [*listed, {**udp, "addresses": ["203.0.113.21"]}],
             ["tcp 80,443", "udp 440-450", "udp 443"],
@@ -121,7 +121,7 @@ def test_http3_brings_its_udp_port_once() -> None:
 
 
 def test_socket_subnets_are_stable_and_meet_nothing() -> None:
-    """A /29 of their own pool for each; none with the socket itself or without load balancer."""
+    """Each has a /29 of its own pool; none with the socket itself or without load balancer."""
     subnets = []
     for network in parsed().hosts[0].networks:
         assert network.load_balancer is not None
@@ -133,7 +133,7 @@ def test_socket_subnets_are_stable_and_meet_nothing() -> None:
     assert _balancer(("images", {"socket_proxy": "example/p:1"})).socket_image == "example/p:1"
     direct = _balancer((f"{LB}.docker_socket", "direct"))
     assert (direct.socket_subnet, direct.socket_image) == (None, None)
-    # One network less: the other keeps its own.
+    # Without the other network, it keeps its subnet.
     (one,) = parsed(("hosts.0.networks.0", ABSENT)).hosts[0].networks
     assert one.load_balancer is not None
     assert one.load_balancer.socket_subnet == subnets[1]
@@ -141,7 +141,7 @@ def test_socket_subnets_are_stable_and_meet_nothing() -> None:
 
 @pytest.mark.parametrize("bridge", ["web", "abcdefghij", "abcdefghijk", "abcdefghijklmno"])
 def test_the_sockets_bridge_is_a_link_of_the_kernel(bridge: str) -> None:
-    """At most 15 characters, and another one for each bridge."""
+    """It has at most 15 characters, and differs for each bridge."""
     assert len(socket_bridge(bridge)) <= 15
     assert socket_bridge(bridge) != socket_bridge(bridge[:-1] + "z")
 
@@ -157,7 +157,7 @@ def test_the_sockets_bridge_is_a_link_of_the_kernel(bridge: str) -> None:
     ],
 )
 def test_hashes_that_traefik_knows(value: str) -> None:
-    """Bcrypt in its three spellings, Apache's MD5 and SHA-1."""
+    """Valid are bcrypt in its three spellings, Apache's MD5 and SHA-1."""
     assert why_no_hash(value) is None
     assert parsed(ACME, DASHBOARD, ("secrets", {"hash": value}))
 
@@ -177,7 +177,7 @@ def test_hashes_that_traefik_knows(value: str) -> None:
     ],
 )
 def test_a_hash_that_is_none_is_refused_and_never_shown(value: str, said: str) -> None:
-    """Before anything is contacted; the name of the secret is enough to find it."""
+    """It is refused before a host is contacted; the error only names the secret."""
     with pytest.raises(ConfigError) as caught:
         Stack.parse(edited(ACME, DASHBOARD, ("secrets", {"hash": value})), "test")
     (problem,) = caught.value.problems
@@ -190,12 +190,12 @@ def test_a_hash_that_is_none_is_refused_and_never_shown(value: str, said: str) -
 
 
 def test_a_secret_that_is_still_encrypted_is_not_judged() -> None:
-    """A stack's file is read without Pulumi too: by the lab, and by tests."""
+    """The lab and tests read a stack's file without Pulumi."""
     assert parsed(ACME, DASHBOARD, ("secrets", {"hash": {"secure": "v1:abc"}}))
 
 
 def test_a_hash_in_the_file_is_refused_and_not_shown() -> None:
-    """Only {secret: NAME} is taken, for the whole dashboard as well."""
+    """Only {secret: NAME} is accepted; a hash as the whole dashboard is not shown either."""
     for path in (f"{LB}.dashboard.password_hash", f"{LB}.dashboard"):
         with pytest.raises(ConfigError) as caught:
             Stack.parse(edited(ACME, DASHBOARD, SECRETS, (path, BCRYPT)), "test")
@@ -203,7 +203,7 @@ def test_a_hash_in_the_file_is_refused_and_not_shown() -> None:
 
 
 def test_an_entry_for_another_address_is_not_the_networks_own() -> None:
-    """HTTP/3 is at the network's own; a certificate's name may lead to any of them."""
+    """HTTP/3 applies to the network's own; a certificate's name may resolve to any of them."""
     extra = ["203.0.113.21", "2001:db8::21"]
     http3 = (f"{LB}.http3", True)
     turn = {"protocol": "udp", "ports": [443], "to": "turn", "addresses": extra}
@@ -360,7 +360,7 @@ WRONG = {
 def test_one_error_names_key_and_remedy(
     edits: list[tuple[str, object]], key: str, what: str, remedy: str
 ) -> None:
-    """Nothing else is reported beside it."""
+    """No other problem is reported."""
     check_only_problem(edits, key, what, remedy)
 
 
@@ -391,13 +391,13 @@ NAME = "whoami.mail.example.com"
             ],
             True,
         ),
-        # A rule that says more, a container that is not routed to, a router of another kind.
+        # A longer rule, a container without a route, a router of another kind.
         ([(f"{MAIL}.containers", [_labelled("c1", f"Host(`{NAME}`) && Path(`/x`)")])], False),
         ([(f"{MAIL}.containers", [_labelled("c1", f"Host(`{NAME}`)", "elsewhere")])], False),
         ([("hosts.1.networks.0.whoami", {"domain": NAME})], False),
     ],
 )
 def test_a_host_name_is_one_services_own(edits: list[tuple[str, object]], twice: bool) -> None:
-    """On one host; two hosts may well serve one name."""
+    """On one host; services on two hosts may have the same name."""
     found = problems((f"{MAIL}.whoami", {"domain": NAME}), _ECHO, *edits)
     assert [("is the host name of" in problem.what) for problem in found] == [True] * twice

@@ -1,4 +1,4 @@
-"""`engine` of a host: keys of Docker's daemon.json, checked before Docker has to refuse them."""
+"""`engine` of a host: keys of Docker's daemon.json, checked before Docker sees them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ def settings(engine: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def refused(engine: object) -> str:
-    """Return the one error."""
+    """Return the text of the only error."""
     with pytest.raises(ConfigError) as caught:
         stack(engine)
     assert len(caught.value.problems) == 1, str(caught.value)
@@ -46,7 +46,7 @@ def refused(engine: object) -> str:
 
 
 def test_keys_of_its_own_become_those_of_daemon_json() -> None:
-    """By Docker's names, with the further ones; what is not written is not touched."""
+    """They get Docker's names, beside the further keys; keys that are not set stay as they are."""
     assert settings(
         {
             "ipv6": True,
@@ -72,7 +72,7 @@ NFTABLES = {"firewall_backend": "nftables"}
 
 
 def test_docker_in_nftables_lets_the_mark_of_the_guard_pass() -> None:
-    """Both keys are set by one, with the stack's own bit; with iptables no mark is needed."""
+    """One key sets both, with the stack's own bit; with iptables no mark is needed."""
     found = stack(NFTABLES, firewall="nftables").hosts[0].engine
     assert found is not None
     assert found.settings == {
@@ -120,7 +120,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
 def test_what_contradicts_itself_about_a_firewall_is_refused(
     engine: dict[str, Any], more: dict[str, Any], key: str, what: str
 ) -> None:
-    """One error each, which names the key and what to set."""
+    """One error each, which names the key and the value to set."""
     with pytest.raises(ConfigError) as caught:
         stack(engine, **more)
     assert len(caught.value.problems) == 1, str(caught.value)
@@ -129,14 +129,14 @@ def test_what_contradicts_itself_about_a_firewall_is_refused(
 
 
 def test_an_engine_that_is_only_to_be_there() -> None:
-    """install alone touches no file; restart and install have their defaults."""
+    """install alone changes no file; restart and install have their defaults."""
     found = stack({"install": True}).hosts[0].engine
     assert found is not None
     assert (found.settings, found.install, found.restart) == ({}, True, True)
 
 
 def test_a_key_that_only_a_newer_docker_knows_is_passed_on() -> None:
-    """Docker itself says what it does not know."""
+    """Docker itself refuses the keys that it does not know."""
     assert settings({"settings": {"some-new-thing": [1]}}) == {"some-new-thing": [1]}
 
 

@@ -1,4 +1,4 @@
-"""Ranges that `from` of an ingress entry cannot have; one error each, with its host and network."""
+"""Invalid ranges in `from` of an ingress entry; one error each, with its host and network."""
 
 import pytest
 
@@ -107,7 +107,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize("name", _CASES)
 def test_one_error_names_key_and_remedy(name: str) -> None:
-    """And the host and network that have it."""
+    """The error also names host and network."""
     edits, key, what, remedy = _CASES[name]
     problem = only_problem(*edits)
     assert problem.key == key
@@ -147,7 +147,7 @@ _VALID: dict[str, Edits] = {
 
 @pytest.mark.parametrize("name", _VALID)
 def test_what_is_allowed(name: str) -> None:
-    """Each is near one that is refused."""
+    """Each is similar to one that is refused."""
     assert problems(*_VALID[name]) == ()
 
 
@@ -157,7 +157,7 @@ def _lines(stack: Stack, network: str) -> list[str]:
 
 
 def test_ranges_change_no_rule_of_nat_and_nothing_of_other_networks() -> None:
-    """What NAT leaves alone would reach the host's own port."""
+    """An untranslated packet would reach the host's own port."""
     with_from, without = _web(_entry("203.0.113.20")), _web({"ports": [5432]})
     limited, open_ = parsed(*with_from), parsed(*without)
     more = set(_lines(limited, "web")) - set(_lines(open_, "web"))
@@ -168,7 +168,7 @@ def test_ranges_change_no_rule_of_nat_and_nothing_of_other_networks() -> None:
 
 
 def test_a_range_with_the_bridge_in_it_does_not_let_in_what_docker_masquerades() -> None:
-    """It has the bridge's address. Where everybody gets in, so does that."""
+    """Its source is the bridge's address. Only a range for everybody lets it in."""
     drop = "meta l4proto tcp ct original proto-dst 5432 ct reply ip daddr 172.20.1.1 counter drop"
     wide, everybody = parsed(*_web(_entry("172.16.0.0/12"))), parsed(*_web(_entry("0.0.0.0/0")))
     assert f"ct original ip daddr 203.0.113.10 {drop}" in _lines(wide, "web")

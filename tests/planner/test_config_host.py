@@ -1,4 +1,4 @@
-"""A host's own keys: what would lock the operator out, or say what is not so, is one error each."""
+"""A host's own keys: one error for each value that is false or would lock the operator out."""
 
 import pytest
 
@@ -126,7 +126,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "172.20.1.254 lies in 172.20.1.0/24, the subnet of web",
         "another subnet",
     ),
-    # who may log in
+    # SSH sources
     "baseline without sources": (
         [(f"{HOST}.baseline", {})],
         f"{_KEY}.baseline.ssh_from",
@@ -211,7 +211,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "has no IPv6 range, but SSH connects to 2001:db8:1::9",
         "add the IPv6 range",
     ),
-    # what is open
+    # open ports
     "everything open": (
         [_FROM, (_OPEN, [{"ports": "all"}])],
         f"{_KEY}.baseline.open[0].ports",
@@ -248,7 +248,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         'has "http", which is not a port',
         "write a list of ports",
     ),
-    # ways in
+    # connections to the host
     "jump host is the host": (
         [(_JUMP, {"address": "192.0.2.10"})],
         f"{_KEY}.ssh.jump.address",
@@ -334,7 +334,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """One mistake is one error, at the key that the operator would change."""
+    """One mistake gives one error, at the key that the operator would change."""
     check_only_problem(edits, key, what, remedy)
 
 
@@ -343,7 +343,7 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
     [
         [(_V4, "203.0.113.1"), (_V6, "2001:DB8::1")],
         [(_V6, "fe80::1")],
-        [(_V4, "169.254.0.1")],  # as hosters have it
+        [(_V4, "169.254.0.1")],  # hosters use such gateways
         [(_V4, "192.0.2.10"), (f"{HOST}.ssh.port", 2222)],  # the router forwards it to the host
         [_sources("0.0.0.0/0", "::/0")],
         [_sources("198.51.100.7", "10.0.0.0/8", "10.1.0.0/16")],
@@ -351,7 +351,7 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
         [_FROM, (f"{HOST}.ssh.port", 2222), (_OPEN, [{"ports": [22]}])],
         [_FROM, (_OPEN, [{"ports": [53]}, {"protocol": "udp", "ports": [53]}])],
         [(_JUMP, {"address": "192.0.2.10", "port": 2222})],
-        # The same private address behind two jump hosts, and behind one of them and none.
+        # The same private address behind two jump hosts, and with and without a jump host.
         [
             ("hosts.1.ssh", {"address": "192.0.2.10", "jump": {"address": "192.0.2.99"}}),
             (f"{_JUMP}.address", "192.0.2.98"),
@@ -361,17 +361,17 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
         [(f"{HOST}.confirm_seconds", 5), ("hosts.1.confirm_seconds", "600")],
         [("secrets", {"p": 1}), (f"{HOST}.ssh.key_passphrase", {"secret": "p"})],
         [("hosts.0.name", "edge"), ("hosts.1.name", "edge-1")],
-        # A network and a container are of two kinds.
+        # A network and a container may share a name.
         [("hosts.0.name", "edge"), (f"{MAIL}.containers.1.name", "2-web")],
     ],
 )
 def test_what_is_allowed(edits: Edits) -> None:
-    """The neighbours of the mistakes above that are none."""
+    """Similar configurations that are valid."""
     assert problems(*edits) == ()
 
 
 def test_a_host_behind_the_same_jump_host_twice_is_one_host() -> None:
-    """Two desired states for one host would undo each other."""
+    """Two configurations for one host would revert each other."""
     jump = {"address": "192.0.2.99"}
     problem = only_problem(
         (_JUMP, jump), ("hosts.1.ssh", {"address": "192.0.2.10", "jump": dict(jump)})
@@ -381,14 +381,14 @@ def test_a_host_behind_the_same_jump_host_twice_is_one_host() -> None:
 
 
 def test_a_secret_in_the_wrong_place_is_not_printed() -> None:
-    """A key in clear is refused without a word of it."""
+    """A key in plain text is refused and not printed."""
     for value in ("hunter2", ["hunter2"], {"secret": "a", "text": "hunter2"}):
         problem = only_problem((f"{HOST}.ssh.key", value))
         assert "hunter2" not in str(problem)
 
 
 def test_all_of_a_hosts_mistakes_are_told_at_once() -> None:
-    """One does not hide another, nor those of the networks."""
+    """An error hides neither another nor those of the networks."""
     found = problems(
         (_V4, "203.0.113.10"),
         _sources("2001:db8:77::/48", "2001:db8:77::/48"),

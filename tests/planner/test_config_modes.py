@@ -1,4 +1,4 @@
-"""What a mode does not do, and ports and addresses that cannot be; one error each."""
+"""What a mode cannot do, and impossible ports and addresses; one error each."""
 
 import pytest
 
@@ -235,7 +235,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "ipv6nat is the name of docker-ipv6nat's container",
         "another name",
     ),
-    # a subnet of Docker's choosing
+    # a subnet that Docker chooses
     "a subnet of Docker's choosing where something comes in": (
         [(f"{EDGE_2_WEB}.subnet_ipv4", "docker")],
         f"{_EDGE_2_WEB}.subnet_ipv4",
@@ -267,11 +267,11 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """One mistake is one error, at the key that the operator would change."""
+    """One mistake gives one error, at the key that the operator would change."""
     check_only_problem(edits, key, what, remedy)
 
 
-# What is right, and looks like one of the above.
+# Valid configurations that are similar to the ones above.
 _FINE: dict[str, Edits] = {
     "udp besides all TCP": [_ports("3478/udp")],
     "one port in two protocols": [_ONLY_HTTP, _ports(25, "25/udp")],
@@ -302,5 +302,5 @@ _FINE: dict[str, Edits] = {
 
 @pytest.mark.parametrize("edits", _FINE.values(), ids=_FINE)
 def test_what_is_right_is_taken(edits: Edits) -> None:
-    """No check refuses more than it has to."""
+    """No check refuses a valid configuration."""
     assert [str(problem) for problem in problems(*edits)] == []

@@ -1,4 +1,4 @@
-"""What cannot be together inside one network; one error each."""
+"""Combinations that one network cannot have; one error each."""
 
 from ipaddress import ip_network
 
@@ -333,5 +333,5 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """One mistake is one error, at the key that the operator would change."""
+    """One mistake gives one error, at the key that the operator would change."""
     check_only_problem(edits, key, what, remedy)

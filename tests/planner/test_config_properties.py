@@ -1,4 +1,4 @@
-"""What must hold for every configuration that hypothesis comes up with."""
+"""What must hold for every configuration that hypothesis generates."""
 
 import copy
 from itertools import combinations
@@ -19,7 +19,7 @@ QUICK = settings(
 @given(stacks())
 @QUICK
 def test_a_valid_stack_resolves_without_overlap(raw: Raw) -> None:
-    """No two networks of a host share an address, no two of the stack a public one."""
+    """Networks of a host share no address, networks of the stack no public address."""
     stack = Stack.parse(raw, "any")
     publics = [f.public for h in stack.hosts for n in h.networks for f in n.families]
     assert len(publics) == len(set(publics))
@@ -37,7 +37,7 @@ def test_a_valid_stack_resolves_without_overlap(raw: Raw) -> None:
 @given(stacks())
 @QUICK
 def test_every_address_has_its_place(raw: Raw) -> None:
-    """Gateway, load balancer and fixed addresses are in the subnet and differ; ingress has one."""
+    """Gateway, load balancer, fixed addresses: distinct and in the subnet; ingress has a target."""
     for host in Stack.parse(raw, "any").hosts:
         for network in host.networks:
             assert network.families
@@ -57,7 +57,7 @@ def test_every_address_has_its_place(raw: Raw) -> None:
 @given(stacks(), st.data())
 @QUICK
 def test_a_damaged_stack_raises_nothing_but_config_errors(raw: Raw, data: st.DataObject) -> None:
-    """Whatever stands in place of one value, the error is ours and has no text of pydantic's."""
+    """With any value in one place, the error is ours and has no text of pydantic."""
     damaged = copy.deepcopy(raw)
     here: Any = damaged
     while True:
@@ -72,10 +72,10 @@ def test_a_damaged_stack_raises_nothing_but_config_errors(raw: Raw, data: st.Dat
 
 
 @given(junk())
-@example({"[key]": None})  # how pydantic marks the key of a mapping, as a key
+@example({"[key]": None})  # pydantic marks the key of a mapping so; here it is a key itself
 @QUICK
 def test_junk_raises_nothing_but_config_errors(raw: object) -> None:
-    """The same for values that were never a configuration."""
+    """Values that never were a configuration give such errors too."""
     _parses_or_explains(raw)
     _parses_or_explains({"hosts": raw})
     _parses_or_explains({"hosts": [{"networks": raw}]})

@@ -1,4 +1,4 @@
-"""What cannot be together on a host or in a stack; one error each."""
+"""Combinations that a host or a stack cannot have; one error each."""
 
 import pytest
 
@@ -149,7 +149,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """One mistake is one error, at the key that the operator would change."""
+    """One mistake gives one error, at the key that the operator would change."""
     check_only_problem(edits, key, what, remedy)
 
 
@@ -170,5 +170,5 @@ def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remed
     ],
 )
 def test_what_is_allowed(edits: Edits) -> None:
-    """The neighbours of the mistakes above that are none."""
+    """Similar configurations that are valid."""
     assert problems(*edits) == ()

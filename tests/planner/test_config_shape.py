@@ -34,7 +34,7 @@ _KEY = f"{HOST}.ssh.host_key"
     ],
 )
 def test_an_unknown_key_is_refused_at_every_level(path: str, key: str, near: str) -> None:
-    """With a suggestion where a known key is near, and a list of them all."""
+    """The error suggests a similar known key if there is one, and lists all of them."""
     values: dict[str, object] = {
         "echo": {"ip4": "http://198.51.100.1/"},
         "images": {"traefic": "traefik:v3.7"},
@@ -65,7 +65,7 @@ def test_an_unknown_key_is_refused_at_every_level(path: str, key: str, near: str
     ],
 )
 def test_another_kind_of_value_is_refused(path: str, value: object, what: str, remedy: str) -> None:
-    """In our words; what could be a password is not printed."""
+    """The error is worded by wanbound; a value that may be a password is not printed."""
     problem = only_problem((path, value))
     assert what in problem.what
     assert remedy in problem.remedy
@@ -73,7 +73,7 @@ def test_another_kind_of_value_is_refused(path: str, value: object, what: str, r
 
 
 def test_keys_that_are_no_text_are_refused() -> None:
-    """YAML makes true of a bare `on` and a number of 1."""
+    """YAML reads a bare `on` as true, and 1 as a number."""
     problem = only_problem((f"{_TURN}.labels", {True: "x"}))
     assert problem.key == "wanbound:hosts[0].networks[1].containers[0].labels"
     assert "has true as a key" in problem.what
@@ -82,7 +82,7 @@ def test_keys_that_are_no_text_are_refused() -> None:
 
 
 def test_a_value_that_contains_itself_ends() -> None:
-    """A YAML alias can make a cycle."""
+    """A YAML alias can create a cycle."""
     cycle: list[object] = []
     cycle.append(cycle)
     assert any("nests deeper" in p.what for p in problems((f"{WEB}.ingress", cycle)))
@@ -118,7 +118,7 @@ _KEY_BYTES = bytes(range(32))
     ],
 )
 def test_a_host_key_that_is_none(key: object, what: str) -> None:
-    """Type and content are compared; what was written there is not printed."""
+    """Type and content must match; the written key is not printed."""
     problem = only_problem((_KEY, key))
     assert problem.key == "wanbound:hosts[0].ssh.host_key"
     assert what in problem.what
@@ -137,12 +137,12 @@ def test_a_host_key_that_is_none(key: object, what: str) -> None:
     ],
 )
 def test_host_keys_lose_their_comment(key: str) -> None:
-    """A comment is free text, which has no business in a command line or a file."""
+    """A comment is free text, which must not get into a command line or a file."""
     assert parsed((_KEY, f"{key} root@edge-1 $(reboot)")).hosts[0].ssh.host_key == key
 
 
 def test_all_problems_are_told_at_once() -> None:
-    """A mistake in one network hides none in another, nor in how the others relate."""
+    """An error in one network hides none in another, and none between networks."""
     found = problems(
         (f"{WEB}.public_ipv4", "203.0.113"),
         (f"{MAIL}.subnet_ipv4", "172.10.0.0/24"),
@@ -160,7 +160,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_no_configuration_at_all() -> None:
-    """The first error that somebody new will see."""
+    """A new user sees this error first."""
     with pytest.raises(ConfigError) as caught:
         Stack.parse({}, "demo")
     assert [(p.key, p.what) for p in caught.value.problems] == [("wanbound:hosts", "is missing")]
@@ -168,7 +168,7 @@ def test_no_configuration_at_all() -> None:
 
 
 def test_the_text_of_an_error() -> None:
-    """A block for each problem: where, what, why, what to do."""
+    """Each problem is a block: key, place, reason, remedy."""
     with pytest.raises(ConfigError) as caught:
         Stack.parse(edited((f"{WEB}.subnet_ipv4", "172.20.1.1/24")), "demo")
     assert str(caught.value) == (

@@ -1,4 +1,4 @@
-"""Derived values that meet something: one error each, with a free value that is accepted."""
+"""Derived values that overlap something: one error each, which offers a free value."""
 
 import time
 from typing import Any
@@ -31,13 +31,13 @@ _SIX = (f"{EDGE_2_WEB}.public_ipv4", ABSENT), (f"{EDGE_2_WEB}.public_ipv6", "200
 
 
 def _second(**keys: object) -> tuple[str, object]:
-    """Return the edit that gives edge-2 a second network."""
+    """Return the edit that adds a second network to edge-2."""
     web = {"name": "web", "public_ipv4": "203.0.113.110"}
     other = {"name": "other", "public_ipv4": "203.0.113.120", "load_balancer": False, **keys}
     return "hosts.1.networks", [web, other]
 
 
-# Edits of the sample, the key of the one error, what is met, and the value that is offered.
+# Edits of the sample, the key of the one error, the overlap, and the offered value.
 _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "a derived one": (
         [_ONE_PLACE, _second()],
@@ -130,7 +130,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "offer"), _CASES.values(), ids=_CASES)
 def test_what_a_subnet_meets_is_one_error(edits: Edits, key: str, what: str, offer: str) -> None:
-    """It names the other one, and the value that it offers is accepted where it is written."""
+    """The error names the other side of the overlap; the offered value is accepted at its key."""
     problem = only_problem(*edits)
     assert problem.key == key
     assert what in problem.what
@@ -139,7 +139,7 @@ def test_what_a_subnet_meets_is_one_error(edits: Edits, key: str, what: str, off
 
 
 def test_the_places_of_an_error() -> None:
-    """Host and network are named, as in every error."""
+    """The error names host and network, as every error does."""
     problem = only_problem(_ONE_PLACE, _second())
     assert problem.where == "host edge-2, network other"
     assert problem.what.startswith("is missing, and the derived subnet 10.7.1.0/24 overlaps ")
@@ -147,7 +147,7 @@ def test_the_places_of_an_error() -> None:
 
 
 def test_a_subnet_offered_twice_would_be_no_help() -> None:
-    """More networks than the pool has room for: each is offered one of its own."""
+    """More networks than the pool has room for: each is offered a different subnet."""
     networks = [
         {"name": f"n{each}", "public_ipv4": f"203.0.113.{each + 120}"} for each in range(40)
     ]
@@ -161,7 +161,7 @@ def test_a_subnet_offered_twice_would_be_no_help() -> None:
 
 
 def test_all_private_space_in_use() -> None:
-    """There is nothing to offer then."""
+    """The error offers no subnet."""
     spaces = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
     networks: list[dict[str, Any]] = [
         {
@@ -180,7 +180,7 @@ def test_all_private_space_in_use() -> None:
 
 
 def test_two_hundred_networks_beside_a_large_one_take_no_time() -> None:
-    """Whether the large one has half of the pool in it or all."""
+    """The time is the same if the large network covers half of the pool or all of it."""
     networks: list[dict[str, Any]] = [
         {"name": f"n{i}", "public_ipv4": f"198.51.100.{i}", "public_ipv6": f"2001:db8::{i:x}"}
         for i in range(1, 201)
@@ -196,11 +196,11 @@ def test_two_hundred_networks_beside_a_large_one_take_no_time() -> None:
         assert len(offers(caught.value)) == len(caught.value.problems) > 50
 
 
-# --- keys that are there to write down what is offered -------------------------------------------
+# --- keys for writing down an offered value ------------------------------------------------------
 
 
 def test_written_values_are_used() -> None:
-    """Both are as large as the operator says."""
+    """Both subnets may have another size than the default."""
     six = (f"{WEB}.public_ipv4", ABSENT), (f"{WEB}.subnet_ipv4", ABSENT)
     network = parsed(
         *six,
@@ -256,7 +256,7 @@ def test_written_values_are_used() -> None:
     ],
 )  # fmt: skip
 def test_written_values_that_cannot_be(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """Each at its key."""
+    """Each error is at the key of the value."""
     problem = only_problem(*edits)
     assert problem.key == f"wanbound:hosts[0].{key}"
     assert what in problem.what
@@ -278,7 +278,7 @@ def _containers(*names: str, subnet: str = "172.20.2.0/28", **keys: object) -> E
 
 
 def test_containers_at_one_address_are_an_error_each() -> None:
-    """A /28 has four places for them; the free addresses come from all of it."""
+    """A /28 has room for four of the derived addresses; offers come from the whole subnet."""
     raw = edited(*_containers("c0", "c1", "c2", "c3", "c4", "c5", "c6"))
     with pytest.raises(ConfigError) as caught:
         Stack.parse(raw, "any")
@@ -292,7 +292,7 @@ def test_containers_at_one_address_are_an_error_each() -> None:
 
 
 def test_a_derived_address_gives_way_to_a_written_one() -> None:
-    """Wherever the two are in the list."""
+    """The order of the containers does not matter."""
     edits = _containers("turn", "worker", subnet="172.20.2.0/24")
     from_name = {c.name: c.ipv4 for c in _planned(edits) if c.name in ("turn", "worker")}
     edits += [(f"{MAIL}.containers.1.ipv4", from_name["turn"])]
@@ -303,7 +303,7 @@ def test_a_derived_address_gives_way_to_a_written_one() -> None:
 
 
 def test_the_address_of_whoami_is_its_own() -> None:
-    """Nothing that is written may be there; whoami has no key to move it."""
+    """No written address may be equal to it, because whoami has no key to move it."""
     edits = _containers("turn", subnet="172.20.2.0/24", whoami={"domain": "w.example.com"})
     edits += [(f"{MAIL}.containers.0.ipv4", "172.20.2.252"),
               ("echo", {"ipv4": "http://198.51.100.1/"})]  # fmt: skip

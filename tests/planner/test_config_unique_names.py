@@ -1,4 +1,4 @@
-"""Names that Docker and the kernel know on one host: never two things of one name."""
+"""Names in Docker and the kernel on one host: no two things of one kind share a name."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -83,12 +83,12 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 @pytest.mark.parametrize(("edits", "key", "what", "remedy"), _CASES.values(), ids=_CASES)
 def test_one_error_names_key_and_remedy(edits: Edits, key: str, what: str, remedy: str) -> None:
-    """At the key of the one that is written, or of the later network."""
+    """The error is at the written name, or at the later network."""
     check_only_problem(edits, key, what, remedy)
 
 
 def test_one_name_for_things_of_different_kinds() -> None:
-    """Docker knows a network, a container and a volume called the same."""
+    """A network, a container and a volume may have the same name in Docker."""
     parsed(
         (f"{MAIL}.containers.1.name", "web"),
         (f"{MAIL}.load_balancer.acme", {"email": "bob@example.com", "volume": "web"}),
@@ -116,7 +116,7 @@ def _check_names(raw: Raw) -> None:
 
 
 def test_no_two_things_of_a_host_have_one_name() -> None:
-    """Whatever networks and containers are called: it is refused, or all have names of their own.
+    """Duplicate names are refused; otherwise all names are unique.
 
     Names are drawn so that both happen often.
     """
@@ -126,7 +126,7 @@ def test_no_two_things_of_a_host_have_one_name() -> None:
 
 
 def _names(host: HostPlan) -> Iterator[tuple[str, str]]:
-    """Yield every name that Docker or the kernel is to know on a host, behind its kind."""
+    """Yield every name that Docker or the kernel will have on a host, with its kind."""
     yield "interface", host.wan
     if host.ipv6nat is not None:
         yield "container", "ipv6nat"

@@ -1,4 +1,4 @@
-"""Single values that cannot be: each gets one error that names its key and what to do."""
+"""Single invalid values: each gives one error that names its key and the remedy."""
 
 import pytest
 
@@ -178,7 +178,7 @@ def _key(path: str) -> str:
 
 @pytest.mark.parametrize(("path", "value", "what", "remedy"), _CASES)
 def test_one_error_names_key_and_remedy(path: str, value: object, what: str, remedy: str) -> None:
-    """The key is the value's own, or one inside it where the value is a list or mapping."""
+    """The key is that of the value, or one inside it if the value is a list or mapping."""
     problem = only_problem((path, value))
     assert problem.key.startswith(_key(path))
     if not isinstance(value, list | dict):
@@ -215,12 +215,12 @@ def test_one_error_names_key_and_remedy(path: str, value: object, what: str, rem
     ],
 )
 def test_ways_in_which_operators_write(path: str, value: object) -> None:
-    """What means something clear is accepted as it is written."""
+    """A spelling with a clear meaning is accepted."""
     assert problems((path, value)) == ()
 
 
 def test_the_error_names_host_network_and_container() -> None:
-    """Positions in a list are hard to count; the names are said as well."""
+    """A position in a list is hard to find, so the error has the names too."""
     problem = only_problem((f"{_TURN}.image", "A B"))
     assert problem.key == f"{_TURN_KEY}.image"
     assert problem.where == "host edge-1, network mail, container turn"
@@ -232,7 +232,7 @@ def test_the_error_names_host_network_and_container() -> None:
     [f"{WEB}.public_ipv4", f"{WEB}.name", "seed", f"{_TURN}.environment.A", f"{_TURN}.image"],
 )
 def test_control_characters_are_refused_and_not_printed(path: str, character: str) -> None:
-    """A newline would begin a line of its own in a rule file; the text may be a password."""
+    """A newline would start another line in a rule file; the text may be a password."""
     problem = only_problem((path, f"hidden{character}value"))
     assert problem.key == _key(path)
     assert "hidden" not in str(problem)
@@ -241,7 +241,7 @@ def test_control_characters_are_refused_and_not_printed(path: str, character: st
 
 @pytest.mark.parametrize("path", [f"{WEB}.public_ipv4", f"{WEB}.load_balancer", f"{HOST}.adopt"])
 def test_a_key_without_value_is_refused(path: str) -> None:
-    """`public_ipv4:` with nothing behind it is most often a line that was not finished."""
+    """`public_ipv4:` without a value is usually an unfinished line."""
     problem = only_problem((path, None))
     assert (problem.key, problem.what) == (_key(path), "has no value")
     assert "remove the key" in problem.remedy
@@ -289,14 +289,14 @@ def test_a_missing_key_is_named_with_an_example(path: str, remedy: str) -> None:
 )
 @pytest.mark.parametrize("number", [10**5000, -(10**5000)], ids=["positive", "negative"])
 def test_a_number_of_5000_digits_is_a_problem_like_any_other(path: str, number: int) -> None:
-    """Python refuses to make text of it, so it is never quoted, nor sent on as JSON."""
+    """Python cannot convert it to text, so it is neither quoted nor sent on as JSON."""
     problem = only_problem((path, number))
     assert problem.key.startswith("wanbound:")
     assert len(str(problem)) < 1000
 
 
 def test_a_field_that_follows_from_others_is_no_key() -> None:
-    """What is filled in cannot be written: it is as unknown as any other word."""
+    """A derived field cannot be set: it is an unknown key."""
     for path in (f"{WEB}.ipv4", f"{WEB}.load_balancer.name", f"{WEB}.load_balancer.socket_name"):
         problem = only_problem((path, "172.20.1.0/24"))
         assert (problem.key, problem.what) == (_key(path), "is an unknown key")

@@ -1,4 +1,4 @@
-"""A network's way in, as planned: flags, labels, files, and what the proxy before Docker says."""
+"""A network's load balancer as planned: flags, labels, files, and the socket proxy's rules."""
 
 import re
 from ipaddress import ip_address
@@ -28,7 +28,7 @@ def _balancer(network: NetworkPlan) -> ContainerPlan:
 
 
 def test_the_middleware_is_attached_to_the_dashboards_router() -> None:
-    """The recipe declares it on the command line and attaches it nowhere."""
+    """The recipe declares it on the command line but attaches it to no router."""
     labels = _balancer(_networks()["mail"]).labels
     (used,) = [value for label, value in labels.items() if label.endswith(".middlewares")]
     kinds = [label for label in labels if label.startswith(f"traefik.http.middlewares.{used}.")]
@@ -38,7 +38,7 @@ def test_the_middleware_is_attached_to_the_dashboards_router() -> None:
 
 
 def test_the_users_file_is_where_the_label_says() -> None:
-    """User and hash, of which the hash is a reference alone; no label has either."""
+    """The file has user and hash, the hash as a reference; no label has either."""
     balancer = _balancer(_networks()["mail"])
     (upload,) = balancer.uploads
     assert upload.path in balancer.labels.values()
@@ -47,7 +47,7 @@ def test_the_users_file_is_where_the_label_says() -> None:
 
 
 def test_a_private_authoritys_certificate_is_where_the_flag_says() -> None:
-    """And without one the image's own are used."""
+    """Without one, the certificates of the image are used."""
     networks = _networks()
     balancer = _balancer(networks["a-long-name.com"])
     (upload,) = balancer.uploads
@@ -57,7 +57,7 @@ def test_a_private_authoritys_certificate_is_where_the_flag_says() -> None:
 
 
 def test_only_the_explicit_key_mounts_the_socket() -> None:
-    """Everywhere else the proxy alone has it."""
+    """In all other networks only the proxy has it."""
     for name, network in _networks().items():
         mounts = {
             each.name: [volume.source for volume in each.volumes if "docker.sock" in volume.source]
@@ -74,7 +74,7 @@ def test_only_the_explicit_key_mounts_the_socket() -> None:
 
 
 def test_a_load_balancer_asks_its_own_proxy() -> None:
-    """At the address that the proxy has, on an internal network without IPv6."""
+    """The endpoint is the proxy's address, on an internal network without IPv6."""
     for name, network in _networks().items():
         if network.socket is None:
             continue
@@ -89,7 +89,7 @@ def test_a_load_balancer_asks_its_own_proxy() -> None:
 
 
 def test_the_guard_closes_the_sockets_bridge() -> None:
-    """In both directions, whatever iptables says; the bridge is the one that Docker makes."""
+    """In both directions, whatever iptables accepts; Docker creates a bridge of this name."""
     for network in _networks().values():
         guard = guard_of([*marks(MARK), *network.wanted])
         if network.socket is None:
@@ -108,7 +108,7 @@ def test_the_guard_closes_the_sockets_bridge() -> None:
 
 
 class _Proxy:
-    """What HAProxy does with a request, read from the text that it gets."""
+    """HAProxy's decisions about a request, according to its configuration text."""
 
     def __init__(self, text: str) -> None:
         self._acls: dict[str, Any] = {}
@@ -121,7 +121,7 @@ class _Proxy:
                 self._rules.append(words[1:])
 
     def answer(self, method: str, path: str, query: str = "") -> tuple[int, str]:
-        """The status, and the query that Docker is asked with."""
+        """The status, and the query that Docker gets."""
         for rule in self._rules:
             place = next(i for i, word in enumerate(rule) if word in ("if", "unless"))
             names = [word for word in rule[place + 1 :] if word != "or"]
@@ -152,7 +152,7 @@ ID = "0123456789abcdef" * 4
     ["/_ping", "/version", "/containers/json", "/events", f"/containers/{ID}/json"],
 )
 def test_what_traefik_reads_gets_through(version: str, path: str) -> None:
-    """With the API's version before it and without."""
+    """The API's version may be in the path or not."""
     assert _Proxy(socket_rules("mail")).answer("GET", version + path)[0] == 200
 
 
@@ -179,13 +179,13 @@ def test_what_traefik_reads_gets_through(version: str, path: str) -> None:
     ],
 )
 def test_all_else_is_refused(method: str, path: str) -> None:
-    """Writing, and reading what is none of Traefik's business."""
+    """Writing requests, and reading ones that Traefik does not need."""
     assert _Proxy(socket_rules("mail")).answer(method, path)[0] == 403
 
 
 @pytest.mark.parametrize("path", ["/containers/json", "/v1.41/events"])
 def test_lists_and_events_are_the_networks_own(path: str) -> None:
-    """Whatever is asked for: the filter that Docker gets is ours, and is read as meant."""
+    """Whatever the request asks for, Docker gets our filter, correctly encoded."""
     _, query = _Proxy(socket_rules("a.b_c-1")).answer("GET", path, "all=1&filters={}")
     wanted = '{"label":["lb.net=a.b_c-1"]}'
     if path.endswith("events"):

@@ -1,4 +1,4 @@
-"""The stacks that operators begin with are valid, and so are the keys that stand there as comments.
+"""The example stacks are valid, and so are the keys that are commented out in them.
 
 They are YAML files of Pulumi's: the keys after `wanbound:` are below `config`.
 """
@@ -24,7 +24,7 @@ def _config(text: str) -> dict[str, Any]:
 
 
 def test_there_are_a_demo_a_starter_and_both_recipes() -> None:
-    """Or the tests below would say nothing."""
+    """Without these files the tests below would pass without testing anything."""
     assert {"demo", "starter", "example-dual-stack", "example-single-ip"} <= {
         path.name.split(".")[1] for path in STACKS
     }
@@ -32,13 +32,13 @@ def test_there_are_a_demo_a_starter_and_both_recipes() -> None:
 
 @pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
 def test_a_stack_is_valid_as_it_is(path: Path) -> None:
-    """Nobody should have to mend an example first."""
+    """An example must work without corrections."""
     assert plan(Stack.parse(_config(path.read_text()), path.name))
 
 
 @pytest.mark.parametrize("path", STACKS, ids=lambda path: path.name)
 def test_what_stands_there_as_a_comment_is_valid_too(path: Path) -> None:
-    """Every `# key: value` is taken in, with the secret that one of them names."""
+    """Every `# key: value` is uncommented, and the secret that one of them names is set."""
     text = re.sub(r"(?m)^( *)# ([A-Za-z_]+: \S.*)$", _taken_in, path.read_text())
     config = _config(text)
     given = {"dkim": "[secret]", "dashboard": "{SHA}" + "a" * 27 + "="}
@@ -64,7 +64,7 @@ def _taken_in(found: re.Match[str]) -> str:
 
 
 def test_the_first_recipe_is_closed_and_has_its_routes() -> None:
-    """As the recipe has it: gateways of both families, INPUT and IPv6 FORWARD closed."""
+    """The recipe has gateways of both families, and closes INPUT and IPv6 FORWARD."""
     raw = _config((FOLDER / "Pulumi.example-dual-stack.yaml").read_text())
     (host,) = plan(Stack.parse(raw, "example"))
     wanted = sections(host.wanted)
@@ -78,14 +78,14 @@ def test_the_first_recipe_is_closed_and_has_its_routes() -> None:
 
 
 def test_the_demo_leaves_the_host_alone() -> None:
-    """It runs in a lab whose hosts have routes of their own."""
+    """The lab's hosts have their own routes."""
     hosts = plan(Stack.parse(_config((FOLDER / "Pulumi.demo.yaml").read_text()), "demo"))
     roles = {"clear", "set", "marked"}
     assert [{each.role for each in host.wanted} for host in hosts] == [roles, roles]
 
 
 def test_the_starter_leaves_the_host_alone_and_needs_public_images_alone() -> None:
-    """No route, parameter, port or setting of the server, and nothing to build before it."""
+    """It sets no route, parameter, port or daemon.json, and needs no image to be built."""
     raw = _config((FOLDER / "Pulumi.starter.yaml").read_text())
     (host,) = plan(Stack.parse(raw, "starter"))
     assert {each.role for each in host.wanted} == {"clear", "set", "marked"}
@@ -98,7 +98,7 @@ def test_the_starter_leaves_the_host_alone_and_needs_public_images_alone() -> No
 
 
 def test_the_first_recipe_says_what_it_changes_on_the_host() -> None:
-    """Each key with lines of the host's own, and the one that restarts Docker, at its top."""
+    """Its head names each key that changes the host itself, also the one that restarts Docker."""
     text = (FOLDER / "Pulumi.example-dual-stack.yaml").read_text()
     head = text.partition("\nconfig:")[0]
     (host,) = _config(text)["hosts"]

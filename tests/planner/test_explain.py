@@ -1,4 +1,4 @@
-"""What explain says of any valid configuration is what its rules do with the packet."""
+"""For any valid configuration, explain reports what the rules do with the packet."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,7 +35,7 @@ class _Rules:
         self._nat = [(each.family, matching.parse(each.text)) for each in matching.loaded(wanted)]
 
     def becomes(self, target: Target, source: Address) -> tuple[str, str, str]:
-        """Return verdict, address of the container, and the source that it sees."""
+        """Return verdict, address of the container, and the source that the container sees."""
         came_by = self._bridge(source)
         inside = self._translated("DNAT", target, source, target.address, came_by, "")
         if inside is None:
@@ -76,7 +76,7 @@ class _Rules:
     def _target(
         self, kind: str, target: Target, source: Address, to: Address, way_in: str, way_out: str
     ) -> str:
-        """Return what the first rule of a chain that matches does, nothing without one."""
+        """Return the target of the first matching rule of a chain, empty without one."""
         state = ("NEW", frozenset(["DNAT"]) if kind == "SNAT" else frozenset[str]())
         packet = matching.Packet(
             int(source), int(to), False, way_in, way_out, target.protocol, target.port, state
@@ -118,7 +118,7 @@ def _sources(host: Host, version: int) -> Iterator[Address]:
 @given(stacks(max_hosts=1))
 @SETTINGS
 def test_who_answers_is_what_the_rules_decide(raw: Raw) -> None:
-    """Every port that is an edge, from outside and from every network, in both families."""
+    """Asked are first, last and next port of each range, from outside and from every network."""
     stack = Stack.parse(raw, "any")
     [host], [planned] = stack.hosts, plan(stack)
     rules, explainer = _Rules(host, planned), Explainer(stack)
@@ -127,7 +127,7 @@ def test_who_answers_is_what_the_rules_decide(raw: Raw) -> None:
             [answer] = explainer.arriving(target, source)
             verdict, inside, sees = rules.becomes(target, source)
             if inside == str(source):
-                # No rule says that a bridge does not send it back.
+                # A bridge does not send a packet back to its port; no rule says so.
                 verdict, inside, sees = "dropped", "", ""
             address = (
                 str(Target(ip_address(inside), target.port, target.protocol)) if inside else ""
@@ -139,7 +139,7 @@ def test_who_answers_is_what_the_rules_decide(raw: Raw) -> None:
 @given(stacks(max_hosts=2, moded=True))
 @SETTINGS
 def test_every_question_has_an_answer_of_lines_that_there_are(raw: Raw) -> None:
-    """Of all modes: each line that is named is one of the host's, under its own path."""
+    """In all modes, each named line is a line of the host."""
     stack = Stack.parse(raw, "any")
     explainer = Explainer(stack)
     for host, planned in zip(stack.hosts, plan(stack), strict=True):
@@ -161,7 +161,7 @@ def test_every_question_has_an_answer_of_lines_that_there_are(raw: Raw) -> None:
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_what_leaves_for_the_internet_has_the_networks_address(raw: Raw) -> None:
-    """In each family that the network has, and nothing in the other."""
+    """In each family of the network; in the other family it is dropped."""
     stack = Stack.parse(raw, "any")
     for network in stack.hosts[0].networks:
         publics = {version: str(address) for version, address in network.publics}
@@ -172,7 +172,7 @@ def test_what_leaves_for_the_internet_has_the_networks_address(raw: Raw) -> None
 
 
 def test_a_container_that_calls_itself_may_need_hairpin_mode() -> None:
-    """The stack does not know the kernel; with the proxy off in daemon.json it does not matter."""
+    """The stack does not have the kernel's settings; with the userland proxy off none is needed."""
     target = Target(ip_address("203.0.113.10"), 443, "tcp")
     itself = ip_address("172.20.1.254")
     [without] = Explainer(Stack.parse(edited(), "any")).arriving(target, itself)
@@ -185,7 +185,7 @@ def test_a_container_that_calls_itself_may_need_hairpin_mode() -> None:
 
 
 def test_an_address_that_a_network_shares_with_the_host_is_the_hosts_too() -> None:
-    """Its own connections have it as source, and are not forged."""
+    """The host's own connections have it as source, and do not count as forged."""
     shared = ip_address("203.0.113.10")
     stack = Stack.parse(
         edited(
@@ -204,7 +204,7 @@ def test_an_address_that_a_network_shares_with_the_host_is_the_hosts_too() -> No
 
 
 def test_a_container_of_another_host_comes_with_its_networks_address() -> None:
-    """Its own never arrives; without a public address of the family nothing does."""
+    """Its private address never arrives; without a public address of the family, no packet does."""
     stack = Stack.parse(golden.config("several-networks"), "any")
     target = Target(ip_address("203.0.113.110"), 443, "tcp")
     [answer] = Explainer(stack).arriving(target, ip_address("172.20.0.9"))
@@ -224,7 +224,7 @@ UNANSWERABLE = {
 
 @pytest.mark.parametrize("name", UNANSWERABLE)
 def test_a_question_that_makes_no_sense_is_refused(name: str) -> None:
-    """With what to write instead."""
+    """The error says what to write instead."""
     target, source, what = UNANSWERABLE[name]
     with pytest.raises(QuestionError, match=what) as raised:
         Explainer(Stack.parse(edited(), "any")).arriving(target, source)
@@ -253,6 +253,6 @@ def test_a_question_that_makes_no_sense_is_refused(name: str) -> None:
 def test_a_way_out_that_makes_no_sense_is_refused(
     host: str, network: str, to: str, what: str
 ) -> None:
-    """Names are misspelt, and some addresses are no other machine's."""
+    """Misspelt names, and addresses that no other machine has."""
     with pytest.raises(QuestionError, match=what):
         Explainer(Stack.parse(edited(), "any")).leaving(host, network, ip_address(to))

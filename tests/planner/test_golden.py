@@ -1,4 +1,4 @@
-"""What every reviewer can read: whole configurations and all that is planned for them."""
+"""Golden files for reviewers: whole configurations and their plans."""
 
 from difflib import unified_diff
 
@@ -9,14 +9,14 @@ from tests.planner import golden
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_the_plan_is_the_golden_one(name: str) -> None:
-    """Whatever differs, in whatever field, is shown; `python -m tests.planner.golden` takes it."""
+    """Every difference in any field is shown; `python -m tests.planner.golden` accepts it."""
     expected, planned = golden.expected(name).splitlines(), golden.planned(name).splitlines()
     difference = unified_diff(expected, planned, f"{name}.rules", "planned", lineterm="")
     assert not (text := "\n".join(difference)), text
 
 
 def test_there_is_a_case_for_each_kind_of_network() -> None:
-    """A case that vanishes would take its proof with it."""
+    """A removed case would remove its proof."""
     assert {
         "baseline",
         "baseline-ipv4",
@@ -35,7 +35,7 @@ def test_there_is_a_case_for_each_kind_of_network() -> None:
 
 
 def test_the_text_shows_every_field() -> None:
-    """A field that is added to a plan is in the golden files without anybody thinking of it."""
+    """A new field of a plan is in the golden files without further work."""
     text = golden.expected("containers")
     for word in (
         "host_key",

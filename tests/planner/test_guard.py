@@ -1,4 +1,4 @@
-"""The guard of whatever networks a valid configuration has, tried on packets."""
+"""The guard of the networks of every valid configuration, tried on packets."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +30,7 @@ NEIGHBOURS: dict[Version, list[Address]] = {
     4: [ip_address(0)],
     6: [ip_address("fe80::9"), ip_address("::")],
 }
-"""What a host has as source before it has an address, and IPv6 among neighbours."""
+"""Source addresses of a host without an address, and of IPv6 neighbours."""
 
 
 def _only_host(raw: Raw) -> Host:
@@ -51,7 +51,7 @@ def _family(network: Network, version: Version) -> Family | None:
 
 
 def _addresses(host: Host, version: Version) -> list[Address]:
-    """Return an address inside each subnet, each public address, and one of nobody here."""
+    """Return an address inside each subnet, each public address, and a foreign one."""
     families = [f for network in host.networks if (f := _family(network, version)) is not None]
     inside: list[Address] = [family.subnet.network_address + 2 for family in families]
     publics = [a for network in host.networks for v, a in network.publics if v == version]
@@ -64,7 +64,7 @@ def _interfaces(host: Host) -> list[str]:
 
 
 def _leaving(host: Host) -> Iterator[Packet]:
-    """Yield packets at postrouting: every source, with every source that it may have had."""
+    """Yield packets at postrouting: every source, with every possible original source."""
     directions: tuple[Literal["original", "reply"], ...] = ("original", "reply")
     for version in VERSIONS:
         addresses = _addresses(host, version)
@@ -103,7 +103,7 @@ def _arriving(host: Host) -> Iterator[Packet]:
 
 
 def _may_arrive(host: Host, packet: Packet) -> bool:
-    """Return whether the declaration lets a packet of this source in by this interface."""
+    """Return whether the configuration lets a packet of this source in by this interface."""
     version: Version = 4 if packet.saddr.version == 4 else 6
     neighbour = packet.saddr in NEIGHBOURS[version]
     for network in host.networks:
@@ -128,14 +128,14 @@ def _may_arrive(host: Host, packet: Packet) -> bool:
 
 
 def _may_leave(host: Host, packet: Packet) -> bool:
-    """Return whether the declaration lets a packet out with this source: the guard's whole duty."""
+    """Return whether the configuration lets a packet out with this source, the guard's purpose."""
     version: Version = 4 if packet.saddr.version == 4 else 6
     for network in host.networks:
         family = _family(network, version)
         from_bridge = packet.iifname == network.bridge and network.docker_ipv4 is not None
         public = dict(network.publics).get(version)
         elsewhere = from_bridge and packet.oifname != network.bridge
-        # Of a family that the network lacks nothing comes so far: it is stopped at forward.
+        # Packets of a family that the network lacks are already dropped at forward.
         if elsewhere and packet.saddr != public and public is not None:
             return False
         managed = network.manage_addresses and packet.direction == "original"
@@ -145,7 +145,7 @@ def _may_leave(host: Host, packet: Packet) -> bool:
                 return False
         if family is None:
             continue
-        # What begins with one of these is the host's own, and may have another of them.
+        # A connection from one of these is the host's own, and may have another of them.
         hosts = {family.public, *network.extras(version)}
         others = packet.original_saddr not in hosts and packet.original_saddr not in family.subnet
         if packet.saddr in network.extras(version) and managed and others:
@@ -162,7 +162,7 @@ def _may_leave(host: Host, packet: Packet) -> bool:
 
 
 def _may_pass(host: Host, packet: Packet) -> bool:
-    """Return whether the declaration lets a packet through from one interface to another."""
+    """Return whether the configuration lets a packet through from one interface to another."""
     bridges = {network.bridge: network for network in host.networks}
     version: Version = 4 if packet.saddr.version == 4 else 6
     if packet.iifname in bridges and packet.oifname != packet.iifname:
@@ -182,7 +182,7 @@ def _may_pass(host: Host, packet: Packet) -> bool:
 
 
 def _translated(host: Host) -> Iterator[Packet]:
-    """Yield the packets at forward, what was translated with every target that it may have."""
+    """Yield the packets at forward, translated ones with every possible target."""
     targets: dict[Version, set[Address]] = {4: set(), 6: set()}
     for network, family, entry in _entries(host):
         targets[family.version].add(network.address_of(entry.to, family.version))
@@ -201,7 +201,7 @@ def _entries(host: Host) -> Iterator[tuple[Network, Family, Ingress]]:
 
 
 def _is_marked(host: Host, packet: Packet) -> bool:
-    """Return whether a packet is of a network's own traffic: what Docker is not asked about."""
+    """Return whether a packet is a network's own traffic, which passes without Docker's rules."""
     version: Version = 4 if packet.saddr.version == 4 else 6
     for network in host.networks:
         if network.public(version) is None:
@@ -209,7 +209,7 @@ def _is_marked(host: Host, packet: Packet) -> bool:
         family, bridge = _family(network, version), network.bridge
         if packet.oifname == bridge and packet.state == "established":
             return True
-        # Where Docker chooses the subnet, all that comes from the bridge is of it.
+        # Where Docker chooses the subnet, every packet from the bridge belongs to it.
         own = family is None or packet.saddr in family.subnet
         if own and packet.iifname == bridge and packet.oifname == host.wan.interface:
             return True
@@ -231,7 +231,7 @@ def _check(
     packets: Callable[[Host], Iterator[Packet]],
     may: Callable[[Host, Packet], bool],
 ) -> None:
-    """Hold the table's verdict on each packet against what the declaration says of it."""
+    """Compare the table's verdict on each packet with the configuration's."""
     host = _only_host(raw)
     table = _guard(host)
     for packet in packets(host):
@@ -242,21 +242,21 @@ def _check(
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_nothing_leaves_with_another_source(raw: Raw) -> None:
-    """A packet of a network leaves with its public address, and with that nothing else does."""
+    """A network's packets leave with its public address, and no other packet has it."""
     _check(raw, "postrouting", _leaving, _may_leave)
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_no_source_comes_from_elsewhere(raw: Raw) -> None:
-    """A subnet's sources come from its bridge, its bridge has no others, and ours are nobody's."""
+    """A subnet's sources come from its bridge only, and no other host has our addresses."""
     _check(raw, "prerouting", _arriving, _may_arrive)
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_nothing_leaves_with_an_address_that_is_gone(raw: Raw) -> None:
-    """Somebody else may have it by now. Answers to it are not ours to judge."""
+    """Another machine may have it by now. Answers to it are not checked."""
     host = _only_host(raw)
     table = _guard(host)
     managed = {
@@ -274,14 +274,14 @@ def test_nothing_leaves_with_an_address_that_is_gone(raw: Raw) -> None:
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
 def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
-    """Into a bridge comes what was sent to its public address; out of it, what is of its subnet."""
+    """Packets into a bridge were sent to its public address; packets out are from its subnet."""
     _check(raw, "forward", _forwarded, _may_pass)
 
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True), st.integers(0, 0xFFFFFFFF))
 @SETTINGS
 def test_what_is_a_networks_own_is_marked_and_nothing_else(raw: Raw, before: int) -> None:
-    """Whatever mark it had before: other bits stay, and nobody but the guard sets this one."""
+    """Other bits of the mark are kept, and only the guard sets this bit."""
     host = _only_host(raw)
     table = _guard(host)
     for packet in _translated(host):
@@ -296,7 +296,7 @@ def test_what_is_a_networks_own_is_marked_and_nothing_else(raw: Raw, before: int
 @given(stacks())
 @SETTINGS
 def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
-    """nft refuses a key that is there twice, and one that is not there guards nothing."""
+    """nft refuses a duplicate key, and a missing key would leave a network unguarded."""
     for host in Stack.parse(raw, "any").hosts:
         table = _guard(host)
         for name, elements in table.maps.items():
@@ -319,7 +319,7 @@ def test_every_subnet_and_address_has_one_element(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_strangers_are_refused_last(raw: Raw) -> None:
-    """Behind the accepts of what came to a public address: an accept behind the drop is none."""
+    """The drop comes after the accepts of packets that came to a public address."""
     for host in Stack.parse(raw, "any").hosts:
         for network in host.networks:
             to_bridge = {
@@ -337,7 +337,7 @@ def test_strangers_are_refused_last(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_without_an_order_all_rules_of_a_chain_do_the_same(raw: Raw) -> None:
-    """So their order among each other has no meaning, however they are loaded."""
+    """So the order in which they are loaded does not matter."""
     for host in Stack.parse(raw, "any").hosts:
         verdicts: dict[tuple[str, int], set[str]] = {}
         for network in host.networks:
@@ -351,7 +351,7 @@ def test_without_an_order_all_rules_of_a_chain_do_the_same(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_logging_changes_no_line_but_the_end_of_those_that_drop(raw: Raw) -> None:
-    """Each goes to a chain that logs at a limited rate, and drops whether it logged or not."""
+    """Each jumps to a chain that logs at a limited rate and always drops."""
     for host in Stack.parse(raw, "any").hosts:
         for network in host.networks:
             rules = guard(network, host.wan.interface)
@@ -387,7 +387,7 @@ def test_logging_changes_no_line_but_the_end_of_those_that_drop(raw: Raw) -> Non
 @given(stacks(moded=True))
 @SETTINGS
 def test_no_two_networks_share_a_chain(raw: Raw) -> None:
-    """Each line of a network is in a chain, or leads to one, that is its own alone."""
+    """Each line of a network is in a chain, or jumps to one, that no other network has."""
     for host in Stack.parse(raw, "any").hosts:
         owners: dict[str, str] = {}
         for network in host.networks:
@@ -409,7 +409,7 @@ def test_no_two_networks_share_a_chain(raw: Raw) -> None:
     ],
 )
 def test_what_the_model_does_not_know_is_refused(rule: str) -> None:
-    """A word that is passed over could be the one that lets packets out."""
+    """An ignored word could be the one that lets packets out."""
     packet = Packet("web", "wan0", OUTSIDE[4], OUTSIDE[4], OUTSIDE[4])
     with pytest.raises(ValueError, match=r"known|no verdict|behind"):
         guard_of([Rule("inet", "forward", "any", rule)]).verdict("forward", packet)
@@ -417,6 +417,6 @@ def test_what_the_model_does_not_know_is_refused(rule: str) -> None:
 
 @pytest.mark.parametrize("text", ['"web" : drop', '"web" jump from-web', "1 - 2 : jump from-web"])
 def test_an_element_that_the_model_does_not_know_is_refused(text: str) -> None:
-    """A key that is misread could be the one of the network that is asked about."""
+    """A misread key could be that of the network in question."""
     with pytest.raises(ValueError, match="no element"):
         guard_of([Element("from", "any", text)])

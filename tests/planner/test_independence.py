@@ -1,4 +1,4 @@
-"""No network depends on another one: whichever goes, all others stay as they are."""
+"""No network depends on another: if one is removed, the others do not change."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from tests.planner.samples import settled
 from tests.planner.strategies import Raw, stacks, without_one
 
 _SMALL = {"ipv4_pool": "10.6.0.0/20", "socket_pool": "10.6.16.0/24"}
-"""Pools of 16 and 32 subnets, where derived ones meet."""
+"""Pools of 16 and 32 subnets, where derived ones collide."""
 
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
@@ -19,7 +19,7 @@ SETTINGS = settings(
 @given(stacks(max_networks=6, moded=True), st.sampled_from([{}, _SMALL]))
 @SETTINGS
 def test_a_network_that_goes_changes_no_other(raw: Raw, pools: Raw) -> None:
-    """Addresses, rules, guard, arguments of Docker, containers: all that is planned for it."""
+    """Addresses, rules, guard, Docker's arguments and containers of the others stay."""
     raw = settled({**raw, **pools})
     whole = _networks(raw)
     for less, *gone in without_one(raw):

@@ -1,4 +1,4 @@
-"""The model of iptables lines is only worth something when it finds overlaps where they are."""
+"""The model of iptables lines must find every overlap, or the tests with it prove nothing."""
 
 from itertools import product
 
@@ -54,7 +54,7 @@ NO_PACKET = [
 
 @pytest.mark.parametrize(("one", "other"), SAME_PACKET)
 def test_an_overlap_is_found(one: str, other: str) -> None:
-    """The packet that is named is one that both lines match."""
+    """The packet in the report matches both lines."""
     packet = parse(one).common(parse(other))
     assert packet is not None
     assert parse(one).matches(packet)
@@ -64,7 +64,7 @@ def test_an_overlap_is_found(one: str, other: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), NO_PACKET)
 def test_lines_apart_have_no_packet_in_common(one: str, other: str) -> None:
-    """In neither order."""
+    """The order of the two lines does not matter."""
     assert parse(one).common(parse(other)) is None
     assert parse(other).common(parse(one)) is None
 
@@ -84,7 +84,7 @@ def test_lines_apart_have_no_packet_in_common(one: str, other: str) -> None:
     ],
 )
 def test_what_the_model_does_not_know_is_refused(line: str) -> None:
-    """A word that is passed over could be the one that makes two lines overlap."""
+    """An ignored word could be the one that decides about an overlap."""
     with pytest.raises(
         ValueError, match=r"known|twice|!|no chain|host bits|several|no state|not whether"
     ):
@@ -109,7 +109,7 @@ LINES = st.builds(
     _maybe_negated("--mark", ["0x2/0x2"]),
 )
 
-# One packet for every way in which the lines above can tell packets apart.
+# One packet for every distinction that the lines above make.
 PACKETS = [
     Packet(*parts)
     for parts in product(
@@ -128,7 +128,7 @@ PACKETS = [
 @given(LINES, LINES)
 @SETTINGS
 def test_the_model_agrees_with_trying_every_packet(one: str, other: str) -> None:
-    """Two lines are said to overlap where some packet of a small world matches both."""
+    """Two lines overlap exactly if some packet of a small world matches both."""
     first, second = parse(one), parse(other)
     tried = any(first.matches(packet) and second.matches(packet) for packet in PACKETS)
     common = first.common(second)

@@ -1,4 +1,4 @@
-"""What each mode means for packets and containers, in the models of nft and iptables."""
+"""What each mode does with packets and containers, in the models of nft and iptables."""
 
 from dataclasses import replace
 from ipaddress import ip_address
@@ -40,7 +40,7 @@ def _leaving(source: str, original: str, came_by: str, went_by: str = "wan0") ->
 
 @pytest.mark.parametrize("source", ["172.18.0.2", "172.20.7.7", "203.0.113.12", "198.51.100.1"])
 def test_where_docker_chooses_the_bridge_counts(source: str) -> None:
-    """Nobody knows the subnet: whatever comes from the bridge leaves with the one address."""
+    """The subnet is unknown: every packet from the bridge leaves with the one public address."""
     _, planned = _host("snat-docker")
     guard = _guard(planned)
     right = _leaving("203.0.113.11", source, "bridge-coi")
@@ -48,7 +48,7 @@ def test_where_docker_chooses_the_bridge_counts(source: str) -> None:
     if source != "203.0.113.11":
         wrong = _leaving(source, source, "bridge-coi")
         assert guard.verdict("postrouting", wrong) == "drop"
-        # The address is nobody else's who is forwarded.
+        # A forwarded packet from elsewhere may not have this source.
         theft = _leaving("203.0.113.11", source, "docker0")
         assert guard.verdict("postrouting", theft) == "drop"
     by_host = _leaving("203.0.113.11", "203.0.113.11", "")
@@ -57,7 +57,7 @@ def test_where_docker_chooses_the_bridge_counts(source: str) -> None:
 
 @pytest.mark.parametrize("name", ["snat", "snat-docker"])
 def test_nothing_comes_in_where_nothing_may(name: str) -> None:
-    """Not even what somebody else has translated."""
+    """Not even packets that a foreign rule has translated."""
     host, planned = _host(name)
     guard, network = _guard(planned), host.networks[0]
     for version, public in network.publics:
@@ -68,7 +68,7 @@ def test_nothing_comes_in_where_nothing_may(name: str) -> None:
 
 
 def test_docker_may_translate_where_it_publishes() -> None:
-    """Its own translations are let in like ours, and a private address is not."""
+    """Packets that Docker translated are let in like ours; packets to a private address are not."""
     host, planned = _host("masquerade")
     guard = _guard(planned)
     for version, public in host.networks[0].publics:
@@ -80,7 +80,7 @@ def test_docker_may_translate_where_it_publishes() -> None:
 
 @pytest.mark.parametrize("extra", ["203.0.113.21", "203.0.113.22", "2001:db8::21"])
 def test_a_further_address_is_for_answers_alone(extra: str) -> None:
-    """It leads in; the network's own connections, and others', never leave with it."""
+    """It is only for ingress; connections of the network and of others never leave with it."""
     host, planned = _host("ingress-addresses")
     guard, network = _guard(planned), host.networks[0]
     address = ip_address(extra)
@@ -101,7 +101,7 @@ def test_a_further_address_is_for_answers_alone(extra: str) -> None:
 
 
 def test_ports_are_ingress_where_we_translate() -> None:
-    """Each of them is one line per family; nothing is bound on the host."""
+    """Each port is one line per family, and no port is published on the host."""
     _, planned = _host("ingress-addresses")
     network = planned.networks[0]
     for family, goal in (("ipv4", "172.20.0.10"), ("ipv6", "fd5c:1b2a:77f0:20::10")):
@@ -112,7 +112,7 @@ def test_ports_are_ingress_where_we_translate() -> None:
 
 
 def test_docker_publishes_at_each_public_address() -> None:
-    """Of the load balancer what the recipe does, of the others what they name."""
+    """The load balancer's ports are the recipe's, the ports of the others those of ingress."""
     _, planned = _host("masquerade")
     network = planned.networks[0]
     publics = {"203.0.113.20", "2001:db8::20"}
@@ -128,7 +128,7 @@ def test_docker_publishes_at_each_public_address() -> None:
 
 
 def test_a_subnet_of_dockers_choosing_is_no_difference() -> None:
-    """A network made by hand as in the second recipe is taken over, whatever its subnet."""
+    """A manually created network as in the second recipe is taken over with any subnet."""
     _, planned = _host("snat-docker")
     network = planned.networks[0]
     live = {

@@ -1,4 +1,4 @@
-"""The two dialects: the same networks, translated alike, whatever the configuration says."""
+"""The two dialects translate alike, for every configuration."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def _pairs(raw: Raw) -> Iterator[tuple[HostPlan, HostPlan]]:
 
 
 def _others(wanted: tuple[Wanted, ...]) -> list[Wanted]:
-    """Return what does not belong to a dialect."""
+    """Return the lines that are the same in both dialects."""
     return [
         each
         for each in wanted
@@ -44,7 +44,7 @@ def _others(wanted: tuple[Wanted, ...]) -> list[Wanted]:
 @given(stacks(moded=True))
 @SETTINGS
 def test_both_translate_the_same_to_the_same(raw: Raw) -> None:
-    """Each rule of iptables has one of nftables, to the same address; there are no others."""
+    """Each iptables rule has one nftables rule with the same address, and vice versa."""
     for one, other in _pairs(raw):
         for network, same in zip(one.networks, other.networks, strict=True):
             rules, chains = sections(network.wanted), sections(same.wanted)
@@ -65,7 +65,7 @@ def test_both_translate_the_same_to_the_same(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_the_rest_of_a_network_is_the_same_in_both(raw: Raw) -> None:
-    """The guard, the addresses, and what it says of its connections."""
+    """The guard, the addresses and what the network owns."""
     for one, other in _pairs(raw):
         for network, same in zip(one.networks, other.networks, strict=True):
             assert _others(network.wanted) == _others(same.wanted)
@@ -75,7 +75,7 @@ def test_the_rest_of_a_network_is_the_same_in_both(raw: Raw) -> None:
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_every_map_leads_to_a_chain_and_has_each_key_once(raw: Raw) -> None:
-    """As nft demands it of a table: networks share no address and no subnet."""
+    """nft demands it of a table; networks share no address and no subnet."""
     (host,) = _in(raw, "nftables")
     table = Guard.parse(compose(host_plan(host)).files["guard.nft"])
     assert {"nat-prerouting", "nat-output", "nat-postrouting"} <= table.chains.keys()
@@ -83,7 +83,7 @@ def test_every_map_leads_to_a_chain_and_has_each_key_once(raw: Raw) -> None:
 
 
 def test_a_closed_host_lets_in_the_same_in_both() -> None:
-    """What is open, who may log in, and which messages no link works without."""
+    """Open ports, SSH sources, and the ICMP messages that every link needs."""
     raw = golden.config("baseline")
     (one,), (other,) = _in(raw, "iptables"), _in(raw, "nftables")
     rules, said = sections(one.wanted), sections(other.wanted)["chain input"]
@@ -98,7 +98,7 @@ def test_a_closed_host_lets_in_the_same_in_both() -> None:
 
 
 def test_only_one_accept_is_left_of_iptables() -> None:
-    """For each family that a network has, and named for when it is there."""
+    """One for each family of the networks; its role says when it is loaded."""
     (host,) = _in(golden.config("dual-stack"), "nftables")
     role = "marked, where Docker uses iptables"
     left = {
@@ -108,7 +108,7 @@ def test_only_one_accept_is_left_of_iptables() -> None:
 
 
 def test_docker_in_nftables_finds_forwarding_on_and_closed_to_strangers() -> None:
-    """It never turns it on itself, and leaves it open; with iptables both stay Docker's."""
+    """Docker with nftables neither enables nor closes forwarding; with iptables it does both."""
     raw = golden.config("dual-stack")
     raw["hosts"][0]["engine"] = {"firewall_backend": "nftables"}
     wanted = sections(_in(raw, "nftables")[0].wanted)

@@ -1,4 +1,4 @@
-"""Whole plans: what holds for every configuration, and what each part of one turns into."""
+"""Whole plans: what holds for every configuration, and what each part becomes."""
 
 import json
 from dataclasses import asdict
@@ -33,7 +33,7 @@ def _words(network: NetworkPlan) -> set[str]:
 @given(stacks())
 @SETTINGS
 def test_each_public_address_stands_in_one_network(raw: Raw) -> None:
-    """No line of any other network of any host so much as mentions it."""
+    """No line of another network, on any host, mentions it."""
     stack = Stack.parse(raw, "any")
     planned = [network for host in plan(stack) for network in host.networks]
     configured = [network for host in stack.hosts for network in host.networks]
@@ -51,7 +51,7 @@ def test_each_public_address_stands_in_one_network(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_addresses_are_managed_or_left_alone(raw: Raw) -> None:
-    """One line for each family on the wan interface; none where the address is the host's own."""
+    """One line per family on the wan interface; none if the address is the host's own."""
     stack = Stack.parse(raw, "any")
     for host, host_plan in zip(stack.hosts, plan(stack), strict=True):
         wan = host.wan.interface
@@ -71,7 +71,7 @@ def test_addresses_are_managed_or_left_alone(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_every_line_is_one_line_and_has_a_role_of_its_own(raw: Raw) -> None:
-    """A line is spelled as the host prints it; two with one role would hide each other."""
+    """A line is spelled as the host prints it; of two lines with one role, one would be lost."""
     for host in _plan(raw):
         for wanted in (host.wanted, *(network.wanted for network in host.networks)):
             for lines in sections(wanted).values():
@@ -84,7 +84,7 @@ def test_every_line_is_one_line_and_has_a_role_of_its_own(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_nothing_belongs_to_two_networks(raw: Raw) -> None:
-    """Bridges and public addresses are each in one network; subnets share no address."""
+    """A bridge or public address belongs to one network; subnets do not overlap."""
     for host in _plan(raw):
         owns = [network.owns for network in host.networks]
         for part in ("bridges", "addresses"):
@@ -97,13 +97,13 @@ def test_nothing_belongs_to_two_networks(raw: Raw) -> None:
 
 SUBNETS = "inside-ipv4", "inside-ipv6", "subnet-ipv4", "subnet-ipv6"
 ADDRESSES = "arrives-ipv4", "arrives-ipv6", "public-ipv4", "public-ipv6"
-"""Maps of the guard by what their keys are."""
+"""Maps of the guard, by the kind of their keys."""
 
 
 @given(stacks(moded=True))
 @SETTINGS
 def test_a_network_owns_what_its_lines_name(raw: Raw) -> None:
-    """What is loaded for a network is its own: a later plan knows by that what is contested."""
+    """A later plan finds conflicts by comparing what each network owns."""
     for host in _plan(raw):
         for network in host.networks:
             lines = sections(network.wanted)
@@ -141,7 +141,7 @@ def _shuffled(value: Any, random: Random) -> Any:  # noqa: ANN401 - YAML is anyt
 @given(stacks(), st.randoms(use_true_random=False))
 @SETTINGS
 def test_the_order_of_keys_changes_nothing(raw: Raw, random: Random) -> None:
-    """The same configuration gives the same plan, every time and however its keys are ordered."""
+    """The same configuration always gives the same plan, in whatever order its keys are."""
     once = json.dumps([asdict(host) for host in _plan(raw)], sort_keys=True, default=repr)
     again = json.dumps([asdict(host) for host in _plan(raw)], sort_keys=True, default=repr)
     other = _plan(_shuffled(raw, random))
@@ -152,7 +152,7 @@ def test_the_order_of_keys_changes_nothing(raw: Raw, random: Random) -> None:
 @given(stacks())
 @SETTINGS
 def test_docker_is_told_everything_it_would_choose(raw: Raw) -> None:
-    """Subnets and gateways of all families that Docker gives: no two of a host overlap."""
+    """Subnets and gateways of all families that Docker assigns; a host's subnets do not overlap."""
     for host in _plan(raw):
         subnets = []
         for network in host.networks:
@@ -164,7 +164,7 @@ def test_docker_is_told_everything_it_would_choose(raw: Raw) -> None:
                 subnets.append(ip_network(ipam.subnet))
             assert docker.options["com.docker.network.bridge.name"] == network.bridge
             assert docker.options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
-            # Docker puts a number behind the prefix, and the kernel stops at 15 characters.
+            # Docker appends a number to the prefix, and the kernel allows 15 characters.
             assert len(docker.options["com.docker.network.container_iface_prefix"]) <= 12
         for one, other in combinations(subnets, 2):
             assert not overlaps(one, other)
@@ -173,7 +173,7 @@ def test_docker_is_told_everything_it_would_choose(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_every_container_has_its_own_addresses(raw: Raw) -> None:
-    """In each family of its network, inside the subnet, neither the gateway's nor another's."""
+    """Per family, it is inside the subnet and different from the gateway and from all others."""
     stack = Stack.parse(raw, "any")
     for host, host_plan in zip(stack.hosts, plan(stack), strict=True):
         for network, planned in zip(host.networks, host_plan.networks, strict=True):
@@ -189,7 +189,7 @@ def test_every_container_has_its_own_addresses(raw: Raw) -> None:
 
 
 def test_the_check_asks_for_the_declared_addresses() -> None:
-    """What the check expects is written where a preview shows it; without `verify` none."""
+    """A preview shows what the check expects; without `verify` there is no check."""
     raw = golden.config("containers")
     (host,) = _plan(raw)
     assert host.networks[0].check is not None
@@ -202,7 +202,7 @@ def test_the_check_asks_for_the_declared_addresses() -> None:
 
 
 def test_a_secret_is_named_and_not_known() -> None:
-    """The planner sees names of secrets alone: no value can come out of it."""
+    """The planner only has names of secrets, so no value can appear in a plan."""
     raw = golden.config("containers")
     raw["secrets"] = {"DB_PASSWORD": "do-not-print"}
     assert "do-not-print" not in golden.text(_plan(raw))

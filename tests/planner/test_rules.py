@@ -1,4 +1,4 @@
-"""The rules of whatever networks a valid configuration has."""
+"""The rules of the networks of every valid configuration."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -39,7 +39,7 @@ def _all(raw: Raw) -> Iterator[tuple[Host, Network, Family, Chains]]:
 
 
 def _of_host(host: HostPlan) -> Iterator[tuple[str, str, int, Rule]]:
-    """Yield all rules of iptables: whose, which section, which place in it."""
+    """Yield all rules of iptables: network, section, place in the section, rule."""
     for name, wanted in [("", host.wanted), *((n.name, n.wanted) for n in host.networks)]:
         for each in loaded(wanted):
             yield name, each.section, each.order, parse(each.text)
@@ -48,7 +48,7 @@ def _of_host(host: HostPlan) -> Iterator[tuple[str, str, int, Rule]]:
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
-    """Their order carries no meaning: loading one more network cannot change another's traffic."""
+    """Their order does not matter: another network cannot change a network's traffic."""
     (host,) = plan(Stack.parse(raw, "any"))
     found = [each for each in _of_host(host) if each[0]]
     for (name, section, _, rule), (other_name, other_section, _, other) in combinations(found, 2):
@@ -60,7 +60,7 @@ def test_no_two_networks_match_the_same_packet(raw: Raw) -> None:
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_without_an_order_two_rules_do_the_same_to_a_packet(raw: Raw) -> None:
-    """A chain has its rules in the order of their places, and in each place in any order."""
+    """Rules are ordered by place; within one place any order must do the same."""
     (host,) = plan(Stack.parse(raw, "any"))
     for one, other in combinations(_of_host(host), 2):
         if one[1:3] == other[1:3] and one[3].target != other[3].target:
@@ -70,7 +70,7 @@ def test_without_an_order_two_rules_do_the_same_to_a_packet(raw: Raw) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
-    """What leaves a subnet for anywhere but its bridge is translated by one line, in one family."""
+    """One line per family translates every packet from the subnet except to its own bridge."""
     everything = list(_all(raw))
     for host, network, family, _ in everything:
         leaving = Rule(
@@ -89,7 +89,7 @@ def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
         assert [role for role, _ in matching] == ["egress"]
         rule = matching[0][1]
         assert rule.target == f"SNAT --to-source {family.public}"
-        # And it takes all that leaves, not a part of it.
+        # The line has no further condition.
         assert (rule.source, rule.output) == (leaving.source, leaving.output)
         assert rule == Rule(SNAT_CHAIN, rule.target, source=rule.source, output=rule.output)
 
@@ -97,7 +97,7 @@ def test_every_subnet_has_exactly_one_source(raw: Raw) -> None:
 @given(stacks())
 @SETTINGS
 def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
-    """Each port of each entry, and no other, to its target, from the public address alone."""
+    """Each port of each entry, and no other, is translated, from the public address only."""
     for _, network, family, chains in _all(raw):
         dnat = list(chains[DNAT_CHAIN].values())
         public = parse(f"-A X -d {family.public} -j X").destination
@@ -112,7 +112,7 @@ def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
             (*rule.protocol.names, *rule.port.intervals, rule.target.split()[-1]) for rule in dnat
         }
         assert all(rule.destination == public for rule in dnat)
-        # Neither from where nor through what it comes is a condition: the hairpins need that.
+        # Source and interface are not a condition, because of the hairpins.
         assert all(rule.source.intervals[0][0] == 0 for rule in dnat)
         assert all(rule.input == rule.output == Names(frozenset(), negated=True) for rule in dnat)
         for one, other in combinations(dnat, 2):
@@ -122,7 +122,7 @@ def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_forward_has_one_accept_per_family(raw: Raw) -> None:
-    """Whatever the number of networks: what may pass, the guard has marked."""
+    """The guard marks what may pass, so the number of networks does not matter."""
     (host,) = plan(Stack.parse(raw, "any"))
     versions = {f"ipv{v}" for n in host.networks for v in (4, 6) if f"ipv{v}" in n.owns.addresses}
     accepts = [
@@ -143,7 +143,7 @@ def test_forward_has_one_accept_per_family(raw: Raw) -> None:
     ],
 )
 def test_addresses_are_canonical(version: int, line: str) -> None:
-    """However they are written, they come out as iptables-save prints them."""
+    """Every spelling of an address is rendered as iptables-save prints it."""
     raw = {
         "hosts": [
             {

@@ -1,4 +1,4 @@
-"""Docker networks that were made by hand: which of them are what is planned, and what is said."""
+"""Docker networks that were created manually: which equal the plan, and the errors otherwise."""
 
 import copy
 import json
@@ -56,7 +56,7 @@ def host() -> HostPlan:
 
 
 def by_hand(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """The network that is the same, with changes; a key with a dot is one of its Options."""
+    """The matching network, with changes."""
     found = copy.deepcopy(INSPECTED)
     for key, value in changes.items():
         found[key] = value
@@ -64,7 +64,7 @@ def by_hand(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
 
 
 def option(name: str, value: str | None) -> dict[str, str]:
-    """The Options with one that is another, or is not there."""
+    """The Options with one value changed or removed."""
     options = {**INSPECTED["Options"], f"{OPTION}.{name}": value}
     return {key: text for key, text in options.items() if text is not None}
 
@@ -80,24 +80,24 @@ def asked(
     containers: tuple[str, ...] = (),
     managed: tuple[str, ...] = (),
 ) -> Takeover:
-    """What comes of a host that has these networks."""
+    """The result for a host that has these networks."""
     found: HostFindings = findings(json.dumps(networks), containers, managed)
     return takeover(host, 3, found)
 
 
 def one_problem(result: Takeover) -> Problem:
-    """The only one there is; where there is any, nothing of this host counts."""
+    """The only problem; a host with a problem takes over nothing."""
     [problem] = result.problems
     return problem
 
 
 def test_the_same_network_is_taken_over(host: HostPlan) -> None:
-    """By its id; it lacks the label, and always will."""
+    """It is known by its id; it has no label, and never gets one."""
     assert asked(host, by_hand()) == Takeover({"web": Same(ID, by_hand=True)}, ())
 
 
 def test_an_older_engine_says_less(host: HostPlan) -> None:
-    """Docker 20.10: no word of IPv4, null where there is nothing."""
+    """Docker 20.10 does not report IPv4, and has null for empty values."""
     older = by_hand(Labels=None, Containers=None)
     older["IPAM"]["Options"] = None
     for key in ("EnableIPv4", "ConfigOnly"):
@@ -106,7 +106,7 @@ def test_an_older_engine_says_less(host: HostPlan) -> None:
 
 
 def test_order_attachable_and_other_labels_are_no_difference(host: HostPlan) -> None:
-    """Two subnets have no order; the rest means nothing outside of a swarm, or to nobody."""
+    """Subnets have no order; Attachable matters only in a swarm, other labels do not matter."""
     other = by_hand(Attachable=True, Labels={"made": "by me"})
     other["IPAM"]["Config"].reverse()
     assert asked(host, other).same == {"web": Same(ID, by_hand=True)}
@@ -125,7 +125,7 @@ def test_order_attachable_and_other_labels_are_no_difference(host: HostPlan) -> 
 def test_what_no_guarantee_needs_is_no_difference(
     host: HostPlan, name: str, value: str | None
 ) -> None:
-    """A network that compose made has these otherwise, and its containers stay."""
+    """Networks created by compose differ in these, and their containers may stay."""
     by_compose = by_hand(
         Options=option(name, value), Labels={"com.docker.compose.network": "default"}
     )
@@ -133,13 +133,13 @@ def test_what_no_guarantee_needs_is_no_difference(
 
 
 def test_our_own_network_is_the_same_and_not_by_hand(host: HostPlan) -> None:
-    """Where the state has it nothing comes of it; where it was lost, it is had again."""
+    """With a state nothing changes; if the state was lost, the network is imported again."""
     ours = by_hand(Labels={"wanbound": "edge-1/web"})
     assert asked(host, ours) == Takeover({"web": Same(ID, by_hand=False)}, ())
 
 
 def test_a_host_without_networks_has_nothing_to_take_over(host: HostPlan) -> None:
-    """Nor has one with networks of other names."""
+    """Networks with other names are not taken over either."""
     assert asked(host) == Takeover({}, ())
     other = by_hand(Name="other", Options={}, IPAM=ipam({"Subnet": "172.31.0.0/16"}))
     assert asked(host, other) == Takeover({}, ())
@@ -214,7 +214,7 @@ def test_a_host_without_networks_has_nothing_to_take_over(host: HostPlan) -> Non
     ],
 )
 def test_each_difference_is_named(host: HostPlan, changes: dict[str, Any], line: str) -> None:
-    """With the place in the configuration, the containers that would go, and what to do."""
+    """The error has the key, the containers that would be removed, and the remedy."""
     inside = {"1": {"Name": "app", "IPv4Address": "172.16.0.9/24", "IPv6Address": ""}}
     result = asked(host, by_hand(**changes, Containers=inside), containers=("app",))
     assert result.same == {}
@@ -227,7 +227,7 @@ def test_each_difference_is_named(host: HostPlan, changes: dict[str, Any], line:
 
 
 def test_a_network_of_ours_that_is_another_is_left_to_pulumi(host: HostPlan) -> None:
-    """By its label, or by the rules on the host where it was taken over before: it is replaced."""
+    """Its label or the host's rules (after an earlier takeover) say so: Pulumi replaces it."""
     different = {"Options": option("bridge.name", "old")}
     labelled = by_hand(**different, Labels={"wanbound": "edge-1/web"})
     assert asked(host, labelled) == Takeover({}, ())
@@ -236,7 +236,7 @@ def test_a_network_of_ours_that_is_another_is_left_to_pulumi(host: HostPlan) -> 
 
 
 def test_another_stacks_network_is_not_taken_over(host: HostPlan) -> None:
-    """Even the same one: each stack would undo what the other does."""
+    """Even an equal one: each stack would revert the other's changes."""
     problem = one_problem(asked(host, by_hand(Labels={"wanbound": "edge-9/web"})))
     assert 'as "edge-9/web"' in problem.what
 
@@ -253,18 +253,19 @@ def test_another_stacks_network_is_not_taken_over(host: HostPlan) -> None:
 def test_what_docker_would_refuse_is_told_before(
     host: HostPlan, other: dict[str, Any], words: str
 ) -> None:
-    """A network of another name that has the bridge, or a part of the subnets."""
+    """Another network has the bridge or part of the subnets."""
     theirs = by_hand(**{"Options": {}, **other}, Name="theirs")
     problem = one_problem(asked(host, theirs))
     assert words in problem.what
     assert "docker network rm theirs" in problem.remedy
-    # What is ours and no more planned is removed by the same run, or at least not by hand.
+    # A network of ours that is no longer planned is removed by the same run, or at least was not
+    # created manually.
     assert asked(host, {**theirs, "Labels": {"wanbound": "edge-1/theirs"}}).problems == ()
     assert asked(host, theirs, managed=("theirs",)).problems == ()
 
 
 def test_containers_in_the_way_are_told_before(host: HostPlan) -> None:
-    """Names and addresses of the hand-made network's containers, at its first takeover only."""
+    """Names and addresses of the network's containers, at its first takeover only."""
     planned = {each.name: each for each in host.networks[0].containers}
     address = planned["web_lb"].ipv4
     inside = {"1": {"Name": "web_lb", "IPv4Address": f"{address}/24", "IPv6Address": ""}}
@@ -283,7 +284,7 @@ def test_containers_in_the_way_are_told_before(host: HostPlan) -> None:
 
 
 def test_what_a_host_says_cannot_write_on_the_terminal(host: HostPlan) -> None:
-    """Names and values of others are shown by their codes."""
+    """Escape sequences in names and values are printed as codes."""
     evil = by_hand(Options={"\x1b[2Jkey": "\x1b]0;x\x07"})
     text = str(one_problem(asked(host, evil)))
     assert "\x1b" not in text
@@ -307,6 +308,6 @@ def test_what_a_host_says_cannot_write_on_the_terminal(host: HostPlan) -> None:
     ],
 )
 def test_what_no_engine_says_is_an_error(answer: str) -> None:
-    """In words, and never taken for "there is no such network"."""
+    """The error says what is wrong; the answer never counts as "there is no such network"."""
     with pytest.raises(ValueError, match="docker network inspect: "):
         findings(answer, (), ())

@@ -1,4 +1,4 @@
-"""The netfilter of a host for tests: what iptables-restore and nft take, and what they print."""
+"""The netfilter of a host for tests: what iptables-restore and nft accept and print."""
 
 import copy
 import re
@@ -17,12 +17,12 @@ _PLACES = (
     ("filter", "WANBOUND-FORWARD", "DOCKER-USER"),
     ("filter", "WANBOUND-INPUT", "INPUT"),
 )
-"""Table, chain of ours, chain that jumps to it: by its last rule from INPUT, else by its first."""
+"""Table, our chain, chain with the jump to it: its last rule in INPUT, otherwise its first."""
 
 _PRINTED = (*_PLACES[:3], ("filter", "WANBOUND-FORWARD", "FORWARD"), *_PLACES[3:])
 
 BESIDE = "# beside others\n"
-"""How the rules of a host in nftables begin: loaded where iptables has some for FORWARD."""
+"""The first line of the rules of a host with nftables: loaded if iptables has FORWARD rules."""
 
 _RULE = re.compile(r"-A (WANBOUND-[A-Z]+) .*-j (ACCEPT|DROP|[DS]NAT --to-\w+ [0-9a-f.:]+)")
 
@@ -68,7 +68,7 @@ class Iptables:
         return lines
 
     def restored(self, text: str) -> "Iptables":
-        """Return what it is after the host has loaded a generation. Raises ValueError."""
+        """Return the rules after the host has loaded a generation. Raises ValueError."""
         found = copy.deepcopy(self)
         beside = text.startswith(BESIDE)
         wanted = _restore_input(text.removeprefix(BESIDE))
@@ -111,7 +111,7 @@ def _restore_input(text: str) -> dict[str, dict[str, list[str]]]:
 
 
 def print_rules(saved: Sequence[str], *, beside: bool) -> list[str]:
-    """Return what print_rules of providers/onhost/live.sh makes of it."""
+    """Return what print_rules of providers/onhost/live.sh prints for it."""
     found = [
         line.partition(" ")[0] if line.startswith(":") else line
         for line in saved
@@ -151,7 +151,7 @@ class Guard:
 
     @classmethod
     def parse(cls, text: str) -> "Guard":
-        """Return what `nft -f` makes of a file. Raises ValueError for what it would refuse."""
+        """Return the table that `nft -f` makes of a file. Raises ValueError if nft refuses it."""
         found = cls()
         lines = text.splitlines()
         opening = ["add table inet wanbound", "delete table inet wanbound"]
@@ -208,7 +208,7 @@ class Guard:
         return [*lines[:-1], "}"]
 
     def printed(self) -> list[str]:
-        """Return what print_guard of providers/onhost/live.sh makes of it."""
+        """Return what print_guard of providers/onhost/live.sh prints for it."""
         lines: list[str] = []
         in_map = False
         for line in self.listed():

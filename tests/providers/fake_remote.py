@@ -1,8 +1,8 @@
-"""A host for tests: it keeps generations, loads them, and prints its state as a real one does.
+"""A host for tests: it keeps generations, loads them, and prints its state like a real one.
 
-It refuses what a real one refuses, and changes nothing then. Its kernel is data that a test edits
-as somebody with a shell would: chains of iptables, the guard, addresses, links, routes. Docker's
-networks are what a test makes of them. It can fail at any call.
+It refuses what a real host refuses, without a change. Its kernel is data that a test edits like an
+operator with a shell: chains of iptables, the guard, addresses, links, routes. A test sets
+Docker's networks. It can fail at any call.
 """
 
 import base64
@@ -30,9 +30,9 @@ _FOREIGN_LINKS = ("docker0", "eth1", "lo", "wan0")
 class FakeRemote:
     """See `providers.ssh.remote.Remote`. `seconds` is how long a call takes.
 
-    `failures` is asked with the number of each call, from 1, and the call raises what it returns.
-    `meanwhile` is what others do, one before each change. `answer` makes of the facts what the
-    host says.
+    `failures` is called with the number of each call, from 1, and the call raises its result.
+    `meanwhile` are actions of others, one before each change. `answer` turns the facts into the
+    host's answer.
     """
 
     def __init__(self, name: str = "edge-1", seconds: float = 0.0) -> None:
@@ -43,7 +43,7 @@ class FakeRemote:
         self.meanwhile: list[Callable[[], None]] = []
         self.answer: Callable[[str], str] = lambda text: text
         self.disk: dict[str, dict[str, str]] = {}
-        """The generations, by id; a test may edit a file as somebody with an editor would."""
+        """The generations, by id; a test may edit a file like an operator with an editor."""
         self.current = "none"
         self.iptables = {family: Iptables(family) for family in FAMILIES}
         self.guard: Guard | None = None
@@ -72,10 +72,10 @@ class FakeRemote:
         self.ipv6nat = False
         self.owned_table = "held"
         self.loaded: dict[str, list[str]] = {}
-        """What was printed after the load; empty where nothing was loaded in this boot."""
+        """What was printed after the load; empty if nothing was loaded in this boot."""
         self.renewed: list[tuple[str, str]] = []
         self.changed: list[dict[str, str]] = []
-        """The files of each change that was made."""
+        """The files of each change."""
         self._digests: dict[str, str] = {}
         self._one_at_a_time = threading.Lock()
 
@@ -87,11 +87,11 @@ class FakeRemote:
         return self.answer("".join(f"{line}\n" for line in self._facts(drift)))
 
     def change(self, files: Mapping[str, str], expected: str, saved: Mapping[str, str]) -> None:
-        """See `providers.ssh.remote.Remote.change`; what was edited on the host is repaired."""
+        """See `providers.ssh.remote.Remote.change`; manual changes on the host are repaired."""
         self._begin("change")
         if self.meanwhile:
             self.meanwhile.pop(0)()
-        # Raises ValueError for what cannot travel.
+        # Raises ValueError for files that cannot be sent.
         shell_program("change", files)
         shell_program("confirm", saved)
         if expected != self.current:
@@ -138,17 +138,17 @@ class FakeRemote:
     # --- what happens on the host ----------------------------------------------------------------
 
     def chain(self, name: str, family: str = "ipv4") -> list[str]:
-        """Return the rules of a chain, to be edited; INPUT and OUTPUT are those of filter."""
+        """Return the rules of a chain, for editing; INPUT and OUTPUT are those of filter."""
         return self.iptables[family].chain(name)
 
     @property
     def table(self) -> Guard:
-        """The guard, to be edited."""
+        """The guard, for editing."""
         assert self.guard is not None, "there is no guard"
         return self.guard
 
     def make_networks(self, plan: Plan) -> None:
-        """Have Docker make the networks of a plan, as Pulumi's Docker provider does."""
+        """Let Docker create the networks of a plan, as Pulumi's Docker provider does."""
         for network in plan.networks.values():
             for role, bridge in network.bridges.items():
                 socket = "-socket" * (role == "socket")
@@ -161,7 +161,7 @@ class FakeRemote:
                 self.add_network(docker_network(f"{network.name}{socket}", bridge, label, subnets))
 
     def add_network(self, network: dict[str, Any]) -> None:
-        """Have Docker make one network, and its bridge with its gateways."""
+        """Let Docker create one network, and its bridge with its gateways."""
         self.networks.append(network)
         bridge = network["Options"]["com.docker.network.bridge.name"]
         self.links[bridge] = "up"
@@ -172,7 +172,7 @@ class FakeRemote:
             self.addresses.append((bridge, f"{family} {gateway} scope global {bridge}"))
 
     def remove_network(self, name: str) -> None:
-        """Have Docker remove a network and that of its socket; the watcher sees its bridges go."""
+        """Let Docker remove a network and that of its socket; the watcher sees their bridges go."""
         names = (name, f"{name}-socket")
         for network in [each for each in self.networks if each["Name"] in names]:
             self.networks.remove(network)
@@ -185,20 +185,20 @@ class FakeRemote:
         self.addresses = [each for each in self.addresses if each[0] != name]
 
     def watch(self) -> None:
-        """Follow what is leaving: once its bridges are gone, on to the generation without it."""
+        """Handle leaving networks: without their bridges, load the generation without them."""
         leaving = self._now.get("leaving", "").split()
         if leaving and not any(bridge in self.links for bridge in leaving):
             then = f"{self.current}-then"
             self._load(then, *self._parse(self.disk[then]))
 
     def reboot(self) -> None:
-        """Start again, with nothing loaded and Docker not running yet."""
+        """Reboot: nothing is loaded and Docker does not run yet."""
         self.loaded = {}
         self.guard = None
         self.iptables = {family: Iptables(family) for family in FAMILIES}
 
     def failed(self, code: int, said: str = "", kind: type[HostError] = HostError) -> HostError:
-        """Return what an exit code of the host script becomes."""
+        """Return the error of an exit code of the host script."""
         what, state, remedy = MEANING.get(code, ("it refuses", "as it was", "correct it"))
         return kind(self.name, f"{what}\n  {said}", state, remedy)
 
@@ -240,7 +240,7 @@ class FakeRemote:
                 raise self.failed(18, f"the bridge {bridge} still exists")
 
     def _parse(self, files: Mapping[str, str]) -> tuple[dict[str, Iptables], Guard | None]:
-        """Test what iptables-restore and nft would be given."""
+        """Check the input of iptables-restore and nft."""
         try:
             tables = {
                 family: self.iptables[family].restored(files[f"{family}.rules"])

@@ -1,4 +1,4 @@
-"""A host's plan as the planner makes it from stack.yaml, and as its resource's properties."""
+"""A host's plan as the planner creates it from stack.yaml, and as the resource's properties."""
 
 import json
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def plan() -> Plan:
 
 @cache
 def nftables_plan() -> Plan:
-    """Return the same plan in nftables."""
+    """Return the same plan with nftables."""
     raw = _raw()
     raw["hosts"][0]["firewall"] = "nftables"
     return plan_from(raw)
@@ -46,13 +46,13 @@ def plan_from(raw: Mapping[str, Any]) -> Plan:
 
 
 def only(*names: str, of: Plan | None = None) -> Plan:
-    """Return the plan with these networks and no others."""
+    """Return the plan with only these networks."""
     whole = plan() if of is None else of
     return replace(whole, networks={name: whole.networks[name] for name in names})
 
 
 def many(count: int) -> Plan:
-    """Return the plan of a host with so many networks."""
+    """Return the plan of a host with `count` networks."""
     networks = [
         {
             "name": f"net{n}",
@@ -74,7 +74,7 @@ def many(count: int) -> Plan:
 
 
 def props(of: Plan | None = None, **more: object) -> dict[str, Any]:
-    """Return the properties that the engine hands to the provider: it has floats for numbers."""
+    """Return the properties as the engine passes them to the provider: numbers are floats."""
     host = {"name": HOST, "address": "192.0.2.1", "port": 22.0, "user": "root"}
     wanted = plan() if of is None else of
     found = {"host": host, **properties(wanted), "installed": installed(wanted)}
@@ -82,7 +82,7 @@ def props(of: Plan | None = None, **more: object) -> dict[str, Any]:
 
 
 def stored(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return properties as the engine keeps them: sorted keys, floats for whole numbers."""
+    """Return properties as the engine stores them: sorted keys, floats for whole numbers."""
     text = json.dumps(found, sort_keys=True)
     kept = json.loads(text, parse_int=float)
     assert isinstance(kept, dict)

@@ -1,4 +1,4 @@
-"""Runs parts of the hosts' scripts here, with folders of the test's own: what needs no kernel."""
+"""Runs parts of the hosts' scripts here, in temporary folders, as far as they need no kernel."""
 
 import subprocess
 from importlib import resources
@@ -10,10 +10,10 @@ ENGINE = PROVIDERS / "engine" / "engine.sh"
 
 
 def run(program: str, *parts: str, stdin: str = "") -> str:
-    """Return what a program prints that comes behind those parts, in plain sh.
+    """Return the output of a program that comes after those parts, in plain sh.
 
     A part is named as in the scripts: onhost/live.sh.
-    Raises CalledProcessError where it fails.
+    Raises CalledProcessError if the program fails.
     """
     text = "".join(PROVIDERS.joinpath(name).read_text() for name in parts)
     done = subprocess.run(

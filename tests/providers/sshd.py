@@ -1,4 +1,4 @@
-"""A real sshd for tests: on 127.0.0.1 at a free port, with keys of its own, for this user."""
+"""A real sshd for tests: on 127.0.0.1 at a free port, with its own keys, for this user."""
 
 import getpass
 import os
@@ -20,15 +20,15 @@ from providers.ssh.target import Target
 
 START_SECONDS = 10.0
 _PRIVSEP = Path("/run/sshd")
-"""Where an sshd that runs as root wants an empty folder, for each connection.
+"""The empty folder that an sshd running as root needs for each connection.
 
-Debian's service makes it. It stays: a second run of the tests may need it when this one ends.
+Debian's service creates it. It stays: a parallel run of the tests may still need it.
 """
 
 
 @dataclass(frozen=True)
 class Sshd:
-    """A running sshd; `folder` has the client's key, and the log of what was asked for."""
+    """A running sshd; `folder` has the client's key, and the log of requested commands."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -41,11 +41,11 @@ class Sshd:
 
     @property
     def client_key(self) -> Path:
-        """The private key that it lets in."""
+        """The private key that it accepts."""
         return self.folder / "client_key"
 
     def target(self, host_key: str | None = "", user: str = "", port: int = 0) -> Target:
-        """Return it as a target: its key pinned and this user, unless something else is given."""
+        """Return it as a target: by default its key is pinned and the user is this one."""
         return Target(
             "edge-1",
             "127.0.0.1",
@@ -55,7 +55,7 @@ class Sshd:
         )
 
     def accept(self, public: Path) -> None:
-        """Let the key of that public file in, beside its own."""
+        """Accept the key of that public file too."""
         with (self.folder / "authorized").open("a") as file:
             file.write(public.read_text())
 
@@ -64,7 +64,7 @@ class Sshd:
         return (self.folder / "log").read_text().count(words)
 
     def logins(self) -> list[int]:
-        """Return the client's port of each log-in that it has let in so far."""
+        """Return the client's port of each successful login so far."""
         log = (self.folder / "log").read_text()
         return [int(port) for port in re.findall(r"Accepted publickey for .* port (\d+)", log)]
 
@@ -74,8 +74,8 @@ class Sshd:
         return log.read_text().splitlines() if log.exists() else []
 
     def drop_connections(self) -> None:
-        """End the processes of its connections, as a host does that loses power."""
-        # Through descriptors: a number alone may be another process by the time of the kill.
+        """Kill the processes of its connections, as a power failure of the host would."""
+        # Through descriptors: the number alone may belong to another process by then.
         with ExitStack() as stack:
             for descriptor in _descendants(self.process.pid, stack):
                 with suppress(ProcessLookupError):
@@ -103,8 +103,8 @@ def _descendants(pid: int, stack: ExitStack) -> list[int]:
 def make_key(
     path: Path, kind: str = "ed25519", passphrase: str = "", form: str = "RFC4716"
 ) -> Path:
-    """Make a key pair at `path` and `path`.pub; `form` is the private key's, as `-m` has it."""
-    # The default of 3072 bits takes seconds to find.
+    """Make a key pair at `path` and `path`.pub; `form` is the private key's format, as for `-m`."""
+    # The default of 3072 bits takes seconds to generate.
     bits = ["-b", "2048"] if kind == "rsa" else []
     words = ["ssh-keygen", "-q", "-t", kind, *bits, "-N", passphrase, "-C", "test", "-m", form]
     subprocess.run([*words, "-f", path], check=True, timeout=START_SECONDS)
@@ -113,7 +113,7 @@ def make_key(
 
 @contextmanager
 def agent(folder: Path, *keys: Path) -> Iterator[Path]:
-    """Run an SSH agent with these keys; yields its socket."""
+    """Run an SSH agent with these keys; yield its socket."""
     path = folder / "agent"
     process = subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -137,7 +137,7 @@ def agent(folder: Path, *keys: Path) -> Iterator[Path]:
 
 
 def bare_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make `folder` a home without keys, config or agent; returns its .ssh."""
+    """Make `folder` a home without keys, config or agent; return its .ssh."""
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     monkeypatch.setattr(connection, "KNOWN_HOSTS", ("~/.ssh/known_hosts",))
@@ -147,7 +147,7 @@ def bare_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens at this moment."""
+    """Return a port without a listener at this moment."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -159,7 +159,7 @@ def free_port() -> int:
 def running(folder: Path, options: str = "") -> Iterator[Sshd]:
     """Run an sshd whose files are in `folder`; it and all its connections end with the block.
 
-    `options` are further lines of its configuration, which count before the others.
+    `options` are more lines of its configuration, which come first and so take precedence.
     """
     binary = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if binary is None:
@@ -169,7 +169,7 @@ def running(folder: Path, options: str = "") -> Iterator[Sshd]:
         )
     for name in ("host_key", "client_key"):
         make_key(folder / name)
-    # Whatever it is asked to run it notes, and runs a shell: not every user here has sudo.
+    # It logs every requested command and runs a shell: not every user here has sudo.
     (folder / "shell").write_text(
         f'#!/bin/sh\necho "$SSH_ORIGINAL_COMMAND" >>{folder}/asked\nexec sh -s\n'
     )
@@ -186,7 +186,7 @@ def running(folder: Path, options: str = "") -> Iterator[Sshd]:
 
 
 def _started(binary: str, folder: Path, options: str) -> Sshd:
-    """Start it at a port that is free when it gets there: any other process may be faster."""
+    """Start it at a port that is still free then: another process may be faster."""
     log = folder / "log"
     for _ in range(5):
         port = free_port()
@@ -195,7 +195,7 @@ def _started(binary: str, folder: Path, options: str) -> Sshd:
         with log.open("wb") as out:
             process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         until = time.monotonic() + START_SECONDS
-        # Its own word, and not a connection: that could be to another process, or to itself.
+        # Its own log line, and no connection: that could reach another process, or itself.
         while process.poll() is None and time.monotonic() < until:
             if f"Server listening on 127.0.0.1 port {port}" in log.read_text():
                 return Sshd(process, port, folder)

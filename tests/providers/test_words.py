@@ -1,4 +1,4 @@
-"""What Pulumi's own plugin answers when a provider fails, asked as the CLI asks it."""
+"""What Pulumi's own plugin answers when a provider fails, called as the CLI calls it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Failing(ResourceProvider):
     """Pickled by reference, as the providers of the program are."""
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Fail as a provider does, or as nobody has foreseen."""
+        """Fail with an error for the operator, or with an unexpected exception."""
         try:
             raise OSError("no route to host")
         except OSError as error:
@@ -36,7 +36,7 @@ class Failing(ResourceProvider):
 
 @pytest.fixture(scope="module")
 def answer() -> Iterator[Callable[[str], str]]:
-    """Start the plugin; yields what it says of a read of this id, which fails."""
+    """Start the plugin; yield a function that returns the error of reading this id."""
     properties = struct_pb2.Struct()
     properties["__provider"] = serialize_provider(Failing())
     command = [sys.executable, "-u", "-m", "pulumi.dynamic", "127.0.0.1:1"]
@@ -63,14 +63,14 @@ def answer() -> Iterator[Callable[[str], str]]:
 
 
 def test_a_host_s_error_is_told_in_its_own_words(answer: Callable[[str], str]) -> None:
-    """What was wrong, how the host is now, what to do; nothing before and nothing after."""
+    """The text has the problem, the host's state and the remedy, and nothing else."""
     assert answer("host") == (
         "host edge-1: it cannot be reached\n  The host now: unknown\n  Fix: wait"
     )
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback(answer: Callable[[str], str]) -> None:
-    """It is all that there is to find the mistake by."""
+    """Nothing else helps to find the error."""
     said = answer("mistake")
     assert said.startswith("Traceback")
     assert said.rstrip().endswith("KeyError: 'subnets'")

@@ -1,4 +1,4 @@
-"""The command lines of a stack's egress checks, as the engine gets them."""
+"""The command lines of a stack's egress checks, as Pulumi's engine gets them."""
 
 import shlex
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.components.mocks import registered
 
 
 def words_of_checks(stack: Stack) -> Iterator[tuple[list[str], str]]:
-    """Yield the words that each check is to be made of, and the host's command line that it is."""
+    """Yield the expected words of each check, and its command line on the host."""
     wanted: dict[str, list[str]] = {}
 
     def program() -> None:

@@ -1,4 +1,4 @@
-"""Counts what the fuzz tests of this folder really tried, and says it at the end of the run."""
+"""Counts the cases that the fuzz tests of this folder tried, and prints the sum after the run."""
 
 import re
 from collections.abc import Generator
@@ -6,14 +6,14 @@ from collections.abc import Generator
 import pytest
 
 CASES = "fuzz cases"
-"""The property of a test's report that has how many cases it ran: workers send it along."""
+"""The property of a test's report with its number of cases; xdist workers transfer it."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the cases of a test that has just run, from hypothesis' own statistics."""
+    """Record the cases of a finished test, from hypothesis' own statistics."""
     report = yield
     said = getattr(item, "hypothesis_statistics", "")
     # "300 passing, 0 failing, and 12 invalid test cases", for each phase.
@@ -25,7 +25,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print one line: what was not counted was not tried."""
+    """Print one line, because cases that are not counted may not have run."""
     counts = [
         value
         for reports in terminalreporter.stats.values()

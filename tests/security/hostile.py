@@ -1,4 +1,4 @@
-"""Text and configurations as somebody would write them who wants out of where they stand."""
+"""Text and configurations of an attacker who wants to break out of a value."""
 
 import copy
 from typing import Any
@@ -13,7 +13,7 @@ CASES = max(300, settings.default.max_examples if settings.default else 0)
 
 FUZZ = settings(
     max_examples=CASES,
-    # In milliseconds, for one case: nothing here may take long, on a machine that is busy.
+    # Milliseconds for one case: none may take long, even on a busy machine.
     deadline=10_000,
     derandomize=CASES == 300,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -28,22 +28,22 @@ BREAKOUTS = (
     "`) || Host(`x", "`,`", "\nCOMMIT\n*filter\n", "\n== remove web\n", "\n== put x\n", "== end",
     "\uff11", "\u0430", "é", "\u0301", "\u200b", "\ufeff", "😀", "\ud800", "0x1f", "1e9", "null",
 )  # fmt: skip
-"""What ends, opens or turns something in one of the languages that a value is put into."""
+"""Text that ends, opens or changes something in one of the languages that get a value."""
 
 
 def texts() -> st.SearchStrategy[str]:
-    """Return texts made of what is dangerous, of what is common, and of anything at all."""
+    """Return texts of dangerous, common and arbitrary parts."""
     piece = st.sampled_from(BREAKOUTS) | st.sampled_from(["web", "a", "0", "203.0.113.1", "::1"])
     return st.lists(piece | st.text(max_size=4), min_size=1, max_size=4).map("".join)
 
 
 _GENTLE = st.sampled_from(["-", ".", "_", "A", "a", "0", "1", "--", "..", "_-", ".-", "-o", "-j"])
-"""What is allowed in many places, so that much of it is accepted."""
+"""Characters that many places allow, so that much of it is accepted."""
 
 
 @st.composite
 def sprinkled(draw: st.DrawFn, text: str) -> str:
-    """Draw `text` with something dangerous in it, in front of it, behind it, or in its place."""
+    """Draw `text` with something dangerous in it, before it, after it or in place of it."""
     if draw(st.integers(0, 9)) > 3:
         at = draw(st.integers(0, len(text)))
         return text[:at] + draw(_GENTLE) + text[at:]
@@ -55,7 +55,7 @@ def sprinkled(draw: st.DrawFn, text: str) -> str:
 
 
 def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401
-    """Return the way to every value that is neither a list nor a mapping."""
+    """Return the path of every value that is neither a list nor a mapping."""
     if isinstance(value, dict):
         return [way for key, below in value.items() for way in places(below, (*here, key))]
     if isinstance(value, list):
@@ -65,7 +65,7 @@ def places(value: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # 
 
 _FREE = frozenset({"name", "bridge", "domain", "image", "user", "interface", "seed", "address"})
 _TEXTS = frozenset({"environment", "labels", "command", "volumes"})
-"""Keys whose values are text of the author's own choice: most of what could break out is there."""
+"""Keys with free text, where most of what could break out is allowed."""
 
 
 @st.composite
@@ -94,4 +94,4 @@ def poisoned(draw: st.DrawFn) -> Raw:
 
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEjzRZqjCCR4BrlzUQXzLeVBrNUzqyGsFPYbnUuKbFWL"
-"""The right shape of one; nobody has its other half."""
+"""A valid key whose private half does not exist."""

@@ -1,6 +1,6 @@
-"""A host that was taken over answers the operator: whatever it says is read, or refused, at once.
+"""A compromised host answers the operator: every answer is read or refused, without delay.
 
-Each test takes what a host prints (tests/providers/fake_remote.py) and has somebody tamper with it.
+Each test tampers with a host's output (tests/providers/fake_remote.py).
 """
 
 import json
@@ -35,7 +35,7 @@ from tests.providers.samples import HOST, only, plan
 from tests.security.hostile import BREAKOUTS, FUZZ, texts
 
 LIMIT = 10.0
-"""Seconds of this process for one answer, however long it is."""
+"""Seconds of this process for one answer of any length."""
 
 _WORDS = (
     "== end", "== addresses", "== live guard", "== loaded ipv4", "== edited host", "== routes",
@@ -52,12 +52,12 @@ _WORDS = (
     "ipv4 default via 203.0.113.1 dev wan0", "ipv6 nexthop", "net.ipv4.ip_forward = ", "no systemd",
     "script", "script missing", "bridge 0123456789ab - -", "1.2.3.4/33", "fe80::%wan0/129",
 )  # fmt: skip
-"""Pieces of the language in which a host answers."""
+"""Tokens of a host's answers."""
 
 
 @cache
 def answer() -> str:
-    """Return what a host says that has networks, one that is leaving, and an edited file."""
+    """Return the answer of a host with networks, a leaving one, and an edited file."""
     with pytest.MonkeyPatch.context() as patch:
         site = Site(patch)
         site.up()
@@ -69,7 +69,7 @@ def answer() -> str:
 
 @st.composite
 def tampered(draw: st.DrawFn, of: str | None = None) -> str:
-    """Draw what a host says once somebody has cut, copied, moved and added pieces."""
+    """Draw an answer in which pieces were cut, copied, moved and added."""
     text = answer() if of is None else of
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
@@ -93,7 +93,7 @@ def tampered(draw: st.DrawFn, of: str | None = None) -> str:
 
 
 def _read(text: str) -> None:
-    """Read it as a refresh does: plain properties, or ParseError and nothing else."""
+    """Read it like a refresh: the result is plain properties or ParseError."""
     try:
         facts = parse(text, drift=True)
     except ParseError as error:
@@ -101,7 +101,7 @@ def _read(text: str) -> None:
         assert len(str(error)) < 1000
         return
     if not facts.has_generation:
-        # "Gone" makes the next `up` create it: only where the host says just that.
+        # "Gone" makes the next `up` create it, so only an explicit answer may mean it.
         assert "current none" in text.split("\n")
     wanted = plan() if facts.plan is None else facts.plan
     props = found(HOST, wanted, compose(wanted), facts)
@@ -110,7 +110,7 @@ def _read(text: str) -> None:
 
 
 def _assert_plain(value: object) -> None:
-    """Texts without control characters, in any depth."""
+    """Assert texts without control characters, at any depth."""
     if isinstance(value, dict):
         for key, each in value.items():
             _assert_plain(key)
@@ -121,7 +121,7 @@ def _assert_plain(value: object) -> None:
 
 
 def test_an_untouched_answer_is_read() -> None:
-    """Else the tests below would tamper with nothing."""
+    """Otherwise the tests below would prove nothing."""
     facts = parse(answer(), drift=True)
     assert facts.plan is not None
     assert [each.name for each in facts.plan.leaving] == ["old"]
@@ -132,14 +132,14 @@ def test_an_untouched_answer_is_read() -> None:
 @given(tampered())
 @FUZZ
 def test_a_tampered_answer(text: str) -> None:
-    """Pieces cut, copied, moved and added."""
+    """Pieces are cut, copied, moved and added."""
     _read(text)
 
 
 @given(tampered(STATUS))
 @FUZZ
 def test_a_tampered_status(text: str) -> None:
-    """What `./wanbound status` reads: as data that it can show, or refused."""
+    """`./wanbound status` gets data that it can print, or refuses the answer."""
     try:
         status = parse_status(text)
     except ParseError as error:
@@ -153,7 +153,7 @@ def test_a_tampered_status(text: str) -> None:
 @given(tampered(INSPECTION))
 @FUZZ
 def test_a_tampered_inspection(text: str) -> None:
-    """What `./wanbound doctor` reads: findings, or refused."""
+    """`./wanbound doctor` gets findings, or refuses the answer."""
     try:
         inspection = parse_inspection(text)
     except ParseError as error:
@@ -166,7 +166,7 @@ def test_a_tampered_inspection(text: str) -> None:
 
 @st.composite
 def tampered_plan(draw: st.DrawFn) -> str:
-    """Draw an answer in whose plan something else is in one place."""
+    """Draw an answer with another value at one place of its plan."""
     (line,) = (line for line in answer().split("\n") if line.startswith('{"leaving'))
     raw = json.loads(line)
     here: Any = raw
@@ -189,13 +189,13 @@ def tampered_plan(draw: st.DrawFn) -> str:
 @given(tampered_plan())
 @FUZZ
 def test_a_tampered_plan(text: str) -> None:
-    """It is JSON, and not what wanbound has written."""
+    """It is JSON, but not as wanbound writes it."""
     _read(text)
 
 
 @st.composite
 def invented(draw: st.DrawFn) -> str:
-    """Draw an answer that has every part and in them lines from anywhere."""
+    """Draw an answer that has every part, with lines of any part in each."""
     real = answer().splitlines()
     line = st.sampled_from(real) | st.sampled_from(_WORDS) | texts()
     names = [line for line in real if line.startswith("== ")]
@@ -218,14 +218,14 @@ def _part(lines: list[str], name: str) -> Iterator[str]:
 @given(invented())
 @FUZZ
 def test_an_invented_answer(text: str) -> None:
-    """Every part is there, some empty, some with lines of others and of nobody."""
+    """Every part exists; some are empty, some have lines of other parts or invented ones."""
     _read(text)
 
 
 @given(st.binary(max_size=2000))
 @FUZZ
 def test_a_binary_answer(data: bytes) -> None:
-    """Bytes of no encoding, alone and within a real answer."""
+    """Arbitrary bytes are handled alone and within a valid answer."""
     text = data.decode(errors="replace")
     _read(text)
     real = answer()
@@ -235,7 +235,7 @@ def test_a_binary_answer(data: bytes) -> None:
 @given(st.data())
 @FUZZ
 def test_a_truncated_answer_is_never_gone(data: st.DataObject) -> None:
-    """Cut at any place: the host is not said to be without networks."""
+    """Cut at any place, it never reads as a host without networks."""
     text = answer()
     at = data.draw(st.integers(0, len(text) - 1))
     with pytest.raises(ParseError):
@@ -276,7 +276,7 @@ _HUGE = {
 )
 @pytest.mark.parametrize("kind", _HUGE)
 def test_a_huge_answer_costs_no_time(section: str, kind: str) -> None:
-    """Megabytes of what is expensive to read, in each part: seconds, not hours."""
+    """Megabytes that are expensive to parse, in each part: seconds, not hours."""
     mark = f"\n== {section}\n"
     text = f"\n{answer()}".replace(mark, f"{mark}{_HUGE[kind]}\n", 1)[1:]
     assert len(text) > 1_000_000
@@ -285,13 +285,13 @@ def test_a_huge_answer_costs_no_time(section: str, kind: str) -> None:
     assert time.process_time() - started < LIMIT
 
 
-# --- what of it reaches the operator's terminal --------------------------------------------------
+# --- output on the operator's terminal -----------------------------------------------------------
 
 
 @given(st.text() | texts() | st.binary().map(lambda data: data.decode("latin-1")))
 @FUZZ
 def test_no_control_character_reaches_the_terminal(text: str) -> None:
-    """Whatever an error quotes: no escape sequence, no mark of direction, no end."""
+    """Quotes in errors have no escape sequence and no direction mark, and are short."""
     error: Any = HostError("edge-1", text, "unchanged", "see")
     for said in (str(error), str(error.about("web")), readable(text)):
         assert all(line.isprintable() for line in said.split("\n"))
@@ -301,7 +301,7 @@ def test_no_control_character_reaches_the_terminal(text: str) -> None:
 
 
 def test_a_long_word_of_a_host_is_cut() -> None:
-    """Megabytes on standard error are not megabytes on the terminal."""
+    """Megabytes on standard error are cut before they reach the terminal."""
     assert len(readable("x" * 50_000_000)) == SHOWN
     assert len(readable("\x1b" * 50_000_000)) == SHOWN
     assert readable("all\nof this") == "all\nof this"

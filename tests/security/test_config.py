@@ -1,7 +1,7 @@
-"""The author of a configuration, by pull request: what is accepted cannot break out of its place.
+"""Hostile configurations, as from a pull request: no accepted value escapes its context.
 
-A value of the configuration becomes a word of a shell, of iptables, nft, ssh, Docker and Traefik.
-Each test puts hostile text everywhere and asks that language itself, or its whole grammar, whether
+A value of the configuration becomes a word for a shell, iptables, nft, ssh, Docker or Traefik.
+Each test puts hostile text everywhere and asks that program, or its whole grammar, whether
 what was accepted is still the one word that it should be.
 """
 
@@ -45,7 +45,7 @@ from tests.security.hostile import FUZZ, HOST_KEY, poisoned, sprinkled, texts
 
 
 def _accepted(raw: object) -> Stack | None:
-    """Return the stack, None where it is refused in the operator's own words."""
+    """Return the stack, None if it is refused with a proper error."""
     try:
         stack = Stack.parse(cast("Raw", raw), "any")
     except ConfigError as error:
@@ -60,7 +60,7 @@ def _accepted(raw: object) -> Stack | None:
 @given(junk())
 @FUZZ
 def test_junk_is_refused_in_words(raw: object) -> None:
-    """Anything that YAML or JSON can say, at the top and where hosts and networks are."""
+    """Any value of YAML or JSON is handled, at the top and in place of hosts and networks."""
     for outer in (raw, {"hosts": raw}, {"hosts": [raw]}, {"hosts": [{"networks": [raw]}]}):
         _accepted(outer)
 
@@ -68,7 +68,7 @@ def test_junk_is_refused_in_words(raw: object) -> None:
 @given(poisoned())
 @FUZZ
 def test_a_poisoned_configuration_is_refused_in_words_or_planned(raw: Raw) -> None:
-    """No exception but ConfigError, in the loader and behind it."""
+    """The loader and the planner raise nothing but ConfigError."""
     stack = _accepted(raw)
     if stack is not None:
         plan(stack)
@@ -92,7 +92,7 @@ CONFIDENTIAL = {
                                         "password_hash": {"secret": "K"}},
     "echo": {"ipv4": "http://198.51.100.1/", "ipv6": "http://[2001:db8:ffff::1]/"},
 }  # fmt: skip
-"""Places where a secret may be, or may be written by mistake, with values that are right there."""
+"""Keys that may have a secret, or get one by mistake, with valid values."""
 
 NO_SECRETS = {"email", "domain"}
 
@@ -112,7 +112,7 @@ def _inside(path: str, value: object) -> Iterator[str]:
 
 
 def _written(path: str, value: object) -> Raw:
-    """Return the sample with all of CONFIDENTIAL, and a value at a path in it."""
+    """Return the sample with all of CONFIDENTIAL, and a value at one of its paths."""
     raw = edited(("secrets", {"K": "k"}), *CONFIDENTIAL.items())
     place, _, inner = path.partition("/")
     here: Any = raw
@@ -133,7 +133,7 @@ def _written(path: str, value: object) -> Raw:
     ],
 )
 def test_no_error_shows_what_may_be_a_secret(path: str) -> None:
-    """Written in place of a name, of a mapping or of a list, in a key or behind a user's name."""
+    """In place of a name, mapping or list, in a key, or after a user name."""
     for value in (
         HIDDEN,
         f"bob:{HIDDEN}",
@@ -160,7 +160,7 @@ def test_no_error_shows_what_may_be_a_secret(path: str) -> None:
 
 
 def test_no_error_shows_what_stands_for_a_mapping_or_a_list() -> None:
-    """Whatever it was to be: with what was in it."""
+    """The content of a wrong value is not shown either."""
     for place in ("hosts", HOST, f"{HOST}.ssh", f"{HOST}.networks", MAIL, f"{MAIL}.containers.0"):
         with pytest.raises(ConfigError) as caught:
             Stack.parse(_written(place, f"A={HIDDEN}"), "any")
@@ -170,7 +170,7 @@ def test_no_error_shows_what_stands_for_a_mapping_or_a_list() -> None:
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
 @pytest.mark.parametrize("text", ["a", "-", ".", "a-", "a.", "0", ":", "::", "/a", "[", "\u0301"])
 def test_long_text_costs_no_time(text: str, size: int) -> None:
-    """No pattern of the loader runs away: a megabyte in each place is refused at once."""
+    """No pattern of the loader backtracks: a megabyte in each place is refused at once."""
     long = text * (size // len(text))
     network = {"name": long, "bridge": long, "public_ipv4": long, "public_ipv6": long,
                "subnet_ipv4": long, "subnet_ipv6": long, "whoami": {"domain": long},
@@ -180,7 +180,7 @@ def test_long_text_costs_no_time(text: str, size: int) -> None:
                                "environment": {long: {"secret": long}}}]}  # fmt: skip
     host = {"name": long, "ssh": {"address": long, "user": long, "host_key": long, "port": long},
             "wan": {"interface": long}, "networks": [network]}  # fmt: skip
-    # Of this process alone: what others take of the machine does not count.
+    # CPU time of this process only: the machine's load does not count.
     started = time.process_time()
     raw = {"seed": long, "ipv4_pool": long, "echo": {"ipv4": long}, "hosts": [host]}
     assert _accepted(raw) is None
@@ -295,14 +295,14 @@ _METRICS = {
 @given(poisoned())
 @FUZZ
 def test_every_line_for_the_host_is_of_the_grammar(raw: Raw) -> None:
-    """iptables: no further option or word. nft: no quote, brace or semicolon that is not ours."""
+    """iptables lines get no extra option or word, nft lines no foreign quote, brace, semicolon."""
     _is_of_the_grammar(_accepted(raw))
 
 
 @given(poisoned())
 @FUZZ
 def test_every_line_of_nftables_is_of_the_grammar(raw: Raw) -> None:
-    """The same on hosts whose NAT and filter are nft's."""
+    """The same for hosts whose NAT and filter are in nftables."""
     for host in raw["hosts"]:
         host["firewall"] = "nftables"
         host.pop("persist", None)
@@ -324,7 +324,7 @@ def _is_of_the_grammar(stack: Stack | None) -> None:
         count = 0
         for name, text in generation.files.items():
             if name in UNITS or name in metrics:
-                # The same for every host, or held to its grammar above.
+                # The same for every host, or checked against its grammar above.
                 continue
             assert text.isascii()
             assert not text or text.endswith("\n")
@@ -352,14 +352,14 @@ def _known(name: str, line: str) -> bool:
 
 
 def _is_frame(name: str, line: str) -> bool:
-    """Return whether a line is none of the plan's: what is around them."""
+    """Return whether a line belongs to the frame around the plan's lines."""
     if name == "guard.nft":
         return line in _BASE or _NFT_FRAME.fullmatch(line) is not None
     return name.endswith(".rules") and _FRAME.fullmatch(line) is not None
 
 
 def test_the_grammar_can_refuse() -> None:
-    """What the fuzzing looks for would be found: lines with one word too many, or another quote."""
+    """It finds lines with one word too many or with another quote."""
     for line in (
         "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o a -j ACCEPT -j SNAT --to-source 203.0.113.1",
         "-A WANBOUND-SNAT -s 10.0.0.0/24 ! -o -j -j SNAT --to-source 203.0.113.1",
@@ -398,7 +398,7 @@ def test_the_grammar_can_refuse() -> None:
 @given(st.dictionaries(st.from_regex(_NAME, fullmatch=True), texts(), min_size=1, max_size=3))
 @FUZZ
 def test_a_here_document_brings_every_byte_and_runs_none(files: dict[str, str]) -> None:
-    """A real shell reads the program: what arrives is what was sent, whatever it looks like."""
+    """A real shell reads the program: any text arrives unchanged."""
     bundle = "".join(f"== put {name}\n{_sendable(text)}\n" for name, text in files.items())
     with pytest.MonkeyPatch.context() as patch:
         # In place of the script, which would change the machine that runs the tests.
@@ -411,10 +411,10 @@ def test_a_here_document_brings_every_byte_and_runs_none(files: dict[str, str]) 
 
 
 def _sendable(text: str) -> str:
-    """Without NUL and what is beyond ASCII: no fragment has either, as is shown above.
+    """Remove NUL and non-ASCII text, which no fragment has, as shown above.
 
-    (dash 0.5.12 loses the first byte beyond ASCII behind a line's beginning that could be that of
-    the document's end, as in "END-é".)
+    (dash 0.5.12 loses the first non-ASCII byte after a line start that could begin the document's
+    end, as in "END-é".)
     """
     return text.replace("\0", "").encode("ascii", errors="ignore").decode()
 
@@ -422,7 +422,7 @@ def _sendable(text: str) -> str:
 @given(poisoned())
 @FUZZ
 def test_the_checks_command_line_is_one_word_for_each_word(raw: Raw) -> None:
-    """A real shell prints the words that it makes of the egress check's command line."""
+    """A real shell prints the words of the egress check's command line."""
     stack = _accepted(raw)
     for wanted, command in words_of_checks(stack) if stack is not None else ():
         done = subprocess.run(
@@ -440,7 +440,7 @@ _MEANT = {"address": "host-1.example.com", "user": "root", "host_key": HOST_KEY,
 
 @st.composite
 def _tampered_ssh(draw: st.DrawFn) -> Raw:
-    """Draw one key of `ssh` with a value that was tampered with; the address of a host has it."""
+    """Draw one key of `ssh` with a tampered value; a jump host gets it too."""
     field = draw(st.sampled_from(["address", "address", "user", "user", "host_key", "port"]))
     meant = draw(st.sampled_from([_MEANT[field], "2001:db8::1"])) if field == "address" else ""
     return {"address": "192.0.2.8", field: draw(sprinkled(meant or _MEANT[field]))}
@@ -449,7 +449,7 @@ def _tampered_ssh(draw: st.DrawFn) -> Raw:
 @given(_tampered_ssh())
 @FUZZ
 def test_ssh_understands_what_was_meant(evil: Raw) -> None:
-    """`ssh -G` tells what it makes of the options: this host, this user, no command of ours."""
+    """`ssh -G` prints the result of the options: this host, this user, no injected command."""
     for ssh in (evil, {"address": "192.0.2.9", "jump": evil}):
         host = {"name": "edge-1", "ssh": ssh, "wan": {"interface": "wan0"},
                 "networks": [{"name": "web", "public_ipv4": "203.0.113.9"}]}  # fmt: skip
@@ -464,7 +464,7 @@ def _assert_ssh(ssh: Ssh) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stderr
     found = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
-    # ssh has looked for the name in its configuration by then, and takes it for a DNS name now.
+    # ssh has read its configuration by then, and treats the name as a DNS name.
     assert (found["hostname"], found["user"]) == (ssh.address.lower(), ssh.user)
     assert (found["port"], found["stricthostkeychecking"]) == (str(ssh.port), "true")
     assert not found.keys() & {"proxyjump", "localcommand", "remotecommand"}
@@ -479,7 +479,7 @@ def _assert_ssh(ssh: Ssh) -> None:
 
 
 def _assert_jump(command: str, ssh: Ssh, jump: Jump) -> None:
-    """Expand the tokens as ssh does, and have a real shell make words of what comes."""
+    """Expand the tokens as ssh does, and let a real shell split the result into words."""
     tokens = {"%%": "%", "%h": ssh.address, "%p": str(ssh.port)}
     expanded = re.sub("%.", lambda token: tokens[token.group()], command)
     said = subprocess.run(
@@ -504,7 +504,7 @@ def _assert_jump(command: str, ssh: Ssh, jump: Jump) -> None:
 @given(poisoned())
 @FUZZ
 def test_a_routing_rule_names_one_host_and_one_network(raw: Raw) -> None:
-    """No backtick, operator or bracket gets into what Traefik reads as a rule."""
+    """No backtick, operator or bracket gets into a rule for Traefik."""
     stack = _accepted(raw)
     hosts = plan(stack) if stack is not None else ()
     for network in (each for host in hosts for each in host.networks):

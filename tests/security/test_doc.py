@@ -11,7 +11,7 @@ _TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 
 def rows(text: str) -> list[str]:
-    """The rows of all tables, without their heads."""
+    """The rows of all tables, without headers."""
     return [
         line
         for line in text.splitlines()
@@ -20,7 +20,7 @@ def rows(text: str) -> list[str]:
 
 
 def unproven(text: str) -> list[str]:
-    """What is wrong: rows without a test, and tests that are not there."""
+    """Return rows without a test, and tests that do not exist."""
     problems = [row for row in rows(text) if not _TEST.search(row)]
     for file, name in _TEST.findall(text):
         path = ROOT / file
@@ -32,18 +32,18 @@ def unproven(text: str) -> list[str]:
 
 @pytest.fixture
 def text() -> str:
-    """The document."""
+    """The text of the page."""
     return (ROOT / "docs" / "security.md").read_text()
 
 
 def test_every_threat_has_a_test_that_exists(text: str) -> None:
-    """By the name of its file and its own."""
+    """Rows name a file and a test function."""
     assert len(rows(text)) > 25
     assert unproven(text) == []
 
 
 def test_every_part_of_the_list_is_there(text: str) -> None:
-    """Who attacks, and what is left open."""
+    """The page has all attackers, and the remaining risks."""
     parts = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert len(parts) == 8
     assert parts[-1] == "What is not defended"
@@ -59,5 +59,5 @@ def test_every_part_of_the_list_is_there(text: str) -> None:
     ],
 )
 def test_a_row_without_proof_is_found(bad: str) -> None:
-    """The check can fail."""
+    """The check finds such a row."""
     assert len(unproven(f"| Threat | What stops it | Proven by |\n|---|---|---|\n{bad}\n")) == 1

@@ -1,6 +1,6 @@
-"""What is behind the address is not the host, or not ours any more: a real sshd that answers badly.
+"""The machine at the address is not the host, or is compromised: a real sshd with bad answers.
 
-sshd runs a script of the test in place of what it was asked (ForceCommand in tests/providers/sshd).
+sshd runs a script of the test instead of the command (ForceCommand in tests/providers/sshd).
 """
 
 import socket
@@ -22,7 +22,7 @@ from providers.ssh.target import Target
 from tests.providers.sshd import Sshd, make_key, running
 
 LIMIT = 30.0
-"""Seconds after which a call has been hung."""
+"""Seconds after which a call counts as hung."""
 
 CALLS = ("change", "facts")
 
@@ -36,7 +36,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home folder whose ssh config names the key that is let in, and no agent."""
+    """A home folder whose ssh config names the accepted key, and no agent."""
     (tmp_path / ".ssh").mkdir()
     config = f"Host 127.0.0.1\n  IdentityFile {sshd.client_key}\n"
     (tmp_path / ".ssh" / "config").write_text(config)
@@ -46,7 +46,7 @@ def home(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def host(sshd: Sshd, script: str, seconds: int = 5) -> Iterator[SshRemote]:
-    """The host as providers have it; whatever it is asked to run, it runs `script`."""
+    """The host as providers have it; for every command it runs `script`."""
     shell = sshd.folder / "shell"
     before = shell.read_text()
     shell.write_text(f"#!/bin/sh\n{script}\n")
@@ -59,7 +59,7 @@ def host(sshd: Sshd, script: str, seconds: int = 5) -> Iterator[SshRemote]:
 
 
 def refusal(sshd: Sshd, call: str, script: str) -> str:
-    """What the call fails with; it must fail, soon, and with a text that a terminal can have."""
+    """Return the error of a call, which must fail soon with printable text."""
     started = time.monotonic()
     with host(sshd, script) as seam, pytest.raises((HostError, ParseError)) as caught:
         if call == "change":
@@ -87,7 +87,7 @@ def refusal(sshd: Sshd, call: str, script: str) -> str:
     ],
 )
 def test_an_exit_code_alone_is_no_success(sshd: Sshd, call: str, script: str, words: str) -> None:
-    """Nothing, a banner, an echo of what was sent, a death: none of it passes for done."""
+    """No output, a banner, an echo of the input, or a killed shell never count as success."""
     assert words in refusal(sshd, call, script)
 
 
@@ -104,12 +104,12 @@ def test_an_exit_code_alone_is_no_success(sshd: Sshd, call: str, script: str, wo
     ],
 )
 def test_a_sign_alone_is_no_answer(sshd: Sshd, call: str, script: str) -> None:
-    """The first line is right, what follows is short, binary, or another change's."""
+    """The first line is right, but the rest is truncated, binary, or of another change."""
     refusal(sshd, call, script)
 
 
 def test_what_a_shell_prints_first_is_no_failure(sshd: Sshd) -> None:
-    """A start-up file that prints is odd and no attack: the answer stands behind it."""
+    """A start-up file that prints is unusual but no attack: the answer follows its output."""
     script = "cat >/dev/null; echo 'Welcome!'; echo wanbound; echo '== x'"
     with host(sshd, script) as seam:
         assert seam.facts(drift=True) == "== x\n"
@@ -130,13 +130,13 @@ def test_what_a_shell_prints_first_is_no_failure(sshd: Sshd) -> None:
 def test_an_endless_answer_ends(
     sshd: Sshd, call: str, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is cut off at the limit, whichever output it comes on; nothing of it is shown."""
+    """It is cut off at the limit on either stream, and none of it is shown."""
     monkeypatch.setattr(sessions, "OUTPUT_LIMIT", 1024 * 1024)
     assert "it printed more than" in refusal(sshd, call, script)
 
 
 def test_a_huge_answer_at_the_real_limit_ends(sshd: Sshd) -> None:
-    """Twice 64 MiB, since a lost connection is tried again once."""
+    """Twice 64 MiB, because a lost connection is retried once."""
     said = refusal(sshd, "facts", "cat >/dev/null; echo wanbound; head -c 80000000 /dev/zero")
     assert f"more than {sessions.OUTPUT_LIMIT} bytes" in said
 
@@ -155,7 +155,7 @@ def test_a_huge_answer_at_the_real_limit_ends(sshd: Sshd) -> None:
 def test_a_silent_or_dripping_answer_ends(
     sshd: Sshd, call: str, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each byte just in time does not prolong it: the time is for the whole command."""
+    """Bytes just in time do not extend the limit, which applies to the whole command."""
     monkeypatch.setattr(sessions, "SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(sessions, "LONGEST_SECONDS", 1.5)
     started = time.monotonic()
@@ -168,7 +168,7 @@ def test_a_silent_or_dripping_answer_ends(
 def test_control_characters_in_a_hosts_words_are_shown_and_not_obeyed(
     sshd: Sshd, code: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Colours, titles, a cleared screen, a line that is turned around, a carriage return."""
+    """Tried are colours, titles, a cleared screen, a right-to-left override, a carriage return."""
     evil = "\\033[2J\\033]0;title\\007\\rroot# \\b\\302\\233H\\342\\200\\256 gone"
     script = f"cat >/dev/null; echo wanbound; printf 'note {evil}\\n{evil}\\n' >&2; exit {code}"
     said = refusal(sshd, "change", script)
@@ -182,7 +182,7 @@ def test_control_characters_in_a_hosts_words_are_shown_and_not_obeyed(
 def test_an_endless_row_of_notes_does_not_fill_the_screen(
     sshd: Sshd, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A host may tell the operator things while it works; not without end."""
+    """A host may send notes while it works, up to a limit."""
     script = "cat >/dev/null; yes 'note look here' | head -100000 >&2; echo wanbound; exit 11"
     refusal(sshd, "change", script)
     told = capfd.readouterr().err.splitlines()
@@ -191,7 +191,7 @@ def test_an_endless_row_of_notes_does_not_fill_the_screen(
 
 
 def test_a_stranger_on_the_way_cannot_write_on_the_terminal() -> None:
-    """Before any key was seen: what answers in place of sshd is quoted without its control."""
+    """Before the key exchange, text of a server other than sshd is quoted without control codes."""
     banners = [b"\x1b[2J\x1b]0;owned\x07 SSH?\r\n", b"SSH-9.9-\x1b[31mred\r\n", b"\xff\xfe\x00\r\n",
                b"HTTP/1.0 200 OK\r\n\r\n", b"x" * 100_000, b""]  # fmt: skip
     for banner in banners:
@@ -207,7 +207,7 @@ def test_a_stranger_on_the_way_cannot_write_on_the_terminal() -> None:
 
 @contextmanager
 def _answering(banner: bytes) -> Iterator[int]:
-    """Something that listens and says `banner` to whoever connects; yields its port."""
+    """A server that sends `banner` to every client; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)
         ended = threading.Event()
@@ -231,7 +231,7 @@ def _answering(banner: bytes) -> Iterator[int]:
 
 
 def test_another_hosts_key_gets_nothing(sshd: Sshd, tmp_path: Path) -> None:
-    """Neither a command nor a byte of it goes to whoever has not the pinned key."""
+    """A server without the pinned key gets neither a command nor a byte of it."""
     make_key(tmp_path / "other")
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
     before = sshd.asked()

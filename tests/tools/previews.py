@@ -1,4 +1,4 @@
-"""The recorded previews (recorder.py), read as tools/ reads them."""
+"""The recorded previews (recorder.py), parsed as tools/ parses them."""
 
 import re
 from pathlib import Path
@@ -14,17 +14,17 @@ SHOWN = re.compile(r"(?ms)(?<=^````markdown\n).*?(?=^````$)")
 
 
 def data(name: str) -> str:
-    """Return what `pulumi preview --json` printed."""
+    """Return the output of `pulumi preview --json`."""
     return (FOLDER / f"{name}.json").read_text()
 
 
 def diff(name: str) -> str:
-    """Return what `pulumi preview --diff` printed."""
+    """Return the output of `pulumi preview --diff`."""
     return (FOLDER / f"{name}.txt").read_text()
 
 
 def preview(name: str) -> Preview:
-    """Return a recorded preview; `refused` is the one that failed."""
+    """Return a recorded preview; `refused` is the failed one."""
     return read(data(name), failed=name == "refused")
 
 

@@ -1,9 +1,9 @@
-"""Records previews of the real `pulumi`, with no host: what it prints is in recorded/.
+"""Records previews of the real `pulumi`, without a host: its output is in recorded/.
 
-The state in which a host has a configuration is made from the preview that would create it: its
-steps have all inputs. So `python -m tests.tools.recorder` needs nothing but pulumi and the lab's
-stand-ins for its plugins; a preview asks no host. It also writes the comment in
-docs/pull-requests.md again.
+The state of a deployed configuration is made from the preview that would create it: its
+steps have all inputs. So `python -m tests.tools.recorder` needs only pulumi and the lab's
+stand-ins for its plugins; a preview contacts no host. It also updates the comment in
+docs/pull-requests.md.
 """
 
 import copy
@@ -22,7 +22,7 @@ from tests.tools.previews import FOLDER, PAGE, SHOWN, comment
 
 STACK = "production"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""How Pulumi writes a text that is not known before the resource is there."""
+"""Pulumi's text for a value that is unknown until the resource exists."""
 
 BEFORE = """
 seed: recorded
@@ -48,7 +48,7 @@ hosts:
 
 
 def cases() -> dict[str, Any]:
-    """Return the configurations that BEFORE is changed to, by name."""
+    """Return the configurations to which BEFORE is changed, by name."""
     before = yaml.safe_load(BEFORE)
     found = {
         name: copy.deepcopy(before) for name in ("nothing", "address", "containers", "refused")
@@ -64,7 +64,7 @@ def cases() -> dict[str, Any]:
 
 
 class Project:
-    """A project in a folder of its own, with the checkout's program."""
+    """A project in its own folder, with the checkout's program."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -86,13 +86,13 @@ class Project:
         self._deploy()
 
     def configure(self, config: dict[str, Any]) -> None:
-        """Write the stack's file; what Pulumi keeps in it stays."""
+        """Write the stack's file; Pulumi's own keys in it stay."""
         content = yaml.safe_load(self.file.read_text()) if self.file.exists() else {}
         content["config"] = {f"wanbound:{key}": value for key, value in config.items()}
         self.file.write_text(json.dumps(content, indent=2))
 
     def run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run pulumi; raises CalledProcessError where it should not fail."""
+        """Run pulumi; with `check`, raise CalledProcessError if it fails."""
         return subprocess.run(
             ["pulumi", *words, "--non-interactive", "--color", "never"],
             cwd=self.folder,
@@ -108,7 +108,7 @@ class Project:
         return self.run("preview", "--stack", STACK, *words, check=check)
 
     def _deploy(self) -> None:
-        """Make the state of a stack whose `up` has ended well."""
+        """Write the state of a stack after a successful `up`."""
         text = self.preview("--json").stdout
         resources = []
         for step in json.loads(text.replace(UNKNOWN, "known"))["steps"]:
@@ -118,7 +118,7 @@ class Project:
                 outputs.pop("__internal", None)
                 state = {"id": "known", "outputs": outputs, **state}
             resources.append(state)
-        # A preview does not show the providers that Pulumi makes by itself.
+        # A preview does not show the default providers that Pulumi creates.
         known = {each["urn"] for each in resources}
         used = {each["provider"].rpartition("::")[0] for each in resources if "provider" in each}
         for urn in sorted(used - known):
@@ -132,7 +132,7 @@ class Project:
 
 
 def _plain(value: object) -> object:
-    """Return a preview without where in the program, and in whose folder, a resource is made."""
+    """Return a preview without source positions and folder names."""
     if isinstance(value, dict):
         gone = ("sourcePosition", "stackTrace", "__provider", "duration")
         return {key: _plain(each) for key, each in value.items() if key not in gone}

@@ -10,14 +10,14 @@ from tools.preview import Preview
 
 
 def test_the_meaning_comes_before_the_diff() -> None:
-    """Summary, sentences, then the lines."""
+    """The summary comes first, then the sentences, then the lines."""
     text = comment("address")
     places = [text.index(each) for each in ("### `production`: 1 to", "- `mail` on", "```diff")]
     assert places == sorted(places)
 
 
 def test_a_change_is_a_line_for_each_value() -> None:
-    """In the colours that GitHub has, with the sign in the first column."""
+    """The lines have GitHub's colours, with the sign in the first column."""
     found = coloured('    ~ a: {\n        ~ ipv4: "1" => "2"\n      + b: "3"\n      c: "=> d"\n')
     assert found.splitlines() == [
         "!     a: {",
@@ -29,7 +29,7 @@ def test_a_change_is_a_line_for_each_value() -> None:
 
 
 def test_no_line_of_a_real_diff_is_lost() -> None:
-    """Each one is there, or both of its values."""
+    """Each line is there, or both of its values."""
     shown, text = diff("containers"), coloured(diff("containers"))
     changes = sum(
         1 for line in shown.splitlines() if line.lstrip().startswith("~ ") and " => " in line
@@ -39,7 +39,7 @@ def test_no_line_of_a_real_diff_is_lost() -> None:
 
 
 def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
-    """The meaning is whole; the number of lines that are left out, and where they are."""
+    """The sentences are complete; the comment has the number of omitted lines and their place."""
     whole, text = comment("containers"), comment("containers", 6000)
     assert len(text) <= 6000 < len(whole)
     assert all(f"- {sentence}" in text for sentence in preview("containers").meaning)
@@ -51,7 +51,7 @@ def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
 
 
 def test_a_failed_preview_looks_failed() -> None:
-    """In its heading, with its errors, and without a diff that looks like a small change."""
+    """The heading says so, with the errors, and without a diff that looks like a small change."""
     text = comment("refused")
     assert text.startswith("### `production`: the preview failed\n\n> [!CAUTION]\n")
     assert "203.0.113.10 is the public address of network web" in text
@@ -59,7 +59,7 @@ def test_a_failed_preview_looks_failed() -> None:
 
 
 def test_nothing_to_change_is_one_line() -> None:
-    """No diff of resources that stay."""
+    """Unchanged resources have no diff."""
     assert comment("nothing") == (
         "### `production`: 16 unchanged\n\n`pulumi up` changes nothing.\n"
     )
@@ -67,7 +67,7 @@ def test_nothing_to_change_is_one_line() -> None:
 
 @pytest.mark.parametrize("text", ["```\n# heading", "a ````` b"])
 def test_no_text_ends_its_block(text: str) -> None:
-    """A fence is longer than every run of backticks in it."""
+    """A fence is longer than every run of backticks in the text."""
     found = compose("x", Preview({"update": 1}, ("something",)), text, RUN)
     fence = re.search(r"(?m)^(`+)diff$", found)
     assert fence is not None
@@ -77,7 +77,7 @@ def test_no_text_ends_its_block(text: str) -> None:
 
 
 def test_the_page_shows_the_recordedcomment() -> None:
-    """As it is composed now, from the recorded preview."""
+    """It is the current comment for the recorded preview."""
     shown = SHOWN.search(PAGE.read_text())
     assert shown is not None
     assert shown[0] == comment("address")

@@ -1,4 +1,4 @@
-"""One comment for each stack: written once, edited afterwards. Against a `gh` that keeps them."""
+"""Each stack has one comment: written once, edited afterwards. Against a `gh` that keeps them."""
 
 import json
 import os
@@ -41,7 +41,7 @@ Comments: TypeAlias = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comments:
-    """Return what reads the comments that are there; somebody else's is the first."""
+    """Return a function that reads the comments; the first one is from another user."""
     store = tmp_path / "comments.json"
     marker = "<!-- wanbound preview of production -->\n"
     store.write_text(json.dumps([{"id": 1, "body": marker, "user": {"login": "somebody"}}]))
@@ -61,7 +61,7 @@ def _write(folder: Path, stack: str, text: str) -> None:
 
 
 def test_a_later_run_edits_the_comment_of_the_first(tmp_path: Path, comments: Comments) -> None:
-    """One for each stack, however often; the one of somebody else stays."""
+    """There is one for each stack after any number of runs; the other user's comment stays."""
     folder = tmp_path / "previews"
     for text in ("first", "second"):
         _write(folder, "production", text)
@@ -75,7 +75,7 @@ def test_a_later_run_edits_the_comment_of_the_first(tmp_path: Path, comments: Co
 
 
 def test_a_comment_is_never_longer_than_github_takes(tmp_path: Path, comments: Comments) -> None:
-    """Whatever the unreviewed code has written."""
+    """Whatever text the unreviewed code has written."""
     _write(tmp_path, "test", "x" * 100_000)
     post(tmp_path, "o/r", 7)
     assert len(comments()[-1]["body"]) <= 65_536

@@ -1,4 +1,4 @@
-"""What a preview means, in sentences: recorded previews of the real Pulumi, and steps made here."""
+"""A preview in sentences: recorded previews of the real Pulumi, and steps made here."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from tools.preview import read
 
 
 def test_an_address_moves_and_nothing_restarts() -> None:
-    """The sentence that a reviewer looks for first."""
+    """A reviewer looks for this sentence first."""
     found = preview("address")
     assert found.meaning == (
         "`mail` on edge-1 leaves from 203.0.113.21 instead of 203.0.113.20",
@@ -21,7 +21,7 @@ def test_an_address_moves_and_nothing_restarts() -> None:
 
 
 def test_networks_ports_and_containers_come_and_go() -> None:
-    """A network for another one, a port for another one, a newer image."""
+    """One network replaces another, one port another, and an image is newer."""
     assert preview("containers").meaning == (
         "`jobs` on edge-1 is new, 203.0.113.30",
         "`mail` on edge-1 closes tcp 465 at 203.0.113.20",
@@ -37,14 +37,14 @@ def test_networks_ports_and_containers_come_and_go() -> None:
 
 
 def test_nothing_changes() -> None:
-    """Nothing is said then, not even that nothing restarts."""
+    """There is no sentence, not even that nothing restarts."""
     found = preview("nothing")
     assert not found.changes
     assert found.meaning == found.errors == ()
 
 
 def test_a_refused_configuration_is_the_only_error() -> None:
-    """Pulumi adds no line that says no more than that there was one (`_SHOWN` in __main__.py)."""
+    """Pulumi adds no line that only says that there was an error (`_SHOWN` in __main__.py)."""
     (error,) = preview("refused").errors
     assert error.startswith("The configuration of stack production has 1 problem")
     assert "Fix: give each network an address of its own" in error
@@ -61,7 +61,7 @@ def test_a_refused_configuration_is_the_only_error() -> None:
     ],
 )
 def test_a_failure_always_has_an_error(text: str, complaint: str, error: str) -> None:
-    """Whatever of it is missing: no failed preview is taken for one without changes."""
+    """However incomplete it is, a failed preview never counts as one without changes."""
     assert read(text, complaint, failed=True).errors == (error,)
 
 
@@ -100,7 +100,7 @@ def _host(op: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> di
 def test_families_and_further_addresses(
     old: dict[str, str], new: dict[str, str], sentence: str
 ) -> None:
-    """A network leaves from one address of a family; at further ones it only answers."""
+    """A network leaves from one address per family; at further addresses it only answers."""
     found = _meaning(
         _host(
             "update",
@@ -112,7 +112,7 @@ def test_families_and_further_addresses(
 
 
 def test_a_port_that_leads_elsewhere() -> None:
-    """To another container, a range, and all ports."""
+    """It gets another container as target; ranges and all ports are named."""
     old = {"a": "to 192.0.2.1 udp 5000-5010 172.20.0.2", "b": "to 2001:db8::1 tcp 0-65535 fd00::2"}
     new = {"a": "to 192.0.2.1 udp 5000-5010 172.20.0.3", "c": "from 172.20.0.0/24 192.0.2.1"}
     networks = [{"call": _network({}, owns={"flows": flows})} for flows in (old, new)]
@@ -123,7 +123,7 @@ def test_a_port_that_leads_elsewhere() -> None:
 
 
 def _at(addresses: dict[str, str], *flows: str) -> dict[str, Any]:
-    """Return a host's properties with one network, with these addresses and ways in."""
+    """Return a host's properties with one network, with these addresses and this ingress."""
     flowing = {str(number): f"to {flow}" for number, flow in enumerate(flows)}
     return {"networks": {"mail": _network(addresses, owns={"flows": flowing})}}
 
@@ -141,7 +141,7 @@ TWO = {"ipv4": "203.0.113.10", "ipv4 203.0.113.11": "203.0.113.11"}
 def test_a_port_opens_at_one_address_while_it_is_open_at_another(
     at_first: str, then: str, sentence: str
 ) -> None:
-    """Each address of a network has ports of its own. Closing it there again is told as well."""
+    """Each address of a network has its own ports. Closing it there is reported too."""
     first, second = (f"203.0.113.{each} tcp 22-22 172.20.0.2" for each in (at_first, then))
     one, both = _at(TWO, first), _at(TWO, first, second)
     assert _meaning(_host("update", one, both))[0] == f"`mail` on edge-1 {sentence}"
@@ -151,7 +151,7 @@ def test_a_port_opens_at_one_address_while_it_is_open_at_another(
 
 
 def test_ports_move_with_their_address() -> None:
-    """A port that does not is told, at the address that it has now."""
+    """A port with another target is reported, at its new address."""
     old = _at(
         {"ipv4": "203.0.113.20"},
         "203.0.113.20 tcp 25-25 172.20.0.2",
@@ -169,7 +169,7 @@ def test_ports_move_with_their_address() -> None:
 
 
 def test_a_port_at_an_address_that_the_network_keeps_does_not_move() -> None:
-    """It leaves from its further address from now on, and what is open where has changed."""
+    """The further address becomes the one it leaves from, so open ports have changed."""
     swapped = {"ipv4": "203.0.113.11", "ipv4 203.0.113.10": "203.0.113.10"}
     old = _at(TWO, "203.0.113.10 tcp 25-25 172.20.0.2")
     new = _at(swapped, "203.0.113.11 tcp 25-25 172.20.0.2")
@@ -180,7 +180,7 @@ def test_a_port_at_an_address_that_the_network_keeps_does_not_move() -> None:
 
 
 def test_other_lines_are_named_by_their_sections() -> None:
-    """A change without a sentence of its own is not left out."""
+    """A change without its own sentence is still reported."""
     old = {"networks": {"web": _network({}, snat_ipv4={"egress": "1"})}}
     new = {"networks": {"web": _network({}, snat_ipv4={"egress": "2"})}}
     assert _meaning(_host("update", old, new))[0] == (
@@ -189,7 +189,7 @@ def test_other_lines_are_named_by_their_sections() -> None:
 
 
 def test_what_belongs_to_the_host() -> None:
-    """Its own lines, the script, what was changed manually, and its removal."""
+    """The host's lines, the script, manual changes and the removal."""
     old = {"own": {"input_ipv4": {"a": "1"}}, "installed": {"script": "1"}, "drift": {"x": "y"}}
     new = {"own": {"input_ipv4": {"a": "2"}}, "installed": {"script": "2"}}
     assert _meaning(_host("update", old, new)) == (
@@ -215,7 +215,7 @@ def test_what_belongs_to_the_host() -> None:
     ],
 )
 def test_docker_itself(effect: str, restarts: bool) -> None:
-    """A restart of Docker, or one that may be, stops containers that are no resources at all."""
+    """A restart of Docker, even a possible one, also stops containers that are not resources."""
     step = _step(
         "pulumi-python:dynamic/wanbound:DockerEngine", "edge-1", "update", {}, {"effect": effect}
     )
@@ -233,7 +233,7 @@ def test_docker_itself(effect: str, restarts: bool) -> None:
     ],
 )
 def test_docker_without_an_effect(new: dict[str, Any] | None, sentence: str) -> None:
-    """A removal asks no host what it would do there."""
+    """The preview of a removal does not contact the host."""
     kind = "pulumi-python:dynamic/wanbound:DockerEngine"
     old = {"effect": "none: Docker already has these settings"}
     step = _step(kind, "edge-1", "delete" if new is None else "update", old, new)
@@ -241,7 +241,7 @@ def test_docker_without_an_effect(new: dict[str, Any] | None, sentence: str) -> 
 
 
 def test_a_volume_that_goes_is_said_in_bold() -> None:
-    """Its data goes with it."""
+    """Its data is removed too."""
     step = _step("docker:index/volume:Volume", "edge-1/volume/db", "delete", {"name": "db"}, None)
     assert _meaning(step) == ("volume `db` on edge-1 is removed, **with its data**",)
 

@@ -1,4 +1,4 @@
-"""Which stacks are previewed with what, and a preview by a `pulumi` that plays a recorded one."""
+"""Which stacks are previewed and how, with a `pulumi` that replays a recorded preview."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def _stack(**more: Any) -> Stack:  # noqa: ANN401
 
 
 def test_only_a_preview_that_asks_a_host_has_a_key() -> None:
-    """And each of those waits for a person."""
+    """Each of those waits for an approval."""
     assert environment(_stack()) == OFFLINE
     assert environment(_stack(engine={"live_restore": True})) == WITH_HOSTS
     assert environment(_stack(adopt=True)) == WITH_HOSTS
@@ -43,7 +43,7 @@ def test_only_a_preview_that_asks_a_host_has_a_key() -> None:
 
 
 def test_the_matrix() -> None:
-    """A job for each stack of the variable; the preview of a file that is missing says so."""
+    """A job for each stack of the variable; the preview of a missing file reports it."""
     assert matrix('["example-dual-stack", "starter", "missing"]') == [
         {"stack": "example-dual-stack", "environment": WITH_HOSTS},
         {"stack": "starter", "environment": OFFLINE},
@@ -55,7 +55,7 @@ def test_the_matrix() -> None:
 def test_no_stacks_is_an_empty_matrix(
     names: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The text that the workflow compares with."""
+    """The workflow compares with this text."""
     monkeypatch.setenv("STACKS", names)
     assert main(["stacks"]) == 0
     assert capsys.readouterr().out == "[]\n"
@@ -65,7 +65,7 @@ def test_no_stacks_is_an_empty_matrix(
 def test_a_variable_that_is_no_list_is_an_error(
     names: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It says what the variable should be, and is not taken for no stacks."""
+    """It describes the variable, and is not treated as an empty list."""
     monkeypatch.setenv("STACKS", names)
     assert main(["stacks"]) == 1
     assert 'such as ["production"]' in capsys.readouterr().err
@@ -77,7 +77,7 @@ def test_a_variable_that_is_no_list_is_an_error(
 def test_a_preview(
     name: str, status: int, result: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The comment, and the whole text beside it; a preview that fails fails the job."""
+    """It writes the comment and the whole text; a failed preview fails the job."""
     program = tmp_path / "bin" / "pulumi"
     program.parent.mkdir()
     program.write_text(PULUMI)
@@ -95,11 +95,11 @@ def test_a_preview(
 
 
 def test_what_it_does_not_know() -> None:
-    """Status 64, as for every program of this repository."""
+    """The exit status is 64, as for every program of this repository."""
     assert main(["post"]) == 64
 
 
 def test_the_recordings_are_of_the_real_pulumi() -> None:
-    """Their JSON has what tools/preview.py reads."""
+    """Their JSON has the keys that tools/preview.py reads."""
     for file in FOLDER.glob("*.json"):
         assert {"changeSummary", "diagnostics"} <= json.loads(file.read_text()).keys()

@@ -1,4 +1,4 @@
-"""What speaks against a release is found, each kind of it; a checkout in order has no problem."""
+"""Each kind of problem with a release is found; a correct checkout has none."""
 
 import copy
 import shutil
@@ -33,7 +33,7 @@ def _locks() -> dict[str, str]:
 
 
 def test_a_checkout_in_order_can_be_released(tmp_path: Path) -> None:
-    """This one's files, a changelog with the version, and all of it committed."""
+    """It has this tree's files, a changelog with the version, and everything is committed."""
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "stacks").mkdir()
@@ -61,7 +61,7 @@ def test_a_checkout_in_order_can_be_released(tmp_path: Path) -> None:
     ],
 )
 def test_the_version(version: str, tags: str, count: int) -> None:
-    """Three numbers, and no tag of another one."""
+    """It has three numbers, and the commit has no tag of another version."""
     assert len(list(version_problems({"version": version}, tags))) == count
 
 
@@ -76,12 +76,12 @@ def test_the_version(version: str, tags: str, count: int) -> None:
     ],
 )
 def test_the_changelog(text: str, count: int) -> None:
-    """Its first section is that of the version, and says something."""
+    """Its first section is that of the version, and is not empty."""
     assert len(list(changelog_problems(text, "1.2.3"))) == count
 
 
 def test_the_lock_has_every_dependency() -> None:
-    """In a version that pyproject.toml allows; that of this tree has."""
+    """Each version is one that pyproject.toml allows; this tree's lock is correct."""
     assert list(lock_problems(_project(), _locks())) == []
     more = copy.deepcopy(_project())
     more["dependencies"].append("a-package-that-is-new>=1")
@@ -92,7 +92,7 @@ def test_the_lock_has_every_dependency() -> None:
 
 
 def test_the_license() -> None:
-    """The text and the name of it."""
+    """The license's text and name are checked."""
     text = (ROOT / "LICENSE").read_text()
     assert list(license_problems(_project(), text)) == []
     assert len(list(license_problems(_project(), ""))) == 1
@@ -100,11 +100,11 @@ def test_the_license() -> None:
 
 
 def test_the_schema() -> None:
-    """The committed one; tests/cli compares it, too."""
+    """The committed schema must be current; tests/cli checks it too."""
     assert len(list(schema_problems("{}\n"))) == 1
 
 
 def test_what_is_not_committed() -> None:
-    """Every file is named."""
+    """Every uncommitted file is named."""
     assert list(tree_problems("")) == []
     assert " M README.md" in next(iter(tree_problems(" M README.md\n?? new\n")))

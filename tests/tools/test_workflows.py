@@ -1,4 +1,4 @@
-"""The workflows: actionlint finds nothing, and what they may do is as little as they need."""
+"""The workflows: actionlint finds nothing, and their permissions are minimal."""
 
 import os
 import re
@@ -25,13 +25,13 @@ def _actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_actionlint_finds_nothing() -> None:
-    """In any workflow; and it does find what is wrong."""
+    """It checks all workflows."""
     done = _actionlint(*FILES)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_actionlint_finds_a_mistake(tmp_path: Path) -> None:
-    """An output that no job has."""
+    """The mistake is an output that no job has."""
     wrong = tmp_path / "wrong.yml"
     wrong.write_text(FILES[0].read_text().replace("steps.matrix.outputs", "steps.matrx.outputs"))
     done = _actionlint(wrong)
@@ -53,7 +53,7 @@ def _jobs() -> dict[str, dict[str, Any]]:
 
 
 def test_every_action_is_pinned_by_its_digest() -> None:
-    """With its version behind it, for a person and for a bot that updates it."""
+    """Its version is in a comment, for readers and for an update bot."""
     used = re.findall(r"(?m)uses: (.*)$", FILES[0].read_text())
     assert used
     assert [
@@ -72,14 +72,14 @@ def test_every_action_is_pinned_by_its_digest() -> None:
     ],
 )
 def test_least_rights(job: str, rights: dict[str, str]) -> None:
-    """No job has a right that it does not need, and none has the workflow's default."""
+    """No job has a permission that it does not need, and none has the workflow's default."""
     assert _workflow()["permissions"] == {}
     assert _jobs()[job]["permissions"] == rights
     assert len(_jobs()) == 5
 
 
 def test_the_key_is_only_where_a_person_approves() -> None:
-    """Unreviewed code has it in no job that starts by itself."""
+    """No job that starts by itself gives it to unreviewed code."""
     with_key = {
         name: step.get("if")
         for name, job in _jobs().items()
@@ -96,7 +96,7 @@ def test_the_key_is_only_where_a_person_approves() -> None:
 
 @pytest.mark.parametrize("job", ["preview", "up"])
 def test_pulumi_can_log_in_to_the_backends_for_teams(job: str) -> None:
-    """Pulumi Cloud and S3 (docs/state.md), by secrets; a region and an address are none."""
+    """Pulumi Cloud and S3 (docs/state.md) use secrets; a region and an address are not secret."""
     assert _jobs()[job]["env"] == {
         "PULUMI_BACKEND_URL": "${{ vars.PULUMI_BACKEND_URL }}",
         "AWS_REGION": "${{ vars.AWS_REGION }}",
@@ -120,33 +120,33 @@ def test_every_secret_and_variable_is_documented() -> None:
 
 
 def test_the_job_that_may_write_runs_reviewed_code() -> None:
-    """It checks out the branch that the pull request is for."""
+    """It checks out the target branch of the pull request."""
     checkout = _jobs()["comment"]["steps"][0]
     assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
 
 
 def test_no_expression_is_pasted_into_a_shell() -> None:
-    """A name from outside comes by a variable."""
+    """An external name is passed in a variable."""
     scripts = [step["run"] for job in _jobs().values() for step in job["steps"] if "run" in step]
     assert scripts
     assert [each for each in scripts if "${{" in each] == []
 
 
 def test_no_stacks_is_a_skip() -> None:
-    """Green: a matrix without an entry would be an error."""
+    """The run is green: a matrix without an entry would be an error."""
     for name in ("preview", "up"):
         assert "needs.stacks.outputs.matrix != '[]'" in _jobs()[name]["if"]
 
 
 def test_pulumi_is_the_pinned_version() -> None:
-    """The one whose SDK the program is written for."""
+    """It is the version of the program's SDK."""
     pinned = re.search(r'"pulumi==(\S+)"', (ROOT / "pyproject.toml").read_text())
     assert pinned is not None
     assert _workflow()["env"]["PULUMI_VERSION"] == pinned[1]
 
 
 def test_a_key_goes_into_an_agent(tmp_path: Path) -> None:
-    """For the steps that follow; where there is none, it says so and fails."""
+    """Later steps can use it; without a key, the step says so and fails."""
     key, after = tmp_path / "key", tmp_path / "env"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     environment = {**os.environ, "HOME": str(tmp_path), "GITHUB_ENV": str(after)}

@@ -1,7 +1,7 @@
-"""Docker on a host for tests: a daemon.json, a dockerd that takes it or not, and containers.
+"""Docker on a host for tests: a daemon.json, a dockerd that accepts it or not, and containers.
 
-It does what providers/engine/engine.sh does, in its words and with its errors, and notes what was
-asked of dockerd.
+It does what providers/engine/engine.sh does, with its messages and errors, and notes the requests
+to dockerd.
 """
 
 import base64
@@ -21,11 +21,11 @@ PROGRAMS = {
     "nftables": "nft",
     "conntrack": "conntrack",
 }
-"""Debian package → the program that it brings, as on Debian 13."""
+"""Debian package → its program, as on Debian 13."""
 
 
 class FakeEngine:
-    """`file` is daemon.json; `takes` says whether dockerd runs with a text of it."""
+    """`file` is daemon.json; `takes` returns whether dockerd runs with a text of it."""
 
     def __init__(self, file: str | None = None, version: str | None = "28.5.2+dfsg1") -> None:
         self.file = file
@@ -37,7 +37,7 @@ class FakeEngine:
         self.ends: tuple[str, ...] = ()
         """The names of running containers without a restart policy."""
         self.unknown = False
-        """Whether it does not say which containers run."""
+        """Whether it does not report which containers run."""
         self.backend = ""
         self.config = ""
         self.doing = ""
@@ -46,20 +46,20 @@ class FakeEngine:
             self.programs -= {"dockerd", "docker"}
         self.apparmor = False
         self.forwarding = ""
-        """The kernel parameters that were brought along."""
+        """The kernel parameters that were sent along."""
         self.failure: HostError | None = None
-        """What every call raises."""
+        """The error of every call."""
         self.did: list[str] = []
         self.looks = 0
         self.seen: list[str | None] = []
         """Every daemon.json that dockerd has read."""
         self.takes: Callable[[str | None], bool] = lambda text: True
         self.meanwhile: list[Callable[[], None]] = []
-        """What others do, one before each put."""
+        """Actions of others, one before each put."""
 
     @property
     def keys(self) -> dict[str, Any]:
-        """What daemon.json says."""
+        """The keys of daemon.json."""
         found = json.loads(self.file or "{}")
         assert isinstance(found, dict)
         return found
@@ -81,7 +81,7 @@ class FakeEngine:
 
     @property
     def digest(self) -> str:
-        """What stands for the file."""
+        """A stand-in for the file's digest."""
         return digest_of(self.file)
 
     def _state(self) -> str:

@@ -1,4 +1,4 @@
-"""Single keys of a daemon.json, and everything else as its author wrote it."""
+"""Changes of single keys of a daemon.json leave everything else as its author wrote it."""
 
 import json
 
@@ -19,13 +19,13 @@ FILE = """\
 
 
 def test_a_key_is_put_at_the_end_in_the_manner_of_the_file() -> None:
-    """The other lines stay to the byte."""
+    """The other lines stay unchanged to the byte."""
     after = DaemonJson(FILE).with_key("ipv6", "true")
     assert after.text == FILE.replace('"http://a" ]\n', '"http://a" ],\n    "ipv6": true\n')
 
 
 def test_a_key_that_is_there_gets_its_value_at_its_place() -> None:
-    """Nothing before and nothing behind the value moves."""
+    """Only the value changes, nothing before or after it."""
     after = DaemonJson(FILE).with_key("default-shm-size", "64")
     assert after.text == FILE.replace("1e3", "64")
     assert after.value("default-shm-size") == 64
@@ -34,7 +34,7 @@ def test_a_key_that_is_there_gets_its_value_at_its_place() -> None:
 
 @pytest.mark.parametrize("key", ["log-opts", "default-shm-size", "registry-mirrors"])
 def test_a_key_is_removed_wherever_it_stands(key: str) -> None:
-    """First, in the middle and last; the others keep their text."""
+    """At the start, in the middle and at the end; the other keys keep their text."""
     after = DaemonJson(FILE).without_key(key)
     assert key not in after
     assert json.loads(after.text).keys() == json.loads(FILE).keys() - {key}
@@ -43,7 +43,7 @@ def test_a_key_is_removed_wherever_it_stands(key: str) -> None:
 
 
 def test_a_file_that_is_not_there_becomes_one_that_people_read() -> None:
-    """With line breaks and an end."""
+    """It has line breaks and a final newline."""
     assert DaemonJson("").with_key("ipv6", "true").text == '{\n  "ipv6": true\n}\n'
 
 
@@ -67,7 +67,7 @@ BAD = [
 def test_what_is_no_json_is_named_by_its_place(
     text: str, line: int, column: int, what: str
 ) -> None:
-    """As an editor counts."""
+    """Line and column are counted as in an editor."""
     with pytest.raises(DaemonJsonError, match=f"line {line}, column {column}: ") as caught:
         DaemonJson(text)
     assert what in str(caught.value)
@@ -89,7 +89,7 @@ OBJECTS = st.dictionaries(st.text(max_size=6), VALUES, min_size=1, max_size=5)
 def test_what_was_set_and_removed_again_leaves_the_file_as_it_was(
     there: dict[str, object], ours: dict[str, object], indent: int | str | None
 ) -> None:
-    """Whatever is in it and however it is indented; to the byte where it had a key."""
+    """Any content and indentation; unchanged to the byte if the file had a key."""
     text = json.dumps(there, indent=indent) + "\n"
     before = after = DaemonJson(text)
     for key, value in ours.items():
@@ -102,7 +102,7 @@ def test_what_was_set_and_removed_again_leaves_the_file_as_it_was(
 
 
 def test_whole_numbers_are_written_as_such() -> None:
-    """The engine hands over 1400.0, which dockerd takes for no integer."""
+    """Pulumi's engine passes 1400.0, which dockerd does not accept as an integer."""
     assert json_source({"mtu": 1400.0, "debug": True, "x": 0.5}) == (
         '{"mtu": 1400, "debug": true, "x": 0.5}'
     )

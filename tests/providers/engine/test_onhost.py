@@ -1,4 +1,4 @@
-"""The script that changes Docker, with a dockerd of the test's own behind it."""
+"""The script that changes Docker, with a stand-in for dockerd."""
 
 import base64
 import hashlib
@@ -33,7 +33,7 @@ case $* in
     ;;
 esac
 """
-"""Without words that it knows it is the running dockerd, to which a reload is a signal."""
+"""Without known arguments it is the running dockerd, which gets a reload as a signal."""
 
 DOCKER = """\
 #!/bin/sh
@@ -109,11 +109,11 @@ mv() { $S/bin/mv "$@"; }
 """
 
 SHELLS = [["sh"], ["busybox", "sh"]]
-"""What is /bin/sh on Debian, and another POSIX shell."""
+"""/bin/sh on Debian, and another POSIX shell."""
 
 
 class Box:
-    """A folder that stands for a host's /etc/docker, /var/lib/wanbound and /run."""
+    """A folder in place of a host's /etc/docker, /var/lib/wanbound and /run."""
 
     def __init__(self, folder: Path, shell: list[str]) -> None:
         self.folder = folder
@@ -125,8 +125,8 @@ class Box:
         (folder / "loaded").touch()
 
     def sh(self, program: str) -> str:
-        """Run a part of the script; what it says is part of what is raised."""
-        # Neither what it has in common with the host script nor its commands: PROGRAM has those.
+        """Run a part of the script; a failure's exception has its output."""
+        # PROGRAM replaces the parts shared with the host script, and its commands.
         functions, _, _ = ENGINE.read_text().partition("\ncommand=$1\n")
         docker = "".join((folder / "docker.sh").read_text() for folder in (ONHOST, CALL))
         parts = docker + re.sub(r"(?m)^@.*@$", "", functions)
@@ -142,13 +142,13 @@ class Box:
         ).stdout
 
     def refused(self, program: str) -> tuple[int, str]:
-        """Run what fails; return the exit code and what was said."""
+        """Run a part that must fail; return exit code and output."""
         with pytest.raises(subprocess.CalledProcessError) as caught:
             self.sh(program)
         return caught.value.returncode, caught.value.stderr
 
     def write(self, **files: str) -> None:
-        """Write what the programs of this host answer with."""
+        """Write the answers of the programs of this host."""
         for name, text in files.items():
             (self.folder / name.replace("_", "-")).write_text(text)
 
@@ -166,32 +166,32 @@ class Box:
         self.sh(f"engine_put {stage} {digest or self.digest} {how}")
 
     def status(self, how: str, text: str | None, **more: str) -> tuple[int, str]:
-        """Put what is refused; return the exit code and what was said."""
+        """Put a file that is refused; return exit code and output."""
         with pytest.raises(subprocess.CalledProcessError) as caught:
             self.put(how, text, **more)
         return caught.value.returncode, caught.value.stderr
 
     @property
     def digest(self) -> str:
-        """Of daemon.json."""
+        """The digest of daemon.json."""
         if not self.file.exists():
             return "none"
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
     @property
     def did(self) -> list[str]:
-        """What was asked of dockerd."""
+        """The requests that dockerd got."""
         file = self.folder / "did"
         return file.read_text().split() if file.exists() else []
 
     @property
     def asked(self) -> list[str]:
-        """What docker was called with."""
+        """The arguments of each call of docker."""
         file = self.folder / "asked"
         return file.read_text().splitlines() if file.exists() else []
 
     def state(self) -> EngineState:
-        """What the script says of all this."""
+        """The script's report of the state."""
         return engine_state(self.sh("engine_state"))
 
 
@@ -223,7 +223,7 @@ WAS = Record({"debug": None}, None, True).text()
 
 
 def test_forwarding_is_on_before_docker_restarts(box: Box) -> None:
-    """A Docker with nftables ends where it is off. What the kernel does not have is left out."""
+    """Docker with nftables exits if it is off. Parameters that the kernel lacks are left out."""
     forward = box.folder / "kernel/net/ipv4/conf/eth0.5/forwarding"
     forward.parent.mkdir(parents=True)
     forward.write_text("0\n")
@@ -236,7 +236,7 @@ def test_forwarding_is_on_before_docker_restarts(box: Box) -> None:
 
 
 def test_a_reload_is_a_signal_and_waits_for_dockers_word(box: Box) -> None:
-    """The file has its mode for all to read, the record is for root alone, and no trace is left."""
+    """The file is readable for all, the record for root only, and no temporary file is left."""
     box.put("reload", '{"debug": true}\n', was=WAS)
     assert box.file.read_text() == '{"debug": true}\n'
     assert box.file.stat().st_mode & 0o777 == 0o644
@@ -247,7 +247,7 @@ def test_a_reload_is_a_signal_and_waits_for_dockers_word(box: Box) -> None:
 
 
 def test_a_file_keeps_its_mode_and_a_link_stays_one(box: Box) -> None:
-    """What others see of it is theirs to say."""
+    """Their owner decides who can read it."""
     real = box.folder / "real.json"
     real.write_text("{}")
     real.chmod(0o640)
@@ -258,7 +258,7 @@ def test_a_file_keeps_its_mode_and_a_link_stays_one(box: Box) -> None:
 
 
 def test_a_link_that_led_nowhere_leads_there_again(box: Box) -> None:
-    """What goes is the file and not the link."""
+    """The file is removed, not the link."""
     real = box.folder / "etc" / "real.json"
     box.file.symlink_to(real)
     box.put("restart", '{"mtu": 1400}')
@@ -269,7 +269,7 @@ def test_a_link_that_led_nowhere_leads_there_again(box: Box) -> None:
 
 
 def test_destroy_leaves_nothing(box: Box) -> None:
-    """No file where there was none, no folder of ours; what goes is not shown to Docker first."""
+    """No file if there was none, no folder of ours; Docker does not validate a removal."""
     box.put("reload", '{"debug": true}', was=WAS)
     box.put("reload", '{"debug": false}', was=WAS)
     assert (box.folder / "loaded").read_text() == '{"debug": false}'
@@ -280,7 +280,7 @@ def test_destroy_leaves_nothing(box: Box) -> None:
 
 
 def test_what_docker_does_not_take_goes_back(box: Box) -> None:
-    """The old file and record are there again, Docker runs with them, and it says why."""
+    """The old file and record are restored, Docker runs with them, and the error says why."""
     box.file.write_text('{"mtu": 1400}')
     code, said = box.status("restart", '{"log-driver": "nonsense"}', was=WAS)
     assert code == 20
@@ -292,17 +292,17 @@ def test_what_docker_does_not_take_goes_back(box: Box) -> None:
 
 
 def test_a_reload_that_docker_refuses_goes_back(box: Box) -> None:
-    """It says nothing then, and goes on as before."""
+    """dockerd then prints nothing and keeps running."""
     (box.folder / "deaf").touch()
     box.file.write_text("{}")
     code, _ = box.status("reload", '{"debug": true}', was=WAS)
-    # The stand-in is deaf to the old file, too.
+    # The stand-in ignores the old file too.
     assert code == 21
     assert box.file.read_text() == "{}"
 
 
 def test_a_docker_that_does_not_run_with_the_old_file_either(box: Box) -> None:
-    """Another error, and the old file."""
+    """The error differs, and the old file is restored."""
     (box.folder / "broken").touch()
     code, said = box.status("restart", '{"mtu": 1}')
     assert code == 21
@@ -311,7 +311,7 @@ def test_a_docker_that_does_not_run_with_the_old_file_either(box: Box) -> None:
 
 
 def test_a_file_that_others_changed_meanwhile_is_theirs(box: Box) -> None:
-    """Nothing is done."""
+    """The change is refused."""
     box.file.write_text("{}")
     code, _ = box.status("restart", '{"mtu": 1}', digest="none")
     assert (code, box.file.read_text(), box.did) == (19, "{}", [])
@@ -319,7 +319,7 @@ def test_a_file_that_others_changed_meanwhile_is_theirs(box: Box) -> None:
 
 
 def test_docker_is_asked_before_the_file_is_changed(box: Box) -> None:
-    """With the flags that it runs with: a key must not say what a flag says."""
+    """It validates with its current flags: a key must not repeat a flag."""
     code, said = box.status("restart", '{"unknown": 1}', was=WAS)
     assert code == 22
     assert "unable to configure: unknown" in said
@@ -327,26 +327,26 @@ def test_docker_is_asked_before_the_file_is_changed(box: Box) -> None:
     assert not (box.folder / "var").exists()
     flags = (box.folder / "flags").read_text().split()
     assert flags[-4:-1] == ["-H", "fd://", "--validate"]
-    # Behind the flags, one of which may name another file: the last one counts.
+    # After the flags, one of which may name another file: the last one counts.
     assert flags[-1].endswith("/stage/daemon.json")
 
 
 def test_an_engine_that_cannot_be_asked_shows_it_by_its_start(box: Box) -> None:
-    """Before 23.0."""
+    """Docker before 23.0 cannot validate a file."""
     box.write(old="")
     box.put("restart", '{"unknown": 1}', was=WAS)
     assert box.did == ["restart"]
 
 
 def test_a_run_that_was_killed_is_finished_by_the_next(box: Box) -> None:
-    """What it had to do is told, and what it found is what a refusal goes back to."""
+    """The state has the remaining work, and a refusal restores what the killed run had found."""
     box.file.write_text('{"mtu": 1400}')
     box.write(kill="")
     code, _ = box.status("restart", '{"log-driver": "nonsense"}', was=WAS)
     assert code == -9
     assert (box.file.read_text(), box.did) == ('{"log-driver": "nonsense"}', [])
     assert box.state().doing == "restart"
-    # Neither one that comes too late nor one that cannot write makes it forgotten.
+    # A run that comes too late or cannot write does not remove the record.
     code, _ = box.status("none", "{}", digest="none")
     assert (code, box.state().doing) == (19, "restart")
     box.write(full="daemon.json.wanbound")
@@ -362,7 +362,7 @@ def test_a_run_that_was_killed_is_finished_by_the_next(box: Box) -> None:
 
 @pytest.mark.parametrize("full", ["engine", "was.wanbound", "daemon.json.wanbound"])
 def test_a_full_disk_leaves_all_as_it_was(box: Box, full: str) -> None:
-    """File, record and Docker."""
+    """File, record and Docker stay unchanged."""
     box.put("none", '{"mtu": 1400}', was=WAS)
     box.write(full=full)
     code, _ = box.status("restart", '{"mtu": 1500}', was=WAS + "\n")
@@ -374,7 +374,7 @@ def test_a_full_disk_leaves_all_as_it_was(box: Box, full: str) -> None:
 
 
 def test_a_second_run_waits_for_the_first(box: Box) -> None:
-    """Through the first one's restart, too; it says so, and then finds the file another one."""
+    """It also waits for the first one's restart, says so, and then finds a changed file."""
     (box.folder / "run").mkdir()
     before = box.digest
     first = (
@@ -385,13 +385,13 @@ def test_a_second_run_waits_for_the_first(box: Box) -> None:
         assert other.stdout.readline() == "held\n"
         code, said = box.status("restart", '{"mtu": 1}', digest=before)
     assert code == 19
-    # More than once: silence would pass for a dead connection.
+    # More than once, because silence would count as a dead connection.
     assert said.count("note another run is changing Docker's settings here") > 2
     assert box.file.read_text() == "{}\n"
 
 
 def test_the_state_is_what_the_provider_reads(box: Box) -> None:
-    """Every part of it, with a file without line break and a container without restart policy."""
+    """It has every part, also for a file without newline or a container without restart policy."""
     box.write(ps="1\n2\n3\n", inspect="no /one\nalways /two\n /three\n")
     box.put("none", '{"debug": "ä"}', was=WAS)
     state = box.state()
@@ -403,7 +403,7 @@ def test_the_state_is_what_the_provider_reads(box: Box) -> None:
 
 
 def test_docker_that_does_not_answer_is_not_taken_for_an_idle_one(box: Box) -> None:
-    """Neither all of it nor the list of its containers alone."""
+    """That holds for all of Docker and for its list of containers."""
     box.write(fail_ps="no\n")
     state = box.state()
     assert (state.answers, state.ends) == (True, None)
@@ -413,7 +413,7 @@ def test_docker_that_does_not_answer_is_not_taken_for_an_idle_one(box: Box) -> N
 
 
 def test_a_stopped_docker_is_never_asked(box: Box) -> None:
-    """Its socket would start it; the number of its process may be another program's by now."""
+    """Its socket would start it, and its old process id may belong to another program."""
     (box.folder / "docker.pid").write_text(f"{os.getpid()}\n")
     assert not box.state().runs
     tables = "nft() { echo 'table ip filter'; }\n"
@@ -425,7 +425,7 @@ def test_a_stopped_docker_is_never_asked(box: Box) -> None:
     assert box.asked == []
     for name in ("docker", "dockerd"):
         (box.folder / "bin" / name).unlink()
-    # Where the machine that tests this has one of its own.
+    # Unless the test machine has Docker itself.
     if shutil.which("docker") is None and shutil.which("dockerd") is None:
         assert box.sh("docker_facts") == "docker absent\n"
 
@@ -443,7 +443,7 @@ INFO = [
 
 @pytest.mark.parametrize(("info", "said"), INFO)
 def test_facts_are_the_engine_and_its_bridge_networks(box: Box, info: str, said: str) -> None:
-    """The networks as one line of JSON."""
+    """The networks are one line of JSON."""
     box.write(info=info + "\n", networks="", inspected='[\n  {"Name": "a\\n"}\n]\n')
     assert box.sh("docker_facts") == f"docker {said}\n[]\n"
     box.write(networks="1\n2\n")
@@ -454,7 +454,7 @@ def test_facts_are_the_engine_and_its_bridge_networks(box: Box, info: str, said:
 
 
 def test_an_engine_is_asked_once_for_each_of_its_starts(box: Box) -> None:
-    """What version it has; its networks each time."""
+    """Its version is asked once, its networks each time."""
     box.write(networks="")
     pid = box.folder / "docker.pid"
     os.utime(pid, (1, 1))
@@ -474,7 +474,7 @@ GONE = [
 
 @pytest.mark.parametrize("said", GONE)
 def test_a_network_that_was_removed_in_between_is_asked_for_again(box: Box, said: str) -> None:
-    """Three times in all."""
+    """It gives up after three attempts."""
     box.write(networks="1\n", inspected="[{}]\n", fail_network_inspect=said, once="")
     assert box.sh("docker_facts") == "docker 28.5.2 iptables\n[{}]\n"
     box.write(fail_network_inspect=said)
@@ -485,7 +485,7 @@ def test_a_network_that_was_removed_in_between_is_asked_for_again(box: Box, said
 
 @pytest.mark.parametrize("what", ["info", "network-ls", "network-inspect"])
 def test_facts_that_docker_does_not_give_are_an_error(box: Box, what: str) -> None:
-    """And never the same as that there is nothing."""
+    """The error never reads as "there is nothing"."""
     box.write(networks="1\n", inspected="[{}]\n")
     (box.folder / f"fail-{what}").write_text("Cannot connect to the Docker daemon\n")
     code, said = box.refused("docker_facts")
@@ -494,21 +494,21 @@ def test_facts_that_docker_does_not_give_are_an_error(box: Box, what: str) -> No
 
 
 def test_a_client_that_ends_well_without_an_answer_is_an_error(box: Box) -> None:
-    """As that of 20.10 does."""
+    """The client of 20.10 exits with status 0 then."""
     box.write(info='{"ID":"","ServerVersion":"","ServerErrors":["Cannot connect"]}\n')
     code, said = box.refused("docker_facts")
     assert (code, said.splitlines()[-1]) == (24, 'Docker does not answer: ["Cannot connect"]}')
 
 
 def test_a_program_that_is_not_there_is_no_network_that_is_gone(box: Box) -> None:
-    """Though the error of `timeout` says "No such file"."""
+    """Although the error of `timeout` contains "No such file"."""
     code, said = box.refused("PATH=/usr/bin:/bin; docker_ask network inspect 1")
     assert (code, "No such file" in said) == (24, True)
 
 
 @pytest.mark.parametrize("said", GONE)
 def test_what_is_gone_need_not_be_renewed(box: Box, said: str) -> None:
-    """And neither does ours."""
+    """A network of ours is not renewed either."""
     box.write(fail_network_inspect=said)
     box.sh("renew web edge-1/web")
     (box.folder / "fail-network-inspect").unlink()
@@ -519,7 +519,7 @@ def test_what_is_gone_need_not_be_renewed(box: Box, said: str) -> None:
 
 @pytest.mark.parametrize("what", ["network", "network-inspect", "inspect"])
 def test_an_error_renews_nothing(box: Box, what: str) -> None:
-    """Docker that does not answer has not said that the network is gone."""
+    """An unresponsive Docker has not said that the network is gone."""
     box.write(label="\n", attached="1\n")
     (box.folder / f"fail-{what}").write_text("Cannot connect to the Docker daemon\n")
     code, said = box.refused("renew web edge-1/web")
@@ -528,7 +528,7 @@ def test_an_error_renews_nothing(box: Box, what: str) -> None:
 
 
 def test_a_network_made_by_hand_goes_unless_others_use_it(box: Box) -> None:
-    """Ours are recreated with it."""
+    """Our containers are recreated with it."""
     box.write(label="\n", attached="1\n2\n")
     box.write(container_1="/web edge-1/web\n", container_2="/theirs \n")
     code, said = box.refused("renew web edge-1/web")
@@ -551,7 +551,7 @@ case "$*" in *install*nothing) echo "E: Unable to locate package nothing"; exit 
 
 
 def test_packages_come_from_the_distribution(box: Box) -> None:
-    """It waits for another apt-get; what it says when it fails is told."""
+    """It waits for another apt-get; the error of a failure is reported."""
     (box.folder / "bin" / "apt-get").write_text(APT)
     (box.folder / "bin" / "apt-get").chmod(0o755)
     box.write(busy="")

@@ -1,4 +1,4 @@
-"""DockerEngine on a stateful stand-in for a host: what it sets, gives back, and costs."""
+"""DockerEngine on a stateful stand-in for a host: what it sets, restores, and interrupts."""
 
 import json
 from typing import Any
@@ -38,17 +38,17 @@ class Site:
         return outs
 
     def checked(self, olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
-        """Return what `check` makes of it."""
+        """Return the result of `check`."""
         result = PROVIDER.check(olds, news)
         assert result.failures == []
         return result.inputs
 
     def effect(self, daemon: dict[str, Any], **other: object) -> str:
-        """Return what a preview says that it does."""
+        """Return the effect that a preview reports."""
         return str(self.checked({}, props(daemon, **other))["effect"])
 
     def refusal(self, daemon: dict[str, Any], **other: object) -> str:
-        """Return why a preview says no; an `up` that was previewed by nobody says the same."""
+        """Return the refusal of a preview; an `up` without a preview must give the same."""
         [failure] = PROVIDER.check({}, props(daemon, **other)).failures
         with pytest.raises(HostError) as caught:
             PROVIDER.create(props(daemon, **other))
@@ -58,7 +58,7 @@ class Site:
 
 
 def props(daemon: dict[str, Any], **other: object) -> dict[str, Any]:
-    """Return properties as the engine hands them over."""
+    """Return properties as Pulumi's engine passes them."""
     host = {"name": "edge-1", "address": "192.0.2.1", "port": 22.0, "user": "root"}
     base = {"host": host, "docker_host": "ssh://root@192.0.2.1:22", "daemon": daemon}
     return {**base, "install": False, "restart": True, **other}
@@ -71,7 +71,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def test_keys_are_merged_and_given_back_to_the_byte(site: Site) -> None:
-    """Those of others stay; destroy leaves what was there, and no record of ours."""
+    """Foreign keys stay; destroy restores the former file and removes our record."""
     site.docker = FakeEngine(THEIRS)
     site.docker.containers = 3
     outs = site.up({"registry-mirrors": ["http://b"], "mtu": 1500.0, "debug": True})
@@ -85,7 +85,7 @@ def test_keys_are_merged_and_given_back_to_the_byte(site: Site) -> None:
 
 @pytest.mark.parametrize("text", [None, "", "{}", "{ }\n", "\n"])
 def test_a_file_without_a_key_is_given_back_as_it_was(site: Site, text: str | None) -> None:
-    """Absent again where there was none."""
+    """If there was none, it is removed."""
     site.docker = FakeEngine(text)
     outs = site.up({"debug": True})
     assert site.docker.keys == {"debug": True}
@@ -94,7 +94,7 @@ def test_a_file_without_a_key_is_given_back_as_it_was(site: Site, text: str | No
 
 
 def test_a_key_that_leaves_the_stack_gets_its_old_value_again(site: Site) -> None:
-    """What each key was is known from the first change on, through all later ones."""
+    """The original value of each key is recorded at its first change and kept."""
     site.docker = FakeEngine(THEIRS)
     outs = site.up({"mtu": 1500})
     outs = site.again(outs, {"mtu": 1600, "debug": True})
@@ -106,7 +106,7 @@ def test_a_key_that_leaves_the_stack_gets_its_old_value_again(site: Site) -> Non
 
 
 def test_others_may_edit_their_keys_meanwhile(site: Site) -> None:
-    """What they add while ours are there is there after ours have gone."""
+    """Keys that they add in between remain after ours are removed."""
     outs = site.up({"debug": True})
     site.docker.file = '{"debug": true, "mtu": 1400}'
     PROVIDER.delete("id", outs)
@@ -114,7 +114,7 @@ def test_others_may_edit_their_keys_meanwhile(site: Site) -> None:
 
 
 def test_nothing_changed_is_nothing_done(site: Site) -> None:
-    """Neither a look nor a put for the same properties; adopting writes no file."""
+    """Equal properties cause no call; adopting writes no file."""
     site.docker = FakeEngine(THEIRS)
     outs = site.up({"mtu": 1400})
     assert site.docker.did == ["none"]
@@ -127,7 +127,7 @@ def test_nothing_changed_is_nothing_done(site: Site) -> None:
 
 
 def test_a_preview_shows_the_key_that_changes(site: Site) -> None:
-    """Which it is, is the engine's to show; another host is another resource."""
+    """Pulumi's engine shows which key; another host means another resource."""
     outs = site.up({"mtu": 1400})
     diff = PROVIDER.diff("id", outs, props({"mtu": 1500}))
     assert (diff.changes, diff.replaces) == (None, [])
@@ -192,7 +192,7 @@ EFFECTS = [
 def test_a_key_demands_a_reload_or_a_restart_and_the_preview_says_what_that_does(
     site: Site, daemon: dict[str, Any], engine: dict[str, Any], how: str, effect: str
 ) -> None:
-    """The same decision in the preview and in the update."""
+    """The preview and the update decide alike."""
     for name, value in engine.items():
         setattr(site.docker, name, value)
     assert site.effect(daemon).startswith(effect)
@@ -202,7 +202,7 @@ def test_a_key_demands_a_reload_or_a_restart_and_the_preview_says_what_that_does
 
 
 def test_a_reload_says_the_default_of_what_goes(site: Site) -> None:
-    """Docker keeps a mirror that has gone from the file until it restarts, or is told."""
+    """Docker keeps a removed mirror until it restarts or a reload sets the default."""
     outs = site.up({"registry-mirrors": ["http://b"], "debug": True})
     PROVIDER.delete("id", outs)
     assert site.docker.did == ["reload", "reload", "none"]
@@ -211,7 +211,7 @@ def test_a_reload_says_the_default_of_what_goes(site: Site) -> None:
 
 
 def test_a_run_that_was_killed_between_two_steps_is_finished_by_the_next(site: Site) -> None:
-    """The defaults were reloaded and are in the file; what the keys were is still on record."""
+    """The defaults were reloaded and are in the file; the original values are still recorded."""
     site.docker = FakeEngine('{"debug": true}')
     outs = site.up({"debug": False, "labels": ["a=b"]})
     before = site.docker.was
@@ -229,7 +229,7 @@ def test_a_run_that_was_killed_between_two_steps_is_finished_by_the_next(site: S
 
 
 def test_what_a_killed_run_has_left_is_cleared_where_nothing_changes(site: Site) -> None:
-    """Or a later refusal would go back to what that one found; a stopped Docker stays so."""
+    """Otherwise a later refusal would restore its state; a stopped Docker stays stopped."""
     outs = site.up({"mtu": 1400})
     site.docker.doing = "none"
     site.up({"mtu": 1400})
@@ -240,7 +240,7 @@ def test_what_a_killed_run_has_left_is_cleared_where_nothing_changes(site: Site)
 
 
 def test_a_restart_that_would_stop_containers_can_be_refused(site: Site) -> None:
-    """With restart: false, in the preview already; where nothing runs, nothing can stop."""
+    """With restart: false, already in the preview; without running containers it is allowed."""
     assert "Docker restarts" in site.effect({"mtu": 1500}, restart=False)
     site.docker.containers = 2
     said = site.refusal({"mtu": 1500}, restart=False)
@@ -251,7 +251,7 @@ def test_a_restart_that_would_stop_containers_can_be_refused(site: Site) -> None
 
 
 def test_a_destroy_restarts_no_more_than_an_update_may(site: Site) -> None:
-    """restart: false holds for it, too; the file stays as it is then."""
+    """restart: false applies to it too; the file then stays as it is."""
     outs = site.up({"mtu": 1500}, restart=False)
     site.docker.containers = 2
     with pytest.raises(HostError, match=r"for mtu, and engine\.restart is false"):
@@ -279,7 +279,7 @@ REFUSED = [
 def test_what_cannot_be_is_refused_before_anything_changes(
     site: Site, engine: dict[str, Any], daemon: dict[str, Any], what: str
 ) -> None:
-    """One error, in the preview too, that says what to do; the file is kept as it is."""
+    """One error with a remedy, in the preview too; the file stays as it is."""
     for name, value in engine.items():
         setattr(site.docker, name, value)
     before = site.docker.file
@@ -291,7 +291,7 @@ def test_what_cannot_be_is_refused_before_anything_changes(
 
 
 def test_an_engine_takes_what_its_version_takes(site: Site) -> None:
-    """ip6tables alone from 27 on, with experimental before; the iptables backend on request."""
+    """ip6tables needs version 27, or experimental; the iptables backend is set on request."""
     site.up({"ip6tables": True})
     site.docker = FakeEngine(version="20.10.24")
     site.up({"ip6tables": True, "experimental": True})
@@ -304,7 +304,7 @@ NFTABLES = {"firewall-backend": "nftables", "bridge-accept-fwmark": "0x2000000/0
 
 
 def test_docker_in_nftables_and_back(site: Site) -> None:
-    """The preview says what the restart stops; the kernel's parameters come along before it."""
+    """The preview names what the restart stops; kernel parameters are set before it."""
     site.docker = FakeEngine(version="29.0.1")
     site.docker.containers = 2
     other = {"firewall": "nftables", "forwarding": ["net.ipv4.ip_forward = 1"]}
@@ -321,7 +321,7 @@ def test_docker_in_nftables_and_back(site: Site) -> None:
 
 
 def test_docker_in_nftables_needs_no_iptables(site: Site) -> None:
-    """The package is not installed for it; for iptables it is."""
+    """The package is installed only for iptables."""
     site.docker = FakeEngine(version="29.0.1")
     site.docker.programs.remove("iptables")
     site.up(NFTABLES, install=True, firewall="nftables")
@@ -331,7 +331,7 @@ def test_docker_in_nftables_needs_no_iptables(site: Site) -> None:
 
 
 def test_docker_before_29_has_no_nftables(site: Site) -> None:
-    """It would not start; wanbound's own rules in nftables do not need it."""
+    """It would not start; wanbound's own nftables rules do not need it."""
     site.docker = FakeEngine(version="28.5.2")
     said = site.refusal(NFTABLES, firewall="nftables")
     assert "Docker 28.5.2 has no nftables firewall backend" in said
@@ -341,7 +341,7 @@ def test_docker_before_29_has_no_nftables(site: Site) -> None:
 def test_docker_that_is_in_nftables_already_is_no_matter_for_a_host_in_nftables(
     site: Site,
 ) -> None:
-    """Set by hand, with a mark of the operator's choice."""
+    """It was set manually, with a mark of the operator's choice."""
     site.docker = FakeEngine('{"firewall-backend": "nftables"}', version="29.0.1")
     site.docker.backend = "nftables"
     site.up({"debug": True}, firewall="nftables")
@@ -349,7 +349,7 @@ def test_docker_that_is_in_nftables_already_is_no_matter_for_a_host_in_nftables(
 
 
 def test_what_docker_does_not_take_leaves_the_old_file(site: Site) -> None:
-    """The error says so; the next run begins where this one did."""
+    """The error says so; the next run starts from the same file."""
     site.docker = FakeEngine(THEIRS)
     site.docker.takes = lambda text: "nonsense" not in (text or "")
     with pytest.raises(HostError, match=r"the old daemon\.json is back"):
@@ -361,7 +361,7 @@ def test_what_docker_does_not_take_leaves_the_old_file(site: Site) -> None:
 
 
 def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
-    """Their key is there and ours too; one who never stops is an error."""
+    """Both keys are there afterwards; endless concurrent changes are an error."""
 
     def edit() -> None:
         keys = site.docker.keys
@@ -376,7 +376,7 @@ def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
 
 
 def test_a_missing_docker_is_installed_where_that_is_wanted(site: Site) -> None:
-    """The preview says what; afterwards keys are set on what was installed."""
+    """The preview lists the packages; afterwards keys are set on the installed Docker."""
     site.docker = FakeEngine(version=None)
     site.docker.apparmor = True
     site.docker.programs -= {"nft"}
@@ -395,7 +395,7 @@ def test_a_missing_docker_is_installed_where_that_is_wanted(site: Site) -> None:
 
 
 def test_a_host_that_does_not_answer_is_no_error_in_a_preview(site: Site) -> None:
-    """It may be made meanwhile; the update itself says it."""
+    """It may be created by the same `up`; the update itself reports it."""
     site.docker.failure = UnreachableError("edge-1", "no route\nat all", "as it was", "boot it")
     assert site.effect({"debug": True}) == "not known before the host answers: no route"
     with pytest.raises(UnreachableError):
@@ -403,7 +403,7 @@ def test_a_host_that_does_not_answer_is_no_error_in_a_preview(site: Site) -> Non
 
 
 def test_a_refresh_shows_drift_by_key_and_the_next_up_mends_it(site: Site) -> None:
-    """Edited, gone, and what is not ours: of that nothing is in the state."""
+    """Edited and removed keys are drift; foreign keys are not in the state."""
     outs = site.up({"debug": True, "mtu": 1500, "log-opts": {"max-file": "3"}})
     unchanged = {name: value for name, value in outs.items() if name != "applied"}
     assert PROVIDER.read("id", outs).inputs == unchanged
@@ -412,7 +412,7 @@ def test_a_refresh_shows_drift_by_key_and_the_next_up_mends_it(site: Site) -> No
     assert found.inputs is not None
     assert found.outs is not None
     assert found.inputs["daemon"] == {"mtu": 1300, "log-opts": {"max-file": "3"}}
-    # A second refresh does not take the first one's findings for what is wanted.
+    # A second refresh does not take the first one's findings for the wanted values.
     assert PROVIDER.read("id", found.outs).outs == found.outs
     site.docker.containers = 1
     checked = site.checked(found.inputs, props(outs["daemon"]))
@@ -422,7 +422,7 @@ def test_a_refresh_shows_drift_by_key_and_the_next_up_mends_it(site: Site) -> No
 
 
 def test_a_refresh_of_a_new_host_without_docker_finds_nothing(site: Site) -> None:
-    """So that the next up brings it; a file that is no JSON any more is an error."""
+    """So the next up installs it; a file that is no longer JSON is an error."""
     outs = site.up({"debug": True})
     site.docker.file = "{"
     with pytest.raises(HostError, match="line 1, column 2"):
@@ -432,14 +432,14 @@ def test_a_refresh_of_a_new_host_without_docker_finds_nothing(site: Site) -> Non
 
 
 def test_a_dockerd_that_does_not_say_its_version_is_no_missing_one(site: Site) -> None:
-    """A refresh would take the resource for gone."""
+    """Otherwise a refresh would drop the resource from the state."""
     outs = site.up({"debug": True})
     site.docker.version = None
     assert PROVIDER.read("id", outs).id == "id"
 
 
 def test_a_stopped_docker_is_not_started_to_take_ours_back(site: Site) -> None:
-    """The file goes back all the same."""
+    """The file is restored anyway."""
     outs = site.up({"mtu": 1500})
     site.docker.runs = False
     PROVIDER.delete("id", outs)

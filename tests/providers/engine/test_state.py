@@ -1,4 +1,4 @@
-"""What a host says of its engine, and what it does not say."""
+"""What a host reports about its engine, and invalid reports."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def said(**engine: object) -> str:
     ],
 )
 def test_the_file_that_a_flag_names(flags: str, config: str) -> None:
-    """The last one counts, as for dockerd."""
+    """The last flag counts, as for dockerd."""
     assert engine_state(said().replace("/usr/sbin/dockerd", flags)).config == config
 
 
@@ -44,7 +44,7 @@ def test_a_separator_of_unicode_in_an_answer_is_no_line_break() -> None:
     ],
 )
 def test_what_is_no_answer_is_an_error(old: str, new: str, what: str) -> None:
-    """What was cut short must not pass for a host without something."""
+    """A truncated answer must not count as a host without something."""
     text = said()
     assert old in text
     with pytest.raises(EngineParseError, match=what):
@@ -52,7 +52,7 @@ def test_what_is_no_answer_is_an_error(old: str, new: str, what: str) -> None:
 
 
 def test_an_empty_file_is_not_the_same_as_none() -> None:
-    """Both are given back as they were."""
+    """Both are restored as they were."""
     assert engine_state(said(file="")).file == ""
     assert engine_state(said(file=None)).file is None
     assert digest("") != digest(None) == "none"

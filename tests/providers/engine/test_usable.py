@@ -1,4 +1,4 @@
-"""Which engines rules go to."""
+"""Which engines wanbound can load rules for."""
 
 import pytest
 
@@ -14,7 +14,7 @@ USABLE = [
 
 @pytest.mark.parametrize(("version", "backend"), USABLE)
 def test_an_engine_with_a_place_for_rules_is_not_refused(version: str, backend: str) -> None:
-    """A build without a number is one of somebody who knows which it is."""
+    """A build without a version number is accepted: its user knows which it is."""
     for firewall in ("iptables", "nftables"):
         assert refusal(version, backend, firewall) is None
 
@@ -34,11 +34,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("version", "backend", "said"), REFUSED)
 def test_an_engine_without_one_is_refused(version: str, backend: str, said: str) -> None:
-    """The text says what is wrong and what to do."""
+    """The error has the reason and the remedy."""
     assert said in (refusal(version, backend, "iptables") or "")
 
 
 def test_in_nftables_every_backend_will_do() -> None:
-    """An old engine is refused all the same."""
+    """Only an old engine is refused."""
     assert refusal("29.0.1", "nftables+firewalld", "nftables") is None
     assert "older than 20.10" in (refusal("19.03.15", "iptables", "nftables") or "")

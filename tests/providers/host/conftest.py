@@ -13,6 +13,6 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Site:
 
 @pytest.fixture
 def up(site: Site) -> Site:
-    """The same with the networks of stack.yaml, as an `up` leaves it."""
+    """The same host with the networks of stack.yaml, after an `up`."""
     site.up()
     return site

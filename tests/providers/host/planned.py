@@ -1,4 +1,4 @@
-"""Plans of hosts as their resource has them, for the tests of this folder."""
+"""Plans of hosts in the form of their resource, for the tests of this folder."""
 
 from collections.abc import Mapping
 
@@ -13,12 +13,12 @@ STACK = "acme/wanbound/prod"
 
 
 def host_plan(host: HostPlan) -> Plan:
-    """Return what components/host.py hands to the resource."""
+    """Return what components/host.py passes to the resource."""
     return wanted_plan(host, STACK, {})
 
 
 def plans(raw: Raw) -> dict[str, Plan]:
-    """Return the plan of each host of a configuration, by its name."""
+    """Return the plan of each host of a configuration, by name."""
     return {host.name: host_plan(host) for host in plan(Stack.parse(raw, "any"))}
 
 

@@ -1,4 +1,4 @@
-"""A host behind the provider, as the engine uses it: up, refresh, destroy."""
+"""A host behind the provider, as Pulumi's engine uses it: up, refresh, destroy."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ Drift = dict[str, str | None]
 
 
 class Site:
-    """One host; `state` is what the engine keeps of the resource, `targets` who was asked for."""
+    """One host; `state` is the resource in the engine's state, `targets` the hosts contacted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.remote = FakeRemote(HOST)
@@ -33,7 +33,7 @@ class Site:
         monkeypatch.setattr(resource, "remote_at", remote_at)
 
     def up(self, wanted: Plan | None = None, **more: object) -> None:
-        """Create or update the resource, then have Docker make the networks that it lacks."""
+        """Create or update the resource, then let Docker create the missing networks."""
         self.apply(wanted, **more)
         there = {each["Name"] for each in self.remote.networks}
         whole = plan() if wanted is None else wanted
@@ -41,7 +41,7 @@ class Site:
         self.remote.make_networks(Plan("", "", missing))
 
     def apply(self, wanted: Plan | None = None, **more: object) -> None:
-        """Create or update the resource alone."""
+        """Create or update only the resource."""
         news = props(wanted, **more)
         if self.state:
             assert not PROVIDER.diff(HOST, self.state, news).replaces
@@ -55,7 +55,7 @@ class Site:
         self.state = stored(outs)
 
     def refresh(self) -> dict[str, Any]:
-        """Read the resource; return its properties, which are the state from then on."""
+        """Read the resource; return its properties, which are the new state."""
         result = PROVIDER.read(HOST, self.state)
         assert result.id == HOST
         assert result.inputs is not None
@@ -71,20 +71,20 @@ class Site:
         self.state = {}
 
     def drift(self, wanted: Plan | None = None) -> Drift:
-        """Refresh; return what differs from the plan. A second refresh must find the same."""
+        """Refresh; return the differences from the plan. A second refresh must find the same."""
         first = self.refresh()
         assert self.refresh() == first
         return difference(props(wanted), first)
 
     def after(self, edit: Callable[[], object]) -> Drift:
-        """Return the drift after somebody's edit; the next update must repair it."""
+        """Return the drift after a manual change of the host."""
         assert self.drift() == {}
         edit()
         return self.drift()
 
 
 def difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Drift:
-    """Return what differs, by line; PROVIDER.diff must say whether there is anything."""
+    """Return the differences by line; PROVIDER.diff must agree on whether there are any."""
     result: Drift = dict(found.get("drift", {}))
     for where, before, now in _sections(wanted, found):
         for role in before.keys() | now.keys():

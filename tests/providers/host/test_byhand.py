@@ -1,4 +1,4 @@
-"""Rules of somebody else that do the work of a network are found, and no others."""
+"""Foreign rules that do the work of a network are found, and no others."""
 
 import subprocess
 import time
@@ -18,7 +18,7 @@ NEEDLES = Needles(
 
 
 def named(saved: str, family: Family = "ipv4") -> list[str]:
-    """Return what is found in the kernel's rules."""
+    """Return the rules found in the kernel's."""
     return found(family, NEEDLES, saved, {})
 
 
@@ -43,7 +43,7 @@ def named(saved: str, family: Family = "ipv4") -> list[str]:
     ],
 )
 def test_what_does_our_work_is_named(family: Family, table: str, rule: str) -> None:
-    """With the command that removes it, and nothing but it."""
+    """The report is only the command that removes it."""
     jump = "-A FORWARD -j DOCKER-USER\n" if table == "filter" else ""
     saved = f"*{table}\n{jump}-A {rule}\nCOMMIT\n"
     tool = "iptables" if family == "ipv4" else "ip6tables"
@@ -53,7 +53,7 @@ def test_what_does_our_work_is_named(family: Family, table: str, rule: str) -> N
 @pytest.mark.parametrize(
     ("table", "rule"),
     [
-        # Ours, and Docker's: its own chains, and what it puts into the built-in ones.
+        # Ours and Docker's: Docker's chains, and Docker's rules in the built-in ones.
         ("nat", "WANBOUND-SNAT -s 172.20.0.0/24 ! -o mail -j SNAT --to-source 203.0.113.20"),
         ("nat", "DOCKER ! -i mail -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.20.0.2:80"),
         ("nat", "POSTROUTING -s 172.20.0.2/32 -d 172.20.0.2/32 -p tcp -m tcp --dport 80"
@@ -64,7 +64,7 @@ def test_what_does_our_work_is_named(family: Family, table: str, rule: str) -> N
         ("filter", "FORWARD -i mail -o mail -j ACCEPT"),
         ("filter", "DOCKER -d 172.20.0.2/32 ! -i mail -o mail -p tcp -j ACCEPT"),
         ("filter", "DOCKER-FORWARD -i mail -j ACCEPT"),
-        # Somebody else's.
+        # Foreign rules.
         ("nat", "POSTROUTING -o wan0 -j MASQUERADE"),
         ("nat", "POSTROUTING -s 172.20.0.0/16 -j MASQUERADE"),
         ("nat", "POSTROUTING ! -s 172.20.0.0/24 -o wan0 -j MASQUERADE"),
@@ -78,13 +78,13 @@ def test_what_does_our_work_is_named(family: Family, table: str, rule: str) -> N
     ],
 )  # fmt: skip
 def test_what_does_not_is_left_alone(table: str, rule: str) -> None:
-    """Removing any of these would break what wanbound does not do."""
+    """Removing any of these would break something that wanbound does not do."""
     jumps = "-A INPUT -j of-input\n-A FORWARD -j DOCKER\n" if table == "filter" else ""
     assert named(f"*{table}\n{jumps}-A {rule}\nCOMMIT\n") == []
 
 
 def test_a_chain_counts_where_forward_comes_to_it() -> None:
-    """By way of another chain, in whichever order they are printed."""
+    """It may be reached over another chain, in any order of the output."""
     saved = (
         "*filter\n-A INPUT -j one\n-A FORWARD -g late\n-A early -s 172.20.0.0/24 -j ACCEPT\n"
         "-A late -j early\n-A one -s 172.20.0.0/24 -j ACCEPT\nCOMMIT\n"
@@ -93,7 +93,7 @@ def test_a_chain_counts_where_forward_comes_to_it() -> None:
 
 
 def test_a_comment_cannot_break_out_into_the_shell() -> None:
-    """iptables-save escapes quotes, and nothing that a shell would act on."""
+    """iptables-save escapes quotes, but nothing else that a shell would interpret."""
     comment = r"""it's \"$(touch /tmp/no)\" `x` \\ $HOME"""
     rule = f'-A POSTROUTING -s 172.20.0.0/24 -m comment --comment "{comment}" -j MASQUERADE'
     [command] = named(f"*nat\n{rule}\nCOMMIT\n")
@@ -110,13 +110,13 @@ def test_a_comment_cannot_break_out_into_the_shell() -> None:
 
 
 def test_a_line_that_a_terminal_would_show_as_another_is_left_out() -> None:
-    """Control characters: the operator would run what they cannot see."""
+    """With control characters, the operator would run text that they cannot see."""
     saved = '*nat\n-A mine -s 172.20.0.0/24 -m comment --comment "\x1b[2K" -j MASQUERADE\nCOMMIT\n'
     assert named(saved) == []
 
 
 def test_files_are_named_with_their_line() -> None:
-    """In other spellings, too; the first recipe's own example is among them."""
+    """Other spellings are found too, also that of the first recipe."""
     path = BOOT_FILES["ipv4"][0]
     text = (
         "# by hand\n*filter\n:INPUT DROP [0:0]\n"
@@ -134,7 +134,7 @@ def test_files_are_named_with_their_line() -> None:
 
 
 def test_each_file_begins_anew() -> None:
-    """A file cut short in nat says nothing about the table of the next."""
+    """A file that ends within nat does not affect the next file."""
     rule = "-A POSTROUTING -s 172.20.0.0/24 -j MASQUERADE"
     files = {"/one": f"*nat\n{rule}", "/two": f"{rule}\n*nat \n{rule}\n"}
     assert found("ipv4", NEEDLES, f"*nat\n{rule}\n", files) == [
@@ -154,12 +154,12 @@ def test_each_file_begins_anew() -> None:
         ("mail.example", False),
         ("fd20:10::/ffff:ffff:ffff:ffff::", True),
         ("fd20:10::%mail", False),
-        # The bits of 172.20.0.0/24, of the other family.
+        # The same bits as 172.20.0.0/24 in the other family.
         ("ac14:0::/24", False),
     ],
 )
 def test_masks_and_what_is_no_address(written: str, counts: bool) -> None:
-    """A range counts where a subnet covers it; what cannot be read does not count."""
+    """A range counts if a subnet contains it; unreadable text does not count."""
     saved = f"*nat\n-A POSTROUTING -s {written} -j MASQUERADE\n"
     assert bool(named(saved)) is counts
 
@@ -178,12 +178,12 @@ def test_masks_and_what_is_no_address(written: str, counts: bool) -> None:
     ],
 )
 def test_goals_of_a_translation(goal: str, counts: bool) -> None:
-    """With ports, as ranges, in brackets."""
+    """A target may have ports, be a range, or be in brackets."""
     assert bool(named(f"*nat\n-A mine -p tcp -j DNAT {goal}\n")) is counts
 
 
 def test_what_is_negated_restricts_a_rule_to_the_rest() -> None:
-    """For each of the options by which a network is recognised."""
+    """This holds for each option that identifies a network."""
     rules = [
         "PREROUTING ! -d 203.0.113.20/32 -j DNAT --to-destination 10.0.0.2",
         "POSTROUTING ! -o mail -j MASQUERADE",
@@ -194,13 +194,13 @@ def test_what_is_negated_restricts_a_rule_to_the_rest() -> None:
 
 
 def test_a_comment_is_no_option() -> None:
-    """iptables-save prints it without quotes where it has no blank."""
+    """iptables-save prints a comment without blanks unquoted."""
     rule = "mine -s 172.20.0.0/24 -m comment --comment -j -j MASQUERADE"
     assert named(f"*nat\n-A {rule}\n") == [f"iptables -t nat -D {rule}"]
 
 
 def test_no_word_recalls_a_line_of_the_shells_history() -> None:
-    """An interactive bash replaces `!text`, except between single quotes."""
+    """An interactive bash expands `!text` except within single quotes."""
     saved = "*nat\n-A mine ! -s 10.0.0.1 -o mail -m comment --comment !r -j MASQUERADE\n"
     assert named(saved) == [
         "iptables -t nat -D mine ! -s 10.0.0.1 -o mail -m comment --comment '!r' -j MASQUERADE"
@@ -215,7 +215,7 @@ WORDS = st.sampled_from(
 
 @given(st.lists(WORDS).map(" ".join) | st.text())
 def test_any_text_is_read(text: str) -> None:
-    """Nothing that a host says makes it raise, and each line found is one line."""
+    """No text from a host raises an exception, and each result is one line."""
     for line in found("ipv6", NEEDLES, text, {"/file": text}):
         assert line.isprintable() or "\t" in line
 
@@ -232,7 +232,7 @@ def test_any_text_is_read(text: str) -> None:
     ids=["quotes", "address", "negations", "mask", "chains"],
 )
 def test_time_grows_with_the_length_alone(line: str) -> None:
-    """A megabyte takes seconds at most on a busy machine; a quadratic search would take hours."""
+    """A megabyte takes seconds on a busy machine; a quadratic search would take hours."""
     begun = time.process_time()
     assert named(f"*filter\n-A FORWARD -j chain-0\n{line}\n") == []
     assert time.process_time() - begun < 10

@@ -1,4 +1,4 @@
-"""What on a host speaks against a change: refused by name, before anything is touched."""
+"""Facts of a host that make a change impossible: refused by name, before anything is changed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.providers.samples import HOST, only, plan
 
 
 def refused(site: Site, wanted: Plan | None = None) -> str:
-    """Return what an update fails with; nothing may have been changed, asked for or renewed."""
+    """Return the error of an update; it may not have changed or renewed anything."""
     before = len(site.remote.changed)
     with pytest.raises(HostError) as caught:
         site.apply(wanted)
@@ -28,11 +28,11 @@ def refused(site: Site, wanted: Plan | None = None) -> str:
 
 
 def test_a_host_with_nothing_on_it(site: Site) -> None:
-    """Nothing speaks against it; nor against what is there already."""
+    """Neither a fresh host nor one with our own networks is refused."""
     assert refusals(HOST, plan(), NOTHING, parse(site.remote.facts())) == []
     site.up()
     assert refusals(HOST, plan(), plan(), parse(site.remote.facts())) == []
-    # The state and the host's record were lost: the label says whose the networks are.
+    # Without the state and the host's record, the label shows whose networks they are.
     assert refusals(HOST, plan(), NOTHING, parse(site.remote.facts())) == []
 
 
@@ -44,7 +44,7 @@ def test_a_host_with_nothing_on_it(site: Site) -> None:
     [(None, "already, created manually"), ("other/web", "already, created for other/web")],
 )
 def test_a_docker_network_that_is_not_ours(site: Site, label: str | None, words: str) -> None:
-    """Rules for ours would cut it off, and Docker would refuse ours."""
+    """Rules for our network would cut it off, and Docker would refuse our network."""
     network = docker_network("web", "br-0123456789ab", label)
     site.remote.add_network(network)
     said = refused(site)
@@ -56,7 +56,7 @@ def test_a_docker_network_that_is_not_ours(site: Site, label: str | None, words:
 
 
 def test_a_network_of_another_id_than_was_taken_over(site: Site) -> None:
-    """Somebody made it again since the program looked."""
+    """The network was recreated after the program had read it."""
     site.remote.add_network(docker_network("web", "web", None))
     assert "created manually" in refused(site, replace(plan(), taken_over={"web": "f" * 64}))
 
@@ -65,7 +65,7 @@ def test_a_network_of_another_id_than_was_taken_over(site: Site) -> None:
 
 
 def test_a_docker_network_that_compose_made(site: Site) -> None:
-    """Docker itself would refuse ours only after our rules are there."""
+    """Docker itself would refuse our network only after our rules are loaded."""
     site.remote.add_network(docker_network("foo", "br-foo", None, ["172.29.0.0/16"]))
     said = refused(site, only("web"))
     assert said == (
@@ -97,7 +97,7 @@ def test_every_network_that_it_hits_is_told_at_once(site: Site) -> None:
 def test_an_interface_with_an_address_in_the_subnet(
     site: Site, docker: str, line: str, subnet: str, key: str
 ) -> None:
-    """WireGuard, a bridge of somebody's, the host's own network; whether or not Docker runs."""
+    """WireGuard, a foreign bridge or the host's own network; also if Docker does not run."""
     site.remote.docker = docker
     site.remote.links["wg0"] = "up"
     site.remote.addresses.append(("wg0", line))
@@ -108,7 +108,7 @@ def test_an_interface_with_an_address_in_the_subnet(
 
 
 def test_the_subnet_of_a_socket_names_its_own_key(site: Site) -> None:
-    """It is no network's subnet in the configuration."""
+    """In the configuration it is not a network's subnet."""
     socket = plan().networks["web"].subnets["socket"]
     site.remote.add_network(docker_network("foo", "br-foo", None, [socket]))
     said = refused(site)
@@ -117,7 +117,7 @@ def test_the_subnet_of_a_socket_names_its_own_key(site: Site) -> None:
 
 
 def test_what_is_beside_the_subnet_is_no_matter(site: Site) -> None:
-    """Another /24 of the same /16, and Docker's default bridge."""
+    """Another /24 of the same /16 and Docker's default bridge are not a conflict."""
     site.remote.add_network(docker_network("foo", "br-foo", None, ["172.29.99.0/24"]))
     site.remote.addresses.append(("wg0", "inet 172.29.10.255/24 scope global wg0"))
     site.apply()
@@ -127,7 +127,7 @@ def test_what_is_beside_the_subnet_is_no_matter(site: Site) -> None:
 
 
 def test_an_interface_with_the_bridges_name(site: Site) -> None:
-    """What sends through it would be dropped."""
+    """Traffic through it would be dropped."""
     site.remote.links["web"] = "up"
     said = refused(site)
     assert "network web: there is an interface web already" in said
@@ -135,7 +135,7 @@ def test_an_interface_with_the_bridges_name(site: Site) -> None:
 
 
 def test_a_bridge_of_ours_after_the_state_was_lost(up: Site) -> None:
-    """Its Docker network has our label; where Docker does not run, the host's record knows it."""
+    """Its Docker network has our label; without Docker, the host's record names it."""
     up.state = {}
     up.apply()
     up.remote.docker = "docker stopped"
@@ -148,7 +148,7 @@ def test_a_bridge_of_ours_after_the_state_was_lost(up: Site) -> None:
     [("eth1", "203.0.113.61/32"), ("wan0", "203.0.113.61/24"), ("eth1", "2001:db8::61/128")],
 )
 def test_an_address_that_the_host_has_for_itself(site: Site, device: str, place: str) -> None:
-    """Moving it would cut off what uses it: SSH, most likely."""
+    """Moving it would cut off its connections, most likely SSH."""
     family = "inet6" if ":" in place else "inet"
     site.remote.addresses.append((device, f"{family} {place} scope global {device}"))
     said = refused(site)
@@ -158,7 +158,7 @@ def test_an_address_that_the_host_has_for_itself(site: Site, device: str, place:
 
 
 def test_an_address_that_is_where_it_should_be(site: Site) -> None:
-    """From before, or made by hand as the recipe says; and ours that somebody has moved."""
+    """It existed before, or was added manually as in the recipe, or ours was moved."""
     site.remote.addresses.append(("wan0", "inet 203.0.113.61/32 scope global wan0"))
     site.up()
     site.remote.addresses.remove(("wan0", "inet 203.0.113.61/32 scope host wan0"))
@@ -168,21 +168,21 @@ def test_an_address_that_is_where_it_should_be(site: Site) -> None:
 
 
 def test_the_only_address_of_the_wan_interface(site: Site) -> None:
-    """A managed address is never the host's own source, and the host would have none left."""
+    """A managed address is never the host's own source, so the host would have none left."""
     only_one = ("wan0", "inet 203.0.113.61/32 scope global wan0")
     site.remote.addresses = [each for each in site.remote.addresses if each[0] != "wan0"]
     site.remote.addresses.append(only_one)
     said = refused(site)
     assert "network web: 203.0.113.61 is the source address of the host's own connections" in said
     assert "manage_addresses: false" in said
-    # Ours already, it is not the host's source.
+    # As an address of ours it is not the host's source.
     site.remote.addresses.remove(only_one)
     site.up()
     site.apply()
 
 
 def test_the_host_may_share_its_only_address_with_one_network(site: Site) -> None:
-    """As after the recipe, where the wan interface has the networks' addresses alone."""
+    """After the recipe, the wan interface has only the networks' addresses."""
     site.remote.addresses = [each for each in site.remote.addresses if each[0] != "wan0"]
     for last in (61, 62):
         site.remote.addresses.append(("wan0", f"inet 203.0.113.{last}/32 scope global wan0"))
@@ -194,7 +194,7 @@ def test_the_host_may_share_its_only_address_with_one_network(site: Site) -> Non
 
 
 def test_an_address_that_wanbound_does_not_manage(site: Site) -> None:
-    """manage_addresses: false: it is on the host as somebody else put it there."""
+    """manage_addresses: false: it stays on the host as the operator added it."""
     web = plan().networks["web"]
     lines = {name: roles for name, roles in web.lines.items() if name != "addresses"}
     site.remote.addresses.append(("wan0", "inet 203.0.113.61/24 scope global wan0"))
@@ -206,7 +206,7 @@ def test_an_address_that_wanbound_does_not_manage(site: Site) -> None:
 
 @pytest.mark.parametrize("docker", ["docker 19.03.15 iptables", "docker 29.1.0 nftables"])
 def test_an_engine_that_does_not_work(site: Site, docker: str) -> None:
-    """It is about the host; without a network of ours there is nothing to refuse."""
+    """The error is about the host; without networks of ours nothing is refused."""
     site.remote.docker = docker
     said = refused(site)
     assert said.startswith("host edge-1: ")
@@ -214,7 +214,7 @@ def test_an_engine_that_does_not_work(site: Site, docker: str) -> None:
     site.apply(only())
 
 
-# --- the order of things -------------------------------------------------------------------------
+# --- foreign networks and links ------------------------------------------------------------------
 
 EDITS: dict[str, Callable[[Site], object]] = {
     "network": lambda site: site.remote.add_network(docker_network("new", "br-new", None)),
@@ -231,13 +231,13 @@ def test_strangers_that_are_in_nobodys_way(up: Site, edit: str) -> None:
 
 
 def test_a_bridge_of_ours_that_somebody_has_renamed_is_no_foreign_link(site: Site) -> None:
-    """The host knows it by its index, and gives it its name back."""
+    """The host knows it by its index and renames it back."""
     site.up()
     site.remote.links["by-hand"] = site.remote.links.pop("web")
     site.remote.renamed["by-hand"] = "web"
     gateway = next(iter(plan().networks["web"].subnets.values())).replace(".0/24", ".1/24")
     site.remote.addresses.append(("by-hand", f"inet {gateway} scope global by-hand"))
     assert refusals(HOST, plan(), plan(), parse(site.remote.facts())) == []
-    # A destroy and a network that leaves do not take it for gone.
+    # A destroy and a leaving network still count it as existing.
     with pytest.raises(HostError, match="bridge web of network web"):
         site.destroy()

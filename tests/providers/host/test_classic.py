@@ -1,4 +1,4 @@
-"""Our lines in the files of iptables-persistent, and everybody else's."""
+"""wanbound's lines in the files of iptables-persistent, beside foreign lines."""
 
 import re
 
@@ -89,7 +89,7 @@ def put(text: str | None) -> str:
 
 
 def test_ours_come_first_where_they_have_to_and_theirs_stay() -> None:
-    """Each table of theirs takes ours in; a table that is not there is made."""
+    """Each of their tables takes our lines; a missing table is added."""
     assert put(THEIRS) == SAVED
     assert put(SAVED) == SAVED
     assert with_rules(SAVED, {}) == THEIRS
@@ -126,20 +126,20 @@ def test_ours_come_first_where_they_have_to_and_theirs_stay() -> None:
 def test_chains_without_a_line_are_not_declared(
     rules: dict[str, dict[str, list[str]]], lines: list[str]
 ) -> None:
-    """But those of nat, which come together."""
+    """Only the chains of nat are always declared together."""
     text = with_rules(None, rules) or ""
     assert [x for x in text.splitlines() if x[0] in ":-"] == lines
     assert text.count("\n*") == text.count("COMMIT") == 1
 
 
 def test_without_rules_there_is_no_file() -> None:
-    """Not even where the rules are there and empty."""
+    """Empty chains count as no rules."""
     assert with_rules(None, {}) is None
     assert with_rules(None, {"nat": {"WANBOUND-DNAT": []}, "filter": {}}) is None
 
 
 def test_a_file_that_was_made_goes_with_our_lines() -> None:
-    """One that was there stays, empty as it is."""
+    """A file that existed before stays, even if it is empty."""
     assert with_rules(put(None), {}) is None
     assert with_rules(put(""), {}) == ""
     assert with_rules("", {}) == ""
@@ -147,7 +147,7 @@ def test_a_file_that_was_made_goes_with_our_lines() -> None:
 
 
 def test_a_file_saved_anew_by_its_tool_does_not_double_ours() -> None:
-    """`netfilter-persistent save` writes all that is in force, ours too, without our marks."""
+    """`netfilter-persistent save` writes everything in force, including our lines without marks."""
     unmarked = "".join(f"{x}\n" for x in SAVED.splitlines() if not x.startswith("# wanbound"))
     text = put(unmarked.replace("-A POSTROUTING -j WAN", "[7:42] -A POSTROUTING -j WAN"))
     assert text.count("-j WANBOUND-SNAT") == text.count("*nat") == 1
@@ -155,13 +155,13 @@ def test_a_file_saved_anew_by_its_tool_does_not_double_ours() -> None:
 
 
 def test_what_somebody_put_into_a_file_of_ours_stays() -> None:
-    """And the table around it, which was ours before."""
+    """The table around it stays too, although we added it."""
     text = put(None).replace("*nat\n", "*nat\n-A POSTROUTING -o vpn0 -j MASQUERADE\n")
     assert with_rules(text, {}) == "*nat\n-A POSTROUTING -o vpn0 -j MASQUERADE\nCOMMIT\n"
 
 
 def test_lines_added_behind_a_file_without_newline_keep_theirs() -> None:
-    """Our note about the missing newline is true of the end of the file only."""
+    """Our note about the missing newline applies only at the end of the file."""
     assert with_rules(put("# theirs") + "# more\n", {}) == "# theirs\n# more\n"
 
 
@@ -178,7 +178,7 @@ def test_of_a_table_that_comes_twice_the_last_that_is_whole_takes_ours() -> None
 
 @pytest.mark.parametrize("rules", [{"mangle": {}}, {"nat": {"WANBOUND-INPUT": ["x"]}}])
 def test_what_the_file_could_not_load_is_refused(rules: dict[str, dict[str, list[str]]]) -> None:
-    """A chain that nothing declares would make iptables-restore refuse the whole file at boot."""
+    """With an undeclared chain, iptables-restore would refuse the whole file at boot."""
     with pytest.raises(ValueError, match="wanbound has no"):
         with_rules(THEIRS, rules)
 
@@ -203,7 +203,7 @@ LINES = st.sampled_from(
 
 @st.composite
 def files(draw: st.DrawFn) -> str:
-    """A file of somebody else's, whole, cut short, or edited by hand."""
+    """A foreign file: whole, truncated, or edited manually."""
     lines: list[str] = []
     for table in draw(st.lists(st.sampled_from(["nat", "filter", "mangle", "nat "]), max_size=4)):
         lines += [f"*{table}", *draw(st.lists(LINES, max_size=5))]
@@ -215,7 +215,7 @@ def files(draw: st.DrawFn) -> str:
 
 @given(files() | st.text())
 def test_theirs_stay_byte_for_byte(text: str) -> None:
-    """Whatever is in the file: it is there while ours are in it, and alone when they have gone."""
+    """Any text stays while our lines are added, and is unchanged after they are removed."""
     first = put(text)
     assert first.count("-A POSTROUTING -j WANBOUND-SNAT\n") == 1
     assert put(first) == first

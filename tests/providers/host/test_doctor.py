@@ -1,4 +1,4 @@
-"""What a host says before a change, as data."""
+"""The answer of `doctor` from a host, as data."""
 
 import pytest
 
@@ -32,7 +32,7 @@ ipv4 default via 203.0.113.1 dev wan0
 
 
 def test_everything_that_it_says_is_read() -> None:
-    """Of the ports those at every address of a family; an interface of its own is none of these."""
+    """Of ports, those on every address of a family; ports bound to one interface are left out."""
     assert parse(ANSWER) == Inspection(
         frozenset({"awk", "nft", "systemd"}),
         frozenset({"ufw"}),
@@ -47,7 +47,7 @@ def test_everything_that_it_says_is_read() -> None:
 
 
 def test_ports_that_cannot_be_read_are_not_none() -> None:
-    """Where `ss` is missing or fails."""
+    """`ss` is missing or fails."""
     head, _, tail = ANSWER.partition("== listens\n")
     rest = tail[tail.index("== sysctls") :]
     assert parse(f"{head}== listens\n{rest}").listeners == ()
@@ -56,6 +56,6 @@ def test_ports_that_cannot_be_read_are_not_none() -> None:
 
 @pytest.mark.parametrize("cut", range(0, len(ANSWER) - 1, 13))
 def test_a_cut_answer_is_refused(cut: int) -> None:
-    """Never read as a host that lacks everything behind it."""
+    """It must not be read as a host that lacks the rest."""
     with pytest.raises(ParseError):
         parse(ANSWER[:cut])

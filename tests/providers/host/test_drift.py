@@ -1,4 +1,4 @@
-"""What a refresh finds in iptables and the guard, by line; and that an update repairs it."""
+"""Drift in iptables and the guard, by line; an update repairs each."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ FAMILIES = pytest.mark.parametrize("family", ["ipv4", "ipv6"])
 
 @contextmanager
 def repaired(site: Site) -> Iterator[FakeRemote]:
-    """Yield the host to be edited and looked at; afterwards an update must repair it."""
+    """Yield the host for manual changes; afterwards an update must repair it."""
     assert site.drift() == {}
     yield site.remote
     site.apply()
@@ -26,14 +26,14 @@ def repaired(site: Site) -> Iterator[FakeRemote]:
 
 
 def replace(lines: list[str], old: str, *new: str) -> None:
-    """Put lines in place of one that is there once."""
+    """Replace a line that exists once."""
     assert lines.count(old) == 1
     at = lines.index(old)
     lines[at : at + 1] = new
 
 
 def test_a_host_as_it_was_left_has_no_drift(site: Site) -> None:
-    """Before Docker has made the networks, and with them."""
+    """Before Docker has created the networks, and with them."""
     site.apply()
     assert site.drift() == {}
     site.remote.make_networks(plan())
@@ -53,14 +53,14 @@ def test_a_host_as_it_was_left_has_no_drift(site: Site) -> None:
     ],
 )
 def test_a_rule_that_is_gone(up: Site, section: str, role: str, chain: str) -> None:
-    """Its role is gone, and nothing else is said."""
+    """Its role has no line, and nothing else differs."""
     with repaired(up) as remote:
         remote.chain(chain, section[-4:]).remove(WEB[section][role])
         assert up.drift() == {f"web {section} {role}": None}
 
 
 def test_an_edited_rule(up: Site) -> None:
-    """Its role holds the line that is in its place, so that a reviewer sees both."""
+    """Its role has the changed line, so a reviewer sees both."""
     line = WEB["snat_ipv4"]["egress"]
     edited = line.replace("203.0.113.61", "203.0.113.99")
     with repaired(up) as remote:
@@ -69,7 +69,7 @@ def test_an_edited_rule(up: Site) -> None:
 
 
 def test_an_edited_rule_with_a_comment(up: Site) -> None:
-    """The comment is no reason to take it for ours."""
+    """The comment does not make it ours."""
     line = WEB["dnat_ipv4"]["ingress tcp"]
     edited = line.replace(" -j", ' -m comment --comment "wanbound web ingress" -j')
     with repaired(up) as remote:
@@ -80,7 +80,7 @@ def test_an_edited_rule_with_a_comment(up: Site) -> None:
 @FAMILIES
 @pytest.mark.parametrize("where", ["before", "behind", "end"])
 def test_a_rule_that_was_added(up: Site, family: str, where: str) -> None:
-    """It has a key of its own, wherever it is; all of ours are in force."""
+    """It has its own key at any place; all of our rules count as in force."""
     other = "-A WANBOUND-FORWARD -j ACCEPT"
     with repaired(up) as remote:
         rules = remote.chain("WANBOUND-FORWARD", family)
@@ -91,7 +91,7 @@ def test_a_rule_that_was_added(up: Site, family: str, where: str) -> None:
 
 
 def test_a_rule_that_is_there_twice(up: Site) -> None:
-    """Once is right, twice is not."""
+    """The second copy is reported."""
     line = WEB["snat_ipv4"]["egress"]
     with repaired(up) as remote:
         replace(remote.chain("WANBOUND-SNAT"), line, line, line)
@@ -99,7 +99,7 @@ def test_a_rule_that_is_there_twice(up: Site) -> None:
 
 
 def test_rules_in_another_order(up: Site) -> None:
-    """The line that was moved is missed in its place, and is too much where it is now."""
+    """The moved line is missing at its place and superfluous at its new one."""
     line = WEB["snat_ipv4"]["egress"]
     with repaired(up) as remote:
         rules = remote.chain("WANBOUND-SNAT")
@@ -113,7 +113,7 @@ def test_rules_in_another_order(up: Site) -> None:
 
 @FAMILIES
 def test_the_drop_of_input_in_front_of_everything(up: Site, family: str) -> None:
-    """It shuts the operator out, though all lines are there."""
+    """It locks the operator out, although all lines are there."""
     own = properties(plan())["own"][f"input_{family}"]
     with repaired(up) as remote:
         rules = remote.chain("WANBOUND-INPUT", family)
@@ -126,7 +126,7 @@ def test_the_drop_of_input_in_front_of_everything(up: Site, family: str) -> None
 
 @FAMILIES
 def test_the_accept_of_the_mark_is_edited(up: Site, family: str) -> None:
-    """It is the host's own, for all of its networks; without the mask it says something else."""
+    """It is the host's, for all of its networks; without the mask it matches other packets."""
     line = properties(plan())["own"][f"forward_{family}"]["marked"]
     edited = line.replace("/0x2000000", "")
     with repaired(up) as remote:
@@ -136,7 +136,7 @@ def test_the_accept_of_the_mark_is_edited(up: Site, family: str) -> None:
 
 @pytest.mark.parametrize("chain", ["unmark", "pass"])
 def test_a_chain_of_the_mark_is_flushed(up: Site, chain: str) -> None:
-    """Then everybody's bit counts, or nobody has it."""
+    """Then a foreign mark counts, or no packet is marked."""
     [role] = properties(plan())["own"][f"chain {chain}"]
     with repaired(up) as remote:
         remote.table.chains[chain].clear()
@@ -146,7 +146,7 @@ def test_a_chain_of_the_mark_is_flushed(up: Site, chain: str) -> None:
 @FAMILIES
 @pytest.mark.parametrize("section", ["input", "forward"])
 def test_a_rule_of_the_host_itself(up: Site, family: str, section: str) -> None:
-    """Gone, and edited: it belongs to no network, also in a chain that is for all."""
+    """It is gone or edited: it belongs to no network, although its chain is shared."""
     line = properties(plan())["own"][f"{section}_{family}"]["strangers"]
     chain, key = f"WANBOUND-{section.upper()}", f"own {section}_{family} strangers"
     with repaired(up) as remote:
@@ -159,7 +159,7 @@ def test_a_rule_of_the_host_itself(up: Site, family: str, section: str) -> None:
 
 
 def test_many_rules_that_were_added(up: Site) -> None:
-    """The first 20 are shown, and how many more there are."""
+    """The first 20 are shown, with the number of the others."""
     with repaired(up) as remote:
         others = [f"-A WANBOUND-SNAT -s 10.{n >> 8}.{n & 255}.0/24 -j ACCEPT" for n in range(5000)]
         remote.chain("WANBOUND-SNAT").extend(others)
@@ -174,7 +174,7 @@ def test_many_rules_that_were_added(up: Site) -> None:
 @FAMILIES
 @pytest.mark.parametrize("chain", ["WANBOUND-SNAT", "WANBOUND-FORWARD", "WANBOUND-INPUT"])
 def test_a_chain_that_is_gone(up: Site, family: str, chain: str) -> None:
-    """`iptables -F`, `iptables -X`: every line of it, and its jump."""
+    """After `iptables -F` every line is missing, after `iptables -X` also the jump."""
     wanted = compose(plan()).chains
     (lines,) = (x for (f, _, name), x in wanted.items() if (f, name) == (family, chain))
     roles: Drift = {
@@ -193,7 +193,7 @@ def test_a_chain_that_is_gone(up: Site, family: str, chain: str) -> None:
 
 
 def test_a_chain_of_ours_that_we_never_made(up: Site) -> None:
-    """Its name says that it is ours, and nothing else does."""
+    """Only its name shows that it is ours."""
     with repaired(up) as remote:
         other = "-A WANBOUND-OTHER -j ACCEPT"
         remote.iptables["ipv4"].tables["filter"]["WANBOUND-OTHER"] = [other]
@@ -220,7 +220,7 @@ JUMPS = pytest.mark.parametrize(
 @FAMILIES
 @JUMPS
 def test_a_jump(up: Site, family: str, table: str, hook: str, chain: str) -> None:
-    """Gone, there twice, and with a rule of somebody else's on its wrong side."""
+    """It is gone, doubled, or has a foreign rule on the wrong side."""
     jump, other = f"-A {hook} -j {chain}", f"-A {hook} -s 192.0.2.0/24 -j ACCEPT"
     end, key = "last" if hook == "INPUT" else "first", f"{family} jump {hook}"
     with repaired(up) as remote:
@@ -236,7 +236,7 @@ def test_a_jump(up: Site, family: str, table: str, hook: str, chain: str) -> Non
             key: f"{jump} is not the {end} rule",
             f"{key}, the {end} is": other,
         }
-    # On the other side it may be.
+    # On the other side a rule is allowed.
     rules = up.remote.iptables[family].tables[table][hook]
     replace(rules, other)
     rules.insert(0 if end == "last" else len(rules), other)
@@ -244,7 +244,7 @@ def test_a_jump(up: Site, family: str, table: str, hook: str, chain: str) -> Non
 
 
 def test_a_jump_where_none_should_be(up: Site) -> None:
-    """Every packet would go through the chain twice."""
+    """Every packet would pass the chain twice."""
     jump = "-A FORWARD -j WANBOUND-FORWARD"
     with repaired(up) as remote:
         remote.chain("FORWARD").append(jump)
@@ -253,7 +253,7 @@ def test_a_jump_where_none_should_be(up: Site) -> None:
 
 
 def test_the_forward_jump_is_looked_for_where_docker_lets_it_be(up: Site) -> None:
-    """In DOCKER-USER where FORWARD jumps to that, else in FORWARD itself (IPv6 on Docker 20.10)."""
+    """It is in DOCKER-USER if FORWARD jumps there, otherwise in FORWARD (IPv6 on Docker 20.10)."""
     up.remote.chain("FORWARD").remove("-A FORWARD -j DOCKER-USER")
     assert up.drift() == {
         "ipv4 jump FORWARD": "-A FORWARD -j WANBOUND-FORWARD is gone",
@@ -279,7 +279,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_another_spelling_is_no_drift(site: Site, name: str) -> None:
-    """A version of iptables or nft prints a match in another way, after the load as later."""
+    """A version of iptables or nft may print a match differently, right after the load too."""
     site.remote.spelling = SPELLINGS[name]
     site.up()
     printed = [line for lines in site.remote.loaded.values() for line in lines]
@@ -289,13 +289,13 @@ def test_another_spelling_is_no_drift(site: Site, name: str) -> None:
     assert any(plain[part] != site.remote.loaded[part] for part in plain)
     site.remote.spelling = SPELLINGS[name]
     assert site.drift() == {}
-    # What is gone is still found by its place.
+    # A missing line is still found by its place.
     site.remote.chain("WANBOUND-SNAT").remove(WEB["snat_ipv4"]["egress"])
     assert site.drift() == {"web snat_ipv4 egress": None}
 
 
 def test_nothing_was_loaded_in_this_boot(up: Site) -> None:
-    """Then each line is what it was declared as: all of it is missing, none is somebody else's."""
+    """Then lines are compared with the plan: all are missing, and none counts as foreign."""
     up.remote.reboot()
     drift = up.drift()
     sections = {key.split()[1] for key in drift if key.startswith("web ")}
@@ -308,7 +308,7 @@ def test_nothing_was_loaded_in_this_boot(up: Site) -> None:
 
 
 def test_what_was_loaded_is_not_known_but_in_force(up: Site) -> None:
-    """/run was emptied: the declared text is what the kernel prints, so there is no drift."""
+    """/run was emptied: the kernel prints the plan's text, so there is no drift."""
     up.remote.loaded = {}
     assert up.drift() == {}
 
@@ -317,7 +317,7 @@ def test_what_was_loaded_is_not_known_but_in_force(up: Site) -> None:
 
 
 def test_a_guard_rule_that_is_gone_or_edited(up: Site) -> None:
-    """Its role is gone, or holds what is there."""
+    """Its role has no line, or the line that is there."""
     line = WEB["chain egress-web"]["ipv4"]
     with repaired(up) as remote:
         remote.table.chains["egress-web"].remove(line)
@@ -329,14 +329,14 @@ def test_a_guard_rule_that_is_gone_or_edited(up: Site) -> None:
 
 
 def test_a_guard_rule_that_was_added(up: Site) -> None:
-    """An accept in a network's own chain."""
+    """The drift names an accept in a network's own chain."""
     with repaired(up) as remote:
         remote.table.chains["source-web"].insert(0, "accept")
         assert up.drift() == {"guard source-web 1": "should not be there: accept"}
 
 
 def test_guard_rules_in_another_order(up: Site) -> None:
-    """An accept behind the drop of everything else is none, though both are there."""
+    """An accept after the final drop has no effect, although both are there."""
     with repaired(up) as remote:
         rules = remote.table.chains["to-web"]
         rules.insert(0, rules.pop())
@@ -348,7 +348,7 @@ def test_guard_rules_in_another_order(up: Site) -> None:
 
 
 def test_a_chain_of_the_guard(up: Site) -> None:
-    """Gone with its elements, and one that we never made."""
+    """It is gone with its elements, or is one that we never created."""
     with repaired(up) as remote:
         del remote.table.chains["source-web"]
         remote.table.maps["source"].remove(WEB["map source"]["bridge"])
@@ -360,7 +360,7 @@ def test_a_chain_of_the_guard(up: Site) -> None:
 
 
 def test_an_element(up: Site) -> None:
-    """Gone, edited, and added: the elements of a map have no order."""
+    """It is gone, edited or added; the order of elements does not matter."""
     line = MAIL["map public-ipv4"]["own"]
     with repaired(up) as remote:
         remote.table.maps["public-ipv4"].reverse()
@@ -378,7 +378,7 @@ def test_an_element(up: Site) -> None:
 
 
 def test_the_guard_is_gone(up: Site) -> None:
-    """Somebody deleted the table: every line of it, and that it is all of it."""
+    """The table was deleted: every line is reported, and that the table is gone."""
     with repaired(up) as remote:
         remote.guard = None
         drift = up.drift()
@@ -395,7 +395,7 @@ def test_the_guard_is_gone(up: Site) -> None:
 
 
 def test_a_base_chain_of_the_guard(up: Site) -> None:
-    """It belongs to all networks: a line gone, one in front, and another order."""
+    """It belongs to all networks: a missing line, one before it, and another order."""
     with repaired(up) as remote:
         remote.table.chains["forward"].remove("oifname vmap @to")
         assert up.drift() == {"guard forward lacks 1": "oifname vmap @to is gone"}
@@ -409,7 +409,7 @@ def test_a_base_chain_of_the_guard(up: Site) -> None:
 
 
 def test_a_base_chain_of_the_guard_is_gone(up: Site) -> None:
-    """Every line of it, its hook too."""
+    """Every line of it is reported, including its hook."""
     with repaired(up) as remote:
         del remote.table.chains["forward"]
         assert set(up.drift()) == {f"guard forward lacks {n}" for n in (1, 2, 3)}
@@ -427,7 +427,7 @@ def test_another_hook_or_policy_of_a_base_chain(up: Site) -> None:
 
 
 def test_an_element_in_another_spelling(site: Site) -> None:
-    """Its role cannot be told by its text then; it is named all the same."""
+    """Its text does not give its role then, but it is reported."""
     site.remote.spelling = SPELLINGS["maps"]
     site.up()
     site.remote.table.maps["subnet-ipv4"].remove(WEB["map subnet-ipv4"]["own"])

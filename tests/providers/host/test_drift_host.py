@@ -1,4 +1,4 @@
-"""What a refresh finds beside the rules: addresses, links, routes, files, units, Docker."""
+"""Drift beside the rules: addresses, links, routes, files, units, Docker."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ VERSIONS = pytest.mark.parametrize(("version", "line"), [(4, WEB4), (6, WEB6)])
 
 
 def repaired(site: Site) -> None:
-    """Whatever was done: an update repairs it."""
+    """An update must repair the drift."""
     site.apply()
     assert site.drift() == {}
 
@@ -29,7 +29,7 @@ def repaired(site: Site) -> None:
 
 @VERSIONS
 def test_an_address_that_is_gone(up: Site, version: int, line: tuple[str, str]) -> None:
-    """Its role is gone."""
+    """Its role has no line."""
     up.remote.addresses.remove(line)
     assert up.drift() == {f"web addresses ipv{version}": None}
     repaired(up)
@@ -37,7 +37,7 @@ def test_an_address_that_is_gone(up: Site, version: int, line: tuple[str, str]) 
 
 @VERSIONS
 def test_an_address_on_another_interface(up: Site, version: int, line: tuple[str, str]) -> None:
-    """It is not where it should be, and it is said where it is."""
+    """It is missing on its interface, and the drift names the other one."""
     up.remote.addresses.remove(line)
     moved = line[1].replace("wan0", "eth1")
     up.remote.addresses.append(("eth1", moved))
@@ -50,7 +50,7 @@ def test_an_address_on_another_interface(up: Site, version: int, line: tuple[str
 
 
 def test_an_address_on_two_interfaces(up: Site) -> None:
-    """The one that is right does not hide the other."""
+    """The correct address does not hide the other one."""
     moved = WEB4[1].replace("wan0", "eth1")
     up.remote.addresses.append(("eth1", moved))
     assert up.drift() == {"address 203.0.113.61 on eth1": moved}
@@ -58,7 +58,7 @@ def test_an_address_on_two_interfaces(up: Site) -> None:
 
 
 def test_an_address_with_another_prefix(up: Site) -> None:
-    """A /24 brings a route of its own with it."""
+    """A /24 adds a route."""
     other = WEB4[1].replace("/32", "/24")
     up.remote.addresses[up.remote.addresses.index(WEB4)] = ("wan0", other)
     assert up.drift() == {"web addresses ipv4": other}
@@ -67,7 +67,7 @@ def test_an_address_with_another_prefix(up: Site) -> None:
 
 @pytest.mark.parametrize("before", [True, False])
 def test_an_address_that_is_there_with_a_second_prefix(up: Site, before: bool) -> None:
-    """The kernel takes both; the one that is right does not hide the other."""
+    """The kernel accepts both; the correct one does not hide the other."""
     other = WEB4[1].replace("/32", "/24")
     at = up.remote.addresses.index(WEB4)
     up.remote.addresses.insert(at if before else at + 1, ("wan0", other))
@@ -76,7 +76,7 @@ def test_an_address_that_is_there_with_a_second_prefix(up: Site, before: bool) -
 
 
 def test_an_address_that_the_host_would_use_itself(up: Site) -> None:
-    """Not deprecated any more, it may become the source of the host's own connections."""
+    """Without `deprecated` it may become the source of the host's own connections."""
     preferred = WEB6[1].removesuffix(" deprecated")
     up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", preferred)
     assert up.drift() == {"web addresses ipv6": preferred}
@@ -84,7 +84,7 @@ def test_an_address_that_the_host_would_use_itself(up: Site) -> None:
 
 
 def test_an_address_that_another_machine_has(up: Site) -> None:
-    """Duplicate address detection found it: the kernel does not use it then."""
+    """After duplicate address detection found it, the kernel does not use it."""
     failed = WEB6[1] + " dadfailed"
     up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", f"{failed} tentative")
     assert up.drift() == {
@@ -105,13 +105,13 @@ def test_an_address_of_another_scope(up: Site) -> None:
 
 @pytest.mark.parametrize("flags", ["tentative", "dynamic noprefixroute", "nodad", "optimistic"])
 def test_what_is_said_of_an_address_besides_is_no_drift(up: Site, flags: str) -> None:
-    """It is tentative for a second, and others may say how long it lives."""
+    """An address is tentative for a second, and lifetimes may be set by others."""
     up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", f"{WEB6[1]} {flags}")
     assert up.drift() == {}
 
 
 def test_an_address_that_was_added_without_a_look(site: Site) -> None:
-    """`nodad` is how it is added, and nothing that is printed later."""
+    """It is added with `nodad`, which is never printed later."""
     web = plan().networks["web"]
     lines = {**web.lines, "addresses": {"ipv6": f"{WEB6[1]} nodad"}}
     wanted = replace(plan(), networks={"web": replace(web, lines=lines)})
@@ -120,7 +120,7 @@ def test_an_address_that_was_added_without_a_look(site: Site) -> None:
 
 
 def test_the_networks_other_addresses_are_nobodys_matter(up: Site) -> None:
-    """The gateways on bridges, and what the host has for itself."""
+    """Gateways on bridges and the host's own addresses are not drift."""
     up.remote.addresses += [("wan0", "inet 198.51.100.7/24 scope global wan0")]
     assert up.drift() == {}
 
@@ -129,7 +129,7 @@ def test_the_networks_other_addresses_are_nobodys_matter(up: Site) -> None:
 
 
 def test_the_link_is_down_or_gone(up: Site) -> None:
-    """`ip link set wan0 down`; a card that was taken out."""
+    """`ip link set wan0 down`, or a network card that was removed."""
     up.remote.links["wan0"] = "down"
     assert up.drift() == {"own links wan0": "wan0 down"}
     repaired(up)
@@ -145,7 +145,7 @@ ROUTES = pytest.mark.parametrize(
 
 @ROUTES
 def test_a_default_route(up: Site, family: str, other: str) -> None:
-    """Gone, and to another gateway."""
+    """It is missing, or has another gateway."""
     routes = up.remote.routes
     (ours,) = (each for each in routes if each.startswith(family))
     routes.remove(ours)
@@ -157,7 +157,7 @@ def test_a_default_route(up: Site, family: str, other: str) -> None:
 
 @ROUTES
 def test_another_default_route(up: Site, family: str, other: str) -> None:
-    """Before ours it takes all packets; behind it, with a higher metric, it takes none."""
+    """Before ours it takes all packets; after ours, with a higher metric, it takes none."""
     up.remote.routes.append(f"{family} {other} metric 9000")
     assert up.drift() == {}
     up.remote.routes.insert(0, f"{family} {other} proto dhcp metric 1")
@@ -166,7 +166,7 @@ def test_another_default_route(up: Site, family: str, other: str) -> None:
 
 
 def test_who_set_a_route_does_not_matter(up: Site) -> None:
-    """Only where it goes: metric, protocol and flags are the affair of whoever set it."""
+    """Only its gateway and interface count; another program may set metric, protocol and flags."""
     ours = "ipv4 default via 203.0.113.1 dev wan0"
     at = up.remote.routes.index(f"{ours} proto static")
     for more in ("", " proto dhcp src 203.0.113.101 metric 100 onlink"):
@@ -177,7 +177,7 @@ def test_who_set_a_route_does_not_matter(up: Site) -> None:
 
 
 def test_a_kernel_parameter(up: Site) -> None:
-    """Turned, and gone with its interface."""
+    """It has another value, or is gone with its interface."""
     for role, line in properties(plan())["own"]["sysctls"].items():
         key = line.partition(" = ")[0]
         up.remote.sysctls[key] = "7"
@@ -191,7 +191,7 @@ def test_a_kernel_parameter(up: Site) -> None:
 
 
 def test_a_file_that_was_edited(up: Site) -> None:
-    """What is in force is right, but the next boot would load something else."""
+    """The loaded rules are correct, but the next boot would load something else."""
     files, path = up.remote.disk[up.remote.current], "/etc/wanbound/current"
     files["host"] = files["host"].replace("link wan0 up", "link wan0 down")
     assert up.drift() == {
@@ -217,7 +217,7 @@ def test_a_file_that_is_gone_or_much_longer(up: Site) -> None:
 
 
 def test_the_plan_was_edited_or_is_gone(up: Site) -> None:
-    """It cannot be read: what is wanted is what the lines are held against, and it is repaired."""
+    """It cannot be read: the lines are compared with the program's plan, and it is repaired."""
     for text in ("{}\n", "[1]\n", ""):
         before = up.remote.current
         up.remote.disk[before]["plan.json"] = text
@@ -240,7 +240,7 @@ def test_the_plan_was_edited_or_is_gone(up: Site) -> None:
     ],
 )
 def test_a_unit(up: Site, unit: str, found: str, said: str) -> None:
-    """`systemctl disable`, an editor, `rm`."""
+    """It was disabled, edited or deleted."""
     watch = ", active" if "watch" in unit and said != "missing" else ""
     words = f"{unit} {found}{' active' * ('watch' in unit)}"
     up.remote.units[UNITS.index(unit)] = words
@@ -250,19 +250,19 @@ def test_a_unit(up: Site, unit: str, found: str, said: str) -> None:
 
 
 def test_the_watcher_was_stopped(up: Site) -> None:
-    """Nothing repairs a flush then."""
+    """Without it no flush is repaired."""
     up.remote.units[-1] = "wanbound-watch.service enabled written inactive"
     assert up.drift() == {"installed wanbound-watch.service": "enabled, inactive"}
 
 
 def test_a_unit_that_is_not_spoken_of(up: Site) -> None:
-    """A version that did not know it has written the others."""
+    """The other units were written by a version that did not have this one."""
     del up.remote.units[-1]
     assert up.drift() == {"installed wanbound-watch.service": "missing"}
 
 
 def test_the_script(up: Site) -> None:
-    """Edited or gone; by its digest another version of it shows in a preview."""
+    """It was edited or deleted; its digest shows a new version in a preview."""
     up.remote.script = "0123456789ab" + "0" * 52
     assert up.drift() == {"installed script": "/usr/local/sbin/wanbound 0123456789ab"}
     up.remote.script = "missing"
@@ -270,7 +270,7 @@ def test_the_script(up: Site) -> None:
 
 
 def test_without_systemd_nothing_can_be_enabled(up: Site) -> None:
-    """So units are taken to be as wanted; the script is looked at all the same."""
+    """So units count as correct; the script is checked anyway."""
     up.remote.units = ["no systemd"]
     assert up.drift() == {}
     up.remote.script = "missing"
@@ -278,7 +278,7 @@ def test_without_systemd_nothing_can_be_enabled(up: Site) -> None:
 
 
 def test_what_is_wanted_is_what_this_version_brings() -> None:
-    """All three units run or are started at boot; the timer only where counters are written."""
+    """All three units run or are started at boot; the timer only with `metrics`."""
     assert set(installed(NOTHING)) == {"script", *UNITS}
     metrics = replace(NOTHING, metrics="/srv/wanbound.prom")
     assert set(installed(metrics)) == {"script", *UNITS, "wanbound-metrics.timer"}
@@ -288,14 +288,14 @@ def test_what_is_wanted_is_what_this_version_brings() -> None:
 
 
 def _network(site: Site, **changes: object) -> dict[str, object]:
-    """Return Docker's network web, changed."""
+    """Return Docker's network web with changes."""
     (found,) = (each for each in site.remote.networks if each["Name"] == "web")
     found.update(changes)
     return found
 
 
 def test_a_network_made_by_hand(up: Site) -> None:
-    """`docker network rm`, `docker network create`: without a label, or with any."""
+    """`docker network create` made it after a removal, without our label or with another one."""
     _network(up, Labels={})
     said = "Docker network web was created manually (no label wanbound=edge-1/web)"
     assert up.drift() == {"docker network web": said}
@@ -306,7 +306,7 @@ def test_a_network_made_by_hand(up: Site) -> None:
 
 
 def test_a_network_that_was_taken_over(site: Site) -> None:
-    """It has no label, and cannot get one; made again by hand it is another."""
+    """It has no label and cannot get one; a recreated network has another id."""
     by_hand = docker_network("web", "web", None)
     wanted = replace(plan(), taken_over={"web": by_hand["Id"]})
     site.remote.add_network(by_hand)
@@ -317,13 +317,13 @@ def test_a_network_that_was_taken_over(site: Site) -> None:
 
 
 def test_two_networks_of_one_name(up: Site) -> None:
-    """Docker allows it, and takes either of them for what has the name."""
+    """Docker allows it, and picks either of them by name."""
     up.remote.networks.append(dict(_network(up)))
     assert up.drift() == {"docker network web": "Docker has 2 networks called web"}
 
 
 def test_a_network_that_docker_does_not_have(up: Site) -> None:
-    """Its own resource is what misses it; without Docker there is nothing to be said at all."""
+    """Its own resource reports it; without Docker there is no such drift."""
     up.remote.remove_network("web")
     assert up.drift() == {}
     for docker in ("docker stopped", "docker absent"):
@@ -344,7 +344,7 @@ def test_a_bridge_that_is_gone_or_down(up: Site) -> None:
 
 
 def test_a_leaving_network(up: Site) -> None:
-    """It is no property any more; what is wrong with its lines is said in words."""
+    """It is not a property any more; drift of its lines is reported in words."""
     wanted = only("web", "old")
     up.apply(wanted)
     assert up.drift(wanted) == {}

@@ -1,4 +1,4 @@
-"""What a host prints, as data; and what it could print instead."""
+"""The facts that a host prints, as data, and answers that are refused."""
 
 import copy
 import json
@@ -24,23 +24,23 @@ LIMIT = 10.0
 
 @pytest.fixture
 def text(up: Site) -> str:
-    """What a host with everything says."""
+    """The answer of a host with every part."""
     up.remote.files["/etc/iptables/rules.v4"] = "*nat\nCOMMIT\n# \udcff"
     return up.remote.facts(drift=True)
 
 
 def drifts(text: str, wanted: Plan) -> dict[str, object]:
-    """Return what a refresh makes of an answer. Raises ParseError."""
+    """Return the drift in an answer. Raises ParseError."""
     facts = parse(text, drift=True)
     known = facts.plan or wanted
     return found(HOST, known, compose(known), facts)
 
 
-# --- the fake says what a real host says ---------------------------------------------------------
+# --- the fake prints what a real host prints -----------------------------------------------------
 
 
 def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
-    """Else what is proven with it would be proven for nothing."""
+    """Otherwise tests with the fake would prove nothing."""
     odd = "-A POSTROUTING -s 192.0.2.0/24 -j ACCEPT"
     up.remote.chain("POSTROUTING").insert(0, odd)
     up.remote.chain("INPUT", "ipv6").append("-A INPUT -j ACCEPT")
@@ -60,14 +60,14 @@ def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
 
 
 def test_the_fake_prints_the_guard_as_the_script_does(up: Site) -> None:
-    """From what nft lists, whose maps are on several lines."""
+    """nft lists maps on several lines."""
     listed = "\n".join(up.remote.table.listed())
     program = f"\ntab=$(printf '\\t')\nnft() {{ cat <<'END'\n{listed}\nEND\n}}\nprint_guard\n"
     assert run(program, "onhost/live.sh").splitlines() == up.remote.table.printed()
 
 
 def test_what_the_fake_took_is_what_it_lists(up: Site) -> None:
-    """Every rule and element of the generation, once."""
+    """It lists every rule and element of the generation once."""
     generation = compose(plan())
     guard = Guard.parse(generation.files["guard.nft"])
     assert {k: [x.text for x in v] for k, v in generation.elements.items()} == guard.maps
@@ -75,11 +75,11 @@ def test_what_the_fake_took_is_what_it_lists(up: Site) -> None:
         assert guard.chains[chain] == [x.text for x in rules]
 
 
-# --- what it says --------------------------------------------------------------------------------
+# --- valid answers -------------------------------------------------------------------------------
 
 
 def test_a_host_with_everything(up: Site, text: str) -> None:
-    """Every part as data."""
+    """Every part is read as data."""
     facts = parse(text, drift=True)
     assert facts.current == up.remote.current
     assert facts.owner == "acme/wanbound/test"
@@ -102,14 +102,14 @@ def test_a_host_with_everything(up: Site, text: str) -> None:
 
 
 def test_a_host_with_nothing_of_ours(site: Site) -> None:
-    """It has a plan, too: nothing."""
+    """Its plan is NOTHING."""
     facts = parse(site.remote.facts(drift=True), drift=True)
     assert (facts.current, facts.owner, facts.plan) == ("none", "", NOTHING)
     assert not facts.has_generation
 
 
 def test_a_generation_whose_plan_is_gone(up: Site) -> None:
-    """Not known is not nothing: the bridges of the networks may still be there."""
+    """Its plan is unknown, not empty: the bridges of the networks may still exist."""
     up.remote.disk[up.remote.current]["plan.json"] = ""
     facts = parse(up.remote.facts(drift=True), drift=True)
     assert facts.has_generation
@@ -118,13 +118,13 @@ def test_a_generation_whose_plan_is_gone(up: Site) -> None:
 
 @pytest.mark.parametrize("said", ["docker absent", "docker stopped"])
 def test_a_host_whose_docker_does_not_run(up: Site, said: str) -> None:
-    """It says so."""
+    """It has no Docker then."""
     up.remote.docker = said
     assert parse(up.remote.facts(drift=True), drift=True).docker is None
 
 
 def test_a_network_without_options_labels_or_containers(up: Site) -> None:
-    """Docker has null for "none", and names the bridge after the id then."""
+    """Docker prints null for empty values, and names the bridge after the id."""
     network = docker_network("foo", "x", None)
     for key in ("Options", "Labels", "Containers", "IPAM"):
         network[key] = None
@@ -137,21 +137,21 @@ def test_a_network_without_options_labels_or_containers(up: Site) -> None:
 
 
 def test_a_parameter_with_several_values(up: Site, text: str) -> None:
-    """The kernel has tabs between them (net.ipv4.ping_group_range)."""
+    """The kernel separates them by tabs (net.ipv4.ping_group_range)."""
     line = "net.ipv4.tcp_rmem = 4096\t131072\t6291456"
     facts = parse(text.replace("== sysctls\n", f"== sysctls\n{line}\n"), drift=True)
     assert facts.sysctls["net.ipv4.tcp_rmem"] == "4096 131072 6291456"
 
 
 def test_what_ends_a_line_elsewhere_does_not_here(text: str) -> None:
-    """A comment may have any of these characters in it."""
+    """A comment may have any of these characters."""
     odd = "-A INPUT -m comment --comment \x0b\x0c\x1c\x85\u2028\r -j ACCEPT"
     facts = parse(text.replace("== others ipv4\n", f"== others ipv4\n{odd}\n"), drift=True)
     assert facts.others["ipv4"][0] == odd
 
 
 def test_addresses_are_what_matters_of_them(text: str) -> None:
-    """Neither a label nor a broadcast address nor how long it lives; a peer is no address."""
+    """Labels, broadcast addresses and lifetimes are left out; a peer is not an address."""
     lines = r"""5: eth1    inet 192.0.2.7/24 brd 192.0.2.255 scope global dynamic eth1:1\       v
 6: eth1    inet6 2001:db8::7/128 scope global tentative deprecated dadfailed \       v
 7: wg0    inet 10.0.0.1 peer 10.0.0.2/32 scope global wg0\       v
@@ -165,11 +165,11 @@ def test_addresses_are_what_matters_of_them(text: str) -> None:
     )
 
 
-# --- what is no answer ---------------------------------------------------------------------------
+# --- invalid answers -----------------------------------------------------------------------------
 
 
 def test_an_answer_that_ends_early_is_refused(text: str) -> None:
-    """Cut off after any line, and within the last: what is not there must not pass for gone."""
+    """Cut after any line or within the last: a missing part must not count as gone."""
     lines = text.splitlines(keepends=True)
     for count in range(len(lines)):
         with pytest.raises(ParseError):
@@ -184,7 +184,7 @@ SECTIONS = ("generation", "plan", "live guard", "loaded ipv4", "others ipv6", "a
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_part_that_is_missing_or_there_twice_is_refused(text: str, section: str) -> None:
-    """Every host runs the script that this version brings."""
+    """Every host runs the script of this version."""
     for edited in (
         text.replace(f"== {section}\n", f"== no {section}\n"),
         text.replace(f"== {section}\n", f"== {section}\n== {section}\n"),
@@ -215,7 +215,7 @@ def test_a_part_that_is_missing_or_there_twice_is_refused(text: str, section: st
     ],
 )
 def test_a_line_of_no_known_form_is_refused(text: str, section: str, line: str) -> None:
-    """And the error shows it, in characters that do no harm."""
+    """The error quotes it without control characters."""
     with pytest.raises(ParseError) as caught:
         parse(text.replace(f"== {section}\n", f"== {section}\n{line}\n", 1), drift=True)
     assert str(caught.value).isprintable()
@@ -226,7 +226,7 @@ def test_a_line_of_no_known_form_is_refused(text: str, section: str, line: str) 
     ["", "[", "{}", "null", "3", '["x"]', "[{}]", '[{"Name": "x"}]', "[" * 100_000, "9" * 10_000],
 )
 def test_networks_that_are_none_are_refused(text: str, said: str) -> None:
-    """Docker that runs says which networks it has, and does not say nothing."""
+    """A running Docker always lists its networks."""
     head, mark, _ = text.partition("docker 28.5.2 iptables\n")
     try:
         docker = parse(f"{head}{mark}{said}\n== end\n", drift=True).docker
@@ -252,7 +252,7 @@ def test_networks_that_are_none_are_refused(text: str, said: str) -> None:
     ],
 )
 def test_what_is_no_answer_is_refused(text: str) -> None:
-    """Banners and error messages are no state; neither is more than any host has to say."""
+    """Banners and error messages are not an answer; an answer also has a maximum length."""
     with pytest.raises(ParseError):
         parse(text, drift=True)
 
@@ -281,7 +281,7 @@ PLANS = [
 
 @pytest.mark.parametrize("said", PLANS)
 def test_a_plan_that_is_none_is_not_known(text: str, said: str) -> None:
-    """Somebody has edited it: then the lines are held against what is wanted."""
+    """It was edited: the lines are compared with the program's plan."""
     facts = parse(text.replace(to_json(plan()), f"{said}\n"), drift=True)
     assert facts.plan is None
     drifts(text.replace(to_json(plan()), f"{said}\n"), plan())
@@ -302,7 +302,7 @@ def _took(act: Callable[[Site, Plan], None], site: Site, wanted: Plan) -> float:
 
 @pytest.mark.parametrize("act", [_read, Site.apply], ids=["read", "change"])
 def test_many_networks_take_no_longer_for_each(act: Callable[[Site, Plan], None]) -> None:
-    """Sixteen times as many: 16 times the time, or 30 where others work; not 256."""
+    """Sixteen times as many take 16 times as long, or 30 on a busy machine; not 256."""
     seconds = {}
     for count in (30, 480):
         with pytest.MonkeyPatch.context() as patch:
@@ -330,7 +330,7 @@ HUGE = {
 
 @pytest.mark.parametrize("what", HUGE)
 def test_an_answer_of_100000_lines(text: str, what: str) -> None:
-    """Right or refused, in seconds, and no more of it is shown than a reviewer can read."""
+    """It is accepted or refused within seconds, and the output stays short enough to read."""
     section, line = HUGE[what]
     lines = "".join(f"{line.format(n)}\n" for n in range(100_000))
     started = time.process_time()
@@ -349,7 +349,7 @@ SHAPES: dict[str, tuple[Callable[[int], int], Callable[[int], int]]] = {
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_lines_that_are_hard_to_align(shape: str) -> None:
-    """A host says that it has loaded lines that are alike, and has others in another order."""
+    """The loaded lines are alike, and the current ones have another order."""
     wanted = many(400)
     with pytest.MonkeyPatch.context() as patch:
         site = Site(patch)
@@ -366,7 +366,7 @@ def test_lines_that_are_hard_to_align(shape: str) -> None:
 
 
 def test_no_control_character_is_shown(up: Site) -> None:
-    """Of a comment, a label, a route, a file: a terminal shows it and does not obey it."""
+    """A comment, label, route or file may have one, which a terminal would interpret."""
     evil = "\x1b[2J\x07\x85\u202e\r"
     up.remote.chain("WANBOUND-SNAT").insert(0, f"-A WANBOUND-SNAT -m comment --comment {evil}")
     up.remote.chain("INPUT").append(f"-A INPUT -m comment --comment {evil}")
@@ -389,7 +389,7 @@ def test_no_control_character_is_shown(up: Site) -> None:
 
 
 def test_containers_with_their_default_routes(up: Site) -> None:
-    """As Docker and ip print them, of both families."""
+    """Routes of both families are read as Docker and ip print them."""
     up.remote.containers = [
         '["/shop-app-1","","shop","app"]',
         "ipv4 default via 172.31.0.1 dev eth0",
@@ -418,14 +418,14 @@ def test_containers_with_their_default_routes(up: Site) -> None:
     ],
 )
 def test_what_is_no_container_is_refused(up: Site, line: str) -> None:
-    """In words, whatever it is."""
+    """The error says so for any line."""
     up.remote.containers = [line]
     with pytest.raises(ParseError, match=r"(not|without) a container: .{0,100}$"):
         parse(up.remote.facts())
 
 
 def test_what_is_no_gateway_is_refused(up: Site) -> None:
-    """An address that cannot be."""
+    """The address is invalid."""
     up.remote.containers = ['["/a","","",""]', "ipv4 default via 999.1.1.1 dev eth0"]
     with pytest.raises(ParseError, match="not a gateway: '999"):
         parse(up.remote.facts())

@@ -1,4 +1,4 @@
-"""What a host is told to load: complete, in order, and the same for the same lines."""
+"""The files that a host loads: complete, in order, and the same for the same lines."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -39,7 +39,7 @@ SETTINGS = settings(
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_a_generation_has_all_files_and_nothing_else(name: str) -> None:
-    """Each ends with a line break, so that the host can read it line by line."""
+    """Each ends with a newline, so that the host can read it line by line."""
     files = compose(case(name)).files
     assert tuple(files) == (FILES if case(name).metrics is None else (*FILES, *METRICS))
     assert all(text == "" or text.endswith("\n") for text in files.values())
@@ -49,7 +49,7 @@ def test_a_generation_has_all_files_and_nothing_else(name: str) -> None:
 @given(stacks(moded=True))
 @SETTINGS
 def test_every_line_of_a_plan_is_in_its_file_once(raw: Raw) -> None:
-    """And no other: the base rules of the guard are all that a file has besides."""
+    """Beside them, a file has only the base rules of the guard."""
     for host in plan(Stack.parse(raw, "any")):
         generation = compose(host_plan(host))
         files = generation.files
@@ -82,7 +82,7 @@ def _unneeded(maps: Collection[str]) -> set[str]:
 @given(stacks(moded=True))
 @SETTINGS
 def test_the_guards_file_makes_the_table_of_the_planners_rules(raw: Raw) -> None:
-    """What test_guard.py proves of the rules is so proved of the file that is loaded."""
+    """So the results of test_guard.py also hold for the file that is loaded."""
     for host in plan(Stack.parse(raw, "any")):
         text = compose(host_plan(host)).files["guard.nft"]
         if not text:
@@ -99,7 +99,7 @@ def test_the_guards_file_makes_the_table_of_the_planners_rules(raw: Raw) -> None
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_chains_have_their_rules_in_the_order_of_their_places(name: str) -> None:
-    """First what comes first, last what comes last, whatever the lines are called."""
+    """The names of the lines do not matter."""
     wanted = case(name)
     generation = compose(wanted)
     sections = [*generation.chains.values(), *generation.guard.values()]
@@ -117,9 +117,9 @@ def _owner(wanted: Plan, place: Place) -> Plan | Network:
 
 
 def _renamed(lines: Lines, order: Order) -> tuple[Lines, Order]:
-    """Return the same with roles that sort the other way round.
+    """Return the same lines with roles that sort in reverse.
 
-    Except where the role says something: a route's family, an address that the network owns.
+    Roles with a meaning stay: a route's family, an address that the network owns.
     """
     names = {
         section: {
@@ -140,7 +140,7 @@ def _backwards(role: str) -> str:
 @given(stacks(max_hosts=1, moded=True))
 @SETTINGS
 def test_roles_and_names_that_sort_differently_change_nothing(raw: Raw) -> None:
-    """What is loaded follows from the lines and their places alone."""
+    """The loaded files depend only on lines and places."""
     (host,) = plan(Stack.parse(raw, "any"))
     wanted = host_plan(host)
     networks = {}
@@ -156,21 +156,21 @@ def test_roles_and_names_that_sort_differently_change_nothing(raw: Raw) -> None:
 
 
 def _loaded(generation: Generation) -> dict[str, str]:
-    """Return the files that the host loads; two others name the roles and the networks."""
+    """Return the files that the host loads; two others name roles and networks."""
     named = ("plan.json", "wanbound-metrics.networks")
     return {name: text for name, text in generation.files.items() if name not in named}
 
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_the_map_by_bridge_is_there_only_where_docker_chooses_a_subnet(name: str) -> None:
-    """postrouting knows the bridge from Linux 5.7 on; other hosts need not."""
+    """postrouting knows the bridge from Linux 5.7 on; hosts without the map may be older."""
     text = compose(case(name)).files["guard.nft"]
     assert ("map by-bridge" in text) == (name in ("snat-docker", "nftables", "log-drops"))
     assert ("snat-by-bridge" in text) == (name == "nftables")
 
 
 def test_a_host_of_nobody_has_nothing_but_frames() -> None:
-    """The generation that removes everything: chains that are not in it are deleted."""
+    """This generation removes everything: chains that are not in it are deleted."""
     files = compose(replace(NOTHING, stack="a/b/c")).files
     for family in ("ipv4", "ipv6"):
         tables = [f"*{table}\n# jumps {table}\nCOMMIT\n" for table in CHAINS]
@@ -181,7 +181,7 @@ def test_a_host_of_nobody_has_nothing_but_frames() -> None:
 
 
 def test_both_chains_of_nat_are_there_as_soon_as_one_has_a_rule() -> None:
-    """The host counts on it; a network without ingress has rules in one of them alone."""
+    """The host relies on it; a network without ingress has rules in only one of them."""
     rules = compose(case("snat")).rules("ipv4")
     assert rules["nat"]["WANBOUND-DNAT"] == []
     assert rules["nat"]["WANBOUND-SNAT"] != []
@@ -200,7 +200,7 @@ def _web(name: str = "web", bridge: str = "web", address: str = A) -> Network:
 
 
 def test_the_rules_of_nat_are_there_as_data() -> None:
-    """What the host holds the open connections against; a network that leaves still translates."""
+    """The host compares open connections with them; a leaving network is still translated."""
     flows = {"ipv4": f"from 172.16.0.0/24 {A}", "ipv4 tcp": f"to {A} tcp 0-65535 172.16.0.2"}
     web = replace(_web(), flows=flows)
     said = "".join(f"{text}\n" for text in flows.values())
@@ -213,7 +213,7 @@ def test_the_rules_of_nat_are_there_as_data() -> None:
 
 @pytest.mark.parametrize("name", golden.cases())
 def test_each_rule_of_nat_has_its_data(name: str) -> None:
-    """As many of them, with the same addresses."""
+    """Their number and their addresses are the same."""
     generation = compose(case(name))
     said = [line.split() for line in generation.files["flows"].splitlines()]
     families: tuple[tuple[Family, bool], ...] = (("ipv4", False), ("ipv6", True))
@@ -227,7 +227,7 @@ def test_each_rule_of_nat_has_its_data(name: str) -> None:
 
 
 Nat = tuple[list[list[str]], list[list[str]]]
-"""Address, protocol and target of each way in; subnet, or bridge, and address of what goes out."""
+"""Address, protocol and target of ingress; subnet or bridge, and address of egress."""
 
 
 def _in_iptables(generation: Generation, family: Family) -> Nat:
@@ -260,12 +260,12 @@ def _in_nftables(generation: Generation, family: Family) -> Nat:
 
 
 def test_bridges_that_may_not_exist_are_named() -> None:
-    """Sorted, as all files: the same plan is always the same generation."""
+    """They are sorted, as in all files: the same plan always gives the same generation."""
     assert compose(_plan(), absent=["web", "mail"]).files["absent"] == "mail\nweb\n"
 
 
 def test_a_leaving_network_is_loaded_and_its_bridges_are_named() -> None:
-    """By the file `leaving` the host knows when it can go on to the next generation."""
+    """The file `leaving` tells the host when to load the next generation."""
     gone = network("gone", bridges={"own": "gone", "socket": "gone-sock"})
     files = compose(_plan(_web(), leaving=(gone,))).files
     assert files["leaving"] == "gone\ngone-sock\n"
@@ -275,7 +275,7 @@ def test_a_leaving_network_is_loaded_and_its_bridges_are_named() -> None:
 
 
 def test_whose_each_line_is_is_known() -> None:
-    """A drift is reported for the network, section and role whose line it is."""
+    """Drift is reported for the network, section and role of a line."""
     wanted = case("several-networks")
     generation = compose(wanted)
     groups: list[Mapping[Any, tuple[Placed, ...]]] = [

@@ -1,4 +1,4 @@
-"""What a network keeps while its bridge is still there, and what a later plan takes from it."""
+"""What a network keeps while its bridge still exists, and what a later plan takes from it."""
 
 import copy
 from collections.abc import Collection
@@ -44,12 +44,12 @@ def _plan(*networks: Network, left: tuple[Network, ...] = ()) -> Plan:
 
 
 def _after(old: Plan, new: Plan, links: Collection[str] | None = None) -> Plan:
-    """Return the new plan with what is leaving; the old plan's bridges are there unless said."""
+    """Return the new plan with what is leaving; `links` defaults to the old plan's bridges."""
     return replace(new, leaving=leaving(old, new, old.bridges if links is None else links))
 
 
 def _is_closed(plan: Plan, bridge: str) -> bool:
-    """Return whether the guard of a plan's generation lets nothing pass a bridge."""
+    """Return whether the guard of a plan's generation drops everything through a bridge."""
     guard = guard_in(compose(plan).files["guard.nft"])
     inside = ip_address("172.20.1.7")
     packets = [
@@ -62,13 +62,13 @@ def _is_closed(plan: Plan, bridge: str) -> bool:
 
 
 def test_a_network_that_nobody_contests_is_kept_whole() -> None:
-    """Its containers still run, and still send with their own address."""
+    """Its containers still run and still send with the network's address."""
     after = _after(_plan(WEB, MAIL), _plan(MAIL))
     assert after.leaving == (WEB,)
 
 
 def test_a_real_network_that_is_kept_whole_keeps_all_its_rules() -> None:
-    """The generation is the same as before, but for the files that say what is leaving."""
+    """The generation is the same as before, except for the files about leaving networks."""
     old = case("several-networks")
     new = replace(old, networks={n: each for n, each in old.networks.items() if n != "web"})
     before, now = compose(old).files, compose(_after(old, new)).files
@@ -79,18 +79,18 @@ def test_a_real_network_that_is_kept_whole_keeps_all_its_rules() -> None:
 
 
 def test_a_network_whose_bridges_are_gone_is_dropped() -> None:
-    """The host says that they are gone: nothing can send any more."""
+    """Without its bridges, nothing can send any more."""
     assert _after(_plan(WEB, MAIL), _plan(MAIL), ["mail", "docker0", "wan0"]).leaving == ()
 
 
 def test_what_is_wanted_is_not_leaving() -> None:
-    """The same network, whatever else of it changes."""
+    """It is the same network, whatever else of it changes."""
     changed = replace(WEB, addresses={"ipv4": "203.0.113.11"}, subnets={"ipv4": "172.20.9.0/24"})
     assert _after(_plan(WEB), _plan(changed)).leaving == ()
 
 
 def test_an_address_that_another_network_claims_closes_the_old_one() -> None:
-    """Two networks would send with one address; the subnets stay guarded."""
+    """Otherwise two networks would send with one address; the subnets stay guarded."""
     new = _plan(replace(MAIL, addresses={"ipv4": "203.0.113.10"}))
     after = _after(_plan(WEB, MAIL), new)
     (gone,) = after.leaving
@@ -102,7 +102,7 @@ def test_an_address_that_another_network_claims_closes_the_old_one() -> None:
 
 
 def test_a_subnet_that_another_network_claims_closes_the_old_one_without_it() -> None:
-    """nft takes no subnet twice; what is claimed is the new network's to guard."""
+    """nft refuses a duplicate subnet; the guard of the new network covers it."""
     new = _plan(replace(MAIL, subnets={"ipv4": "172.20.0.0/16"}))
     after = _after(_plan(WEB, MAIL), new)
     (gone,) = after.leaving
@@ -113,7 +113,7 @@ def test_a_subnet_that_another_network_claims_closes_the_old_one_without_it() ->
 
 
 def test_the_subnets_of_a_closed_network_go_nowhere() -> None:
-    """Not even a packet that comes from elsewhere with such a source, or had one before."""
+    """Not even packets with such a source from elsewhere, or with such an original source."""
     after = _after(_plan(WEB, MAIL), _plan(replace(MAIL, addresses=WEB.addresses)))
     guard = guard_in(compose(after).files["guard.nft"])
     public = ip_address("203.0.113.10")
@@ -126,7 +126,7 @@ def test_the_subnets_of_a_closed_network_go_nowhere() -> None:
 
 
 def test_a_bridge_that_is_claimed_is_not_leaving() -> None:
-    """It is the new network's, whose guard is on it; the other bridge is closed."""
+    """It has the guard of the new network; the other bridge is closed."""
     new = _plan(network("post", bridges={"own": "web"}, subnets={"ipv4": "172.20.7.0/24"}))
     after = _after(_plan(WEB), new)
     (gone,) = after.leaving
@@ -152,13 +152,13 @@ def test_a_network_without_its_load_balancer_leaves_the_sockets_bridge_alone() -
 
 
 def test_a_network_that_is_renamed_with_its_bridge_leaves_nothing() -> None:
-    """Bridge, subnets and addresses are the new name's."""
+    """Bridge, subnets and addresses belong to the new name."""
     after = _after(_plan(WEB), _plan(replace(WEB, name="www")))
     assert after.leaving == ()
 
 
 def test_a_network_that_gets_another_bridge_is_closed_on_the_old_one() -> None:
-    """Both bridges are there until Docker has removed the old network; the address is the new's."""
+    """Both bridges exist until Docker has removed the old network; the new one has the address."""
     lines = network("web", bridges={"own": "br0"}).lines
     new = _plan(replace(WEB, name="www", bridges={"own": "br0"}, lines=lines))
     after = _after(_plan(WEB), new)
@@ -169,7 +169,7 @@ def test_a_network_that_gets_another_bridge_is_closed_on_the_old_one() -> None:
 
 
 def test_half_of_a_network_that_is_still_there_is_closed() -> None:
-    """What is left of it has nothing to send."""
+    """The rest of it has nothing to send."""
     after = _after(_plan(WEB, MAIL), _plan(MAIL), ["mail", "web-sock"])
     (gone,) = after.leaving
     assert gone.bridges == {"socket": "web-sock"}
@@ -177,7 +177,7 @@ def test_half_of_a_network_that_is_still_there_is_closed() -> None:
 
 
 def test_what_is_still_leaving_stays_leaving() -> None:
-    """Another change comes before Docker has removed a network: the host still has its bridge."""
+    """The next change comes before Docker has removed the network: its bridge still exists."""
     first = _after(_plan(WEB, MAIL), _plan(MAIL))
     kept = from_json(to_json(first))
     second = _after(kept, _plan())
@@ -189,7 +189,7 @@ def test_what_is_still_leaving_stays_leaving() -> None:
 
 
 def test_what_is_closed_stays_closed() -> None:
-    """The network that has claimed its address leaves as well: the address is not given back."""
+    """The network that claimed its address leaves too, but the address is not given back."""
     claims = replace(MAIL, addresses={"ipv4": "203.0.113.10"})
     first = _after(_plan(WEB, MAIL), _plan(claims))
     second = _after(first, _plan())
@@ -199,13 +199,13 @@ def test_what_is_closed_stays_closed() -> None:
 
 
 def test_a_network_that_comes_back_is_not_leaving_any_more() -> None:
-    """Its bridge is its own again."""
+    """It has its bridge again."""
     first = _after(_plan(WEB, MAIL), _plan(MAIL))
     assert _after(first, _plan(WEB, MAIL)).leaving == ()
 
 
 def test_a_host_that_belongs_to_nobody_has_nothing_leaving() -> None:
-    """Bridges that are there already are somebody else's."""
+    """Bridges that exist already belong to others."""
     assert leaving(NOTHING, _plan(WEB), ["docker0", "web", "br0"]) == ()
 
 
@@ -214,7 +214,7 @@ _SWAPPED = ("name", "bridge", "public_ipv4", "public_ipv6", "subnet_ipv4", "subn
 
 @st.composite
 def _changes(draw: st.DrawFn, raw: Raw) -> Raw:
-    """Draw another configuration of the same host: its networks take names and places in turn."""
+    """Draw another configuration of the host: its networks swap names, addresses and more."""
     found = copy.deepcopy(raw)
     networks: list[dict[str, Any]] = found["hosts"][0]["networks"]
     for key in draw(st.sets(st.sampled_from(_SWAPPED))):
@@ -235,10 +235,10 @@ def _changes(draw: st.DrawFn, raw: Raw) -> Raw:
 
 @st.composite
 def _histories(draw: st.DrawFn) -> tuple[Plan, ...]:
-    """Draw plans that a host has one after the other."""
+    """Draw consecutive plans of a host."""
     raw = draw(stacks(max_hosts=1, moded=True))
     for each in raw["hosts"][0]["networks"]:
-        # They hold on to subnets and addresses that change hands here.
+        # They are bound to subnets and addresses that are swapped here.
         each.pop("containers", None)
         each.pop("ingress", None)
     raws = [raw]
@@ -254,7 +254,7 @@ def _histories(draw: st.DrawFn) -> tuple[Plan, ...]:
 @given(_histories(), st.data())
 @SETTINGS
 def test_nothing_ever_has_two_owners(history: tuple[Plan, ...], data: st.DataObject) -> None:
-    """Whatever plans follow each other, and whichever bridges Docker has removed in between."""
+    """This holds after any sequence of plans and any removal of bridges by Docker in between."""
     current = history[0]
     links = set(current.bridges)
     for new in history[1:]:
@@ -281,12 +281,12 @@ def _check_owners(plan: Plan) -> None:
 
 
 def _check_leaving(old: Plan, new: Plan, after: Plan, links: Collection[str]) -> None:
-    """Every bridge of ours that is still there and not wanted is leaving, and has its guard."""
+    """Every existing bridge that is not in the plan is leaving, and has its guard."""
     bridges = {bridge for each in after.leaving for bridge in each.bridges.values()}
     assert bridges == (set(old.bridges) & set(links)) - set(new.bridges)
     for each in after.leaving:
         if each in old.all_networks:
-            # Kept whole.
+            # It is kept whole.
             continue
         assert each.addresses == {}
         for bridge in each.bridges.values():

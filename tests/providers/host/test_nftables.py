@@ -1,4 +1,4 @@
-"""A host in nftables: what is refused, what a refresh finds, and the change from iptables."""
+"""A host with nftables: refusals, drift, and the change from iptables."""
 
 from dataclasses import replace
 
@@ -15,14 +15,14 @@ OWN = properties(nftables_plan())["own"]
 
 @pytest.fixture
 def nft(site: Site) -> Site:
-    """A host that was brought to the plan in nftables, and has Docker's rules in iptables."""
+    """A host with the nftables plan, and with Docker's rules in iptables."""
     site.up(nftables_plan())
     assert site.drift(nftables_plan()) == {}
     return site
 
 
 def test_iptables_is_refused_where_docker_uses_nftables(site: Site) -> None:
-    """It says what to set; the other dialect is not refused."""
+    """The error names the setting; the other dialect is accepted."""
     site.remote.docker = "docker 29.0.1 nftables"
     with pytest.raises(HostError, match=r"29\.0\.1 uses its nftables") as said:
         site.apply(plan())
@@ -32,7 +32,7 @@ def test_iptables_is_refused_where_docker_uses_nftables(site: Site) -> None:
 
 
 def test_iptables_is_refused_where_a_docker_that_is_stopped_uses_nftables(site: Site) -> None:
-    """By what it has left in the kernel: there is nobody to ask."""
+    """Docker's tables in the kernel show it, because Docker cannot be asked."""
     site.remote.docker = "docker (stopped) nftables"
     with pytest.raises(HostError, match=r"Docker \(stopped\) uses its nftables"):
         site.apply(plan())
@@ -40,7 +40,7 @@ def test_iptables_is_refused_where_a_docker_that_is_stopped_uses_nftables(site: 
 
 
 def test_one_change_leads_to_the_other_dialect_and_back(site: Site) -> None:
-    """Nothing of the former is left, and none of it is drift."""
+    """Nothing of the old dialect is left, and nothing counts as drift."""
     site.up(plan())
     before = site.remote.iptables["ipv4"].saved()
     site.apply(nftables_plan())
@@ -63,7 +63,7 @@ def test_one_change_leads_to_the_other_dialect_and_back(site: Site) -> None:
     ],
 )
 def test_a_rule_that_is_gone_or_edited(nft: Site, section: str, role: str) -> None:
-    """By its role, like a rule of iptables."""
+    """The drift has its role, like that of an iptables rule."""
     assert nft.remote.guard is not None
     rules, line = nft.remote.guard.chains[section.removeprefix("chain ")], WEB[section][role]
     edited = line.replace(" to ", " to 10.9.8.7 ")
@@ -77,14 +77,14 @@ def test_a_rule_that_is_gone_or_edited(nft: Site, section: str, role: str) -> No
 
 @pytest.mark.parametrize(("name", "role"), [("dnat-ipv4", "own"), ("snat-ipv6", "own")])
 def test_an_element_that_is_gone(nft: Site, name: str, role: str) -> None:
-    """What leads to the rules of nat is an element like the guard's."""
+    """The elements that lead to the nat rules are compared like the guard's."""
     assert nft.remote.guard is not None
     nft.remote.guard.maps[name].remove(WEB[f"map {name}"][role])
     assert nft.drift(nftables_plan()) == {f"web map {name} {role}": None}
 
 
 def test_lines_of_the_host_and_of_nobody(nft: Site) -> None:
-    """Who reaches the host has a role; a base chain has none and is told in words."""
+    """An open port has a role; a line of a base chain has none and is reported in words."""
     assert nft.remote.guard is not None
     chains = nft.remote.guard.chains
     chains["input"].remove(OWN["chain input"]["open tcp 9100"])
@@ -96,7 +96,7 @@ def test_lines_of_the_host_and_of_nobody(nft: Site) -> None:
 
 
 def test_where_docker_has_no_rules_of_iptables_none_of_ours_is_missed(site: Site) -> None:
-    """Nor is there one; what is left of the accept there is drift."""
+    """None is loaded there; a leftover chain of the accept is drift."""
     for each in site.remote.iptables.values():
         for chain in ("FORWARD", "DOCKER-FORWARD"):
             each.chain(chain).clear()
@@ -109,14 +109,14 @@ def test_where_docker_has_no_rules_of_iptables_none_of_ours_is_missed(site: Site
 
 
 def test_the_accept_is_missed_where_docker_has_rules(nft: Site) -> None:
-    """There it is what lets the networks' traffic pass."""
+    """There the accept lets the networks' traffic pass."""
     nft.remote.chain("WANBOUND-FORWARD").clear()
     role = "marked, where Docker uses iptables"
     assert nft.drift(nftables_plan()) == {f"own forward_ipv4 {role}": None}
 
 
 def test_a_network_that_leaves_keeps_the_dialect_that_it_has(site: Site) -> None:
-    """Until its bridge is gone it is translated as before, beside those in the other dialect."""
+    """Until its bridge is gone the old rules translate it, beside the new ones of the others."""
     site.up(plan())
     rest = nftables_plan()
     networks = {name: each for name, each in rest.networks.items() if name != "old"}
@@ -129,7 +129,7 @@ def test_a_network_that_leaves_keeps_the_dialect_that_it_has(site: Site) -> None
 
 
 def test_copies_of_iptables_go_with_the_dialect(site: Site) -> None:
-    """What was kept in /etc/iptables would be loaded beside it at the next boot."""
+    """The next boot would load a copy in /etc/iptables beside the nftables rules."""
     site.up(replace(plan(), persist="iptables-files"))
     assert "WANBOUND-SNAT" in site.remote.files["/etc/iptables/rules.v4"]
     site.apply(nftables_plan())

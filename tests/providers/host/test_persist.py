@@ -1,4 +1,4 @@
-"""The copy of the rules in /etc/iptables, which goes along with the confirmation."""
+"""The copy of the rules in /etc/iptables, which is written with the confirmation."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def _clear(site: Site) -> None:
 
 
 def test_both_files_are_made_and_removed(site: Site) -> None:
-    """With our chains, and without a trace afterwards."""
+    """They have our chains, and the destroy leaves no trace."""
     site.up(WANTED)
     assert "-A WANBOUND-SNAT -s 172.29.11.0/24 " in site.remote.files[V4]
     assert "-A WANBOUND-SNAT -s fd5c:" in site.remote.files[V6]
@@ -37,7 +37,7 @@ def test_both_files_are_made_and_removed(site: Site) -> None:
 
 @pytest.mark.parametrize("text", THEIRS)
 def test_what_others_have_there_comes_back_to_the_byte(site: Site, text: str) -> None:
-    """Also without a newline at its end, and in whatever encoding."""
+    """Also without a newline at its end, and in any encoding."""
     site.remote.files[V4] = text
     site.up(WANTED)
     assert "WANBOUND-SNAT" in site.remote.files[V4]
@@ -50,14 +50,14 @@ def test_what_others_have_there_comes_back_to_the_byte(site: Site, text: str) ->
 
 
 def test_without_persist_nothing_is_written(up: Site) -> None:
-    """A file of others stays as it is."""
+    """A foreign file stays as it is."""
     up.remote.files[V4] = THEIRS[0]
     up.apply()
     assert up.remote.files == {V4: THEIRS[0]}
 
 
 def test_rules_of_a_leaving_network_are_not_saved(site: Site) -> None:
-    """At the next boot its bridge may be gone, and nobody would take them out."""
+    """At the next boot its bridge may be gone, and nothing would remove them."""
     site.up(WANTED)
     site.apply(only("web", of=WANTED))
     assert [x for x in site.remote.chain("WANBOUND-SNAT") if "br-mail" in x]
@@ -65,7 +65,7 @@ def test_rules_of_a_leaving_network_are_not_saved(site: Site) -> None:
 
 
 def test_nothing_is_written_where_the_file_is_right(site: Site) -> None:
-    """An update of something else."""
+    """The update changes something else."""
     site.up(WANTED)
     before = dict(site.remote.files)
     site.apply(WANTED, installed={"script": "another"})

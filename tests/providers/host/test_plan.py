@@ -1,4 +1,4 @@
-"""A host's plan as properties, as JSON, and in memory: the same in each."""
+"""A host's plan is the same as properties, as JSON and in memory."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ SETTINGS = settings(
 
 
 def _by_engine(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
-    """Return properties as the engine hands them over: numbers are floats, keys are sorted."""
+    """Return properties as the engine passes them: numbers are floats, keys are sorted."""
     if isinstance(value, dict):
         return {key: _by_engine(part) for key, part in sorted(value.items())}
     return float(value) if isinstance(value, int) else value
@@ -37,20 +37,20 @@ def _by_engine(value: Any) -> Any:  # noqa: ANN401 - JSON is anything
 @given(stacks(moded=True))
 @SETTINGS
 def test_a_plan_survives_the_way_through_the_engine(raw: Raw) -> None:
-    """The provider sees what the program asked for."""
+    """The provider receives the plan that the program declared."""
     for wanted in plans(raw).values():
         props = _by_engine(json.loads(json.dumps(properties(wanted))))
         assert plan_of(props) == wanted
         orders = [n.order for n in plan_of(props).networks.values()]
         places = [place for order in orders for roles in order.values() for place in roles.values()]
-        # 1.0 equals 1, and is another text in plan.json.
+        # 1.0 equals 1, but is written differently in plan.json.
         assert all(type(place) is int for place in places)
 
 
 @given(stacks(moded=True), st.data())
 @SETTINGS
 def test_a_plan_survives_on_the_host(raw: Raw, data: st.DataObject) -> None:
-    """A later run reads what this one wrote, with what is leaving and what was taken over."""
+    """A later run reads it, with leaving networks and networks that were taken over."""
     for wanted in plans(raw).values():
         cut = data.draw(st.integers(0, len(wanted.networks)))
         names = list(wanted.networks)
@@ -67,7 +67,7 @@ def test_a_plan_survives_on_the_host(raw: Raw, data: st.DataObject) -> None:
 
 
 def test_what_is_leaving_is_no_property() -> None:
-    """It is the host's affair: a preview shows what the configuration asks for."""
+    """Only the host needs it: a preview shows what the configuration asks for."""
     wanted = replace(case("snat"), leaving=(network("gone"),))
     assert plan_of(properties(wanted)) == replace(wanted, leaving=())
     assert wanted.bridges["gone"] == "gone"
@@ -75,7 +75,7 @@ def test_what_is_leaving_is_no_property() -> None:
 
 
 def test_the_form_that_hosts_keep_can_be_read() -> None:
-    """It is on hosts: a change of the form has to read this one as well."""
+    """Hosts have files of this format, so every later format must read it too."""
     text = """
     {
       "stack": "acme/wanbound/prod", "wan": "wan0", "persist": "iptables-files",
@@ -118,7 +118,7 @@ def test_the_form_that_hosts_keep_can_be_read() -> None:
 
 
 def test_a_plan_of_nothing_has_no_properties_but_the_names() -> None:
-    """Sections that are empty are not in a preview."""
+    """A preview shows no empty sections."""
     assert properties(NOTHING) == {"stack": "", "wan": "", "networks": {}}
     assert from_json(to_json(NOTHING)) == NOTHING
 
@@ -143,14 +143,14 @@ JSON = st.recursive(
 @given(JSON)
 @settings(SETTINGS, max_examples=300)
 def test_junk_is_refused_with_a_value_error_or_is_a_plan(value: object) -> None:
-    """Anybody who is root on the host can write the file; the run says that it is no plan."""
+    """root on the host can write the file; the run then reports that it is not a plan."""
     _refused_or_plan(json.dumps(value))
 
 
 @given(st.data())
 @settings(SETTINGS, max_examples=300)
 def test_a_damaged_plan_is_refused_with_a_value_error_or_is_a_plan(data: st.DataObject) -> None:
-    """Any part of a real one replaced."""
+    """Any part of a valid plan is replaced."""
     found = json.loads(to_json(replace(case("baseline"), leaving=(network("gone"),))))
     here: Any = found
     while isinstance(here, dict | list) and here:
@@ -189,7 +189,7 @@ def test_a_damaged_plan_is_refused_with_a_value_error_or_is_a_plan(data: st.Data
     ],
 )
 def test_what_is_no_plan_is_refused(text: str) -> None:
-    """With a ValueError, whatever is wrong with it."""
+    """Every other text is a ValueError."""
     with pytest.raises(ValueError):
         from_json(text)
 
@@ -204,7 +204,7 @@ def _refused_or_plan(text: str) -> None:
 
 
 def test_a_network_is_its_properties() -> None:
-    """A section that is called `order` or `owns` is none: those are what they say."""
+    """`order` and `owns` are not names of sections."""
     wanted = case("ingress-addresses").networks["mail"]
     assert network_of("mail", wanted.properties) == wanted
     assert set(wanted.properties) == {"owns", "order", *wanted.lines}
@@ -226,6 +226,6 @@ def test_a_network_is_its_properties() -> None:
     ],
 )
 def test_subnets_overlap_where_they_share_an_address(one: str, other: str, share: bool) -> None:
-    """In either order; those of two families never do."""
+    """The order of the two does not matter; subnets of two families never overlap."""
     assert overlap(one, other) == share
     assert overlap(other, one) == share

@@ -1,4 +1,4 @@
-"""What each call of the engine does on a host."""
+"""What each call of Pulumi's engine does on a host."""
 
 import base64
 import copy
@@ -29,7 +29,7 @@ FAILURE = HostError(HOST, "cannot be reached", "unchanged", "check that the host
 
 
 def changes(site: Site) -> int:
-    """Return how many changes the host has made."""
+    """Return the number of changes that the host has made."""
     return len(site.remote.changed)
 
 
@@ -46,7 +46,7 @@ def test_a_diff_contacts_nothing_and_sees_every_line(site: Site) -> None:
                 news = copy.deepcopy(props())
                 del news["networks"][name][section][role]
                 result = PROVIDER.diff(HOST, olds, news)
-                # None: the engine compares path by path, and a preview shows this line alone.
+                # None: the engine compares path by path, and a preview shows only this line.
                 assert (result.changes, result.replaces) == (None, None)
     assert site.targets == []
 
@@ -66,12 +66,12 @@ def test_a_diff_contacts_nothing_and_sees_every_line(site: Site) -> None:
     ],
 )
 def test_every_property_is_a_change(more: dict[str, object]) -> None:
-    """Also the way to the host, and another version of the script."""
+    """That includes how the host is reached, and another version of the script."""
     assert PROVIDER.diff(HOST, props(), {**props(), **more}).changes is None
 
 
 def test_a_version_alone_is_no_change(up: Site) -> None:
-    """The state has the one that made the last change; a refresh reads it from the host."""
+    """The state has the version of the last change; a refresh reads it from the host."""
     up.remote.version = "0.0.1"
     assert up.refresh()["version"] == "0.0.1"
     assert PROVIDER.diff(HOST, up.state, props()).changes is False
@@ -85,7 +85,7 @@ def test_a_version_alone_is_no_change(up: Site) -> None:
 def test_an_older_script_is_replaced_and_that_is_said(
     up: Site, version: str | None, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the next change; where the script is the same, nothing is said of it."""
+    """The next change replaces it; nothing is printed if the script is the same."""
     up.remote.script, up.remote.version = "0" * 64, version
     up.apply()
     (line,) = capsys.readouterr().err.splitlines()
@@ -98,7 +98,7 @@ def test_an_older_script_is_replaced_and_that_is_said(
 
 
 def test_a_refresh_tells_that_a_flush_leaks(up: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is no drift, as no change corrects it; where no nft can do it, the status says so."""
+    """It is no drift, because no change corrects it; without support in nft, the status says so."""
     for state in ("held", "not supported"):
         up.remote.owned_table = state
         assert up.drift() == {}
@@ -110,7 +110,7 @@ def test_a_refresh_tells_that_a_flush_leaks(up: Site, capsys: pytest.CaptureFixt
 
 
 def test_drift_is_a_change(up: Site) -> None:
-    """Until an update has repaired it: it is a property that the program does not have."""
+    """The drift is a property that the program does not declare, until an update repairs it."""
     assert PROVIDER.diff(HOST, {**props(), "drift": {"guard": "gone"}}, props()).changes is None
 
 
@@ -118,7 +118,7 @@ def test_drift_is_a_change(up: Site) -> None:
 
 
 def test_create_brings_everything_in_one_change(site: Site) -> None:
-    """And gives back the properties as they came, under an id that people can read."""
+    """The outputs are the unchanged inputs, under a readable id."""
     result = PROVIDER.create({**props(), "__provider": "gASV"})
     assert (result.id, stored(result.outs)) == (HOST, {**props(), "version": VERSION})
     assert site.remote.calls == ["facts", "change"]
@@ -129,7 +129,7 @@ def test_create_brings_everything_in_one_change(site: Site) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_one_change_whatever_the_number_of_networks(site: Site, count: int) -> None:
-    """Up, an update, a refresh, a destroy: one command each, and one look before it."""
+    """Up, update, refresh and destroy: one command each, after one that reads the facts."""
     wanted = many(count) if count else replace(many(1), networks={})
     site.up(wanted)
     assert site.remote.calls == ["facts", "change"]
@@ -144,14 +144,14 @@ def test_one_change_whatever_the_number_of_networks(site: Site, count: int) -> N
 
 
 def test_create_adopts_what_is_there(up: Site) -> None:
-    """The state was lost: the same lines from another life are no error."""
+    """After a lost state, existing lines are not an error."""
     up.state = {}
     up.apply()
     assert up.drift() == {}
 
 
 def test_doing_it_twice_changes_nothing(up: Site) -> None:
-    """A run that was cut short can be repeated."""
+    """An interrupted run can be repeated."""
     before = copy.deepcopy(up.remote.iptables["ipv4"].tables)
     for _ in range(2):
         up.apply()
@@ -160,7 +160,7 @@ def test_doing_it_twice_changes_nothing(up: Site) -> None:
 
 
 def test_addresses_are_swapped_in_one_update(up: Site) -> None:
-    """Each network gets the other's: one change, and the host ends both their old connections."""
+    """One change gives each network the other's address; old connections of both end."""
     text = json.dumps(properties(plan()))
     for one, other in (("203.0.113.61", "203.0.113.62"), ("2001:db8::61", "2001:db8::62")):
         text = text.replace(one, "@").replace(other, one).replace("@", other)
@@ -174,7 +174,7 @@ def test_addresses_are_swapped_in_one_update(up: Site) -> None:
 
 
 def test_a_change_on_the_host_in_between_is_decided_again(up: Site) -> None:
-    """The watcher followed a network that left, or another run was faster."""
+    """The watcher finished a leaving network, or another run was faster."""
     up.apply(only("web", "old"))
     up.remote.meanwhile = [lambda: up.remote.remove_network("mail")]
     up.apply(only("web"))
@@ -183,7 +183,7 @@ def test_a_change_on_the_host_in_between_is_decided_again(up: Site) -> None:
 
 
 def test_an_address_that_another_machine_has_is_named(site: Site) -> None:
-    """With its network and its key; the same error where it is none of this plan."""
+    """With its network and its key; an address that is not in this plan gives the same error."""
     for address, words in (
         ("2001:db8::61", ["2001:db8::61 is in use", "public_ipv6 of network web", "rolled back"]),
         ("2001:db8::6", ["2001:db8::6 is in use", "choose another one"]),
@@ -199,7 +199,7 @@ def test_an_address_that_another_machine_has_is_named(site: Site) -> None:
 
 @pytest.mark.parametrize("call", ["update", "delete"])
 def test_a_host_that_changes_all_the_time_is_an_error(site: Site, call: str) -> None:
-    """After three attempts; nothing was applied."""
+    """wanbound gives up after three attempts, without a change."""
     site.apply()
     failure = ChangedMeanwhileError(HOST, "it has another state now", "as it was", "run again")
     site.remote.failures = lambda number: failure if site.remote.calls[-1] == "change" else None
@@ -212,7 +212,7 @@ def test_a_host_that_changes_all_the_time_is_an_error(site: Site, call: str) -> 
 @pytest.mark.parametrize("at", [1, 2])
 @pytest.mark.parametrize("failure", [FAILURE, UnreachableError(HOST, "gone", "not known", "look")])
 def test_a_failure_leaves_the_host_as_it_was(site: Site, at: int, failure: HostError) -> None:
-    """Create, update and delete; what the host says is in it, and nothing is tried again."""
+    """Create, update and delete: the error has the host's text, and there is no retry."""
     site.apply()
     before, calls = site.remote.current, len(site.remote.calls)
     for call in (
@@ -225,14 +225,14 @@ def test_a_failure_leaves_the_host_as_it_was(site: Site, at: int, failure: HostE
         site.remote.failures = lambda number, fails=fails: failure if number == fails else None  # type: ignore[misc]  # the default binds it
         with pytest.raises(type(failure)) as caught:
             call()
-        # Of one that it cannot reach a destroy says that Pulumi may have an old address.
+        # If the host is unreachable, a destroy adds that Pulumi may have an old address.
         assert str(caught.value).startswith(str(failure))
         assert len(site.remote.calls) == fails
         assert site.remote.current == before
 
 
 def test_a_failure_says_host_what_state_and_remedy(site: Site) -> None:
-    """In that order, as every error does."""
+    """Host, problem, state and remedy have this order in every error."""
     site.remote.failures = lambda number: FAILURE
     with pytest.raises(HostError) as caught:
         site.apply()
@@ -244,7 +244,7 @@ def test_a_failure_says_host_what_state_and_remedy(site: Site) -> None:
 
 
 def test_an_interface_that_is_not_there(site: Site) -> None:
-    """The host refuses before it has touched anything."""
+    """The host refuses before it changes anything."""
     with pytest.raises(HostError, match="there is no interface wan0"):
         del site.remote.links["wan0"]
         site.apply()
@@ -255,20 +255,20 @@ def test_an_interface_that_is_not_there(site: Site) -> None:
 
 
 def test_read_gives_what_is_there(up: Site) -> None:
-    """Properties and inputs alike; a refresh of a host in order changes nothing."""
+    """Properties and inputs are equal; a refresh of a correct host changes nothing."""
     assert up.refresh() == {**props(), "version": VERSION}
     assert PROVIDER.diff(HOST, up.state, props()).changes is False
     assert changes(up) == 1
 
 
 def test_a_host_without_a_generation_has_no_id(site: Site) -> None:
-    """The engine drops it from the state then, and the next update creates it."""
+    """The engine then drops it from the state, and the next update creates it."""
     result = PROVIDER.read(HOST, props())
     assert (result.id, result.outs) == ("", {})
 
 
 def test_what_another_run_applied_is_read_by_line(up: Site) -> None:
-    """From the plan that the host keeps, and not from this state."""
+    """It is read from the plan on the host, not from this state."""
     state = up.state
     up.apply(only("web", "old"))
     up.remote.remove_network("mail")
@@ -280,7 +280,7 @@ def test_what_another_run_applied_is_read_by_line(up: Site) -> None:
 
 @pytest.mark.parametrize("text", ["", "Last login: today\n", "== generation\n"])
 def test_an_answer_that_is_none_is_an_error_and_never_gone(up: Site, text: str) -> None:
-    """A refresh over a broken line must not make the engine forget the resource."""
+    """A refresh over a broken connection must not make the engine forget the resource."""
     up.remote.answer = lambda _: text
     for call in (up.refresh, up.apply, up.destroy):
         with pytest.raises(HostError, match="host edge-1: its state cannot be read") as caught:
@@ -290,14 +290,14 @@ def test_an_answer_that_is_none_is_an_error_and_never_gone(up: Site, text: str) 
 
 
 def test_docker_that_does_not_answer_is_an_error(up: Site) -> None:
-    """Never "no Docker": its networks would be taken for gone, and be made a second time."""
+    """Read as "no Docker", its networks would count as gone and be created a second time."""
     failure = up.remote.failed(24, "Docker does not answer: no answer within 60 s")
     up.remote.failures = lambda number: failure
     for call in (up.refresh, up.apply, up.destroy):
         with pytest.raises(HostError, match="Docker does not answer"):
             call()
     up.remote.failures = lambda number: None
-    # Nor where the script's answer has nothing about it.
+    # An answer of the script without that part is an error too.
     up.remote.answer = lambda text: text.partition("docker 28")[0] + "== containers\n== end\n"
     with pytest.raises(HostError, match="does not say whether it has Docker"):
         up.refresh()
@@ -308,7 +308,7 @@ def test_docker_that_does_not_answer_is_an_error(up: Site) -> None:
 
 
 def test_two_stacks_on_one_host(up: Site) -> None:
-    """The second is refused with the owner's name, whatever it wants of the host."""
+    """The second is refused with the owner's name, for every call."""
     up.state = {}
     other = "acme/wanbound/other"
     for call in (
@@ -325,7 +325,7 @@ def test_two_stacks_on_one_host(up: Site) -> None:
 
 
 def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
-    """Both read a host that belongs to nobody."""
+    """Both read a host without an owner."""
 
     def other() -> None:
         PROVIDER.create(props(stack="acme/wanbound/other"))
@@ -341,7 +341,7 @@ def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
 def test_a_network_that_leaves_keeps_its_rules_until_its_bridge_is_gone(
     up: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Then the host drops them by itself, with the generation that came along."""
+    """Then the host loads the next generation without them, which came with the change."""
     capsys.readouterr()
     up.apply(only("web", "old"))
     said = capsys.readouterr().err
@@ -357,7 +357,7 @@ def test_a_network_that_leaves_keeps_its_rules_until_its_bridge_is_gone(
 
 
 def test_an_address_of_a_leaving_network_goes_to_another(up: Site) -> None:
-    """In one update: nothing passes the old bridge any more, and the address has one owner."""
+    """In one update: the old bridge is closed, and the address has one owner."""
     wanted = only("web", "old")
     text = json.dumps(properties(wanted)).replace("203.0.113.61", "203.0.113.62")
     PROVIDER.update(HOST, up.state, stored({**props(wanted), **json.loads(text)}))
@@ -369,7 +369,7 @@ def test_an_address_of_a_leaving_network_goes_to_another(up: Site) -> None:
 
 
 def test_a_network_whose_bridge_is_gone_leaves_at_once(up: Site) -> None:
-    """Nothing is left to wait for."""
+    """There is nothing to wait for."""
     up.remote.remove_network("mail")
     up.apply(only("web", "old"))
     assert not any(name.startswith("then/") for name in up.remote.changed[-1])
@@ -377,7 +377,7 @@ def test_a_network_whose_bridge_is_gone_leaves_at_once(up: Site) -> None:
 
 
 def test_a_leaving_network_is_known_without_the_hosts_record(up: Site) -> None:
-    """Somebody removed plan.json: then the state says whose bridges there are."""
+    """plan.json was removed: then the state has the bridges."""
     del up.remote.disk[up.remote.current]["plan.json"]
     up.apply(only("web", "old"))
     assert up.remote.changed[-1]["new/leaving"] == "br-mail\n"
@@ -387,7 +387,7 @@ def test_a_leaving_network_is_known_without_the_hosts_record(up: Site) -> None:
 
 
 def test_delete_refuses_while_a_bridge_exists(up: Site) -> None:
-    """With each bridge, its network, and what is in it; all rules stay in force."""
+    """The error names each bridge, its network and containers; all rules stay in force."""
     (web,) = (each for each in up.remote.networks if each["Name"] == "web")
     web["Containers"] = {"1": {"Name": "shop"}, "2": {"Name": "app"}}
     up.remote.remove_network("mail")
@@ -408,7 +408,7 @@ SHOP = '["/shop-app-1","","shop","app"]'
 
 
 def test_delete_names_compose_projects(up: Site) -> None:
-    """An operator has to know which folder to go to."""
+    """The operator needs to know the project's folder."""
     (web,) = (each for each in up.remote.networks if each["Name"] == "web")
     web["Containers"] = {"1": {"Name": "shop-app-1"}, "2": {"Name": "plain"}}
     up.remote.containers = [SHOP, '["/plain","","",""]']
@@ -420,7 +420,7 @@ def test_delete_names_compose_projects(up: Site) -> None:
 
 
 def _joined(up: Site, network: str) -> None:
-    """Put a container of compose's and one of the program's into a network."""
+    """Put a container of compose and one of the program into a network."""
     (there,) = (each for each in up.remote.networks if each["Name"] == network)
     there["Containers"] = {"1": {"Name": "shop-app-1"}, "2": {"Name": "lb"}}
     up.remote.containers = [SHOP, f'["/lb","{HOST}/{network}","",""]']
@@ -429,7 +429,7 @@ def _joined(up: Site, network: str) -> None:
 def test_containers_in_the_way_of_a_removal_are_named_before_it(
     up: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Docker's own error comes last and names none; what the program declares goes by itself."""
+    """Docker's error comes last and names none; the program's own containers are removed anyway."""
     _joined(up, "mail")
     up.apply(only("web", "old"))
     (said,) = (x for x in capsys.readouterr().err.splitlines() if "does not declare" in x)
@@ -441,7 +441,7 @@ def test_containers_in_the_way_of_a_removal_are_named_before_it(
 def test_containers_in_the_way_of_a_replacement_are_named_before_it(
     up: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network with another subnet is another network to Docker."""
+    """Docker replaces a network that gets another subnet."""
     _joined(up, "mail")
     up.apply()
     assert "does not declare" not in capsys.readouterr().err
@@ -456,7 +456,7 @@ def test_containers_in_the_way_of_a_replacement_are_named_before_it(
 def test_a_refresh_tells_what_leaves_past_its_network_and_finds_no_drift(
     up: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No update corrects it: as a difference it would be there after each `up`."""
+    """No update corrects it, so as a difference it would be there after each `up`."""
     _joined(up, "web")
     up.remote.add_network(docker_network("aaa", "br-aaa", None, ["172.31.0.0/16"]))
     up.remote.containers[0:1] = [SHOP, "ipv4 default via 172.31.0.1 dev eth0"]
@@ -468,7 +468,7 @@ def test_a_refresh_tells_what_leaves_past_its_network_and_finds_no_drift(
 
 
 def test_delete_refuses_without_docker_and_without_the_hosts_record(up: Site) -> None:
-    """A bridge is there or not; who made it, and whether Docker runs, is no matter."""
+    """Only the bridge counts, not who created it or whether Docker runs."""
     up.remote.docker = "docker stopped"
     with pytest.raises(HostError, match=r"bridge web of network web \(no container\)"):
         up.destroy()
@@ -478,14 +478,14 @@ def test_delete_refuses_without_docker_and_without_the_hosts_record(up: Site) ->
 
 
 def test_delete_names_a_leaving_network_too(up: Site) -> None:
-    """Its bridge is still there."""
+    """Its bridge still exists."""
     up.apply(replace(plan(), networks={}))
     with pytest.raises(HostError, match="bridge br-mail of network mail"):
         up.destroy()
 
 
 def test_delete_removes_everything(up: Site) -> None:
-    """In one change, which the host refuses where a bridge has come back in between."""
+    """In one change, which the host refuses if a bridge has been created meanwhile."""
     for name in plan().networks:
         up.remote.remove_network(name)
     up.remote.meanwhile = [lambda: up.remote.links.update(web="up")]
@@ -500,16 +500,16 @@ def test_delete_removes_everything(up: Site) -> None:
 
 
 def test_delete_on_a_host_without_a_generation_does_nothing(site: Site) -> None:
-    """A run that was cut short can be repeated."""
+    """An interrupted run can be repeated."""
     PROVIDER.delete(HOST, props())
     assert site.remote.calls == ["facts"]
 
 
-# --- Docker networks made by hand ----------------------------------------------------------------
+# --- Docker networks created manually ------------------------------------------------------------
 
 
 def test_a_network_made_by_hand_goes_only_after_a_refresh_found_it(up: Site) -> None:
-    """The update after the refresh removes it; one without a refresh refuses."""
+    """The update after the refresh removes it; without a refresh the update refuses."""
     up.remote.remove_network("web")
     up.remote.add_network(docker_network("web", "web", None, ["172.29.11.0/24"]))
     with pytest.raises(HostError, match="there is a Docker network web already, created manually"):
@@ -523,7 +523,7 @@ def test_a_network_made_by_hand_goes_only_after_a_refresh_found_it(up: Site) -> 
 
 
 def test_a_network_that_others_use_stays(up: Site) -> None:
-    """The host refuses; nothing is changed then, and the error says whose it is."""
+    """The host refuses before any change, and the error names the containers."""
     up.remote.remove_network("web")
     up.remote.add_network(docker_network("web", "web", None, containers=["shop"]))
     up.refresh()
@@ -533,7 +533,7 @@ def test_a_network_that_others_use_stays(up: Site) -> None:
 
 
 def test_a_bridge_that_is_gone_takes_no_network_away(up: Site) -> None:
-    """Loading the generation gives it its name again, or Docker makes it."""
+    """Loading the generation renames the bridge back, or Docker creates it."""
     up.remote.drop_link("web")
     assert up.drift() == {"bridge web": "bridge web is gone"}
     up.apply()
@@ -541,7 +541,7 @@ def test_a_bridge_that_is_gone_takes_no_network_away(up: Site) -> None:
 
 
 def test_what_was_taken_over_stays_so(site: Site) -> None:
-    """One update that forgets the input; the host knows it all the same, and it is no drift."""
+    """An update without the input does not lose it: the host has a record, so it is not drift."""
     by_hand = docker_network("web", "web", None, ["172.29.11.0/24"])
     site.remote.add_network(by_hand)
     taken = replace(plan(), taken_over={"web": by_hand["Id"]})
@@ -552,14 +552,14 @@ def test_what_was_taken_over_stays_so(site: Site) -> None:
     assert site.remote.renewed == []
     by_hand["Id"] = "f" * 64
     assert set(site.drift()) == {"docker network web"}
-    # With the key still there it is taken over again.
+    # With the input, another network is taken over.
     site.apply(replace(plan(), taken_over={"web": "f" * 64}))
     assert site.remote.renewed == []
     assert site.drift(replace(plan(), taken_over={"web": "f" * 64})) == {}
 
 
 def test_what_was_taken_over_is_forgotten_with_its_network(site: Site) -> None:
-    """Another network of that name is another one."""
+    """Another network with that name is not taken over."""
     by_hand = docker_network("web", "web", None, ["172.29.11.0/24"])
     site.remote.add_network(by_hand)
     site.up(replace(plan(), taken_over={"web": by_hand["Id"]}))
@@ -570,11 +570,11 @@ def test_what_was_taken_over_is_forgotten_with_its_network(site: Site) -> None:
         site.apply()
 
 
-# --- what the operator is told -------------------------------------------------------------------
+# --- messages to the operator --------------------------------------------------------------------
 
 
 def test_rules_made_by_hand_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """In the kernel, and in a file that is loaded at boot; once the change is in force."""
+    """Rules in the kernel and in a file loaded at boot, after the change is in force."""
     rule = "-A POSTROUTING -s 172.29.11.0/24 -o wan0 -j SNAT --to-source 203.0.113.61"
     site.remote.chain("POSTROUTING").append(rule)
     site.remote.files["/etc/iptables/rules.v4"] = f"*nat\n{rule}\nCOMMIT\n"
@@ -589,7 +589,7 @@ def test_rules_made_by_hand_are_told(site: Site, capsys: pytest.CaptureFixture[s
 def test_nothing_is_told_of_a_change_that_failed(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor of a host where there is nothing to tell."""
+    """A host without findings gives no message either."""
     site.up()
     assert capsys.readouterr().err == ""
     site.remote.ipv6nat = True
@@ -600,7 +600,7 @@ def test_nothing_is_told_of_a_change_that_failed(
 
 
 def test_ipv6nat_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where a network has IPv6 at all."""
+    """Only if a network has IPv6."""
     site.remote.ipv6nat = True
     site.up(only("old"))
     assert capsys.readouterr().err == ""
@@ -611,7 +611,7 @@ def test_ipv6nat_is_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None
 def test_no_control_character_of_a_host_is_told(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a rule that somebody made."""
+    """The rule was created manually."""
     rule = "-A POSTROUTING -s 172.29.11.0/24 -m comment --comment \x1b[2J -j MASQUERADE"
     site.remote.chain("POSTROUTING").append(rule)
     site.up()
@@ -622,14 +622,14 @@ def test_no_control_character_of_a_host_is_told(
 
 
 def test_no_key_of_the_engines_own_gets_into_the_outputs(up: Site) -> None:
-    """`__provider` is in what comes, never in what goes back."""
+    """`__provider` is among the inputs, never among the outputs."""
     mine: dict[str, Any] = {**up.state, "__provider": "gASV"}
     assert "__provider" not in (PROVIDER.update(HOST, mine, mine).outs or {})
     assert "__provider" not in (PROVIDER.read(HOST, mine).outs or {})
 
 
 def test_the_provider_is_pickled_by_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of the code is no change of the state, and no code is in the state."""
+    """The state has no code, so a change of the code does not change the state."""
     before = serialize_provider(HostNetworkingProvider())
     monkeypatch.setattr(HostNetworkingProvider, "update", lambda *_: None)
     monkeypatch.setattr(HostNetworkingProvider, "added", lambda *_: None, raising=False)
@@ -642,7 +642,7 @@ def test_the_provider_is_pickled_by_reference(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_host_that_has_moved_is_asked_where_it_is_today(site: Site) -> None:
-    """Where Pulumi hands over the configuration of today; the state has the old address."""
+    """Pulumi passes the current configuration; the state has the old address."""
     site.apply()
     provider = HostNetworkingProvider()
     hosts = [{"name": HOST, "ssh": {"address": "192.0.2.99", "port": 2222}}]

@@ -1,4 +1,4 @@
-"""A host's status as data: what it says, or ParseError."""
+"""A host's status as data, or ParseError."""
 
 import pytest
 
@@ -39,7 +39,7 @@ web silent none
 
 
 def test_everything_that_it_says_is_read() -> None:
-    """Each part in its place."""
+    """Each part is read into its field."""
     assert parse(ANSWER) == Status(
         current="a1",
         owner="organization/wanbound/any",
@@ -69,7 +69,7 @@ def test_everything_that_it_says_is_read() -> None:
 
 
 def test_one_family_elsewhere_is_the_trap() -> None:
-    """A container without any default route is not in it."""
+    """A container without any default route is not affected."""
     assert [each.elsewhere for each in parse(ANSWER).containers or ()] == [
         (),
         ("br-0123456789ab",),
@@ -78,13 +78,13 @@ def test_one_family_elsewhere_is_the_trap() -> None:
 
 
 def test_what_differs_is_read_by_its_parts() -> None:
-    """As the host prints it; one that cannot compare says that instead."""
+    """A host that cannot compare its state reports that instead."""
     for said, parts in (("guard, ipv4", ("guard", "ipv4")), ("unreadable", ("unreadable",))):
         assert parse(ANSWER.replace("changed", f"differs {said}\nchanged", 1)).differs == parts
 
 
 def test_a_guard_that_cannot_be_read_has_not_dropped_nothing() -> None:
-    """No drops are another answer."""
+    """A guard without drops gives another answer."""
     head, _, tail = ANSWER.partition("egress-web")
     containers = tail[tail.index("== containers") :]
     assert parse(f"{head}{containers}").drops == ()
@@ -93,7 +93,7 @@ def test_a_guard_that_cannot_be_read_has_not_dropped_nothing() -> None:
 
 @pytest.mark.parametrize("cut", range(0, len(ANSWER) - 1, 13))
 def test_a_cut_answer_is_refused(cut: int) -> None:
-    """Never read as a host that has less."""
+    """It must not be read as a host that has less."""
     with pytest.raises(ParseError):
         parse(ANSWER[:cut])
 
@@ -111,7 +111,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_an_invented_line_is_refused(name: str) -> None:
-    """Whatever a host says."""
+    """No invalid line is accepted."""
     with pytest.raises(ParseError):
         parse(ANSWER.replace(*WRONG[name]))
 

@@ -1,12 +1,12 @@
-"""A host in namespaces of its own, in which the real script runs with the real programs.
+"""A host in its own namespaces, in which the real script runs with the real programs.
 
-`Box` has mount, network and process namespaces: /etc is an overlay, /run, /var/lib and
-/usr/local/sbin are empty, the network has one interface `wan0`, and what the script starts ends
-with the box. There is no systemd, and Docker is a stand-in.
+`Box` has its own mount, network and process namespaces: /etc is an overlay; /run, /var/lib and
+/usr/local/sbin are empty; the network has one interface `wan0`; processes of the script end with
+the box. There is no systemd, and Docker is a stand-in.
 
 Programs in /usr/local/sbin come before the system's: `shim` puts one there that fails, rewrites
 its output or ends the run at a chosen step. Debian's busybox prefers its own applets to PATH, so
-under it the script begins with functions for the programs of `SHIMMED`.
+under busybox the script begins with functions for the programs of `SHIMMED`.
 """
 
 import os
@@ -36,7 +36,7 @@ PROGRAMS = (
 )
 
 SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker")
-"""What a shim may stand for; under busybox each is a function that calls what PATH says."""
+"""What a shim can replace; under busybox each is a function that calls the program on PATH."""
 
 WAN = "203.0.113.101/24", "2001:db8::101/64"
 """The host's own addresses."""
@@ -90,7 +90,7 @@ cat /proc/sys/kernel/random/uuid >/mnt/boot_id
 
 
 def missing() -> str:
-    """Return why there can be no box here; nothing where there can be one."""
+    """Return why no box can be created here; an empty text if one can."""
     if os.geteuid() != 0:
         return "needs root: the script runs in network and mount namespaces of its own"
     lacking = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -119,7 +119,7 @@ _UNSHARE = [
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended, and what it printed."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -127,7 +127,7 @@ class Ran:
 
 
 class Box:
-    """One host; `shell` is that which runs the script."""
+    """One host; `shell` is the shell that runs the script."""
 
     def __init__(self, shell: str, process: int) -> None:
         self.shell, self._process = shell, process
@@ -135,11 +135,11 @@ class Box:
         self.etc, self.run_folder = self.root / "etc/wanbound", self.root / "run/wanbound"
         self.shims = self.root / "usr/local/sbin"
         self.install(host_script(), call_script())
-        # `sh` within the script is the same shell; busybox finds its own by itself.
+        # `sh` within the script is the same shell; busybox finds its own without help.
         self._program("sh", f'#!/bin/dash\nexec {SHELLS[shell]} "$@"\n')
 
     def install(self, installed: str, call: str) -> None:
-        """Have these texts of the two scripts run from now on."""
+        """Run these texts of the two scripts from now on."""
         functions = ""
         if self.shell == "busybox":
             functions = "".join(f'{name}() {{ "$(which {name})" "$@"; }}\n' for name in SHIMMED)
@@ -157,7 +157,7 @@ class Box:
         return ["nsenter", "-t", str(self._process), "-m", "-n", "-p", "-r", "-w", *command]
 
     def popen(self, command: str) -> "subprocess.Popen[str]":
-        """Start a command of the shell on the host, in a process group of its own."""
+        """Start a shell command on the host, in its own process group."""
         return subprocess.Popen(
             self._enter(["setsid", "-w", "dash", "-c", command]),
             stdin=subprocess.DEVNULL,
@@ -167,7 +167,7 @@ class Box:
         )
 
     def sh(self, command: str) -> Ran:
-        """Run a command of the shell on the host."""
+        """Run a shell command on the host."""
         with self.popen(command) as process:
             out, err = process.communicate(timeout=120)
         return Ran(process.returncode, out, err)
@@ -179,7 +179,7 @@ class Box:
         return done.out
 
     def words(self, *words: str) -> str:
-        """Return the command that runs the script which knows the first of these words."""
+        """Return the command line for the script that has the first of these words as a command."""
         script = "call" if words[0] in ("doctor", "facts", "change", "confirm") else INSTALLED
         return f"{SHELLS[self.shell]} /mnt/{script} {shlex.join(words)}"
 
@@ -188,7 +188,7 @@ class Box:
         return self.sh(self.words(*words))
 
     def stage(self, new: dict[str, str], then: dict[str, str] | None = None) -> str:
-        """Put generations where an upload would, and return the folder."""
+        """Write generations where an upload would write them, and return the folder."""
         stage = self.run_folder / "stage"
         shutil.rmtree(stage, ignore_errors=True)
         for name, files in (("new", new), ("then", then)):
@@ -208,13 +208,13 @@ class Box:
         seconds: int = 3000,
         then: dict[str, str] | None = None,
     ) -> Ran:
-        """Make a change; what is expected is what is there unless it is said."""
+        """Make a change; `expected` defaults to the current generation."""
         stage = self.stage(new, then)
         expected = self.current if expected is None else expected
         return self.run("change", stage, token, str(seconds), expected)
 
     def confirm(self, token: str) -> Ran:
-        """Confirm a change; without files for /etc/iptables."""
+        """Confirm a change, without files for /etc/iptables."""
         (self.run_folder / "none").mkdir(parents=True, exist_ok=True)
         return self.run("confirm", token, "/run/wanbound/none")
 
@@ -233,7 +233,7 @@ class Box:
 
     @property
     def current(self) -> str:
-        """The generation that is loaded."""
+        """The loaded generation."""
         return self._link("current")
 
     @property
@@ -252,7 +252,7 @@ class Box:
         return self.out(
             "iptables-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'\n"
             "ip6tables-save | grep -v '^#' | sed 's/\\[[0-9:]*\\]//'\n"
-            # nft prints the tables of iptables in the order in which they were first used.
+            # nft prints the tables of iptables in the order of their first use.
             "nft list table inet wanbound 2>/dev/null | sed 's/counter packets.*bytes [0-9]*//'\n"
             "ip -o addr show dev wan0 | sed 's/ *valid_lft.*//' | sort\n"
             "ip -4 route; ip -6 route show default\n"
@@ -261,7 +261,7 @@ class Box:
 
     @property
     def files(self) -> list[str]:
-        """What is in /etc/wanbound, in /usr/local/sbin and among the units."""
+        """The files in /etc/wanbound, in /usr/local/sbin and among the units."""
         found = [*self.etc.glob("*"), *self.etc.glob(".*")] if self.etc.exists() else []
         names = [f"etc/{path.name}" for path in found]
         if (self.shims / "wanbound").is_symlink():
@@ -271,17 +271,17 @@ class Box:
         return sorted(names)
 
     def reboot(self) -> None:
-        """Lose what a reboot loses, and get the host's own network back."""
+        """Lose what a reboot loses, and configure the host's own network again."""
         self.sh(_REBOOT)
         self.out(_NETWORK)
 
     def overdue(self) -> None:
-        """Let the time for the confirmation be over."""
+        """Let the confirmation deadline pass."""
         text = (self.etc / "armed").read_text().split()
         (self.etc / "armed").write_text(" ".join([*text[:3], "1\n"]))
 
     def docker(self, *, ran: bool = True) -> None:
-        """Have a stand-in for Docker that runs and has no networks."""
+        """Install a stand-in for Docker that has no networks; it runs if `ran`."""
         self._program(
             "docker",
             "#!/bin/dash\ncase $1$2 in\n"
@@ -295,19 +295,19 @@ class Box:
             )
 
     def bridge(self, name: str, address: str | None = None) -> None:
-        """Make a bridge, as Docker would."""
+        """Create a bridge, as Docker would."""
         self.out(f"ip link add {name} type bridge && ip link set {name} up")
         if address is not None:
             self.out(f"ip addr add {address} dev {name}")
 
     def shim(self, name: str, text: str) -> None:
-        """Put a program before the real one; `$real` in its text is that one."""
+        """Put a program before the real one; `$real` in its text is the real one."""
         real = shutil.which(name)
         assert real is not None
         self._program(name, f"#!/bin/dash\nreal={real}\n{text}\n")
 
     def no_shims(self) -> None:
-        """Take all shims away again."""
+        """Remove all shims."""
         for path in self.shims.iterdir():
             if path.name not in ("sh", "wanbound"):
                 path.unlink()
@@ -315,7 +315,7 @@ class Box:
 
 @contextmanager
 def box(shell: str) -> Iterator[Box]:
-    """Make a host, and remove all of it."""
+    """Create a host, and remove it afterwards."""
     with subprocess.Popen([*_UNSHARE, "dash", "-c", _MADE], stderr=subprocess.PIPE) as parent:
         try:
             yield _made(shell, parent)

@@ -1,4 +1,4 @@
-"""A host for each test, under both shells that Debian's hosts may have."""
+"""A host for each test, under both shells that a Debian host may have."""
 
 from collections.abc import Iterator
 from functools import cache

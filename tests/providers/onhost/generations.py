@@ -1,4 +1,4 @@
-"""Generations composed from the planner's golden cases, as an operator's stack would have them."""
+"""Generations composed from the planner's golden cases, as for an operator's stack."""
 
 from dataclasses import replace
 from functools import cache
@@ -15,9 +15,9 @@ STACK = "organization/wanbound/demo"
 
 @cache
 def plan_of(case: str, stack: str = STACK, firewall: str | None = None) -> Plan:
-    """Return the plan of the first host of a case; of "nothing", that of a destroy.
+    """Return the plan of the first host of a case; the case "nothing" is the plan of a destroy.
 
-    `firewall` is its dialect, None for what the case says.
+    `firewall` is its dialect, None for the case's own.
     """
     if case == "nothing":
         return replace(NOTHING, stack=stack)
@@ -32,6 +32,6 @@ def plan_of(case: str, stack: str = STACK, firewall: str | None = None) -> Plan:
 def files(
     case: str, before: str = "nothing", *, absent: bool = False, firewall: str | None = None
 ) -> dict[str, str]:
-    """Return the files of a case, for a host that has the case `before`."""
+    """Return the files of a case, for a host on which the case `before` is loaded."""
     old = plan_of(before)
     return dict(compose(plan_of(case, firewall=firewall), old.bridges if absent else ()).files)

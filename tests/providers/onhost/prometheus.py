@@ -1,4 +1,4 @@
-"""The text format of Prometheus, as strict as what wanbound writes needs it."""
+"""A parser of Prometheus' text format, as strict as wanbound's output needs it."""
 
 import re
 
@@ -9,7 +9,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], int]
 
 
 def parsed(text: str) -> Samples:
-    """Return the values by name and labels; AssertionError for what the format does not allow.
+    """Return the values by name and labels; AssertionError for text that violates the format.
 
     Each metric has its help, its type, and then all of its samples, which differ in their labels.
     """

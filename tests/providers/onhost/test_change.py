@@ -1,4 +1,4 @@
-"""A change, its confirmation and its undo: what is loaded, and what the files say."""
+"""A change, its confirmation and its undo: what is loaded, and what the files contain."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def _refusing(times: int) -> str:
 
 
 def test_a_change_waits_for_its_confirmation(host: Box) -> None:
-    """The undo knows what to return to before anything is loaded."""
+    """The undo has its target before anything is loaded."""
     done = host.change(files("dual-stack"), "a1")
     assert (done.code, done.out) == (0, "armed a1\n"), done
     assert (host.current, host.confirmed, host.armed) == ("a1", "none", True)
@@ -42,7 +42,7 @@ def test_a_change_waits_for_its_confirmation(host: Box) -> None:
 
 
 def test_the_same_change_again_is_the_same_change(host: Box) -> None:
-    """Its connection was lost, and the command was sent again over the next one."""
+    """After a lost connection the command is sent again over the next one."""
     host.change(files("dual-stack"), "a1")
     kernel = host.kernel
     done = host.change(files("dual-stack"), "a1", expected="none")
@@ -50,7 +50,7 @@ def test_the_same_change_again_is_the_same_change(host: Box) -> None:
 
 
 def test_an_undo_brings_back_what_was_before(host: Box) -> None:
-    """Rules, addresses and files; the operator learns of it, and the same change is refused."""
+    """Rules, addresses and files are restored, a note reports it, and the change is refused."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     host.change(files("several-networks", "dual-stack"), "a2")
@@ -69,7 +69,7 @@ def test_an_undo_brings_back_what_was_before(host: Box) -> None:
 
 
 def test_the_timer_undoes_a_change_by_itself(host: Box) -> None:
-    """Without systemd it is a process of its own, which outlives the run."""
+    """Without systemd the timer is a separate process that outlives the run."""
     before = host.kernel
     host.change(files("dual-stack"), "a1", seconds=1)
     for _ in range(60):
@@ -81,7 +81,7 @@ def test_the_timer_undoes_a_change_by_itself(host: Box) -> None:
 
 
 def test_an_undo_of_another_change_does_nothing(host: Box) -> None:
-    """A timer may come late."""
+    """A timer may fire late."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
     assert host.run("undo", "a0").code == 0
@@ -90,7 +90,7 @@ def test_an_undo_of_another_change_does_nothing(host: Box) -> None:
 
 @pytest.mark.parametrize("case", ["dual-stack", "baseline", "edge", "snat-docker"])
 def test_a_destroy_leaves_no_trace(host: Box, case: str) -> None:
-    """Byte for byte what was there, rules of others included."""
+    """The state before is restored byte for byte, rules of other programs included."""
     host.out(
         "iptables -A FORWARD -i tun0 -j ACCEPT"
         "; iptables -t nat -A POSTROUTING -o tun0 -j MASQUERADE"
@@ -108,7 +108,7 @@ def test_a_destroy_leaves_no_trace(host: Box, case: str) -> None:
 
 @pytest.mark.parametrize("case", ["dual-stack", "baseline", "gateways"])
 def test_a_removal_without_a_state_leaves_no_trace(host: Box, case: str) -> None:
-    """The host does it by itself: rules of others stay, routes and parameters come back."""
+    """`wanbound remove` on the host: foreign rules stay, routes and parameters are restored."""
     host.out(
         "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -N MINE"
         "; ip route add default via 203.0.113.9 dev wan0"
@@ -122,7 +122,7 @@ def test_a_removal_without_a_state_leaves_no_trace(host: Box, case: str) -> None
 
 
 def test_a_removal_is_refused_while_a_bridge_exists(host: Box) -> None:
-    """What sends through it would send with the host's own address."""
+    """Traffic of its containers would leave with the host's own address."""
     host.deploy(files("dual-stack"), "a1")
     (bridge, *_) = (host.etc / "current/bridges").read_text().split()
     host.bridge(bridge)
@@ -134,7 +134,7 @@ def test_a_removal_is_refused_while_a_bridge_exists(host: Box) -> None:
 
 
 def test_a_removal_waits_for_no_confirmation(host: Box) -> None:
-    """It is refused while one is pending; a change whose time is over is undone first."""
+    """A removal is refused while a change is pending; an overdue change is undone first."""
     host.deploy(files("dual-stack"), "a1")
     host.change(files("several-networks", "dual-stack"), "a2")
     assert host.run("remove").code == 14
@@ -155,7 +155,7 @@ def test_an_unconfirmed_destroy_is_undone(host: Box) -> None:
 
 
 def test_another_stack_is_refused(host: Box) -> None:
-    """A host belongs to one; it is told which."""
+    """A host belongs to one stack; the error names it."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     done = host.change({**files("snat"), "owner": "organization/wanbound/other\n"}, "a2")
@@ -165,7 +165,7 @@ def test_another_stack_is_refused(host: Box) -> None:
 
 
 def test_another_state_than_that_which_was_read_is_refused(host: Box) -> None:
-    """The decision was made from a state that is no more."""
+    """The change was planned from a state that is no longer current."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     assert host.change(files("snat"), "a2", expected="none").code == 19
@@ -173,7 +173,7 @@ def test_another_state_than_that_which_was_read_is_refused(host: Box) -> None:
 
 
 def test_a_bridge_that_may_not_exist_is_refused(host: Box) -> None:
-    """What sends through it would send with the host's own address."""
+    """Traffic of its containers would leave with the host's own address."""
     host.deploy(files("dual-stack"), "a1")
     host.bridge("mail", "172.20.0.1/24")
     kernel, names = host.kernel, host.files
@@ -195,7 +195,7 @@ BAD = {
 def test_what_is_refused_in_the_test_changes_nothing(
     host: Box, file: str, old: str, new: str, code: int
 ) -> None:
-    """Neither the kernel nor a file."""
+    """A change that the dry run refuses changes neither the kernel nor a file."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     wanted = files("several-networks", "dual-stack")
@@ -205,14 +205,14 @@ def test_what_is_refused_in_the_test_changes_nothing(
 
 
 def test_a_parameter_that_this_kernel_does_not_have_is_refused(host: Box) -> None:
-    """Before anything is touched."""
+    """It is refused before anything is changed."""
     wanted = files("baseline")
     done = host.change({**wanted, "host": "sysctl net.no.such 1\n"}, "a1")
     assert (done.code, host.files) == (10, [])
 
 
 def test_a_load_that_fails_is_taken_back(host: Box) -> None:
-    """Both families; the generation that failed is gone."""
+    """Both families are rolled back, and the failed generation is removed."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     host.shim("ip6tables-restore", _refusing(1))
@@ -223,7 +223,7 @@ def test_a_load_that_fails_is_taken_back(host: Box) -> None:
 
 
 def test_the_first_change_that_fails_leaves_nothing(host: Box) -> None:
-    """There is no generation to return to."""
+    """Here there is no generation to return to."""
     before = host.kernel
     host.shim("ip6tables-restore", _refusing(1))
     assert host.change(files("baseline"), "a1").code == 12
@@ -231,7 +231,7 @@ def test_the_first_change_that_fails_leaves_nothing(host: Box) -> None:
 
 
 def test_what_cannot_be_taken_back_stays_armed(host: Box) -> None:
-    """The next run tries again; until then the guard is in force."""
+    """The next run tries the rollback again; until then the guard is in force."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     host.shim("ip6tables-restore", _refusing(2))
@@ -245,7 +245,7 @@ def test_what_cannot_be_taken_back_stays_armed(host: Box) -> None:
 
 
 def test_an_address_that_was_there_before_stays(host: Box) -> None:
-    """It was not added by us, so an undo does not remove it."""
+    """wanbound did not add it, so an undo does not remove it."""
     host.out("ip addr add 203.0.113.20/32 dev wan0")
     before = host.kernel
     host.change(files("dual-stack"), "a1")
@@ -255,7 +255,7 @@ def test_an_address_that_was_there_before_stays(host: Box) -> None:
 
 
 def test_addresses_swap_between_networks_in_one_change(host: Box) -> None:
-    """With all rules whole there is no order in which this could go wrong."""
+    """Rules are loaded as a whole, so no order of the changes can fail."""
     swapped = files("several-networks")
     a, b = "203.0.113.10", "203.0.113.20"
     host.deploy(swapped, "a1")
@@ -267,7 +267,7 @@ def test_addresses_swap_between_networks_in_one_change(host: Box) -> None:
 
 
 def test_a_change_is_confirmed_after_a_reboot_by_nobody(host: Box) -> None:
-    """What was loaded is not in force then; the boot returns to what was confirmed."""
+    """The change is not in force after a reboot; the boot loads the confirmed generation."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     host.change(files("several-networks", "dual-stack"), "a2")
@@ -278,7 +278,7 @@ def test_a_change_is_confirmed_after_a_reboot_by_nobody(host: Box) -> None:
 
 
 def test_a_confirmation_after_a_reboot_undoes(host: Box) -> None:
-    """Whoever gets in then gets in without what was loaded."""
+    """A login after the reboot does not prove that the operator can log in with the change."""
     before = host.kernel
     host.change(files("dual-stack"), "a1")
     host.reboot()
@@ -287,7 +287,7 @@ def test_a_confirmation_after_a_reboot_undoes(host: Box) -> None:
 
 
 def test_a_boot_loads_what_was_confirmed(host: Box) -> None:
-    """All of it."""
+    """Rules, guard, addresses, routes and parameters are as before the reboot."""
     host.deploy(files("baseline"), "a1")
     kernel = host.kernel
     host.reboot()
@@ -296,7 +296,7 @@ def test_a_boot_loads_what_was_confirmed(host: Box) -> None:
 
 
 def test_a_confirmation_that_was_killed_is_finished(host: Box) -> None:
-    """`confirmed` has moved, `armed` is still there."""
+    """The link `confirmed` is already new, `armed` still exists."""
     host.change(files("dual-stack"), "a1")
     kernel = host.kernel
     host.out("ln -sfn a1 /etc/wanbound/confirmed")

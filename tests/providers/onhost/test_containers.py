@@ -1,4 +1,4 @@
-"""What a host says of its containers: Docker's words, and the routes of a real namespace."""
+"""What a host reports about containers: Docker's output, and the routes of a real namespace."""
 
 import subprocess
 import time
@@ -79,7 +79,7 @@ def _parsed(lines: list[str]) -> dict[str, Container]:
 
 
 def test_the_routes_are_those_of_the_containers_namespace(tmp_path: Path, pid: int) -> None:
-    """And not the host's; a container that has ended in between has none."""
+    """They are not the host's; a container that has ended in between has none."""
     assert _parsed(_said(tmp_path, pid, "drift")) == {
         "app": Container("app", "", "shop", "app", (("ipv4", "10.9.0.1"), ("ipv6", "fd09::1"))),
         "gone": Container("gone", "edge-1/web"),
@@ -87,18 +87,18 @@ def test_the_routes_are_those_of_the_containers_namespace(tmp_path: Path, pid: i
 
 
 def test_a_change_reads_no_routes(tmp_path: Path, pid: int) -> None:
-    """They cost two processes for each container."""
+    """Reading them costs two processes per container."""
     found = _parsed(_said(tmp_path, pid, ""))
     assert [each.gateways for each in found.values()] == [(), ()]
 
 
 def test_without_containers_nothing_is_inspected(tmp_path: Path) -> None:
-    """Docker takes an inspection without names for a mistake."""
+    """`docker inspect` without names is an error."""
     assert _said(tmp_path, 1, "drift", "#!/bin/sh\n[ $1 = ps ]\n") == []
 
 
 def test_a_silent_docker_is_no_docker_without_containers(tmp_path: Path) -> None:
-    """124 is what timeout(1) ends with."""
+    """timeout(1) exits with 124."""
     docker = "#!/bin/sh\n[ $1 = ps ] && echo one || exit 124\n"
     told = "Docker does not answer: no answer within 60 s\n"
     assert _said(tmp_path, 1, "drift", docker, status=24, error=told) == []
@@ -115,6 +115,6 @@ def test_a_silent_docker_is_no_docker_without_containers(tmp_path: Path) -> None
     ],
 )
 def test_what_a_container_does_with_its_routes_stops_no_refresh(route: str) -> None:
-    """It may have any, as with a VPN; one without the usual form leads to no gateway."""
+    """A container may have any route, as with a VPN; one in an unusual form yields no gateway."""
     found = _parsed(['["/vpn","","",""]', f"ipv4 {route}", '["/next","","",""]'])
     assert {name: each.gateways for name, each in found.items()} == {"vpn": (), "next": ()}

@@ -5,7 +5,7 @@ from tests.providers.onhost.box import Box
 
 
 def test_a_host_is_read_and_nothing_is_changed(host: Box) -> None:
-    """Programs, ports, parameters, routes; the files and the kernel stay as they are."""
+    """It reads programs, ports, parameters and routes; files and kernel stay unchanged."""
     host.out("ip route add default via 203.0.113.9 dev wan0; sysctl -qw net.ipv4.ip_forward=1")
     before = host.kernel, host.files
     with host.popen(
@@ -31,7 +31,7 @@ def test_a_host_is_read_and_nothing_is_changed(host: Box) -> None:
 
 
 def test_firewalls_are_told_if_they_are_active(host: Box) -> None:
-    """By what each says of itself; a comment in nftables.conf flushes nothing."""
+    """Each reports its own state; a comment in nftables.conf flushes nothing."""
     assert parse(host.run("doctor", "wan0").out).firewalls <= {"nftables.conf"}
     (host.root / "etc/nftables.conf").write_text("# flush ruleset\n")
     assert parse(host.run("doctor", "wan0").out).firewalls == frozenset()
@@ -50,7 +50,7 @@ def test_firewalls_are_told_if_they_are_active(host: Box) -> None:
 
 
 def test_a_host_that_lacks_programs_is_read_all_the_same(host: Box) -> None:
-    """Without ss, or where it fails, ports are not known; the rest is."""
+    """If ss is missing or fails, ports are unknown; the rest is read."""
     script = (host.root / "mnt/call").read_text()
     for program in ("no-such-program", "false"):
         (host.root / "mnt/call").write_text(script.replace("ss -Hlntup", program))

@@ -1,4 +1,4 @@
-"""An IPv6 address that another machine on the link has: the kernel asks, and the host says so."""
+"""An IPv6 address in use by another machine on the link: the kernel finds it, the host reports."""
 
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
@@ -27,7 +27,7 @@ _COUNT = 'case "$*" in "-o addr show") echo x >>/mnt/asked ;; esac; exec $real "
 
 
 def _kernel(host: Box) -> str:
-    """Return what is in force; an address that was just added is tentative for a second."""
+    """Return what is in force; a new address is tentative for a second."""
     return host.kernel.replace(" tentative", "")
 
 
@@ -45,7 +45,7 @@ def _peer_has_it_not(host: Box) -> None:
 
 
 def _deployed_and_taken(host: Box) -> None:
-    """Have the host's address taken by another machine while the host is down."""
+    """Let another machine take the host's address while the host is down."""
     host.out(_PEER)
     host.deploy(files("dual-stack"), "a1")
     _peer_has_it(host)
@@ -57,7 +57,7 @@ def _deployed_and_taken(host: Box) -> None:
 
 
 def test_a_change_that_adds_it_is_undone(host: Box) -> None:
-    """All of it, and at once; it says which address on which interface."""
+    """All of it, at once; the message names the address and the interface."""
     host.out(_PEER)
     before, names = host.kernel, host.files
     _peer_has_it(host)
@@ -67,7 +67,7 @@ def test_a_change_that_adds_it_is_undone(host: Box) -> None:
     said = f"wanbound: {OURS} is in use by another machine on the link of wan0: "
     assert said in done.err
     assert (host.kernel, host.files) == (before, names)
-    # The answer was lost, and the confirmation comes again.
+    # The answer was lost, and the confirmation is sent again.
     assert host.confirm("a1").code == 17
     _peer_has_it_not(host)
     host.deploy(files("dual-stack"), "a2")
@@ -76,7 +76,7 @@ def test_a_change_that_adds_it_is_undone(host: Box) -> None:
 
 
 def test_the_old_state_is_back_after_it(host: Box) -> None:
-    """Also where that has rules, addresses and a generation of its own."""
+    """The old generation is back, with its rules and addresses."""
     host.out(_PEER)
     host.deploy(files("udp-ports"), "a1")
     kernel, names = _kernel(host), host.files
@@ -88,7 +88,7 @@ def test_the_old_state_is_back_after_it(host: Box) -> None:
 
 
 def test_a_confirmation_waits_for_the_kernels_answer_alone(host: Box) -> None:
-    """Where nothing was added there is nothing to wait for."""
+    """Where no address was added, the confirmation does not wait."""
     host.out(_PEER)
     host.deploy(files("dual-stack"), "a1")
     assert OURS in host.kernel
@@ -100,7 +100,7 @@ def test_a_confirmation_waits_for_the_kernels_answer_alone(host: Box) -> None:
 
 
 def test_the_watcher_says_it_once(host: Box) -> None:
-    """No load repairs it, so none is tried; another address that is taken is said anew."""
+    """A load cannot repair a duplicate, so none is tried, and it is reported once."""
     _deployed_and_taken(host)
     done = host.run("mend")
     assert done.code == 0
@@ -109,7 +109,7 @@ def test_the_watcher_says_it_once(host: Box) -> None:
     assert "wanbound apply" in done.err
     for _ in range(2):
         assert host.run("mend").err == ""
-    # A repair asks again, with the same answer; and it is a repair of something else.
+    # A repair of something else adds the address again, with the same result.
     host.out("iptables -t nat -D WANBOUND-SNAT 1")
     assert "loaded: ipv4\n" in host.run("mend").err
     assert host.run("mend").err == ""
@@ -118,7 +118,7 @@ def test_the_watcher_says_it_once(host: Box) -> None:
 
 
 def test_a_change_of_something_else_is_made(host: Box) -> None:
-    """It neither caused it nor can repair it; the operator is told."""
+    """The change neither caused the duplicate nor can repair it; a note reports it."""
     _deployed_and_taken(host)
     assert host.change(files("dual-stack", "dual-stack"), "a2").code == 0
     done = host.confirm("a2")
@@ -128,7 +128,7 @@ def test_a_change_of_something_else_is_made(host: Box) -> None:
 
 
 def test_an_apply_asks_again(host: Box) -> None:
-    """What the message says to do when the other machine has let go."""
+    """The message asks for an apply once the other machine has released the address."""
     _deployed_and_taken(host)
     host.run("mend")
     _peer_has_it_not(host)
@@ -140,7 +140,7 @@ def test_an_apply_asks_again(host: Box) -> None:
 
 
 def test_a_confirmation_does_not_wait_for_ever(host: Box) -> None:
-    """Without a carrier the kernel does not ask."""
+    """Without a carrier the kernel never checks for duplicates."""
     host.out(
         f"{_PEER} ip -n peer link set wan0-peer down\nip link set wan0 down && ip link set wan0 up"
     )

@@ -1,4 +1,4 @@
-"""What a host prints of its state is what providers/host reads, and what is there is no drift."""
+"""providers/host reads the facts that a host prints, and an unchanged host has no drift."""
 
 import re
 from dataclasses import replace
@@ -18,7 +18,7 @@ from tests.providers.onhost.generations import STACK, files, plan_of
     "case", ["dual-stack", "baseline", "several-networks", "snat-docker", "log-drops", "metrics"]
 )
 def test_what_was_loaded_is_no_drift(host: Box, case: str) -> None:
-    """Every line is found where it was put."""
+    """Every line is found where it was loaded."""
     host.deploy(files(case), "a1")
     facts = parse(host.run("facts", "drift").out, drift=True)
     plan = plan_of(case)
@@ -31,14 +31,14 @@ def test_what_was_loaded_is_no_drift(host: Box, case: str) -> None:
         how = "static" if name == "wanbound-metrics.service" else "enabled"
         assert facts.units[name] == (how, "written")
     assert facts.docker is None
-    # Nothing of systemd runs there.
+    # systemd does not run in the box.
     watch = {"wanbound-watch.service": "enabled, inactive"}
     digest = {"script": live_installed(plan, facts)["script"]}
     assert live_installed(plan, facts) == installed(plan) | watch | digest
 
 
 def test_the_version_is_that_of_the_last_change(host: Box) -> None:
-    """For an operator on the host, and for the next run."""
+    """An operator on the host and the next run can read it."""
     unknown = host.run("version")
     host.deploy(files("dual-stack"), "a1")
     said = host.out("wanbound version")
@@ -53,7 +53,7 @@ def test_the_version_is_that_of_the_last_change(host: Box) -> None:
 
 
 def test_a_change_needs_no_drift(host: Box) -> None:
-    """And gets all the rest."""
+    """Facts without drift have everything else."""
     host.deploy(files("several-networks"), "a1")
     facts = parse(host.run("facts", "drift").out, drift=True)
     assert facts.live
@@ -62,7 +62,7 @@ def test_a_change_needs_no_drift(host: Box) -> None:
 
 
 def test_a_host_without_wanbound_has_facts(host: Box) -> None:
-    """For the first change."""
+    """The first change needs them."""
     host.out("ip route add default via 203.0.113.9 dev wan0 metric 5; ip link set wan1 down")
     facts = parse(host.run("facts", "drift").out, drift=True)
     assert (facts.current, facts.owner, facts.plan) == ("none", "", NOTHING)
@@ -73,7 +73,7 @@ def test_a_host_without_wanbound_has_facts(host: Box) -> None:
 
 
 def test_an_edited_file_is_told(host: Box) -> None:
-    """And a flushed chain is no line that is there."""
+    """A flushed chain is reported too."""
     host.deploy(files("dual-stack"), "a1")
     with (host.etc / "a1/ipv4.rules").open("a") as file:
         file.write("# by an operator")
@@ -86,7 +86,7 @@ def test_an_edited_file_is_told(host: Box) -> None:
 
 
 def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> None:
-    """The units were disabled, or have failed."""
+    """The units were disabled or have failed."""
     host.deploy(files("dual-stack"), "a1")
     host.reboot()
     facts = parse(host.run("facts", "drift").out, drift=True)
@@ -95,7 +95,7 @@ def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> 
 
 
 def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
-    """Edited, disabled, missing."""
+    """Edited, disabled and missing units are reported."""
     host.deploy(files("dual-stack"), "a1")
     units = host.root / "etc/systemd/system"
     (units / "wanbound.service").write_text("[Unit]\n")

@@ -1,6 +1,7 @@
-"""Open connections that the rules would translate in another way now end, and no others.
+"""Open connections that the rules now translate differently end, and no others.
 
-The entries of conntrack are made by hand; tests/lab/security/test_flows.py has real packets.
+These conntrack entries are made with `conntrack -I`; tests/lab/security/test_flows.py has real
+packets.
 """
 
 import pytest
@@ -14,13 +15,13 @@ IN4, IN6, FRONT4, FRONT6 = (
     "172.20.0.254",
     "fd5c:1b2a:77f0:20::fffe",
 )
-"""A container of the network, and that to which all TCP goes, in the golden case dual-stack."""
+"""A container of the network, and the target of all its TCP, in the golden case dual-stack."""
 
 PUBLIC4, PUBLIC6, HOST4 = "203.0.113.20", "2001:db8::20", "203.0.113.101"
 OUT4, OUT6 = "198.51.100.10", "2001:db8:ffff::10"
 
 Entry = tuple[str, str, str, int, str, str]
-"""Protocol, source, destination and its port; then who answers, and to whom."""
+"""Protocol, source, destination and its port; then source and destination of the answers."""
 
 STALE: dict[str, Entry] = {
     "out as the host": ("udp", IN4, OUT4, 53, OUT4, HOST4),
@@ -53,7 +54,7 @@ RIGHT: dict[str, Entry] = {
 
 
 def _track(host: Box, entries: dict[str, Entry]) -> None:
-    """Have the kernel know these connections, each with a source port of its own."""
+    """Add these connections to conntrack, each with its own source port."""
     for number, (protocol, src, dst, port, answerer, answered) in enumerate(entries.values(), 4000):
         state = "--state ESTABLISHED" if protocol == "tcp" else ""
         host.out(
@@ -64,13 +65,13 @@ def _track(host: Box, entries: dict[str, Entry]) -> None:
 
 
 def _tracked(host: Box, entries: dict[str, Entry]) -> set[str]:
-    """Return which of them it still knows."""
+    """Return which of them are still in conntrack."""
     text = host.out("{ conntrack -L -f ipv4; conntrack -L -f ipv6; } 2>/dev/null")
     return {name for number, name in enumerate(entries, 4000) if f" sport={number} " in text}
 
 
 def test_a_load_ends_what_is_stale_and_nothing_else(host: Box) -> None:
-    """All at once, so that each stale entry is among those that it must not end."""
+    """All entries exist at once, so that each stale one is among those that must stay."""
     host.bridge("mail", "172.20.0.1/24")
     host.deploy(files("dual-stack"), "a1")
     entries = STALE | RIGHT
@@ -82,7 +83,7 @@ def test_a_load_ends_what_is_stale_and_nothing_else(host: Box) -> None:
 
 @pytest.mark.parametrize("name", STALE)
 def test_each_ends_by_itself(host: Box, name: str) -> None:
-    """Also where nothing else tells it apart from what stays."""
+    """It ends also as the only entry."""
     host.deploy(files("dual-stack"), "a1")
     _track(host, {name: STALE[name]})
     assert host.run("apply").code == 0
@@ -90,7 +91,7 @@ def test_each_ends_by_itself(host: Box, name: str) -> None:
 
 
 def test_a_look_without_a_repair_ends_nothing(host: Box) -> None:
-    """Where nothing differs nothing is loaded."""
+    """Without a difference nothing is loaded, and no connection ends."""
     host.deploy(files("dual-stack"), "a1")
     _track(host, STALE)
     assert host.run("mend").err == ""
@@ -108,7 +109,7 @@ FORMER: dict[str, Entry] = {
 
 @pytest.mark.parametrize("way", ["change", "undo"])
 def test_what_only_the_former_rules_translated_ends(host: Box, way: str) -> None:
-    """The network is in no rule any more, and its addresses are not on the host."""
+    """No rule has the network any more, and the host does not have its addresses."""
     host.deploy(files("snat-docker"), "a1")
     if way == "change":
         host.deploy(files("dual-stack"), "a2")
@@ -123,7 +124,7 @@ def test_what_only_the_former_rules_translated_ends(host: Box, way: str) -> None
 
 
 def test_ports_that_go_to_another_container_end_alone(host: Box) -> None:
-    """The other ports of the address go where they went."""
+    """Connections to other ports of the address stay."""
     host.deploy(files("udp-ports"), "a1")
     text = files("udp-ports")["flows"]
     ways = [line.split() for line in text.splitlines() if line.startswith("to 203.")]
@@ -154,7 +155,7 @@ def _other_target(way: list[str], file: str) -> tuple[str, str]:
 
 
 def test_a_subnet_that_docker_chose_is_known_by_its_bridge(host: Box) -> None:
-    """As the rules know it."""
+    """The rules identify it by its bridge too."""
     host.bridge("bridge-coi", "172.31.0.1/16")
     host.deploy(files("snat-docker"), "a1")
     entries: dict[str, Entry] = {
@@ -168,7 +169,7 @@ def test_a_subnet_that_docker_chose_is_known_by_its_bridge(host: Box) -> None:
 
 @pytest.mark.parametrize("missing", ["the program", "its answer"])
 def test_connections_that_cannot_be_read_are_said_to_stay(host: Box, missing: str) -> None:
-    """The rules are loaded all the same: they count for what begins from now on."""
+    """The rules are loaded anyway: they apply to all new connections."""
     if missing == "the program":
         host.out("mount --bind /dev/null /usr/sbin/conntrack")
     else:

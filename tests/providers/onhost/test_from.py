@@ -1,4 +1,4 @@
-"""Who reaches a port with `from`: packets of both families, from every side, in both dialects."""
+"""Who can reach a port with `from`: both families, every direction, both dialects."""
 
 import sys
 import time
@@ -50,7 +50,7 @@ ip -n outside addr add 2001:db8:aa::7/128 dev wan0-peer nodad
 ip route add 198.51.100.7 via 203.0.113.1 dev wan0
 ip route add 2001:db8:aa::7 via 2001:db8::1 dev wan0
 """
-"""The database, a container of another network, and an office that is let in."""
+"""The database, a container of another network, and an office that may call it."""
 
 MASQUERADED = """\
 iptables -t nat -A POSTROUTING -s 172.31.77.0/24 ! -o plain -j MASQUERADE
@@ -58,7 +58,7 @@ ip6tables -t nat -A POSTROUTING -s fd77::/64 ! -o plain -j MASQUERADE
 iptables -I DOCKER-USER -o plain -m conntrack --ctstate ESTABLISHED -j ACCEPT
 ip6tables -I DOCKER-USER -o plain -m conntrack --ctstate ESTABLISHED -j ACCEPT
 """
-"""As Docker does it for a network that is not ours."""
+"""Docker's masquerading for a network that is not ours."""
 
 BRIDGE = ("172.20.0.1", "fd5c:1b2a:77f0:20::1")
 
@@ -95,17 +95,17 @@ with open(file, 'wb', buffering=0) as heard:
     while True:
         heard.write(caller.recv(999))
 """
-"""A server that says all the time who called it; a caller, and one that goes on listening."""
+"""A server that keeps telling who called it; a caller, and one that keeps listening."""
 
 
 class Office:
-    """A host with a database that has `from`, and everybody who may call it."""
+    """A host with a database that has `from`, and all possible callers."""
 
     def __init__(self, host: Box, firewall: str) -> None:
         self.host, self._firewall, self._token = host, firewall, 0
 
     def allow(self, *ranges: str) -> None:
-        """Let in callers from these ranges alone; without any, everybody."""
+        """Let in callers from these ranges only; without ranges, every caller."""
         raw = golden.config("ingress-from")
         (host,) = raw["hosts"]
         host["firewall"] = self._firewall
@@ -119,18 +119,18 @@ class Office:
         self.host.deploy(dict(compose(wanted).files), f"f{self._token}")
 
     def ask(self, namespace: str, address: str, source: str = "-") -> str:
-        """Return as whom a caller is seen by the database; "nothing" without an answer."""
+        """Return the source that the database sees of a caller; "nothing" without an answer."""
         return self.host.out(_talk(namespace, "ask", address, source, "-")).strip()
 
     def dropped(self) -> int:
-        """Return what the host's status says was dropped because of `from`."""
+        """Return the packets dropped because of `from`, according to the host's status."""
         lines = self.host.run("status").out.splitlines()
         found = [line.split() for line in lines if line.startswith("ingress-mail ")]
         return sum(int(words[1]) for words in found)
 
     @contextmanager
     def held(self, namespace: str, address: str, source: str) -> Iterator[Path]:
-        """Hold a connection open, and return the file with what was heard over it."""
+        """Hold a connection open, and return the file with the received data."""
         heard = self.host.root / "mnt" / f"heard-{source}"
         command = _talk(namespace, "hold", address, source, f"/mnt/{heard.name}")
         with self.host.popen(f"exec {command}") as process:
@@ -141,7 +141,7 @@ class Office:
                     time.sleep(0.1)
                 yield heard
             finally:
-                # What it started ends with the box.
+                # Processes that it started end with the box.
                 process.kill()
 
 
@@ -151,7 +151,7 @@ def _talk(namespace: str, *words: str) -> str:
 
 
 def _growing(*files: Path, seconds: float = 1.5) -> list[Path]:
-    """Return those of the files in which more is after a while."""
+    """Return the files that have grown after `seconds`."""
     before = [file.stat().st_size for file in files]
     time.sleep(seconds)
     return [file for file, size in zip(files, before, strict=True) if file.stat().st_size > size]
@@ -159,7 +159,7 @@ def _growing(*files: Path, seconds: float = 1.5) -> list[Path]:
 
 @pytest.fixture
 def office(request: pytest.FixtureRequest, firewall: str, stage: object) -> Office:
-    """Add to the stage of test_mark.py what is asked here."""
+    """Add these tests' hosts and servers to the stage of test_mark.py."""
     host: Box = request.getfixturevalue("host")
     host.bridge("other", "172.20.1.1/24")
     (host.root / "mnt/talk.py").write_text(TALK)
@@ -168,7 +168,8 @@ def office(request: pytest.FixtureRequest, firewall: str, stage: object) -> Offi
     host.out(f"ip netns exec db sh -c '{LISTENING}'")
     found = Office(host, firewall)
     found.allow()
-    # Until both families know their neighbours: a first connection may take longer than an `ask`.
+    # Until both families have resolved their neighbours: the first connection may take longer than
+    # an `ask`.
     for who, at in product(("outside", "other", "container", "host"), FAMILIES):
         for _ in range(20):
             if found.ask(who, PUBLIC[at]) != "nothing":
@@ -178,7 +179,7 @@ def office(request: pytest.FixtureRequest, firewall: str, stage: object) -> Offi
 
 @DIALECTS
 def test_who_gets_in(office: Office) -> None:
-    """Inside and outside the range, in both families; what is dropped is counted."""
+    """Callers inside the range reach the port, others do not; dropped packets are counted."""
     office.allow(*RANGES)
     assert [office.ask("outside", PUBLIC[at], OFFICE[at]) for at in FAMILIES] == list(OFFICE)
     assert office.dropped() == 0
@@ -190,7 +191,7 @@ def test_who_gets_in(office: Office) -> None:
 
 @DIALECTS
 def test_a_family_without_a_range_is_closed(office: Office) -> None:
-    """What is said of IPv4 opens nothing in IPv6, and a single address is a range."""
+    """An IPv4 range opens nothing in IPv6; a single address is a range."""
     office.allow(OFFICE[0])
     assert office.ask("outside", PUBLIC[0], OFFICE[0]) == OFFICE[0]
     assert office.ask("outside", PUBLIC[1], OFFICE[1]) == "nothing"
@@ -201,7 +202,7 @@ def test_a_family_without_a_range_is_closed(office: Office) -> None:
 
 @DIALECTS
 def test_callers_on_the_same_host_count_by_what_the_container_sees(office: Office) -> None:
-    """A network has its public address, the host the one that it calls or binds to."""
+    """Another network has its public address, the host the address that it calls or binds to."""
 
     def seen(at: int) -> list[str]:
         callers = [("other", "-"), ("container", "-"), ("host", "-"), ("host", HOST[at])]
@@ -215,7 +216,7 @@ def test_callers_on_the_same_host_count_by_what_the_container_sees(office: Offic
     assert [seen(at) for at in FAMILIES] == [
         ["nothing", PUBLIC[at], PUBLIC[at], HOST[at]] for at in FAMILIES
     ]
-    # Neither a private source counts, nor the bridge's address that Docker gives to others.
+    # Ranges match neither private sources nor the bridge's address, which Docker's NAT gives.
     office.allow("172.16.0.0/12", "fd5c:1b2a::/32")
     assert [seen(at) for at in FAMILIES] == [["nothing"] * 4] * 2
     office.host.out(MASQUERADED)
@@ -226,7 +227,7 @@ def test_callers_on_the_same_host_count_by_what_the_container_sees(office: Offic
 
 @DIALECTS
 def test_an_open_connection_ends_with_its_range(office: Office) -> None:
-    """Neither side gets another packet, at once; that of a caller in the range goes on."""
+    """It ends at once in both directions; a caller in the range stays connected."""
     office.allow()
     with ExitStack() as stack:
         outside, inside = (
@@ -242,7 +243,7 @@ def test_an_open_connection_ends_with_its_range(office: Office) -> None:
 
 @DIALECTS
 def test_without_nat_the_hosts_own_port_does_not_answer(office: Office) -> None:
-    """A packet that is not translated reaches the host itself, whose answer is dropped."""
+    """An untranslated packet reaches the host itself, whose answer is dropped."""
     office.allow(*RANGES)
     host = office.host
     if "nat-prerouting" in host.out("nft list table inet wanbound"):

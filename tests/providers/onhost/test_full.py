@@ -1,11 +1,11 @@
-"""A disk or a memory that is full: nothing has changed then, or all of it is taken back."""
+"""A full disk or memory: nothing is changed, or all of it is rolled back."""
 
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
 
 
 def test_a_full_disk_changes_nothing(host: Box) -> None:
-    """It is told before the kernel is touched; and there is room again for the next try."""
+    """It is reported before the kernel is changed; the next try finds room again."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
     host.out(
@@ -21,13 +21,13 @@ def test_a_full_disk_changes_nothing(host: Box) -> None:
 
 
 def test_a_full_memory_changes_nothing_or_is_taken_back(host: Box) -> None:
-    """The folder of the run, iptables-save and the remembered print are there."""
+    """The run's folder, the output of iptables-save and the remembered print are in memory."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
     seen = set()
     for pages in range(0, 40, 2):
         stage = host.stage(files("several-networks", "dual-stack"))
-        # Four pages more in each round, until all of it fits.
+        # Each round has 8 KiB more, until the change fits.
         host.out(
             "used=$(du -sk /run/wanbound | cut -f1); cp -a /run/wanbound /run/copy;"
             f" mount -t tmpfs -o size=$((used + {pages * 4} + 16))k none /run/wanbound &&"
@@ -39,7 +39,7 @@ def test_a_full_memory_changes_nothing_or_is_taken_back(host: Box) -> None:
         assert done.code in (0, 11, 12, 13, 15), done
         host.sh("umount /run/wanbound")
         if done.code == 13:
-            # Not even what was there before has room; it stays armed until somebody makes some.
+            # The former state does not fit either: the undo stays armed until there is room.
             assert host.armed
             assert host.run("apply").code == 0
         if done.code != 0:
@@ -51,7 +51,7 @@ def test_a_full_memory_changes_nothing_or_is_taken_back(host: Box) -> None:
 
 
 def test_a_full_memory_is_no_difference(host: Box) -> None:
-    """A print that is cut short would differ, and be loaded again for ever."""
+    """A truncated print would differ and be loaded again for ever."""
     host.deploy(files("several-networks"), "a1")
     kernel = host.kernel
     host.out(

@@ -1,4 +1,4 @@
-"""While the guard is replaced it goes on filtering; a copy stands for it in that moment."""
+"""While the guard is replaced, a copy of it filters."""
 
 import sys
 import time
@@ -58,7 +58,7 @@ LOADS = 40
 
 @pytest.fixture
 def flooded(host: Box) -> Iterator[Box]:
-    """A host whose container sends as fast as it can, all with a wrong source."""
+    """A host whose container sends as fast as it can, only with a wrong source."""
     host.bridge("mail", "172.20.0.1/24")
     host.deploy(files("dual-stack"), "a1")
     host.out(COUNTED)
@@ -68,7 +68,7 @@ def flooded(host: Box) -> Iterator[Box]:
             time.sleep(0.5)
             yield host
         finally:
-            # What it started ends with the box.
+            # Processes that it started end with the box.
             process.kill()
 
 
@@ -77,7 +77,7 @@ def _packets(host: Box, name: str) -> int:
 
 
 def test_no_packet_passes_while_it_is_replaced(flooded: Box) -> None:
-    """Not one, of some hundred thousand in dozens of loads."""
+    """None passes, of some hundred thousand in dozens of loads."""
     for _ in range(LOADS):
         done = flooded.run("apply")
         assert done.code == 0, done
@@ -88,7 +88,7 @@ def test_no_packet_passes_while_it_is_replaced(flooded: Box) -> None:
 
 
 def test_a_copy_that_was_left_is_removed(host: Box) -> None:
-    """As when a load was killed in that moment: until then it filters, too."""
+    """A load that is killed leaves the copy, which filters until the next run removes it."""
     host.deploy(files("dual-stack"), "a1")
     host.shim(
         "nft", 'case "$*" in *"delete table"*) kill -9 $PPID; exit ;; esac; exec "$real" "$@"'

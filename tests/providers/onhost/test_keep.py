@@ -1,7 +1,7 @@
-"""The table that survives `nft flush ruleset`: what it stops, what it follows, and who owns it.
+"""The table that survives `nft flush ruleset`: what it drops, what it follows, and who owns it.
 
-A kernel or an nft that does not know such tables is common among the machines that run this. So a
-stand-in for nft leaves out the flags and spares the table in a flush, as Linux 6.9 does.
+Many machines that run these tests have a kernel or an nft without such tables. So a stand-in for
+nft leaves out the flags and spares the table in a flush, as Linux 6.9 does.
 tests/lab/onhost/test_watch.py has real ones.
 """
 
@@ -133,7 +133,7 @@ def _table(host: Box) -> str:
 
 
 def _held(host: Box) -> Watcher:
-    """Return a watcher that holds the table of a host with one network."""
+    """Return a watcher that owns the table of a host with one network."""
     host.shim("nft", KNOWS)
     host.deploy(files("dual-stack"), "a1")
     watcher = Watcher(host)
@@ -143,12 +143,12 @@ def _held(host: Box) -> Watcher:
 
 @DASH
 def test_after_a_flush_no_private_source_leaves(sending: Box) -> None:
-    """Not one until the repair, which another run holds up; without the table there are both."""
+    """None leaves until the repair, which another run delays; without the table, both do."""
     assert _sources(sending, 1) == PUBLIC
     wait = "until [ -e /mnt/go ]; do sleep 0.1; done"
     with sending.popen(f"exec flock /run/wanbound/lock dash -c '{wait}'") as lock:
         sending.out("sleep 0.3; nft flush ruleset")
-        # The last packets of before may be on their way.
+        # The last packets from before the flush may still be on their way.
         sending.sh("sleep 0.2")
         assert _sources(sending, 1.5) == set()
         assert "packets 0 " not in _table(sending)
@@ -160,7 +160,7 @@ def test_after_a_flush_no_private_source_leaves(sending: Box) -> None:
 
 @DASH
 def test_it_follows_every_change_and_goes_with_the_last_network(host: Box) -> None:
-    """Bridges, subnets of both families; a destroy leaves nothing of it."""
+    """It has the bridges and the subnets of both families; a destroy removes it."""
     host.shim("nft", KNOWS)
     watcher = Watcher(host)
     assert _table(host) == ""
@@ -179,7 +179,7 @@ def test_it_follows_every_change_and_goes_with_the_last_network(host: Box) -> No
 
 @DASH
 def test_where_docker_chooses_the_subnet_it_has_that_of_the_bridge(host: Box) -> None:
-    """From when the bridge has one, and another one if that changes."""
+    """The table has the subnet as soon as the bridge has one, and follows a change."""
     host.shim("nft", KNOWS)
     host.deploy(files("snat-docker"), "a1")
     watcher = Watcher(host)
@@ -193,7 +193,7 @@ def test_where_docker_chooses_the_subnet_it_has_that_of_the_bridge(host: Box) ->
 
 @DASH
 def test_a_dot_in_a_name_is_no_pattern(host: Box) -> None:
-    """Two networks whose subnets Docker chooses: each rule and each table has its own subnet."""
+    """Docker chooses the subnets of both networks: each rule and each table has the right one."""
     raw = golden.config("snat-docker")
     (network,) = raw["hosts"][0]["networks"]
     raw["hosts"][0]["networks"] = [
@@ -215,7 +215,7 @@ def test_a_dot_in_a_name_is_no_pattern(host: Box) -> None:
 
 @DASH
 def test_the_owner_ends_with_its_watcher_and_a_destroy_removes_the_table(host: Box) -> None:
-    """Also when the watcher is killed; the table stays until then."""
+    """The owner ends even if the watcher is killed; the table stays until the destroy."""
     watcher = _held(host)
     host.out("pkill -9 -o -f '/mnt/installed [w]atch'")
     watcher.until(lambda: host.sh("pgrep -f 'nft [-]i'").out == "")
@@ -227,7 +227,7 @@ def test_the_owner_ends_with_its_watcher_and_a_destroy_removes_the_table(host: B
 
 @DASH
 def test_where_the_owner_ends_the_watcher_does(host: Box) -> None:
-    """systemd starts it again, and the table has an owner again."""
+    """systemd restarts the watcher, and the table has an owner again."""
     watcher = _held(host)
     host.out("pkill -f '[/]nft -i'")
     watcher.until(lambda: "a process of the watcher has ended" in watcher.said)
@@ -235,7 +235,7 @@ def test_where_the_owner_ends_the_watcher_does(host: Box) -> None:
 
 @DASH
 def test_a_table_that_nft_refuses_is_told_once_and_tried_again(host: Box) -> None:
-    """As while another process owns it; nft has no exit status for that."""
+    """nft refuses it while another process owns it, and has no exit status for that."""
     host.shim("nft", REFUSES)
     host.deploy(files("dual-stack"), "a1")
     watcher = Watcher(host)
@@ -250,7 +250,7 @@ def test_a_table_that_nft_refuses_is_told_once_and_tried_again(host: Box) -> Non
 
 @DASH
 def test_without_support_everything_else_is_as_ever(host: Box) -> None:
-    """Nothing is refused, added or tried again."""
+    """Nothing is refused, added or retried."""
     host.shim("nft", KNOWS_NOT)
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
@@ -263,7 +263,7 @@ def test_without_support_everything_else_is_as_ever(host: Box) -> None:
 
 
 def test_legacy_rules_survive_so_nothing_is_told_of_them(host: Box) -> None:
-    """But where the rules are nftables', they do not."""
+    """Only rules of nftables are lost by a flush."""
     host.shim("nft", KNOWS_NOT)
     host.shim(
         "iptables", '[ "$1" != -V ] || exec echo \'iptables v1.8.9 (legacy)\'\nexec $real "$@"'
@@ -275,7 +275,7 @@ def test_legacy_rules_survive_so_nothing_is_told_of_them(host: Box) -> None:
 
 
 def test_its_state_is_told(host: Box) -> None:
-    """By a status and to a refresh: whether it has an owner; nothing where no network needs it."""
+    """A status and a refresh say whether it has an owner; nothing if no network needs the table."""
     assert parse(host.run("status").out).owned_table == ""
     host.deploy(files("dual-stack"), "a1")
     for flags, state in (("flags persist", "not held"), ("flags owner,persist", "held")):

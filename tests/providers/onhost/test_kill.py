@@ -1,4 +1,4 @@
-"""A run that is killed at any step: the next one finishes it, in this boot or in another.
+"""A run that is killed at any step is finished by the next one, in this boot or the next.
 
 Each test takes every eleventh step, and each shell begins at another one; with WANBOUND_STRIDE=1 in
 the environment it takes all of them. tests/lab/atomic does it on real hosts.
@@ -19,7 +19,7 @@ echo "${0##*/} $*" >>/mnt/steps
 [ "$(wc -l </mnt/steps)" != "$(cat /mnt/kill)" ] || { : >/mnt/killed; kill -9 0; }
 exec $real "$@"
 """
-"""Counts what changes something; at the chosen step all of the run ends, before it is done."""
+"""Counts commands that change something; at the chosen step the run ends before the command."""
 
 PROGRAMS = ("ip", "mv", "ln", "cp", "sync", "rm", "nft", "iptables-restore", "ip6tables-restore")
 
@@ -40,14 +40,14 @@ class Killer:
             host.shim(name, STEP)
 
     def at(self, step: int) -> None:
-        """Kill the next run at this step; 0 for never."""
+        """Kill the next run at this step; at 0 no run is killed."""
         (self.host.root / "mnt/steps").write_text("")
         (self.host.root / "mnt/kill").write_text(f"{step}\n")
         (self.host.root / "mnt/killed").unlink(missing_ok=True)
 
     @property
     def killed(self) -> bool:
-        """Whether it was."""
+        """Whether the run was killed."""
         return (self.host.root / "mnt/killed").exists()
 
     @property
@@ -62,7 +62,7 @@ def _states(host: Box) -> dict[str, tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("reboot", [False, True], ids=["same boot", "reboot"])
 def test_a_change_that_is_killed_is_undone_or_goes_on(host: Box, reboot: bool) -> None:
-    """After the next apply a host has the old generation, or the new one and waits for its word."""
+    """After the next apply the host has the old generation, or the new one awaits confirmation."""
     killer = Killer(host)
     killer.at(0)
     host.deploy(files("dual-stack"), "a1")
@@ -73,7 +73,7 @@ def test_a_change_that_is_killed_is_undone_or_goes_on(host: Box, reboot: bool) -
         killer.at(step)
         host.change(files("several-networks", "dual-stack"), f"b{step:02}")
         if not killer.killed:
-            # Two programs at once may count one step for two.
+            # Two concurrent programs may count one step for two.
             if len(killer.steps) < step:
                 break
             killer.at(0)
@@ -96,7 +96,7 @@ def test_a_change_that_is_killed_is_undone_or_goes_on(host: Box, reboot: bool) -
 
 
 def test_an_undo_that_is_killed_is_finished(host: Box) -> None:
-    """By the next run, whatever step it was."""
+    """The next run finishes it, whichever step was killed."""
     killer = Killer(host)
     killer.at(0)
     host.deploy(files("dual-stack"), "a1")
@@ -120,7 +120,7 @@ def test_an_undo_that_is_killed_is_finished(host: Box) -> None:
 
 
 def test_a_destroy_that_is_killed_is_undone_or_finished(host: Box) -> None:
-    """Also while its confirmation removes the files; `destroy` comes again then."""
+    """That includes its confirmation, which removes the files; `destroy` is repeated then."""
     killer = Killer(host)
     killer.at(0)
     before = host.kernel

@@ -1,4 +1,4 @@
-"""A network that left the configuration: its lines stay until Docker has removed its bridge."""
+"""A network removed from the configuration keeps its lines until Docker has removed its bridge."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def _files() -> tuple[dict[str, str], dict[str, str]]:
 
 @pytest.fixture
 def bridges(host: Box) -> list[str]:
-    """The bridges of the networks that leave; the change is confirmed."""
+    """The bridges of the removed networks; the change is confirmed."""
     found = [bridge for name in GONE for bridge in OLD.networks[name].bridges.values()]
     host.deploy(dict(compose(OLD).files), "a1")
     for bridge in found:
@@ -34,7 +34,7 @@ def bridges(host: Box) -> list[str]:
 
 
 def test_it_stays_as_long_as_its_bridge(host: Box, bridges: list[str]) -> None:
-    """With all of its rules; and goes with the last one."""
+    """All of its rules stay until its last bridge is gone."""
     host.docker()
     gone = OLD.networks["web"].addresses["ipv4"]
     for bridge in bridges:
@@ -51,7 +51,7 @@ def test_it_stays_as_long_as_its_bridge(host: Box, bridges: list[str]) -> None:
 
 
 def test_before_docker_has_run_a_bridge_may_still_come(host: Box, bridges: list[str]) -> None:
-    """After a boot there are none at first."""
+    """After a boot there are no bridges at first."""
     host.reboot()
     assert host.run("apply").code == 0
     assert host.current == "a2"
@@ -61,7 +61,7 @@ def test_before_docker_has_run_a_bridge_may_still_come(host: Box, bridges: list[
 
 
 def test_the_next_change_begins_from_there(host: Box, bridges: list[str]) -> None:
-    """The watcher has gone on by itself; the program sees that."""
+    """The watcher has moved to the next generation alone, and the next change sees that."""
     host.docker()
     for bridge in bridges:
         host.out(f"ip link del {bridge}")
@@ -71,7 +71,7 @@ def test_the_next_change_begins_from_there(host: Box, bridges: list[str]) -> Non
 
 
 def test_a_change_that_is_not_confirmed_may_go_on_and_is_undone(host: Box) -> None:
-    """The undo returns to the networks that had left."""
+    """The undo returns to the generation with the removed networks."""
     host.deploy(dict(compose(OLD).files), "a1")
     old, names = host.kernel, host.files
     new, then = _files()
@@ -85,7 +85,7 @@ def test_a_change_that_is_not_confirmed_may_go_on_and_is_undone(host: Box) -> No
 
 
 def test_a_change_that_has_gone_on_can_be_confirmed(host: Box) -> None:
-    """What is confirmed is what is loaded."""
+    """The loaded generation is confirmed."""
     host.deploy(dict(compose(OLD).files), "a1")
     new, then = _files()
     assert host.change(new, "a2", then=then).code == 0

@@ -1,4 +1,4 @@
-"""One run at a time: who waits says so, again and again, and gives up one day."""
+"""Only one run at a time: a waiting run reports that it waits, and gives up after a limit."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.providers.onhost.generations import files
 
 @pytest.fixture
 def held(host: Box) -> Box:
-    """A host whose lock another run holds; the times are short."""
+    """A host whose lock another run holds, with short time limits."""
     text = call_script().replace("lock_seconds=60", "lock_seconds=4")
     host.install(host_script(), re.sub(r"\b15\b(?= 9| s|\)\))", "1", text))
     host.out(
@@ -22,7 +22,7 @@ def held(host: Box) -> Box:
 
 
 def test_who_waits_says_so_until_it_gives_up(held: Box) -> None:
-    """The operator's side takes silence for a dead connection."""
+    """The operator's side would take silence for a dead connection."""
     done = held.change(files("dual-stack"), "a1")
     assert done.code == 14, done
     assert done.err.count("note another run is changing this host") >= 3
@@ -30,7 +30,7 @@ def test_who_waits_says_so_until_it_gives_up(held: Box) -> None:
 
 
 def test_a_change_that_waits_for_its_confirmation_keeps_others_waiting(host: Box) -> None:
-    """It is undone by whoever comes, when its time and that of its timer are over."""
+    """The next run undoes it once its deadline and that of its timer are over."""
     host.change(files("dual-stack"), "a1", seconds=2)
     done = host.change(files("snat"), "a2", expected="none")
     assert done.code == 0, done
@@ -39,7 +39,7 @@ def test_a_change_that_waits_for_its_confirmation_keeps_others_waiting(host: Box
 
 
 def test_what_killed_runs_left_in_memory_is_removed(host: Box) -> None:
-    """But not what belongs to a run that waits for its turn."""
+    """The files of a run that waits for the lock stay."""
     host.out("mkdir -p /run/wanbound/run.999999.x /run/wanbound/run.1.y")
     host.run("mend")
     left = sorted(path.name for path in host.run_folder.iterdir())
@@ -47,6 +47,6 @@ def test_what_killed_runs_left_in_memory_is_removed(host: Box) -> None:
 
 
 def test_the_folder_is_roots_alone(host: Box) -> None:
-    """Whoever can open the lock can hold it."""
+    """A user who can open the lock file can hold the lock."""
     host.run("mend")
     assert host.run_folder.stat().st_mode & 0o777 == 0o700

@@ -1,4 +1,4 @@
-"""`log_drops` on a host: what the kernel logs of the packets that the guard drops."""
+"""`log_drops` on a host: the kernel's log lines for packets that the guard drops."""
 
 import os
 from collections.abc import Iterator
@@ -31,12 +31,12 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
 """
 
 _ALL_NAMESPACES = Path("/proc/sys/net/netfilter/nf_log_all_netns")
-"""Without it the kernel logs nothing of the packets of a network namespace."""
+"""Without it the kernel does not log packets of a network namespace."""
 
 
 @contextmanager
 def _kernel_log() -> Iterator[list[str]]:
-    """Collect what the kernel logs of a box's packets meanwhile."""
+    """Collect the kernel's log lines for a box's packets during the block."""
     before = _ALL_NAMESPACES.read_text()
     found: list[str] = []
     log = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
@@ -45,7 +45,7 @@ def _kernel_log() -> Iterator[list[str]]:
         _ALL_NAMESPACES.write_text("1\n")
         yield found
         while True:
-            # One message each.
+            # Each read returns one message.
             found.append(os.read(log, 8192).decode(errors="replace").split(";", 1)[1])
     except BlockingIOError:
         pass
@@ -72,14 +72,14 @@ def container(host: Box) -> Box:
 
 
 def test_a_dropped_packet_is_logged_with_network_and_reason(container: Box) -> None:
-    """And one that passes is not."""
+    """A packet that passes is not logged."""
     [line] = _send(container, "10.9.9.9", 1)
     assert line.startswith("wanbound mail source: IN=br-mail ")
     assert _send(container, "172.20.0.2", 1) == []
 
 
 def test_packets_above_the_rate_are_dropped_without_a_line(container: Box) -> None:
-    """The counter has all of them, in the chain that names the reason."""
+    """The counter of the chain that names the reason includes all of them."""
     assert 10 <= len(_send(container, "10.9.9.9", 50)) < 15
     [drop] = parse(container.run("status").out).drops or ()
     assert (drop.chain, drop.packets) == ("source-br-mail", 50)
@@ -87,7 +87,7 @@ def test_packets_above_the_rate_are_dropped_without_a_line(container: Box) -> No
 
 
 def test_a_repair_brings_the_log_back(container: Box) -> None:
-    """The lines are lines of the guard as all others."""
+    """The log lines belong to the guard, so a repair covers them."""
     assert container.run("mend").err == ""
     container.out("nft flush chain inet wanbound drop-source-br-mail")
     assert "repairing what differs from what was loaded: guard" in container.run("mend").err

@@ -1,4 +1,4 @@
-"""What the guard marks passes and nothing else: an operator's DROP is right behind our accept."""
+"""Only packets that the guard marks pass: an operator's DROP comes right after our accept."""
 
 import sys
 import time
@@ -79,7 +79,7 @@ table inet witness {
 }
 NFT
 """
-"""Everybody who may send, around a host on which Docker's chain drops all that is forwarded."""
+"""All possible senders around a host on which Docker's chain drops all forwarded packets."""
 
 PEER = """\
 import os, socket, sys
@@ -123,11 +123,11 @@ with socket.socket(family(address), way[0]) as sender:
     except OSError:
         print('nothing')
 """
-"""A server that says who asked; and one that asks, with a mark on its packets."""
+"""A server that replies who asked; a client that asks, with a mark on its packets."""
 
 
 class Stage:
-    """A host with everything around it."""
+    """A host with the networks around it."""
 
     def __init__(self, host: Box) -> None:
         self.host = host
@@ -137,7 +137,7 @@ class Stage:
         return f"exec ip netns exec {namespace} {sys.executable} /mnt/peer.py {' '.join(words)}"
 
     def ask(self, namespace: str, address: str, kind: str = "udp", mark: int = 0) -> str:
-        """Return as whom somebody is seen at an address; "nothing" without an answer."""
+        """Return the source that a server sees of a namespace; "nothing" without an answer."""
         return self.host.out(self.command(namespace, kind, address, f"{mark:x}")).strip()
 
     def count(self, name: str) -> int:
@@ -147,7 +147,7 @@ class Stage:
 
     @contextmanager
     def flooded(self) -> Iterator[None]:
-        """Have the container send as fast as it can; it is at rest again afterwards."""
+        """Let the container send as fast as it can during the block."""
         enough = self.host.root / "mnt/enough"
         enough.unlink(missing_ok=True)
         with self.host.popen(self.command("container", "flood", "203.0.113.1", "0")):
@@ -160,14 +160,14 @@ class Stage:
 
 @pytest.fixture
 def stage(host: Box) -> Iterator[Stage]:
-    """Our network's container, a stranger's, the internet, and another interface of the host."""
+    """Our network's container, a foreign one, the internet, and another interface of the host."""
     host.bridge("mail", "172.20.0.1/24")
     host.bridge("plain", "172.31.77.1/24")
     (host.root / "mnt/peer.py").write_text(PEER)
     host.out(STAGE)
     host.deploy(files("dual-stack"), "a1")
     made = Stage(host)
-    # They end with the box.
+    # The servers end with the box.
     for namespace in ("container", "outside", "aside"):
         command = made.command(namespace, "answer").removeprefix("exec ")
         host.out(f"(setsid {command} >/dev/null 2>&1 &)")
@@ -184,7 +184,7 @@ STRANGER = ("172.31.77.2", "fd77::2")
 
 @FAMILIES
 def test_a_networks_own_traffic_passes(stage: Stage, at: int) -> None:
-    """Egress and its replies, and what is translated; the accept is printed as it is declared."""
+    """Egress with its replies, and translated traffic; the accept is printed as declared."""
     assert stage.ask("container", OUTSIDE[at]) == PUBLIC[at]
     assert stage.ask("outside", PUBLIC[at], "tcp") == OUTSIDE[at]
     saved = stage.host.out(f"{('iptables', 'ip6tables')[at]}-save -t filter")
@@ -195,7 +195,7 @@ def test_a_networks_own_traffic_passes(stage: Stage, at: int) -> None:
 
 @FAMILIES
 def test_what_an_operator_drops_is_dropped(stage: Stage, at: int) -> None:
-    """Traffic of a network that is not ours, and ours to another interface than the wan."""
+    """It drops foreign traffic, and ours to another interface than the wan interface."""
     assert stage.ask("stranger", OUTSIDE[at]) == "nothing"
     assert stage.ask("container", ASIDE[at]) == "nothing"
     tool = ("iptables", "ip6tables")[at]
@@ -206,7 +206,7 @@ def test_what_an_operator_drops_is_dropped(stage: Stage, at: int) -> None:
 
 @FAMILIES
 def test_a_container_cannot_set_the_bit(stage: Stage, at: int) -> None:
-    """Root with CAP_NET_ADMIN in its namespace: the kernel clears the mark where it leaves that."""
+    """Even with CAP_NET_ADMIN: the kernel clears the mark where a packet leaves the namespace."""
     assert stage.ask("stranger", OUTSIDE[at], mark=MARK) == "nothing"
     assert stage.ask("container", ASIDE[at], mark=0x7FFFFFFF) == "nothing"
     assert stage.count("came") > 0
@@ -225,7 +225,7 @@ SETTERS: Mapping[str, str] = {
 @FAMILIES
 @pytest.mark.parametrize("setter", SETTERS.values(), ids=SETTERS)
 def test_a_packet_that_has_the_bit_already_loses_it(stage: Stage, at: int, setter: str) -> None:
-    """Whoever has set it on the host; and where nobody clears it any more, it passes."""
+    """Whatever set the bit on the host; it would pass if the guard did not clear it."""
     stage.host.out(setter.format(tool=("iptables", "ip6tables")[at]))
     assert stage.ask("stranger", OUTSIDE[at]) == "nothing"
     assert stage.ask("container", OUTSIDE[at]) == PUBLIC[at]
@@ -236,7 +236,7 @@ def test_a_packet_that_has_the_bit_already_loses_it(stage: Stage, at: int, sette
 
 
 def test_other_bits_are_left_alone(stage: Stage) -> None:
-    """They are other programs'."""
+    """Other programs use them."""
     stage.host.out(
         "iptables -t mangle -A PREROUTING -i mail -j MARK --set-xmark 0x2040001\n"
         "iptables -t mangle -A POSTROUTING -o wan0 -m mark --mark 0x2040001 -p udp --dport 7701\n"
@@ -252,7 +252,7 @@ def test_other_bits_are_left_alone(stage: Stage) -> None:
 
 @FAMILIES
 def test_without_the_guard_nothing_is_accepted(stage: Stage, at: int) -> None:
-    """It fails closed: nothing has the bit. The repair brings everything back."""
+    """The host fails closed: no packet has the bit. The repair restores everything."""
     stage.host.out("nft delete table inet wanbound")
     assert stage.ask("container", OUTSIDE[at]) == "nothing"
     assert stage.ask("outside", PUBLIC[at], "tcp") == "nothing"
@@ -280,7 +280,7 @@ def _with_another_bit() -> dict[str, str]:
 
 
 def test_no_packet_is_lost_while_the_bit_changes(stage: Stage) -> None:
-    """Nor on the way back: the former guard marks until the former rules are gone."""
+    """None is lost during the undo either: the old guard marks until the old rules are gone."""
     host, other = stage.host, _with_another_bit()
     with stage.flooded():
         for number in range(4):

@@ -1,4 +1,4 @@
-"""`metrics` on a host: a file in the text format of Prometheus, and what writes and removes it."""
+"""`metrics` on a host: the file in Prometheus' text format, and what writes and removes it."""
 
 import os
 import re
@@ -20,8 +20,8 @@ def _file(host: Box) -> Path:
 
 
 def _written(host: Box) -> Samples:
-    """Have the host write its file, as the timer does, and return what is in it."""
-    # What the unit starts.
+    """Run what the timer's service runs, and return the contents of the file."""
+    # The command that the unit starts.
     unit = (host.root / "etc/systemd/system/wanbound-metrics.service").read_text()
     [words] = re.findall("(?m)^ExecStart=/usr/local/sbin/wanbound (.*)$", unit)
     done = host.run(*words.split())
@@ -39,7 +39,7 @@ def _has(samples: Samples, name: str, **labels: str) -> bool:
 
 @pytest.fixture
 def measured(host: Box) -> Box:
-    """A host that has the key, and the folder of the file."""
+    """A host with the key `metrics`, and the folder for the file."""
     _file(host).parent.mkdir(parents=True)
     host.bridge("br-mail", "172.20.0.1/24")
     host.deploy(files("metrics"), "a1")
@@ -47,12 +47,12 @@ def measured(host: Box) -> Box:
 
 
 def test_the_values_move_with_the_packets(measured: Box) -> None:
-    """What a container sends, and what of it is dropped, by network."""
+    """Sent and dropped packets of a container are counted per network."""
     measured.out(CONTAINER)
     (measured.root / "mnt/sends.py").write_text(SENDS)
     mail = {"network": "mail", "bridge": "br-mail"}
     before = _written(measured)
-    # From the first moment, so that Prometheus sees the first increase.
+    # The value exists from the start, so that Prometheus sees the first increase.
     assert _value(before, "dropped_packets_total", reason="source", **mail) == 0
     for source in ("172.20.0.2", "10.9.9.9"):
         measured.out(f"ip netns exec container python3 /mnt/sends.py {source} 7")
@@ -61,10 +61,10 @@ def test_the_values_move_with_the_packets(measured: Box) -> None:
         assert _value(after, f"dropped_{name}_total", reason="source", **mail) == drops
         network = f"network_{name}_total"
         sent = _value(after, network, direction="out", **mail)
-        # With br_netfilter, what is dropped has not been counted as out.
+        # With br_netfilter, dropped packets are not counted as outgoing.
         assert sent >= _value(before, network, direction="out", **mail) + drops
         assert _has(after, network, direction="in", **mail)
-    # A network whose bridge does not exist has no traffic, and its guard is there all the same.
+    # A network whose bridge does not exist has no traffic, but its guard is there.
     web = {"network": "web", "bridge": "web"}
     assert not _has(after, "network_packets_total", direction="in", **web)
     assert _value(after, "dropped_packets_total", reason="egress", **web) == 0
@@ -74,7 +74,7 @@ def test_the_values_move_with_the_packets(measured: Box) -> None:
 
 
 def test_the_state_is_that_of_status(measured: Box) -> None:
-    """The last change, a change that waits, repairs, and whether the rules are in force."""
+    """Last change, pending change, repairs, and whether the rules are in force."""
     samples = _written(measured)
     assert _value(samples, "last_change_timestamp_seconds") == int(
         (measured.etc / "current").lstat().st_mtime
@@ -93,7 +93,7 @@ def test_the_state_is_that_of_status(measured: Box) -> None:
 
 
 def test_the_file_is_replaced_in_one_step_and_no_link_is_followed(measured: Box) -> None:
-    """A reader sees the old file or the new one; the folder may belong to another user."""
+    """A reader sees the old file or the new one; another user may own the folder."""
     precious = measured.root / "mnt/precious"
     precious.write_text("precious")
     (_file(measured).parent / "wanbound.prom.next").symlink_to("/mnt/precious")
@@ -132,7 +132,7 @@ TIMER = [
 
 
 def test_the_timer_and_the_file_go_with_the_key(measured: Box) -> None:
-    """An undo brings the timer back."""
+    """An undo restores the timer."""
     _written(measured)
     assert _units(measured) == TIMER
     without = dict(compose(plan_of("metrics")).files)
@@ -164,7 +164,7 @@ def test_another_path_takes_the_place_of_the_first(measured: Box) -> None:
 
 @pytest.mark.parametrize("how", ["destroy", "remove"])
 def test_nothing_stays_of_it(measured: Box, how: str) -> None:
-    """Neither a unit nor the file."""
+    """Units and file are removed."""
     _written(measured)
     measured.out("ip link del br-mail")
     if how == "destroy":
@@ -173,20 +173,20 @@ def test_nothing_stays_of_it(measured: Box, how: str) -> None:
         assert measured.run("remove").code == 0
     assert (measured.files, _file(measured).exists()) == ([], False)
     assert not measured.run_folder.joinpath("repaired").exists()
-    # A run of the timer that has begun before writes nothing.
+    # A run of the timer that began before the removal writes nothing.
     assert measured.run("metrics", FILE).code == 0
     assert not _file(measured).exists()
 
 
 def test_a_host_without_the_key_has_neither(host: Box) -> None:
-    """Off by default."""
+    """The key is off by default."""
     host.deploy(files("dual-stack"), "a1")
     assert _units(host) == []
     assert not any("metrics" in path.name for path in (host.etc / "a1").iterdir())
 
 
 def test_a_change_that_fails_between_the_units_leaves_none(host: Box) -> None:
-    """The undo finds the one that was written first, and removes both."""
+    """The undo removes both, also the one that was written before the failure."""
     host.shim("mv", 'case "$2" in */wanbound-metrics.timer) exit 1 ;; esac; exec $real "$@"')
     done = host.change(files("metrics"), "a1")
     assert done.code == 12, done

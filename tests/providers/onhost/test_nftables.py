@@ -1,4 +1,4 @@
-"""A host in nftables: what is loaded and printed, what it needs, and the way there and back."""
+"""A host with nftables: what is loaded and printed, what it needs, and switching both ways."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ __all__ = ["stage"]
 TOOLS = ("iptables", "ip6tables")
 ACCEPT = "-A WANBOUND-FORWARD -m mark --mark 0x2000000/0x2000000 -j ACCEPT"
 PORTS = (9100, 9101, 2222)
-"""Open for all, for nobody, and that of SSH."""
+"""Ports open for all, for no source, and for SSH."""
 
 LISTENS = f"""\
 import signal, socket
@@ -38,13 +38,13 @@ DROPPING = "{tool} -N DOCKER-USER; {tool} -A FORWARD -j DOCKER-USER; {tool} -P F
 
 
 def _ours(host: Box, tool: str) -> list[str]:
-    """Return all lines of iptables that have to do with wanbound."""
+    """Return all lines of iptables that belong to wanbound."""
     saved = host.out(f"{tool}-save")
     return [line.split(" [")[0] for line in saved.splitlines() if "WANBOUND" in line]
 
 
 def _listed(host: Box) -> list[str]:
-    """Return the lines of the table, elements of maps each on a line of its own."""
+    """Return the lines of the table, with each map element on its own line."""
     text = host.out("nft -s list table inet wanbound")
     text = text.replace("elements = { ", "\n").replace(", ", ",\n").replace(" }\n", "\n")
     return [line.strip().removesuffix(",") for line in text.splitlines()]
@@ -52,7 +52,7 @@ def _listed(host: Box) -> list[str]:
 
 @pytest.mark.parametrize("case", golden.cases())
 def test_every_line_is_as_nft_prints_it(host: Box, case: str) -> None:
-    """What a preview shows is what `nft list table inet wanbound` prints, in every case."""
+    """In every case, the preview shows what `nft list table inet wanbound` prints."""
     composed = compose(plan_of(case, firewall="nftables"))
     (host.root / "mnt/guard.nft").write_text(composed.files["guard.nft"])
     host.out("nft -f /mnt/guard.nft")
@@ -67,9 +67,9 @@ def test_every_line_is_as_nft_prints_it(host: Box, case: str) -> None:
 
 
 def test_nothing_of_iptables_is_needed(host: Box) -> None:
-    """Neither a rule nor a program: all of it is in one transaction of nft."""
+    """No rule or program of iptables is used: everything is in one transaction of nft."""
     host.out(
-        # What Debian's commands are links to.
+        # The targets of the links behind Debian's commands.
         "rm /etc/alternatives/ip*tables*\n"
         "! command -v iptables-save ip6tables-save iptables-restore ip6tables-restore"
     )
@@ -82,7 +82,7 @@ def test_nothing_of_iptables_is_needed(host: Box) -> None:
 
 
 def test_beside_docker_in_iptables_one_accept_is_left(host: Box) -> None:
-    """For each family whose packets iptables decides on; it comes and goes with Docker's rules."""
+    """One per family that iptables filters; it comes and goes with Docker's rules."""
     host.deploy(files("nftables"), "a1")
     assert [_ours(host, tool) for tool in TOOLS] == [[], []]
     host.out(DROPPING.format(tool="iptables"))
@@ -104,7 +104,7 @@ def test_beside_docker_in_iptables_one_accept_is_left(host: Box) -> None:
 
 
 def test_docker_that_starts_during_the_load_gets_its_accept(host: Box) -> None:
-    """What was composed before it had rules does not pass for what is right with them."""
+    """Rules composed before Docker had any do not count as correct afterwards."""
     host.deploy(files("nftables"), "a1")
     host.shim(
         "conntrack",
@@ -118,7 +118,7 @@ def test_docker_that_starts_during_the_load_gets_its_accept(host: Box) -> None:
 
 @pytest.mark.parametrize("case", ["dual-stack", "baseline", "snat-docker"])
 def test_from_one_dialect_to_the_other_and_back(host: Box, case: str) -> None:
-    """Each way is one change, which leaves nothing of the former, and its undo goes back whole."""
+    """Each switch is one change that removes the other dialect; its undo restores all of it."""
     iptables = files(case, firewall="iptables")
     nftables = files(case, firewall="nftables")
     host.out(DROPPING.format(tool="iptables"))
@@ -150,7 +150,7 @@ def test_from_one_dialect_to_the_other_and_back(host: Box, case: str) -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("iptables", "nftables"), ("nftables", "iptables")])
 def test_a_way_that_is_killed_leads_back(host: Box, one: str, other: str) -> None:
-    """Whatever step it was: the former dialect is back, whole, and nothing of the other is left."""
+    """Whichever step was killed, the former dialect is back whole, with no rest of the other."""
     killer = Killer(host)
     killer.at(0)
     host.out(DROPPING.format(tool="iptables"))
@@ -173,7 +173,7 @@ def test_a_way_that_is_killed_leads_back(host: Box, one: str, other: str) -> Non
 
 @FAMILIES
 def test_traffic_is_the_same_in_both(stage: Stage, at: int) -> None:
-    """Out, in, and to itself, with the address that is its own."""
+    """Traffic out, in, and back to the network itself has the public address in both dialects."""
     for token, dialect in (("b1", "nftables"), ("c1", "iptables")):
         stage.host.deploy(files("dual-stack", firewall=dialect), token)
         assert stage.ask("container", OUTSIDE[at]) == PUBLIC[at]
@@ -182,7 +182,7 @@ def test_traffic_is_the_same_in_both(stage: Stage, at: int) -> None:
 
 
 def test_no_packet_is_lost_or_wrong_on_the_way(stage: Stage) -> None:
-    """There by a change and back by its undo, several times, under a flood of new connections."""
+    """A change switches and its undo switches back, four times, under a flood of connections."""
     host, nftables = stage.host, files("dual-stack", firewall="nftables")
     with stage.flooded():
         for number in range(4):
@@ -199,7 +199,7 @@ def test_no_packet_is_lost_or_wrong_on_the_way(stage: Stage) -> None:
 
 
 def test_no_packet_is_lost_or_wrong_while_it_is_loaded(stage: Stage) -> None:
-    """As with iptables: the copy of the table translates while the table is replaced."""
+    """The copy of the table translates while the table is replaced."""
     stage.host.deploy(files("dual-stack", firewall="nftables"), "b1")
     with stage.flooded():
         for _ in range(10):
@@ -210,7 +210,7 @@ def test_no_packet_is_lost_or_wrong_while_it_is_loaded(stage: Stage) -> None:
 
 
 def listening(host: Box) -> Callable[[str, int], bool]:
-    """Have the host listen on PORTS; return whether a source outside reaches one of them."""
+    """Let the host listen on PORTS; return a test of whether an outside source reaches a port."""
     host.out(
         "ip netns add outside && ip link set wan0-peer netns outside\n"
         "ip -n outside link set wan0-peer up\n"
@@ -231,7 +231,7 @@ def listening(host: Box) -> Callable[[str, int], bool]:
 
 
 def test_what_a_closed_host_lets_in(host: Box) -> None:
-    """The host's own ports, without iptables: what is open, and nothing else."""
+    """Without iptables too, only the open ports of the host are reached."""
     host.deploy(files("baseline", firewall="nftables"), "a1")
     reaches = listening(host)
     assert [reaches("203.0.113.1", port) for port in PORTS] == [True, False, False]

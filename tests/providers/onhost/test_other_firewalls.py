@@ -1,4 +1,4 @@
-"""What ufw and firewalld decide beside wanbound, with rules where these programs put them.
+"""How ufw and firewalld act beside wanbound, with rules where these programs put them.
 
 docs/other-firewalls.md says the same in words; tests/lab/base/test_ufw.py asks the real ufw.
 """
@@ -21,14 +21,14 @@ UFW = """\
 {tool} -A ufw-user-forward -p tcp --dport 80 -j DROP
 {tool} -P FORWARD DROP
 """
-"""`ufw deny 80/tcp`, `ufw route deny 80/tcp`, and its default for what is forwarded."""
+"""`ufw deny 80/tcp`, `ufw route deny 80/tcp`, and ufw's default for forwarded packets."""
 
 ALLOWED = """\
 iptables -N ufw-user-input && iptables -A INPUT -j ufw-user-input
 iptables -A ufw-user-input -p tcp --dport {port} -j ACCEPT
 iptables -P INPUT DROP
 """
-"""`ufw allow PORT/tcp`, and its default for what comes in."""
+"""`ufw allow PORT/tcp`, and ufw's default for incoming packets."""
 
 FIREWALLD = """\
 nft -f - <<'NFT'
@@ -42,7 +42,7 @@ table inet firewalld {
 }
 NFT
 """
-"""Its chain for what is forwarded, without a zone that has the network's bridge."""
+"""firewalld's chain for forwarded packets, without a zone that has the network's bridge."""
 
 
 FIREWALLD_INPUT = """\
@@ -57,23 +57,23 @@ table inet firewalld {{
 }}
 NFT
 """
-"""Its chain for what comes in, with one port open in the zone."""
+"""firewalld's chain for incoming packets, with one port open in the zone."""
 
 
 def _seen(stage: Stage, namespace: str, address: str, kind: str = "udp") -> str:
-    """Ask up to three times: on a busy machine an answer may come later than one waits."""
+    """Ask up to three times: on a busy machine an answer may come after the timeout."""
     answers = (stage.ask(namespace, address, kind) for _ in range(3))
     return next((each for each in answers if each != "nothing"), "nothing")
 
 
 @FAMILIES
 def test_ufw_deny_does_not_reach_translated_traffic(stage: Stage, at: int) -> None:
-    """It is for the host's own ports; what is forwarded passes our accept before ufw's chains."""
+    """It applies to the host's own ports; forwarded packets pass our accept before ufw's chains."""
     tool = ("iptables", "ip6tables")[at]
     stage.host.out(UFW.format(tool=tool))
     assert _seen(stage, "outside", PUBLIC[at], "tcp") == OUTSIDE[at]
     assert _seen(stage, "container", OUTSIDE[at]) == PUBLIC[at]
-    # The host's own port, for which the rule is: dropped, and not refused by a port without server.
+    # The rule is for the host's own port: dropped, unlike the rejection of a port without a server.
     counted = stage.host.out(f"{tool} -nvxL ufw-user-input").splitlines()[2]
     assert counted.split()[0] == "0"
     assert stage.ask("outside", HOST[at], "tcp") == "nothing"
@@ -83,7 +83,7 @@ def test_ufw_deny_does_not_reach_translated_traffic(stage: Stage, at: int) -> No
 
 @FAMILIES
 def test_a_drop_in_raw_prerouting_does(stage: Stage, at: int) -> None:
-    """There the packet still has the public address as its destination. Others pass."""
+    """There the packet's destination is still the public address. Other packets pass."""
     tool = ("iptables", "ip6tables")[at]
     assert _seen(stage, "outside", PUBLIC[at], "tcp") == OUTSIDE[at]
     stage.host.out(f"{tool} -t raw -A PREROUTING -d {PUBLIC[at]} -p tcp --dport 80 -j DROP")
@@ -93,7 +93,7 @@ def test_a_drop_in_raw_prerouting_does(stage: Stage, at: int) -> None:
 
 @FAMILIES
 def test_firewalld_lets_in_what_is_translated_and_nothing_out(stage: Stage, at: int) -> None:
-    """Its chain is a later one of its own: no accept of ours counts there, only its zones do."""
+    """Its own chain comes later, so our accept does not count there, only firewalld's zones do."""
     stage.host.out(FIREWALLD)
     assert _seen(stage, "outside", PUBLIC[at], "tcp") == OUTSIDE[at]
     assert stage.ask("container", OUTSIDE[at]) == "nothing"
@@ -106,7 +106,7 @@ def test_firewalld_lets_in_what_is_translated_and_nothing_out(stage: Stage, at: 
     [("iptables", [True, True, False]), ("nftables", [False, False, False])],
 )
 def test_ufw_allow_of_a_closed_host(host: Box, firewall: str, reached: list[bool]) -> None:
-    """With iptables either accept is enough; with nftables a port needs both."""
+    """With iptables one accept is enough; with nftables a port needs both."""
     opened, closed, _ = PORTS
     host.out(ALLOWED.format(port=closed))
     host.deploy(files("baseline", firewall=firewall), "a1")
@@ -118,7 +118,7 @@ def test_ufw_allow_of_a_closed_host(host: Box, firewall: str, reached: list[bool
 
 @pytest.mark.parametrize("firewall", ["iptables", "nftables"])
 def test_firewalld_on_a_closed_host(host: Box, firewall: str) -> None:
-    """A port needs both: what one lets in, the other one still may reject."""
+    """A port needs both accepts: firewalld may reject what wanbound accepts, and vice versa."""
     opened, closed, _ = PORTS
     host.out(FIREWALLD_INPUT.format(port=closed))
     host.deploy(files("baseline", firewall=firewall), "a1")
@@ -130,7 +130,7 @@ def test_firewalld_on_a_closed_host(host: Box, firewall: str) -> None:
 
 @pytest.mark.parametrize("setter", ["iptables -F ufw-user-forward", "iptables -P FORWARD ACCEPT"])
 def test_the_watcher_leaves_their_rules_alone(stage: Stage, setter: str) -> None:
-    """A change of theirs is no difference from what we have loaded."""
+    """A change of another firewall's rules is not a difference from the loaded state."""
     stage.host.out(UFW.format(tool="iptables"))
     stage.host.out(FIREWALLD)
     stage.host.out(setter)

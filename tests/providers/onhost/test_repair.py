@@ -1,4 +1,4 @@
-"""mend and apply: what differs from what was loaded is loaded again, and nothing else."""
+"""mend and apply load again what differs from what was loaded, and nothing else."""
 
 import pytest
 
@@ -35,7 +35,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damage_is_repaired(host: Box, damage: str) -> None:
-    """At once, and then there is nothing more to do."""
+    """The first repair restores everything; the second finds nothing to do."""
     host.deploy(files("baseline"), "a1")
     kernel = host.kernel
     theirs = damage.endswith("-i tun0 -j ACCEPT")
@@ -49,7 +49,7 @@ def test_damage_is_repaired(host: Box, damage: str) -> None:
 
 
 def test_a_link_that_is_down_is_set_up(host: Box) -> None:
-    """With the addresses and the route that it lost; the host's own IPv6 address is not ours."""
+    """A repair also restores its lost addresses and route, but not the host's own IPv6 address."""
     host.deploy(files("baseline"), "a1")
     host.out("ip link set wan0 down")
     assert "repairing" in host.run("mend").err
@@ -59,7 +59,7 @@ def test_a_link_that_is_down_is_set_up(host: Box) -> None:
 
 
 def test_nothing_is_repaired_where_nothing_differs(host: Box) -> None:
-    """Rules of others may come and go; parameters are not watched."""
+    """Rules of other programs may come and go; parameters are not watched."""
     host.deploy(files("baseline"), "a1")
     host.out(
         "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -t nat -A PREROUTING -i tun0 -j ACCEPT;"
@@ -70,7 +70,7 @@ def test_nothing_is_repaired_where_nothing_differs(host: Box) -> None:
 
 
 def test_an_apply_loads_all_of_it(host: Box) -> None:
-    """Whatever is there."""
+    """It does so whatever state the host is in."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
     host.out("rm -rf /run/wanbound/loaded; nft flush ruleset; ip addr flush dev wan0")
@@ -80,7 +80,7 @@ def test_an_apply_loads_all_of_it(host: Box) -> None:
 
 
 def test_a_spelling_of_its_own_is_no_difference(host: Box) -> None:
-    """Another iptables prints a match in another way than it was written."""
+    """Another iptables may print a match in another spelling than that of the file."""
     for tool in ("iptables-save", "ip6tables-save"):
         host.shim(tool, "$real \"$@\" | sed 's/-m conntrack --ctstate/-m state --state/'")
     host.deploy(files("dual-stack"), "a1")
@@ -94,15 +94,15 @@ def test_a_spelling_of_its_own_is_no_difference(host: Box) -> None:
 
 @pytest.mark.parametrize("name", sorted(DAMAGE.keys() - {"the order of rules"}))
 def test_damage_right_after_the_load_does_not_pass_for_right(host: Box, name: str) -> None:
-    """In the moment before the print is remembered; it is loaded once more.
+    """The check after the load finds the damage and loads once more.
 
-    Rules that change their order in this very moment are as many as before: nothing tells.
+    A changed order of rules at this moment is not detected: the number of rules is the same.
     """
     damage = DAMAGE[name]
     host.deploy(files("baseline"), "a1")
     kernel = host.kernel
-    # The first batch adds addresses, the second removes others when the rules of both families are
-    # loaded.
+    # In each load the first batch adds addresses. The second removes others, once the rules of both
+    # families are loaded.
     host.shim(
         "ip",
         '$real "$@" || exit\n'
@@ -121,7 +121,7 @@ def test_damage_right_after_the_load_does_not_pass_for_right(host: Box, name: st
 
 
 def test_what_is_flushed_after_the_load_does_not_pass_for_right(host: Box) -> None:
-    """In a change as in a repair: it is loaded once more, and the change stays."""
+    """It is loaded once more, and the change stays, as in a repair."""
     host.shim(
         "iptables-restore",
         '$real "$@" || exit\n'
@@ -135,7 +135,7 @@ def test_what_is_flushed_after_the_load_does_not_pass_for_right(host: Box) -> No
 
 
 def test_a_flush_of_the_guard_after_the_load_does_not_pass_for_right(host: Box) -> None:
-    """As above."""
+    """The guard is loaded once more."""
     host.shim(
         "nft",
         'case "$*" in "-s list"*) [ -e /mnt/flushed ] || { : >/mnt/flushed;'
@@ -147,7 +147,7 @@ def test_a_flush_of_the_guard_after_the_load_does_not_pass_for_right(host: Box) 
 
 
 def test_a_guard_that_cannot_be_read_is_not_an_empty_one(host: Box) -> None:
-    """Nothing is loaded for it: whatever stops nft now would stop the load."""
+    """Nothing is loaded: what makes nft fail now would also make the load fail."""
     host.deploy(files("dual-stack"), "a1")
     host.shim("nft", 'case "$*" in *list*) echo "netlink: no buffer" >&2; exit 1 ;; esac; exit 9\n')
     done = host.run("mend")
@@ -156,7 +156,7 @@ def test_a_guard_that_cannot_be_read_is_not_an_empty_one(host: Box) -> None:
 
 
 def test_what_only_looks_like_ours_is_not_counted(host: Box) -> None:
-    """A peer's address, a default route for some sources only: they were there, and stay."""
+    """A peer's address and a default route for some sources only existed before and stay."""
     host.out(
         "ip link set wan1 up; ip addr add 10.0.0.1 peer 203.0.113.20/32 dev wan1;"
         " ip -6 route add default from 2001:db8:a::/48 via fe80::9 dev wan0 metric 3"
@@ -171,7 +171,7 @@ def test_what_only_looks_like_ours_is_not_counted(host: Box) -> None:
 
 
 def test_a_kernel_that_does_not_know_nft(host: Box) -> None:
-    """Where the program is there all the same: what the host has is read, and a change refused."""
+    """The nft program exists, but the kernel lacks support: facts are read, a change is refused."""
     host.shim("nft", 'echo "netlink: not supported" >&2; exit 1\n')
     assert host.run("facts").code == 0
     done = host.change(files("dual-stack"), "a1")
@@ -205,7 +205,7 @@ def test_the_jump_comes_before_isolation(
 
 
 def test_an_operators_rule_before_dockers_does_not_matter(host: Box) -> None:
-    """DOCKER-USER is the place as long as isolation comes behind it."""
+    """The jump stays in DOCKER-USER as long as isolation comes after DOCKER-USER."""
     host.out(
         "iptables -A FORWARD -i tun0 -j ACCEPT; iptables -N DOCKER-USER;"
         " iptables -A FORWARD -j DOCKER-USER; iptables -N DOCKER-ISOLATION-STAGE-1;"
@@ -216,7 +216,7 @@ def test_an_operators_rule_before_dockers_does_not_matter(host: Box) -> None:
 
 
 def test_the_jump_moves_when_docker_appears(host: Box) -> None:
-    """And back, when it has gone."""
+    """It moves back when Docker is gone."""
     host.deploy(files("dual-stack"), "a1")
     host.out("iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER")
     assert "loaded: ipv4\n" in host.run("mend").err
@@ -229,7 +229,7 @@ def test_the_jump_moves_when_docker_appears(host: Box) -> None:
 
 
 def test_the_jump_in_input_is_last(host: Box) -> None:
-    """Rules of others there go on to decide; ours is what a policy is."""
+    """Other programs' rules in INPUT are tried first; wanbound's act like a policy."""
     host.out("iptables -A INPUT -p tcp --dport 25 -j ACCEPT")
     host.deploy(files("baseline"), "a1")
     assert host.out("iptables -S INPUT").splitlines()[1:] == [
@@ -242,7 +242,7 @@ def test_the_jump_in_input_is_last(host: Box) -> None:
 
 
 def test_the_subnet_of_a_bridge_is_put_in_when_it_appears(host: Box) -> None:
-    """Docker chooses it; until then the line matches no packet."""
+    """Docker chooses the subnet; until then the line matches no packet."""
     host.deploy(files("snat-docker"), "a1")
     rule = "-A WANBOUND-SNAT -s {} ! -o bridge-coi -j SNAT --to-source 203.0.113.11"
     assert rule.format("0.0.0.0/32") in host.out("iptables-save")
@@ -259,7 +259,7 @@ def test_the_subnet_of_a_bridge_is_put_in_when_it_appears(host: Box) -> None:
 
 
 def test_a_bridge_that_was_renamed_gets_its_name_back(host: Box) -> None:
-    """It is known by its number; what merely holds the gateway's address is another's."""
+    """A bridge is identified by its index; another one with the gateway's address is not ours."""
     host.bridge("mail", "172.20.0.1/24")
     host.deploy(files("dual-stack"), "a1")
     host.out("ip link set mail name foo")
@@ -272,7 +272,7 @@ def test_a_bridge_that_was_renamed_gets_its_name_back(host: Box) -> None:
 
 
 def test_a_repair_that_cannot_be_is_told(host: Box) -> None:
-    """And the next one, when it can be, is done."""
+    """The next repair that can succeed restores the rules."""
     host.deploy(files("dual-stack"), "a1")
     host.out("iptables -t nat -F WANBOUND-SNAT")
     host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
@@ -285,7 +285,7 @@ def test_a_repair_that_cannot_be_is_told(host: Box) -> None:
 
 
 def test_the_guard_is_loaded_though_the_rules_are_refused(host: Box) -> None:
-    """What fails is closed, not open."""
+    """A failure leaves the host closed, not open."""
     host.deploy(files("dual-stack"), "a1")
     host.reboot()
     host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
@@ -294,5 +294,5 @@ def test_the_guard_is_loaded_though_the_rules_are_refused(host: Box) -> None:
 
 
 def test_a_host_with_nothing_has_nothing_to_repair(host: Box) -> None:
-    """The units may be there a moment longer."""
+    """The units may exist a moment longer than the configuration."""
     assert (host.run("apply").code, host.run("mend").code) == (0, 0)

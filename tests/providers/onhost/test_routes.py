@@ -1,4 +1,4 @@
-"""The host's own: default routes, links, kernel parameters; what was there before comes back."""
+"""Default routes, links and kernel parameters of the host are restored to their former state."""
 
 import pytest
 
@@ -26,7 +26,7 @@ ROUTES = {
 
 @pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
 def test_routes_are_given_back(host: Box, route: str) -> None:
-    """By an undo and by a destroy, as they were."""
+    """An undo and a destroy restore them unchanged."""
     host.out(f"{SECOND}; {route}")
     before = host.kernel
     host.change(files("baseline"), "a1")
@@ -42,7 +42,7 @@ def test_routes_are_given_back(host: Box, route: str) -> None:
 
 
 def test_a_gateway_outside_all_subnets_is_on_link(host: Box) -> None:
-    """As hosters have them."""
+    """Some hosters use such gateways."""
     wanted = {**files("baseline"), "host": "route ipv4 default via 192.0.2.77 dev wan0\n"}
     host.deploy(wanted, "a1")
     assert "default via 192.0.2.77 dev wan0 proto static onlink" in host.kernel
@@ -50,7 +50,7 @@ def test_a_gateway_outside_all_subnets_is_on_link(host: Box) -> None:
 
 
 def test_a_parameter_is_given_back(host: Box) -> None:
-    """To what it was, by the destroy; not to what it was after somebody else set it."""
+    """The destroy restores the value from before the first change, not that before the last."""
     assert host.out("cat /proc/sys/net/ipv4/ip_forward") == "0\n"
     host.deploy(files("baseline"), "a1")
     assert host.out("cat /proc/sys/net/ipv4/ip_forward") == "1\n"
@@ -60,7 +60,7 @@ def test_a_parameter_is_given_back(host: Box) -> None:
 
 
 def test_what_is_not_wanted_any_more_is_given_back(host: Box) -> None:
-    """Also by a change to a generation that says nothing of it."""
+    """A change to a generation without it restores it too."""
     host.out("ip route add default via 203.0.113.9 dev wan0")
     host.deploy(files("baseline"), "a1")
     host.deploy(files("dual-stack", "baseline"), "a2")
@@ -70,7 +70,7 @@ def test_what_is_not_wanted_any_more_is_given_back(host: Box) -> None:
 
 
 def test_a_route_that_was_lost_is_repaired(host: Box) -> None:
-    """And one that somebody put before it is not left there as the first."""
+    """A foreign default route that was added before it does not stay the first."""
     host.deploy(files("baseline"), "a1")
     host.out("ip route del default")
     assert "loaded: host\n" in host.run("mend").err

@@ -1,4 +1,4 @@
-"""The scripts that run on hosts, and the units, as texts."""
+"""The text of the scripts that run on hosts, and of the units."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ BASHISMS = {
 
 
 def test_the_scripts_are_made_of_all_parts() -> None:
-    """Nothing that is to be filled in is left, and no part is left out."""
+    """Every placeholder is filled in, and every part is included."""
     text = "".join(script() for script in SCRIPTS)
     assert not re.findall(r"^@\S+@$", text, re.MULTILINE)
     for part in SHELL:
@@ -38,13 +38,13 @@ def test_the_scripts_are_made_of_all_parts() -> None:
 
 
 def test_what_an_operator_does_is_not_installed() -> None:
-    """It runs only while one is connected, and travels with each call."""
+    """It runs only while an operator is connected, and is sent with each call."""
     texts = [part.read_text() for part in SHELL if part.parent != ONHOST]
     names = {name for text in texts for name in re.findall(r"(?m)^(\w+)\(\)", text)}
     assert {"engine_put", "renew", "keep", "confirm", "docker_ask"} <= names
     engine = set(re.findall(r"(?m)^(\w+)\(\)", ENGINE.read_text()))
     assert engine.isdisjoint(re.findall(r"\w+", host_script()))
-    # The others are words of texts as well: "change", "confirm".
+    # The names of the others occur in texts as well: "change", "confirm".
     code = re.sub(r"(?m)(^|\s)#.*$", "", host_script())
     assert names.isdisjoint(re.findall(r"(?m)(?:^|[({;&|!]) *(\w+)", code))
 
@@ -52,7 +52,7 @@ def test_what_an_operator_does_is_not_installed() -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("words", ["sh -n", "busybox sh -n", "shellcheck -s sh -"])
 def test_a_posix_shell_reads_it(words: str, script: Callable[[], str]) -> None:
-    """A syntax error would show on hosts only, and there in the middle of a change."""
+    """A syntax error would only show on a host, in the middle of a change."""
     if shutil.which(words.split()[0]) is None:
         pytest.skip(f"{words.split()[0]} is not installed here")
     done = subprocess.run(words.split(), input=script(), capture_output=True, text=True)
@@ -82,7 +82,7 @@ def test_the_addresses_are_there_before_docker_and_the_watcher_after_them() -> N
 
 
 def test_the_watcher_comes_back_however_often_it_ends() -> None:
-    """By default systemd gives up after the fifth time in ten seconds."""
+    """By default systemd gives up after the fifth start within ten seconds."""
     watch = _settings("wanbound-watch.service")
     assert (watch["Restart"], watch["StartLimitIntervalSec"]) == ("always", "0")
 

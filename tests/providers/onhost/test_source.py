@@ -1,11 +1,11 @@
-"""Which address the host's own connections leave with, whatever the order of the addresses."""
+"""The source address of the host's own connections does not depend on the order of addresses."""
 
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
 
 OURS, OWN, GATEWAY = "203.0.113.20", "203.0.113.101", "203.0.113.1"
 OWN_LAST = f"ip addr del {OWN}/24 dev wan0; ip addr add {OWN}/32 dev wan0"
-"""The host's own address comes back behind the public one, as after a restart of its interface."""
+"""The host's own address comes after the public one, as after a restart of its interface."""
 
 ROUTE = f"ip route replace default via {GATEWAY} dev wan0 onlink"
 
@@ -51,7 +51,7 @@ def _source(host: Box) -> str:
 
 
 def test_the_host_keeps_its_own_source(host: Box) -> None:
-    """Before any repair: what the kernel chooses, and what a real packet has."""
+    """Without a repair, both the kernel's choice and a real packet have the host's own source."""
     host.out(_PEER)
     host.deploy(files("dual-stack"), "a1")
     host.out(f"{OWN_LAST}; {ROUTE}")
@@ -61,7 +61,7 @@ def test_the_host_keeps_its_own_source(host: Box) -> None:
     with host.popen("exec ip netns exec peer python3 /mnt/hear.py") as hears:
         host.out("until [ -e /mnt/hears ]; do sleep 0.1; done; python3 /mnt/send.py")
         heard, _ = hears.communicate(timeout=20)
-    # A program that asks for the public address gets it, and answers reach it.
+    # A program that binds to the public address gets it, and answers reach it.
     assert heard.splitlines() == [f"own {OWN}", f"bound {OURS}", f"end {OWN}"]
     assert host.run("mend").err == ""
 
@@ -77,7 +77,7 @@ option router {GATEWAY}
 option lease 20
 """
 
-# As Debian's: what the interface has goes, and the lease is put there.
+# As in Debian's script: flush the interface, then add the leased address.
 _LEASED = """\
 #!/bin/dash
 case $1 in
@@ -91,7 +91,7 @@ esac
 
 
 def test_an_address_from_dhcp_is_its_source(host: Box) -> None:
-    """Ours are there before the lease comes, and each new lease comes behind them."""
+    """Ours exist before the lease comes, and each new lease is added after them."""
     host.out(_PEER)
     (host.root / "mnt/udhcpd.conf").write_text(_LEASES)
     (host.root / "mnt/leased").write_text(_LEASED)
@@ -104,7 +104,7 @@ def test_an_address_from_dhcp_is_its_source(host: Box) -> None:
                 host.out("busybox udhcpc -f -q -n -i wan0 -s /mnt/leased")
                 host.run("mend")
                 assert _source(host) == OWN
-                # Ours first: it was added before the lease, or by the repair before the next one.
+                # Ours come first: added before the lease, or by the repair before the next one.
                 assert _scope(host) == "host"
             host.out(
                 f"ip addr del {OWN}/32 dev wan0; busybox udhcpc -f -q -n -i wan0 -s /mnt/again"
@@ -113,12 +113,12 @@ def test_an_address_from_dhcp_is_its_source(host: Box) -> None:
             assert shown.index(OURS) < shown.index(OWN)
             assert _source(host) == OWN
         finally:
-            # What it started ends with the box.
+            # Processes that it started end with the box.
             server.kill()
 
 
 def test_an_address_that_the_host_had_gets_its_scope(host: Box) -> None:
-    """It was put there by hand, and routes that name it as their source stay."""
+    """It was added manually; routes with it as their source stay."""
     host.out(f"ip addr add {OURS}/32 dev wan0; {OWN_LAST}; {ROUTE} src {OURS}")
     routes = host.out("ip -4 route; ip -4 route show table local")
     host.deploy(files("dual-stack"), "a1")
@@ -129,7 +129,7 @@ def test_an_address_that_the_host_had_gets_its_scope(host: Box) -> None:
 
 
 def test_the_address_is_there_all_the_time(host: Box) -> None:
-    """While its scope is changed; where that is cut short, the undo finishes it."""
+    """It never disappears while its scope changes; the undo finishes an interrupted change."""
     host.out(f"ip addr add {OURS}/32 dev wan0")
     before = host.kernel
     host.shim(
@@ -150,7 +150,7 @@ def test_the_address_is_there_all_the_time(host: Box) -> None:
 
 
 def test_an_undo_gives_the_scope_back(host: Box) -> None:
-    """Of an address that the host had before the first change."""
+    """The host had the address before the first change."""
     host.out(f"ip addr add {OURS}/32 dev wan0")
     before = host.kernel
     assert host.change(files("dual-stack"), "a1").code == 0
@@ -161,7 +161,7 @@ def test_an_undo_gives_the_scope_back(host: Box) -> None:
 
 
 def test_another_scope_is_noticed_and_repaired(host: Box) -> None:
-    """Somebody has added it again."""
+    """Here the address was deleted and added again."""
     host.deploy(files("dual-stack"), "a1")
     host.out(f"ip addr del {OURS}/32 dev wan0; ip addr add {OURS}/32 dev wan0")
     assert "loaded: host\n" in host.run("mend").err
@@ -170,7 +170,7 @@ def test_another_scope_is_noticed_and_repaired(host: Box) -> None:
 
 
 def test_a_change_of_scope_that_was_cut_short_is_finished(host: Box) -> None:
-    """The second prefix that held the address is removed."""
+    """The temporary second prefix of the address is removed."""
     host.deploy(files("dual-stack"), "a1")
     host.out(
         f"ip addr add {OURS}/31 dev wan0 scope host noprefixroute; ip addr del {OURS}/32 dev wan0"

@@ -1,4 +1,4 @@
-"""`wanbound status` on a host: what it prints is what providers/host/status.py reads."""
+"""`wanbound status` on a host prints what providers/host/status.py reads."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ $inside ip link set lo up; $inside ip link set eth0 up
 $inside ip addr add {address}/24 dev eth0
 $inside ip route add default via {gateway}
 """
-"""A stand-in for a container: a process with a network namespace of its own."""
+"""A stand-in for a container: a process with its own network namespace."""
 
 DOCKER = """\
 case $1$2 in
@@ -40,7 +40,7 @@ def _deployed(host: Box) -> None:
 
 
 def test_a_host_without_wanbound_has_a_status(host: Box) -> None:
-    """Nothing of ours, and no Docker."""
+    """Without wanbound and Docker, the status is empty but valid."""
     status = parse(host.run("status").out)
     assert (status.current, status.owner, status.loaded, status.bridges) == ("none", "", "", ())
     assert status.containers is None
@@ -48,7 +48,7 @@ def test_a_host_without_wanbound_has_a_status(host: Box) -> None:
 
 
 def test_networks_are_told_with_their_addresses_and_packets(host: Box) -> None:
-    """By the bridge's own subnets; one that Docker has not created is missing."""
+    """Addresses are found by the bridge's subnets; a bridge not yet created is missing."""
     _deployed(host)
     host.bridge("web", "172.16.0.1/24")
     host.out("ip addr add fd5c:1b2a:77f0:10::1/64 dev web nodad")
@@ -61,7 +61,7 @@ def test_networks_are_told_with_their_addresses_and_packets(host: Box) -> None:
 
 
 def test_where_docker_chooses_the_subnet_the_address_is_told_too(host: Box) -> None:
-    """Its flows have the name of the bridge in place of a subnet."""
+    """Its flows have the name of the bridge instead of a subnet."""
     host.bridge("bridge-coi", "172.30.7.1/24")
     host.deploy(files("snat-docker"), "a1")
     [bridge] = parse(host.run("status").out).bridges
@@ -69,7 +69,7 @@ def test_where_docker_chooses_the_subnet_the_address_is_told_too(host: Box) -> N
 
 
 def test_a_pending_change_and_a_rollback_are_told(host: Box) -> None:
-    """Also while it waits: the status takes no lock."""
+    """A pending change is reported too, because the status takes no lock."""
     _deployed(host)
     assert host.change(files("dual-stack"), "b2", seconds=500).code == 0
     status = parse(host.run("status").out)
@@ -84,7 +84,7 @@ def test_a_pending_change_and_a_rollback_are_told(host: Box) -> None:
 
 
 def test_after_a_reboot_a_pending_change_is_told_without_seconds(host: Box) -> None:
-    """Those of another boot say nothing now: the next run undoes it, whatever the clock says."""
+    """Its seconds count from another boot: the next run undoes it whatever the clock says."""
     _deployed(host)
     assert host.change(files("dual-stack"), "b2", seconds=500).code == 0
     host.reboot()
@@ -96,7 +96,7 @@ def test_after_a_reboot_a_pending_change_is_told_without_seconds(host: Box) -> N
 
 
 def test_what_is_not_in_force_is_told_by_part(host: Box) -> None:
-    """Compared as the watcher does, and nothing is repaired; after a reboot nothing was loaded."""
+    """The watcher's comparison, without a repair; after a reboot nothing has been loaded."""
     _deployed(host)
     assert parse(host.run("status").out).differs == ()
     host.out("iptables -t nat -F WANBOUND-SNAT; ip addr del 203.0.113.10/32 dev wan0")
@@ -111,7 +111,7 @@ def test_what_is_not_in_force_is_told_by_part(host: Box) -> None:
 
 
 def test_a_kernel_that_cannot_be_read_is_told(host: Box) -> None:
-    """Neither as in force nor as a guard that has dropped nothing."""
+    """It counts neither as in force nor as a guard without drops."""
     _deployed(host)
     host.shim("nft", "exit 1")
     done = host.run("status")
@@ -124,7 +124,7 @@ def test_a_kernel_that_cannot_be_read_is_told(host: Box) -> None:
 
 
 def test_a_repair_is_told_with_what_differed(host: Box) -> None:
-    """What the watcher runs; a check that finds nothing is no repair."""
+    """The watcher's repairs are listed; a check that finds nothing is not a repair."""
     _deployed(host)
     assert host.run("mend").code == 0
     assert parse(host.run("status").out).repairs == ()
@@ -135,7 +135,7 @@ def test_a_repair_is_told_with_what_differed(host: Box) -> None:
 
 
 def test_the_last_hundred_repairs_are_kept(host: Box) -> None:
-    """They are in memory."""
+    """Repairs are kept in memory, so their number is limited."""
     _deployed(host)
     (host.run_folder / "repairs").write_text("".join(f"2026-01-01 n{n}\n" for n in range(150)))
     host.out("iptables -t nat -F WANBOUND-SNAT")
@@ -145,14 +145,14 @@ def test_the_last_hundred_repairs_are_kept(host: Box) -> None:
 
 
 def test_an_address_that_another_machine_has_is_told(host: Box) -> None:
-    """As the watcher has found it."""
+    """The status repeats what the watcher found."""
     _deployed(host)
     (host.run_folder / "duplicates").write_text("addr del 2001:db8::10/128 dev wan0\n")
     assert parse(host.run("status").out).duplicates == (("2001:db8::10", "wan0"),)
 
 
 def test_what_the_guard_has_dropped_is_told_by_rule(host: Box) -> None:
-    """A container that forges a source; what has dropped nothing is left out."""
+    """Packets with a forged source are counted; rules without drops are left out."""
     _deployed(host)
     host.bridge("web", "172.16.0.1/24")
     host.out(CONTAINER.format(name="one", bridge="web", address="172.16.0.9", gateway="172.16.0.1"))
@@ -163,7 +163,7 @@ def test_what_the_guard_has_dropped_is_told_by_rule(host: Box) -> None:
         "for n in 1 2 3; do $inside python3 -c 'import socket\n"
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
         's.bind(("10.9.9.9", 0)); s.sendto(b"x", ("203.0.113.101", 9))\n'
-        # With br_netfilter, what is dropped has not been counted as out.
+        # With br_netfilter, dropped packets are not counted as outgoing.
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
         's.bind(("172.16.0.9", 0)); s.sendto(b"x", ("172.16.0.1", 9))\'; done'
     )
@@ -180,7 +180,7 @@ def test_what_the_guard_has_dropped_is_told_by_rule(host: Box) -> None:
 
 
 def test_containers_are_told_with_the_link_of_their_default_route(host: Box) -> None:
-    """The one whose default route is in another network leaves with another address."""
+    """A container whose default route is in another network leaves with another address."""
     _deployed(host)
     host.bridge("web", "172.16.0.1/24")
     host.bridge("br-222222222222", "172.18.0.1/24")
@@ -203,7 +203,7 @@ def test_containers_are_told_with_the_link_of_their_default_route(host: Box) -> 
 
 
 def test_a_docker_that_does_not_answer_is_told(host: Box) -> None:
-    """The rest is there all the same."""
+    """The rest of the status is still printed."""
     _deployed(host)
     host.docker()
     (host.shims / "docker").write_text("#!/bin/dash\nexit 1\n")
@@ -226,7 +226,7 @@ SILENT = {
 
 @pytest.mark.parametrize("what", SILENT)
 def test_a_docker_that_does_not_tell_is_not_one_without_containers(host: Box, what: str) -> None:
-    """Nothing else is said of containers then; `timeout` ends with 124."""
+    """No other container is listed then; `timeout` exits with 124."""
     _deployed(host)
     _answering(host, *SILENT[what])
     out = host.run("status").out
@@ -235,7 +235,7 @@ def test_a_docker_that_does_not_tell_is_not_one_without_containers(host: Box, wh
 
 
 def test_a_container_that_ends_meanwhile_hides_no_other(host: Box) -> None:
-    """Docker fails then, and prints the others; without networks of Docker nothing is asked."""
+    """Docker fails but prints the others; without Docker networks nothing is inspected."""
     _deployed(host)
     one = "inspect*) echo '1 /one 1111111111111111,172.16.0.9,'; echo 'no such object' >&2; exit 1"
     _answering(host, "networkinspect) echo '1111111111111111 web'", one)
@@ -254,7 +254,7 @@ def _answering(host: Box, *cases: str) -> None:
 
 @pytest.mark.parametrize("script", ["installed", "call"])
 def test_the_installed_script_and_an_operators_run_say_the_same(host: Box, script: str) -> None:
-    """So a host with an older script is read in the way of today."""
+    """So a host with an older script can be read with the current format."""
     _deployed(host)
     done = host.sh(f"/mnt/{script} status")
     assert done.code == 0

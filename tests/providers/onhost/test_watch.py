@@ -1,4 +1,4 @@
-"""What of the kernel's words leads to a check: captured on Debian bookworm and forky."""
+"""Which events of the kernel trigger a check: captured on Debian bookworm and forky."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,20 +61,20 @@ def _matters(line: str) -> bool:
 
 @pytest.mark.parametrize("line", MATTERS)
 def test_this_leads_to_a_check(line: str) -> None:
-    """What may be about rules, addresses, links or default routes of ours, or is not known."""
+    """Events that may concern our rules, addresses, links or default routes, and unknown ones."""
     assert _matters(line)
 
 
 @pytest.mark.parametrize("line", DOES_NOT)
 def test_this_does_not(line: str) -> None:
-    """What happens all day on a healthy host, and cannot be about anything of ours."""
+    """Frequent events of a healthy host that cannot concern anything of ours."""
     assert not _matters(line)
 
 
 def test_a_monitor_ends_with_who_follows_it(tmp_path: Path) -> None:
-    """Else each restart by hand would leave two more processes."""
+    """Otherwise each manual restart would leave two more processes."""
     file = tmp_path / "monitor"
-    # Nobody may have read yet how it ended (state Z).
+    # Its parent may not have read its exit status yet (state Z).
     runs = f"grep -q '^State:.[^ZX]' /proc/$(cat {file})/status 2>/dev/null"
     printed = run(
         "exec 3>/dev/null; followers=''\n"
@@ -86,7 +86,7 @@ def test_a_monitor_ends_with_who_follows_it(tmp_path: Path) -> None:
 
 
 def test_who_follows_learns_of_the_end_of_a_monitor() -> None:
-    """A watcher that hears nothing would pass for a quiet host."""
+    """A watcher without events would take the host for a quiet one."""
     printed = run(
         "exec 3>/dev/null; followers=''; trap 'echo ended; exit' HUP; follow true; sleep 5",
         "onhost/watch.sh",
@@ -95,7 +95,7 @@ def test_who_follows_learns_of_the_end_of_a_monitor() -> None:
 
 
 def test_a_mark_within_somebody_elses_line_is_found() -> None:
-    """`nft monitor` writes blocks, which may end anywhere: the wait would never be over."""
+    """`nft monitor` writes blocks that may end anywhere; the wait would never end."""
     printed = run(
         "fifo=$(mktemp -u) && mkfifo $fifo && exec 3<>$fifo && rm $fifo\n"
         "credit=20 checked=0\n"
@@ -106,7 +106,7 @@ def test_a_mark_within_somebody_elses_line_is_found() -> None:
 
 
 def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
-    """Twenty at short notice, then one a second: seen by the delays that are asked for."""
+    """Twenty without delay, then one per second, as the requested delays show."""
     printed = run(
         "sleep() { :; }; sed() { :; }\n"
         "exec 3>/dev/null; credit=20; read -r checked _ </proc/uptime; checked=${checked%.*}\n"
@@ -125,7 +125,7 @@ DASH = pytest.mark.parametrize("host", ["dash"], indirect=True)
 
 
 class Watcher:
-    """A watcher that runs on a host, and what it has said."""
+    """A running watcher of a host, and its output."""
 
     def __init__(self, host: Box) -> None:
         self.host = host
@@ -134,11 +134,11 @@ class Watcher:
 
     @property
     def said(self) -> str:
-        """Return all that it has said."""
+        """Return its whole output."""
         return (self.host.root / "mnt/said").read_text()
 
     def until(self, done: Callable[[], bool]) -> None:
-        """Wait for it, for as long as a repair may take on a busy machine."""
+        """Wait for a condition, as long as a repair may take on a busy machine."""
         for _ in range(300):
             if done():
                 return
@@ -148,7 +148,7 @@ class Watcher:
 
 @DASH
 def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
-    """Its own repair is an event too, and leads to a check that finds nothing."""
+    """Its own repair is an event too, and triggers a check that finds nothing."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
     watcher = Watcher(host)
@@ -167,7 +167,7 @@ def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
 
 @DASH
 def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
-    """It is tried again without an event."""
+    """It is retried without an event."""
     host.deploy(files("dual-stack"), "a1")
     kernel = host.kernel
     watcher = Watcher(host)

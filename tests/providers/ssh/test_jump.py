@@ -1,4 +1,4 @@
-"""The way over a jump host, against two real sshds: the stack's own, or as ~/.ssh/config has it."""
+"""Connections over a jump host, against two real sshds: the stack's jump, or ~/.ssh/config's."""
 
 import getpass
 import sys
@@ -15,39 +15,39 @@ from tests.providers.sshd import Sshd, bare_home, free_port, make_key, running
 
 LIMIT = 20.0
 UNUSED = "203.0.113.1"
-"""An address that nobody here has (RFC 5737): only a jump host is asked for it."""
+"""An address that no host here has (RFC 5737): only a jump host is asked for it."""
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """The host to get to."""
+    """The target host."""
     with running(tmp_path_factory.mktemp("host")) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def bastion(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """The host on the way, which takes another key."""
+    """The jump host, which accepts another key."""
     with running(tmp_path_factory.mktemp("bastion")) as found:
         yield found
 
 
 @pytest.fixture(autouse=True)
 def config(tmp_path: Path, host: Sshd, bastion: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config with both keys, and nothing of a way."""
+    """A config with both keys, without a jump."""
     found = bare_home(tmp_path, monkeypatch) / "config"
     found.write_text(f"IdentityFile {host.client_key}\nIdentityFile {bastion.client_key}\n")
     return found
 
 
 def over(host: Sshd, bastion: Sshd, **changes: str | int | None) -> Target:
-    """Return the host as it is reached over the other, with `changes` to the jump."""
+    """Return the host as a target behind the jump host, with `changes` to the jump."""
     jump = Jump("127.0.0.1", bastion.port, getpass.getuser(), bastion.host_key)
     return replace(host.target(), jump=replace(jump, **changes))  # type: ignore[arg-type]
 
 
 def refusal(target: Target) -> str:
-    """Return why nobody gets through; nothing may have been run."""
+    """Return the error of a connection that fails; no command may have run."""
     session = Session(target)
     with pytest.raises(UnreachableError) as caught:
         session.run("echo no", LIMIT)
@@ -59,7 +59,7 @@ def refusal(target: Target) -> str:
 
 
 def went(target: Target, *way: Sshd) -> bool:
-    """Return whether one log-in at each of `way` and no other was enough."""
+    """Return whether each of `way` had exactly one login."""
     before = [len(sshd.logins()) for sshd in way]
     session = Session(target)
     try:
@@ -73,7 +73,7 @@ def went(target: Target, *way: Sshd) -> bool:
 
 
 def test_both_hosts_are_logged_in_at(host: Sshd, bastion: Sshd) -> None:
-    """One log-in at each, and the host sees the bastion's connection."""
+    """Each sees one login; the host's comes from the bastion."""
     assert went(over(host, bastion), bastion, host)
 
 
@@ -88,7 +88,7 @@ def test_a_key_of_the_stack_opens_both(host: Sshd, bastion: Sshd, config: Path) 
 
 
 def test_a_new_connection_is_new_at_both(host: Sshd, bastion: Sshd) -> None:
-    """What confirms a change has come the whole way anew."""
+    """A change is confirmed over new connections to both hosts."""
     session = Session(over(host, bastion))
     session.run("true", LIMIT)
     before = [len(sshd.logins()) for sshd in (bastion, host)]
@@ -98,7 +98,7 @@ def test_a_new_connection_is_new_at_both(host: Sshd, bastion: Sshd) -> None:
 
 
 def test_a_bastion_that_drops_is_gone_through_again(host: Sshd, bastion: Sshd) -> None:
-    """Between two calls; the host itself was up all the time."""
+    """After a drop between two calls, although the host's own connection was up."""
     session = Session(over(host, bastion))
     session.run("true", LIMIT)
     bastion.drop_connections()
@@ -108,7 +108,7 @@ def test_a_bastion_that_drops_is_gone_through_again(host: Sshd, bastion: Sshd) -
 
 
 def test_a_jump_host_with_another_key(host: Sshd, bastion: Sshd) -> None:
-    """The jump host is named, and its key; the host is not even tried."""
+    """The error names the jump host and its key; no connection to the host is tried."""
     before = host.count("Connection from")
     said = refusal(over(host, bastion, host_key=host.host_key))
     assert f"its jump host 127.0.0.1's SSH host key is {bastion.host_key}, not the one" in said
@@ -117,7 +117,7 @@ def test_a_jump_host_with_another_key(host: Sshd, bastion: Sshd) -> None:
 
 
 def test_a_jump_host_that_nobody_knows(host: Sshd, bastion: Sshd, config: Path) -> None:
-    """Never learned; a pinned key of the host itself does not count for it."""
+    """Its key is never learned, and a pinned key of the host does not count for it."""
     said = refusal(over(host, bastion, host_key=None))
     assert "its jump host 127.0.0.1's SSH host key is not known: ssh.jump.host_key is not" in said
     known = config.with_name("known_hosts")
@@ -127,13 +127,13 @@ def test_a_jump_host_that_nobody_knows(host: Sshd, bastion: Sshd, config: Path) 
 
 
 def test_a_host_with_another_key_behind_the_jump(host: Sshd, bastion: Sshd) -> None:
-    """A jump host could put another machine there."""
+    """A jump host could forward to another machine."""
     target = replace(over(host, bastion), host_key=bastion.host_key)
     assert f"host edge-1: its SSH host key is {host.host_key}, not the one" in refusal(target)
 
 
 def test_a_jump_host_that_refuses(host: Sshd, bastion: Sshd, config: Path) -> None:
-    """Which of the two it was, and whom."""
+    """The error names the jump host and the user."""
     config.write_text(f"IdentityFile {host.client_key}\n")
     said = refusal(over(host, bastion, user="nobody"))
     assert "its jump host 127.0.0.1 rejects the login of nobody (" in said
@@ -141,7 +141,7 @@ def test_a_jump_host_that_refuses(host: Sshd, bastion: Sshd, config: Path) -> No
 
 
 def test_a_host_that_refuses_behind_the_jump(host: Sshd, bastion: Sshd, config: Path) -> None:
-    """The jump host let them through, which is said by not naming it."""
+    """The error does not name the jump host, which accepted the login."""
     config.write_text(f"IdentityFile {bastion.client_key}\n")
     said = refusal(over(host, bastion))
     assert f"host edge-1: it rejects the login of {getpass.getuser()} (" in said
@@ -149,7 +149,7 @@ def test_a_host_that_refuses_behind_the_jump(host: Sshd, bastion: Sshd, config: 
 
 
 def test_a_jump_host_that_is_not_there(host: Sshd, bastion: Sshd) -> None:
-    """Its address and port, and where they are written."""
+    """The error names address, port and their keys in the stack."""
     port = free_port()
     said = refusal(over(host, bastion, port=port))
     assert f"its jump host 127.0.0.1: cannot be reached at 127.0.0.1 port {port} (" in said
@@ -157,7 +157,7 @@ def test_a_jump_host_that_is_not_there(host: Sshd, bastion: Sshd) -> None:
 
 
 def test_a_host_that_is_not_there_behind_the_jump(host: Sshd, bastion: Sshd) -> None:
-    """The jump host was reached, and could not go on."""
+    """The jump host was reached but could not connect to the host."""
     port = free_port()
     said = refusal(replace(over(host, bastion), port=port))
     assert (
@@ -167,7 +167,7 @@ def test_a_host_that_is_not_there_behind_the_jump(host: Sshd, bastion: Sshd) -> 
 
 
 def test_a_jump_host_that_may_not_forward(host: Sshd, tmp_path: Path) -> None:
-    """The reason is its own configuration, and what to change there is named."""
+    """The cause is its sshd configuration; the error names the options."""
     folder = tmp_path / "closed"
     folder.mkdir()
     with running(folder, "AllowTcpForwarding no") as closed:
@@ -178,7 +178,7 @@ def test_a_jump_host_that_may_not_forward(host: Sshd, tmp_path: Path) -> None:
 
 
 def test_a_jump_host_that_does_not_answer(host: Sshd, bastion: Sshd) -> None:
-    """Given up after the limit that was asked for."""
+    """The connection is given up after the requested limit."""
     session = Session(replace(over(host, bastion), address=UNUSED))
     with pytest.raises(UnreachableError) as caught:
         session.run_on_new_connection("true", LIMIT, connect_seconds=1)
@@ -195,7 +195,7 @@ def _known(config: Path, *sshds: Sshd) -> None:
 
 @pytest.mark.parametrize("uri", [False, True])
 def test_proxy_jump(host: Sshd, bastion: Sshd, config: Path, uri: bool) -> None:
-    """As ssh reads it: by a name of its own, or with all in one."""
+    """The config has an alias for the jump, or all values in a URI."""
     _known(config, bastion)
     user = getpass.getuser()
     jump = f"ssh://{user}@127.0.0.1:{bastion.port}" if uri else "gate"
@@ -209,7 +209,7 @@ def test_proxy_jump(host: Sshd, bastion: Sshd, config: Path, uri: bool) -> None:
 
 
 def test_two_jumps(host: Sshd, bastion: Sshd, config: Path) -> None:
-    """One after the other; both here are the same machine, which sees two log-ins."""
+    """Both jumps are the same machine here, which sees two logins."""
     _known(config, bastion)
     keys = config.read_text()
     gate = f"127.0.0.1:{bastion.port}"
@@ -220,7 +220,7 @@ def test_two_jumps(host: Sshd, bastion: Sshd, config: Path) -> None:
 
 
 def test_the_stack_comes_first(host: Sshd, bastion: Sshd, config: Path) -> None:
-    """What it says of a jump is not mixed with what the config says of one."""
+    """The stack's jump is not mixed with one of the config."""
     keys = config.read_text()
     config.write_text(f"{keys}Host {UNUSED}\n  HostName localhost\n  ProxyJump nowhere.invalid\n")
     assert went(replace(over(host, bastion), address=UNUSED), bastion, host)
@@ -238,7 +238,7 @@ def test_a_jump_for_all_but_itself(host: Sshd, bastion: Sshd, config: Path) -> N
 
 
 def test_a_jump_of_the_config_that_refuses(host: Sshd, bastion: Sshd, config: Path) -> None:
-    """The remedy is in the config then, for the stack has no key for it."""
+    """The error points to the config, because the stack has no key for this jump."""
     _known(config, bastion)
     jump = f"nobody@127.0.0.1:{bastion.port}"
     config.write_text(f"IdentityFile {host.client_key}\nHost *\n  ProxyJump {jump}\n")
@@ -248,7 +248,7 @@ def test_a_jump_of_the_config_that_refuses(host: Sshd, bastion: Sshd, config: Pa
 
 
 def test_proxy_command(host: Sshd, config: Path) -> None:
-    """Any program; tokens have what the stack says."""
+    """Any program works; its tokens have the stack's values."""
     relay = config.with_name("relay.py")
     relay.write_text(
         "import os, socket, sys, threading\n"
@@ -276,7 +276,7 @@ def test_proxy_command(host: Sshd, config: Path) -> None:
 
 
 def test_a_proxy_command_that_fails(host: Sshd, config: Path) -> None:
-    """At once, and in its own words."""
+    """The error comes at once, with the program's own message."""
     config.write_text(f"{config.read_text()}Host *\n  ProxyCommand echo no way there >&2; exit 3\n")
     said = refusal(host.target())
     assert "host edge-1: SSH fails (" in said
@@ -284,7 +284,7 @@ def test_a_proxy_command_that_fails(host: Sshd, config: Path) -> None:
 
 
 def test_a_config_that_cannot_be_followed(host: Sshd, config: Path) -> None:
-    """Told as an error of the host that it was read for."""
+    """The error names the host for which the config was read."""
     config.write_text("Host *\n  ProxyJump a b c:d\n")
     said = refusal(host.target())
     assert "~/.ssh/config cannot be used (ProxyJump a b c:d is not [user@]host[:port])" in said

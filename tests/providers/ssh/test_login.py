@@ -1,4 +1,4 @@
-"""The ways to log in, each against a real sshd: agent, key files, a key that is a secret."""
+"""Every login method against a real sshd: agent, key files, a key that is a secret."""
 
 import getpass
 import itertools
@@ -30,7 +30,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(scope="module")
 def keys(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of keys that are let in: KIND-FORM, and with a passphrase KIND-FORM-locked."""
+    """A folder of accepted keys: KIND-FORM, and with a passphrase KIND-FORM-locked."""
     folder = tmp_path_factory.mktemp("keys")
     for kind, form in itertools.product(KINDS, FORMS):
         sshd.accept(public(make_key(folder / f"{kind}-{form}", kind, "", form)))
@@ -41,17 +41,17 @@ def keys(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def dot_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The .ssh of a home without anything in it."""
+    """An empty .ssh folder of a home."""
     return bare_home(tmp_path, monkeypatch)
 
 
 def public(key: Path) -> Path:
-    """Return where the public half of a key is."""
+    """Return the path of a key's public half."""
     return Path(f"{key}.pub")
 
 
 def with_key(sshd: Sshd, key: str | None, passphrase: str | None = None) -> Target:
-    """Return the target with a key of the stack's."""
+    """Return the target with a key of the stack."""
     there = sshd.target()
     return Target(
         there.name,
@@ -65,7 +65,7 @@ def with_key(sshd: Sshd, key: str | None, passphrase: str | None = None) -> Targ
 
 
 def gets_in(target: Target) -> bool:
-    """Log in and run something. Raises UnreachableError."""
+    """Log in and run a command. Raises UnreachableError."""
     session = Session(target)
     try:
         return session.run("echo in", LIMIT).stdout == "in\n"
@@ -74,7 +74,7 @@ def gets_in(target: Target) -> bool:
 
 
 def refusal(target: Target) -> str:
-    """Return why nobody gets in; nothing may have been run."""
+    """Return the error of a failed login; no command may have run."""
     session = Session(target)
     with pytest.raises(UnreachableError) as caught:
         session.run("echo no", LIMIT)
@@ -91,7 +91,7 @@ def refusal(target: Target) -> str:
 def test_a_key_of_the_agent(
     sshd: Sshd, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """No key is readable here at all."""
+    """No key file here can be read."""
     with agent(tmp_path, keys / "unknown", keys / f"{kind}-RFC4716") as path:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         assert gets_in(sshd.target())
@@ -101,7 +101,7 @@ def test_a_key_of_the_agent(
 def test_an_agent_that_the_config_names(
     sshd: Sshd, keys: Path, tmp_path: Path, dot_ssh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """IdentityAgent counts, "none" too."""
+    """IdentityAgent counts, also with the value "none"."""
     with agent(tmp_path, keys / "rsa-PEM") as path:
         (dot_ssh / "config").write_text(f"IdentityAgent {path}\n")
         assert gets_in(sshd.target())
@@ -127,7 +127,7 @@ def test_one_key_of_an_agent_with_many(
 
 
 def test_an_agent_that_is_none(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket of the session before: said, and by itself no reason to fail."""
+    """The socket of an ended session: the error mentions it, but the login does not fail for it."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
     said = refusal(sshd.target())
     assert f"it rejects the login of {getpass.getuser()} (the SSH agent at" in said
@@ -139,7 +139,7 @@ def test_an_agent_that_is_none(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", [f"{k}-{f}" for k, f in itertools.product(KINDS, FORMS)])
 def test_a_key_file_with_a_passphrase(sshd: Sshd, keys: Path, dot_ssh: Path, name: str) -> None:
-    """The file is the config's, its passphrase the stack's."""
+    """The config names the file, the stack has its passphrase."""
     (dot_ssh / "config").write_text(f"IdentityFile {keys}/{name}-locked\n")
     assert gets_in(with_key(sshd, None, PASSPHRASE))
     assert f"{name}-locked needs a passphrase" in refusal(sshd.target())
@@ -149,7 +149,7 @@ def test_a_key_file_with_a_passphrase(sshd: Sshd, keys: Path, dot_ssh: Path, nam
 
 
 def test_several_key_files(sshd: Sshd, keys: Path, dot_ssh: Path) -> None:
-    """One is not there, one is none, one a unknown's: each is passed over, and told if need be."""
+    """A missing file, an invalid one and an unknown key are skipped, and named on failure."""
     (dot_ssh / "none").write_text("nothing\n")
     text = (
         f"IdentityFile {dot_ssh}/gone\nIdentityFile {dot_ssh}/none\nIdentityFile {keys}/unknown\n"
@@ -166,13 +166,13 @@ def test_several_key_files(sshd: Sshd, keys: Path, dot_ssh: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_usual_key_file(sshd: Sshd, keys: Path, dot_ssh: Path, kind: str) -> None:
-    """Without any config: ~/.ssh/id_KIND."""
+    """Without a config, ~/.ssh/id_KIND is used."""
     (dot_ssh / f"id_{kind}").write_bytes((keys / f"{kind}-RFC4716").read_bytes())
     assert gets_in(sshd.target())
 
 
 def test_a_certificate(tmp_path: Path, dot_ssh: Path, keys: Path) -> None:
-    """Beside the key file, as ssh-keygen puts it: the key alone is not let in."""
+    """It is beside the key file, as ssh-keygen writes it; the key alone is refused."""
     authority = make_key(tmp_path / "authority")
     key = make_key(tmp_path / "certified")
     with running(_folder(tmp_path), f"TrustedUserCAKeys {public(authority)}") as sshd:
@@ -198,7 +198,7 @@ def _folder(path: Path) -> Path:
 
 @pytest.mark.parametrize("name", [f"{k}-{f}" for k, f in itertools.product(KINDS, FORMS)])
 def test_a_key_of_the_stack(sshd: Sshd, keys: Path, name: str) -> None:
-    """As a file has it, and as a configuration may have it: trimmed, with the other newlines."""
+    """Unchanged as in a file, or trimmed and with CRLF as a configuration may have it."""
     text = (keys / name).read_text()
     assert gets_in(with_key(sshd, text))
     assert gets_in(with_key(sshd, text.strip().replace("\n", "\r\n")))
@@ -208,7 +208,7 @@ def test_a_key_of_the_stack(sshd: Sshd, keys: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", [f"{k}-{f}" for k, f in itertools.product(KINDS, FORMS)])
 def test_a_key_of_the_stack_that_does_not_open(sshd: Sshd, keys: Path, name: str) -> None:
-    """Told before anything is sent, in words that have nothing of it."""
+    """The error comes before anything is sent, and has no part of key or passphrase."""
     text = (keys / f"{name}-locked").read_text()
     before = sshd.count("Connection from")
     for passphrase, words in (
@@ -224,7 +224,7 @@ def test_a_key_of_the_stack_that_does_not_open(sshd: Sshd, keys: Path, name: str
 
 @pytest.mark.parametrize("damage", ["text", "public", "half", "empty", "flipped", "not ASCII"])
 def test_a_key_of_the_stack_that_is_none(sshd: Sshd, keys: Path, damage: str) -> None:
-    """Whatever was put there instead."""
+    """The error is the same for every other text."""
     whole = (keys / "ed25519-RFC4716").read_text()
     text = {
         "text": "hunter2-hunter2",
@@ -243,7 +243,7 @@ def test_a_key_of_the_stack_that_is_none(sshd: Sshd, keys: Path, damage: str) ->
 def test_a_key_of_the_stack_that_is_refused(
     sshd: Sshd, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The agent is not asked then: the `ssh` program, which Docker's provider runs, would not."""
+    """The agent is not asked, as the `ssh` program of Docker's provider would not ask it."""
     with agent(tmp_path, keys / "rsa-PEM") as path:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         said = refusal(with_key(sshd, (keys / "unknown").read_text()))
@@ -252,7 +252,7 @@ def test_a_key_of_the_stack_that_is_refused(
 
 
 def test_a_key_of_the_stack_of_another_kind(sshd: Sshd) -> None:
-    """A private key, of which SSH knows nothing."""
+    """A private key of a type that SSH does not have."""
     key = ed448.Ed448PrivateKey.generate()
     text = key.private_bytes(
         serialization.Encoding.PEM,
@@ -263,7 +263,7 @@ def test_a_key_of_the_stack_of_another_kind(sshd: Sshd) -> None:
 
 
 def test_a_key_of_the_stack_is_nowhere_else(sshd: Sshd, keys: Path, tmp_path: Path) -> None:
-    """Not in what stands for a target or an error, and in no file of the home."""
+    """Neither the text of a target or session nor a file in the home has it."""
     text = (keys / "ed25519-RFC4716-locked").read_text()
     target = with_key(sshd, text, PASSPHRASE)
     session = Session(target)
@@ -278,7 +278,7 @@ def test_a_key_of_the_stack_is_nowhere_else(sshd: Sshd, keys: Path, tmp_path: Pa
 
 
 def test_a_host_that_takes_no_keys(tmp_path: Path, keys: Path) -> None:
-    """It says what it takes, and that is told."""
+    """The error lists the methods that the server accepts."""
     options = "PubkeyAuthentication no\nPasswordAuthentication yes"
     with running(_folder(tmp_path), options) as sshd:
         said = refusal(with_key(sshd, (keys / "rsa-PEM").read_text()))

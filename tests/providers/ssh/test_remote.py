@@ -1,4 +1,4 @@
-"""What is sent to a host and what is made of its answers; a fake session stands beneath."""
+"""What is sent to a host, and how its answers are read; a fake session is underneath."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ from providers.ssh.session import Completed, OnLine, Session
 from providers.ssh.target import Target
 
 LIMIT = 20.0
-"""Seconds after which a program that runs has been forgotten."""
+"""Seconds after which a running program is taken for hung."""
 
 FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n", "new/guard.nft": "table inet wanbound\n"}
 OK = Completed(0, "wanbound\n", "")
@@ -39,9 +39,9 @@ LOST = UnreachableError("edge-1", "the connection was lost", "not known", "check
 
 
 class _Shell(Session):
-    """A session that answers without a network; `programs` are what it was asked to run.
+    """A session that answers without a network; `programs` are the programs it was given.
 
-    `confirmations` are what it was asked over new connections, `confirmed` the answers to them.
+    `confirmations` are those it was given over new connections, `confirmed` the answers to them.
     """
 
     def __init__(self, answer: Completed, user: str = "root") -> None:
@@ -95,7 +95,7 @@ def _end(program: str) -> str:
 
 
 def test_files_travel_beside_the_script() -> None:
-    """Each under its name, in a folder where the name has one."""
+    """Each file has its own name, in a folder where the name has one."""
     program = shell_program("change $stage 00 30 none", FILES)
     end = _end(program)
     assert "\nmkdir -p $stage $stage/new || exit 15\n" in program
@@ -104,7 +104,7 @@ def test_files_travel_beside_the_script() -> None:
 
 
 def test_the_script_that_stays_travels_with_a_change() -> None:
-    """And with nothing else."""
+    """The installed script is sent with no other command."""
     shell = _Shell(OK)
     with suppress(HostError):
         SshRemote(shell).change(FILES, "none", {})
@@ -114,7 +114,7 @@ def test_the_script_that_stays_travels_with_a_change() -> None:
 
 
 def test_no_content_can_end_its_own_document() -> None:
-    """The marker is a digest of all that is sent, so nothing that is sent can contain it."""
+    """The marker is a digest of everything that is sent, so that text cannot contain it."""
     first = shell_program("change $stage 00 30 none", {"bundle": "x\n"})
     hostile = f"{_end(first)}\nrm -rf /\n"
     second = shell_program("change $stage 00 30 none", {"bundle": hostile})
@@ -128,13 +128,13 @@ def test_no_content_can_end_its_own_document() -> None:
      "wanbound"],
 )  # fmt: skip
 def test_a_name_cannot_leave_the_folder(name: str) -> None:
-    """It becomes a word of the shell, and a path."""
+    """The name becomes a word of a shell command, and a path."""
     with pytest.raises(ValueError, match="cannot be the name of a staged file"):
         shell_program("facts", {name: "x\n"})
 
 
 def test_a_text_without_its_last_line_break_is_refused() -> None:
-    """The end of its document would not be a line of its own."""
+    """Without it, the end marker of its document would not be on its own line."""
     with pytest.raises(ValueError, match="the last line of a has no end"):
         shell_program("facts", {"a": "x"})
     assert "cat >$stage/a <<" in shell_program("facts", {"a": ""})
@@ -149,7 +149,7 @@ def test_every_run_has_a_folder_of_its_own() -> None:
 def test_a_program_that_was_cut_short_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that breaks half way: nothing runs but what prepares the run."""
+    """When a connection breaks half way, only the preparation of the run is executed."""
     ran = tmp_path / "ran"
     # The real script would change the machine that runs the tests.
     monkeypatch.setattr(remote, "call_script", lambda: f'cat "$2/new/ipv4.rules" >{ran}\n')
@@ -165,7 +165,7 @@ def test_a_program_that_was_cut_short_does_nothing(
     done = run(program)
     assert (done.returncode, done.stdout) == (0, "wanbound\n")
     assert ran.read_text() == FILES["new/ipv4.rules"]
-    # And it leaves nothing of its own behind.
+    # A complete run removes its folder.
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -180,7 +180,7 @@ def test_a_program_that_was_cut_short_does_nothing(
     ],
 )
 def test_a_word_stays_one_word(call: Callable[[SshRemote], object], words: str) -> None:
-    """Whatever is in it: the shell sees it quoted."""
+    """Whatever the word contains, the shell receives it quoted."""
     shell = _Shell(OK)
     call(SshRemote(shell))
     assert f"{{ sh $stage/wanbound {words}; exit $?; }}\n" in shell.programs[0]
@@ -191,7 +191,7 @@ def test_a_word_stays_one_word(call: Callable[[SshRemote], object], words: str) 
 
 
 def test_the_script_that_travels_says_for_which_commands() -> None:
-    """All that it takes."""
+    """Its docstring names every command that it accepts."""
     commands = re.search(r"(?m)^case \$command in\n(.*)\) ;;$", call_script())
     assert commands is not None
     said = re.findall(r"`(\w+)`", call_script.__doc__ or "")
@@ -200,7 +200,7 @@ def test_the_script_that_travels_says_for_which_commands() -> None:
 
 @pytest.mark.parametrize("expected", ["", "a b", "$(id)", "A", "a;id", "a\n"])
 def test_what_is_expected_is_a_digest(expected: str) -> None:
-    """It is part of a shell's line, so nothing else passes."""
+    """It is part of a shell command, so nothing else is accepted."""
     shell = _Shell(OK)
     with pytest.raises(ValueError, match="is not a digest"):
         SshRemote(shell).change(FILES, expected, {})
@@ -211,7 +211,7 @@ def test_what_is_expected_is_a_digest(expected: str) -> None:
 
 
 def test_a_change_is_confirmed_over_a_new_connection() -> None:
-    """Once, with its own token, and with what the host keeps then."""
+    """It is confirmed once, with its token and with the files that the host keeps."""
     shell = _Shell(OK)
     SshRemote(shell).change(FILES, "0f-9a", {"rules.v4": "*nat\n"})
     [program] = shell.programs
@@ -223,7 +223,7 @@ def test_a_change_is_confirmed_over_a_new_connection() -> None:
 
 
 def test_every_change_has_a_token_of_its_own() -> None:
-    """Nobody confirms the change of another run."""
+    """So no run confirms the change of another run."""
     shell = _Shell(OK)
     for _ in range(20):
         change(shell)
@@ -234,7 +234,7 @@ def test_every_change_has_a_token_of_its_own() -> None:
 def test_a_confirmation_is_tried_again(
     failure: UnreachableError, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link may be away for a moment; the host waits for it."""
+    """A link may be down for a moment; the host waits until its deadline."""
     monkeypatch.setattr(remote, "RETRY_SECONDS", 0.01)
     shell = _Shell(OK)
     shell.confirmed = [failure, failure, OK]
@@ -254,7 +254,7 @@ def test_a_confirmation_is_tried_again(
 def test_a_change_that_could_not_be_confirmed_is_a_failure(
     failures: list[UnreachableError], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was rolled back, unless a confirmation arrived whose answer was lost."""
+    """The change was rolled back, unless a confirmation arrived and its answer was lost."""
     monkeypatch.setattr(remote, "RETRY_SECONDS", 0.01)
     shell = _Shell(OK)
     shell.target = replace(shell.target, confirm_seconds=1)
@@ -266,7 +266,7 @@ def test_a_change_that_could_not_be_confirmed_is_a_failure(
 
 
 def test_a_change_that_was_undone_is_never_a_success() -> None:
-    """The confirmation came too late."""
+    """Here the confirmation came too late."""
     shell = _Shell(OK)
     shell.confirmed = [Completed(17, "wanbound\n", "wanbound: the change was rolled back\n")]
     with pytest.raises(HostError, match="it rolled the change back"):
@@ -277,7 +277,7 @@ def test_a_change_that_was_undone_is_never_a_success() -> None:
 def test_a_change_that_was_not_armed_is_no_success(
     answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An answer that lacks this change's own token does not count."""
+    """An answer without this change's token does not count."""
     shell = _Shell(OK)
     monkeypatch.setattr(_Shell, "run", lambda *_: Completed(0, answer, ""))
     with pytest.raises(HostError, match="unexpected reply to the change"):
@@ -289,7 +289,7 @@ def test_a_change_that_was_not_armed_is_no_success(
 
 
 def test_an_answer_is_what_follows_the_first_line() -> None:
-    """That line says only that the shell ran."""
+    """The first line only proves that the shell ran."""
     shell = _Shell(Completed(0, "hello\nwanbound\n== addresses\n== end\n", "a banner\n"))
     assert SshRemote(shell).facts() == "== addresses\n== end\n"
 
@@ -312,7 +312,7 @@ def test_an_answer_is_what_follows_the_first_line() -> None:
     ],
 )
 def test_every_exit_code_says_what_state_the_host_is_in(code: int, words: list[str]) -> None:
-    """Host, what was wrong in the host's own words, state and remedy."""
+    """The error names the host, the host's own message, its state and a remedy."""
     shell = _Shell(Completed(code, "wanbound\n", "wanbound: the host's own words\n"))
     with pytest.raises(HostError) as caught:
         change(shell)
@@ -323,13 +323,13 @@ def test_every_exit_code_says_what_state_the_host_is_in(code: int, words: list[s
 
 
 def test_a_changed_daemon_json_is_named() -> None:
-    """One exit code, two things that may have changed meanwhile."""
+    """One exit code is for two things that may have changed meanwhile."""
     with pytest.raises(ChangedMeanwhileError, match=r"daemon\.json"):
         SshRemote(_Shell(Completed(19, "wanbound\n", ""))).engine("put", {"a": "\n"}, "none")
 
 
 def test_every_exit_code_of_the_script_has_a_meaning() -> None:
-    """`fail N` in the scripts, and `exit N` in what brings them there."""
+    """Both `fail N` in the scripts and `exit N` in the program around them."""
     source = call_script() + engine_script() + shell_program("facts", {})
     codes = {int(code) for code in re.findall(r"\b(?:fail|exit) (\d\d+)", source)}
     assert codes - {64} <= set(MEANING)
@@ -345,7 +345,7 @@ def test_every_exit_code_of_the_script_has_a_meaning() -> None:
 def test_a_shell_that_did_not_run_is_told_from_a_script_that_failed(
     user: str, words: list[str]
 ) -> None:
-    """Without its first line nothing of the program has run, whatever the exit code is."""
+    """Without its first line nothing of the program has run, whatever the exit code."""
     shell = _Shell(Completed(10, "", "sudo: a password is required\n"), user)
     with pytest.raises(HostError) as caught:
         SshRemote(shell).facts()
@@ -356,7 +356,7 @@ def test_a_shell_that_did_not_run_is_told_from_a_script_that_failed(
 def test_notes_are_passed_on_and_are_no_part_of_an_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What the host has to tell the operator, whatever becomes of the run."""
+    """The operator reads the host's notes, whether the run succeeds or fails."""
     said = "note another run is changing this host\x1b[2J\nwanbound: the host's own words\n"
     with pytest.raises(HostError) as caught:
         change(_Shell(Completed(14, "wanbound\n", said)))
@@ -367,7 +367,7 @@ def test_notes_are_passed_on_and_are_no_part_of_an_error(
 
 
 def test_a_target_has_one_remote() -> None:
-    """And so one connection for the whole run; other credentials are another one."""
+    """So a run has one connection per host; other credentials give another remote."""
     target = Target("edge-9", "192.0.2.9", 22, "root", None)
     assert remote_at(target) is remote_at(replace(target))
     assert remote_at(target) is not remote_at(replace(target, key="other"))

@@ -1,4 +1,4 @@
-"""The seam to a host over a real sshd: the host script is the test's, all else is real."""
+"""The remote over a real sshd: only the host script is a stand-in."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from tests.providers.sshd import Sshd, bare_home, running
 
 FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n"}
 ARMED = 'case $1 in change) echo "armed $3" ;; esac\n'
-"""A host that does nothing, and says what a change and its confirmation need."""
+"""A host that does nothing but answer a change and its confirmation."""
 
 Host = Callable[[str], SshRemote]
 
@@ -31,7 +31,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """Makes a host whose script is the text that is given; `$log` in it is a file to write to."""
+    """Makes a host whose script is the given text; `$log` in it is a file to write to."""
     config = bare_home(tmp_path, monkeypatch) / "config"
     config.write_text(f"Host *\n  IdentityFile {sshd.client_key}\n")
     real = remote.shell_program
@@ -55,7 +55,7 @@ def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def test_a_run_costs_two_handshakes(host: Host) -> None:
-    """Facts and a change share the first; the confirmation's becomes the session's."""
+    """Facts and a change share the first; the confirmation's connection is kept afterwards."""
     edge = host(ARMED)
     assert edge.session.handshakes == 0
     edge.facts()
@@ -66,7 +66,7 @@ def test_a_run_costs_two_handshakes(host: Host) -> None:
 
 
 def test_what_an_operator_asks_is_one_command_each_over_one_connection(host: Host) -> None:
-    """The name of an interface is one word, whatever is in it."""
+    """The name of an interface stays one word, whatever it contains."""
     edge = host('printf "<%s>" "$@"\n')
     assert edge.status() == "<status>"
     assert edge.doctor("wan0; exit 1") == "<doctor><wan0; exit 1>"
@@ -77,7 +77,7 @@ def test_what_an_operator_asks_is_one_command_each_over_one_connection(host: Hos
 
 
 def test_the_host_finds_the_files(host: Host, tmp_path: Path) -> None:
-    """Those of the change in a folder, those of the confirmation as well, and no others."""
+    """The change and the confirmation each get their own files in a folder, and no others."""
     edge = host('(cd "${3-}" 2>/dev/null || cd "$2"; find . -type f) | sort >>$log\n' + ARMED)
     edge.change(FILES, "none", {"rules.v4": "*nat\n"})
     said = (tmp_path / "log").read_text().splitlines()
@@ -86,7 +86,7 @@ def test_the_host_finds_the_files(host: Host, tmp_path: Path) -> None:
 
 
 def test_calls_come_one_at_a_time(host: Host) -> None:
-    """Over one connection; the host sees no second command before the first has ended."""
+    """All use one connection; the host starts no command before the one before it has ended."""
     edge = host("mkdir $log.lock || exit 14\nsleep 0.05\nrmdir $log.lock\n")
     failures: list[BaseException] = []
 
@@ -108,7 +108,7 @@ def test_calls_come_one_at_a_time(host: Host) -> None:
 def test_the_clock_starts_when_the_host_is_armed(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change may take longer than confirm_seconds; its confirmation still has all of them."""
+    """A change may take longer than confirm_seconds; all of them are left for its confirmation."""
     edge = host("[ $1 = facts ] || sleep 2.2\n" + ARMED)
     opened = Session._connection
     failed: list[float] = []
@@ -147,14 +147,14 @@ def test_the_clock_does_not_start_twice(host: Host, sshd: Sshd, tmp_path: Path) 
     thread.join(20)
     first, second = (tmp_path / "log").read_text().splitlines()
     assert first == second
-    # Confirmed until 2 s after the first "armed", and so not at all after the second command.
+    # The deadline is 2 s after the first "armed", so it is over before the second command ends.
     assert deadlines[0] < time.monotonic()
 
 
 def test_a_second_operator_waits_and_is_told(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The host may wait for another run longer than any command may be silent."""
+    """The wait for another run on the host may be longer than a command may be silent."""
     monkeypatch.setattr(session, "SILENCE_SECONDS", 0.8)
     edge = host(
         "for n in 1 2 3 4 5; do echo 'note another run is at work' >&2; sleep 0.4; done\n" + ARMED

@@ -1,4 +1,4 @@
-"""What ~/.ssh/config makes of a target: read as ssh_config(5) has it."""
+"""How ~/.ssh/config changes a target, according to ssh_config(5)."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from tests.providers.sshd import bare_home
 
 @pytest.fixture
 def dot_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The .ssh of a home without anything in it; its user is "me"."""
+    """An empty .ssh folder of a home; its user is "me"."""
     monkeypatch.setenv("LOGNAME", "me")
     return bare_home(tmp_path, monkeypatch)
 
 
 def way(jump: Jump | None = None) -> Hop:
-    """Return the way to one host. Raises RouteError."""
+    """Return the route to one host. Raises RouteError."""
     return route(Target("edge-1", "10.0.0.1", 2222, "admin", None, jump=jump))
 
 
 def test_without_a_config(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stack's own words, the usual keys that are there, and the agent."""
+    """It has the stack's values, the default keys that exist, and the agent."""
     (dot_ssh / "id_rsa").touch()
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
     assert way() == Hop(
@@ -40,20 +40,20 @@ def test_without_a_config(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_stack_wins(dot_ssh: Path) -> None:
-    """Port and user are its; the name is the config's, as for every user of ssh."""
+    """Port and user come from the stack, HostName from the config, as with ssh."""
     (dot_ssh / "config").write_text("Port 1\nUser other\nHost 10.*\n  HostName there\n  Port 2\n")
     found = way()
     assert (found.hostname, found.port, found.user) == ("there", 2222, "admin")
 
 
 def test_a_match_sees_the_stack(dot_ssh: Path) -> None:
-    """Whom it logs in as is known before the config is read."""
+    """The stack's user is known before the config is read."""
     (dot_ssh / "config").write_text("Match user admin\n  HostName a\nMatch user me\n  HostName b\n")
     assert way().hostname == "a"
 
 
 def test_an_alias_has_its_case_and_a_name_of_dns_has_none(dot_ssh: Path) -> None:
-    """As ssh has it: two entries that differ in case are two hosts."""
+    """As in ssh: two aliases that differ in case are two hosts."""
     (dot_ssh / "config").write_text(
         "Host MyServer\n  HostName One.example\nHost myserver\n  HostName two.example\n"
         "Host My_Server\n  HostName three.example\n"
@@ -64,7 +64,7 @@ def test_an_alias_has_its_case_and_a_name_of_dns_has_none(dot_ssh: Path) -> None
 
 
 def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths with a tilde, a variable, a token; "none" is none."""
+    """Paths may have a tilde, a variable or a token; "none" means no key or agent."""
     monkeypatch.setenv("KEYS", "/keys")
     (dot_ssh / "id_rsa").touch()
     config = dot_ssh / "config"
@@ -91,7 +91,7 @@ def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_jumps_are_written_so(dot_ssh: Path, text: str, jump: tuple[str, int, str]) -> None:
-    """Each form of ssh_config(5), and a name of which the config knows more."""
+    """Each form in ssh_config(5) works, also an alias that the config resolves."""
     (dot_ssh / "config").write_text(
         f"Host 10.0.0.1\n  ProxyJump {text}\nHost named\n  HostName gate\n  Port 24\n  User ann\n"
     )
@@ -101,7 +101,7 @@ def test_jumps_are_written_so(dot_ssh: Path, text: str, jump: tuple[str, int, st
 
 
 def test_jumps_go_on(dot_ssh: Path) -> None:
-    """The last of a list is the nearest to the host; the first may have one of its own."""
+    """The last jump of a list is nearest to the host; the first may have its own jump."""
     (dot_ssh / "config").write_text("Host 10.*\n  ProxyJump a,b\nHost a\n  ProxyJump c\n")
     names = []
     hop: Hop | None = way()
@@ -112,7 +112,7 @@ def test_jumps_go_on(dot_ssh: Path) -> None:
 
 
 def test_no_way_is_endless(dot_ssh: Path) -> None:
-    """Two hosts that name each other: the second one is gone to directly."""
+    """If two hosts name each other as jump, the second one is reached directly."""
     (dot_ssh / "config").write_text("Host 10.*\n  ProxyJump a\nHost a\n  ProxyJump 10.0.0.1:2222\n")
     via = way().via
     assert via is not None
@@ -130,14 +130,14 @@ def test_no_way_is_endless(dot_ssh: Path) -> None:
     ],
 )
 def test_what_comes_first_counts(dot_ssh: Path, text: str, jump: bool, command: str | None) -> None:
-    """A jump or a command, not both; tokens are the stack's values."""
+    """A jump or a command, not both; tokens have the stack's values."""
     (dot_ssh / "config").write_text(f"{text}\n")
     found = way()
     assert (found.via is not None, found.command) == (jump, command)
 
 
 def test_a_jump_of_the_stack(dot_ssh: Path) -> None:
-    """It counts more than the config's, which knows its keys."""
+    """It overrides the config's jump; the config's keys for it are used."""
     (dot_ssh / "config").write_text(
         "Host 10.*\n  ProxyJump other\nHost gate\n  IdentityFile ~/k\n  HostName gate.example\n"
     )
@@ -149,7 +149,7 @@ def test_a_jump_of_the_stack(dot_ssh: Path) -> None:
 
 
 def test_files_are_included(dot_ssh: Path) -> None:
-    """Beside the config or anywhere, by pattern; what follows is in the block that it was in."""
+    """Relative or absolute, by pattern; later lines stay in the block of the Include."""
     (dot_ssh / "more").mkdir()
     (dot_ssh / "more" / "1").write_text("Host 10.*\n  User x\n  IdentityFile ~/one\nHost zz\n")
     (dot_ssh / "more" / "2").write_text("IdentityFile ~/two\n")
@@ -161,7 +161,7 @@ def test_files_are_included(dot_ssh: Path) -> None:
 
 
 def test_a_block_is_not_left_by_what_it_includes(dot_ssh: Path) -> None:
-    """Blocks in a file that a block includes would count for every host; they do for none."""
+    """Host blocks in a file that a block includes apply to no host, instead of to every host."""
     (dot_ssh / "inner").write_text("IdentityAgent /inner\nHost *\n  HostName wrong\n")
     (dot_ssh / "config").write_text("Host 10.*\n  Include inner\n  IdentitiesOnly yes\n")
     found = way()
@@ -178,14 +178,14 @@ def test_a_block_is_not_left_by_what_it_includes(dot_ssh: Path) -> None:
     ],
 )
 def test_what_cannot_be_followed_is_said(dot_ssh: Path, text: str, words: str) -> None:
-    """Not guessed at: another way could lead to another host."""
+    """wanbound does not guess: another route could lead to another host."""
     (dot_ssh / "config").write_text(text)
     with pytest.raises(RouteError, match=words):
         way()
 
 
 def test_a_config_that_is_no_text(dot_ssh: Path) -> None:
-    """Its name is told."""
+    """The error names the file."""
     (dot_ssh / "config").write_bytes(b"\xff\xfe")
     with pytest.raises(RouteError, match="config"):
         way()

@@ -1,4 +1,4 @@
-"""The one connection to a host, against a real sshd."""
+"""The single connection to a host, against a real sshd."""
 
 import base64
 import dataclasses
@@ -25,14 +25,14 @@ LIMIT = 20.0
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """One sshd for all tests here; a machine without one fails them."""
+    """One sshd for all tests here; on a machine without sshd they fail."""
     with running(tmp_path_factory.mktemp("sshd")) as found:
         yield found
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder whose ssh config names the key that is let in, and no agent."""
+    """A home folder whose ssh config names the accepted key, and no agent."""
     config = bare_home(tmp_path, monkeypatch) / "config"
     config.write_text(f"Host 127.0.0.1\n  IdentityFile {sshd.client_key}\n")
     return tmp_path
@@ -40,14 +40,14 @@ def home(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def session(sshd: Sshd) -> Iterator[Session]:
-    """A session with the right key pinned."""
+    """A session with the right host key pinned."""
     found = Session(sshd.target())
     yield found
     found.close()
 
 
 def _refusal(target: Target) -> str:
-    """Return what is said where no connection can be made; nothing may have been run."""
+    """Return the error of a connection that cannot be made; no command may have run."""
     session = Session(target)
     with pytest.raises(HostError) as caught:
         session.run("echo no", LIMIT)
@@ -60,7 +60,7 @@ def _refusal(target: Target) -> str:
 
 
 def test_a_program_runs_in_one_shell(session: Session, sshd: Sshd) -> None:
-    """It travels on standard input; output, errors and exit code come back apart."""
+    """It is sent on standard input; output, errors and exit code are returned separately."""
     done = session.run("echo out; echo err >&2; exit 7", LIMIT)
     assert (done.exit_code, done.stdout, done.stderr) == (7, "out\n", "err\n")
 
@@ -69,10 +69,10 @@ def test_a_program_runs_in_one_shell(session: Session, sshd: Sshd) -> None:
 def test_the_command_line_is_constant(
     sshd: Sshd, user: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No value is ever part of it: whatever a program has in it goes in on standard input."""
+    """A program goes in on standard input, so no value is ever part of the command line."""
     target = sshd.target()
     session = Session(target)
-    session.run("true", LIMIT)  # connected as whoever runs the tests
+    session.run("true", LIMIT)  # connected as the user who runs the tests
     monkeypatch.setattr(session, "target", Target("edge-1", target.address, 22, user, None))
     before = len(sshd.asked())
     session.run("echo '$(reboot)' `reboot`\n", LIMIT)
@@ -81,19 +81,19 @@ def test_the_command_line_is_constant(
 
 
 def test_much_goes_both_ways(session: Session) -> None:
-    """More than any buffer on the way holds, and nothing of it is lost."""
+    """Nothing is lost of a text that is larger than any buffer on the way."""
     text = "x" * 99 + "\n"
     program = f"cat <<'END'\n{text * 30_000}END\n"
     assert session.run(program, LIMIT).stdout == text * 30_000
 
 
 def test_bytes_that_are_no_text_do_not_matter(session: Session) -> None:
-    """A banner in another encoding must not hide what it comes with."""
+    """A banner in another encoding must not hide the output after it."""
     assert session.run(r"printf 'a\377b'", LIMIT).stdout == "a\ufffdb"
 
 
 def test_a_wrong_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
-    """Another machine answers: its key is named, and nothing is sent."""
+    """Another machine answers: the error names its key, and nothing is sent."""
     make_key(tmp_path / "other")
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
     text = _refusal(sshd.target(host_key=other))
@@ -102,14 +102,14 @@ def test_a_wrong_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
 
 
 def test_a_key_of_another_kind_is_refused(sshd: Sshd, tmp_path: Path) -> None:
-    """A pinned key holds even where the host has one of another kind."""
+    """A pinned key counts even if the host has a key of another type."""
     make_key(tmp_path / "other", "ecdsa")
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])
     assert f"its SSH host key is {sshd.host_key}" in _refusal(sshd.target(host_key=other))
 
 
 def test_a_pinned_key_that_is_none_is_refused(sshd: Sshd, tmp_path: Path) -> None:
-    """Of the right length, but no point of the curve: the configuration cannot know that."""
+    """Its length is right, but it is not a point of the curve, which only the connection checks."""
     make_key(tmp_path / "other", "ecdsa")
     kind, text = (tmp_path / "other.pub").read_text().split()[:2]
     blob = base64.b64decode(text)
@@ -120,7 +120,7 @@ def test_a_pinned_key_that_is_none_is_refused(sshd: Sshd, tmp_path: Path) -> Non
 
 
 def test_an_unknown_key_is_refused_and_never_learned(sshd: Sshd, home: Path) -> None:
-    """Nothing pinned and nothing in known_hosts: it says how to get the right key."""
+    """With neither a pinned key nor known_hosts, the error explains how to get the right key."""
     text = _refusal(sshd.target(host_key=None))
     assert "its SSH host key is not known" in text
     assert "ssh-keyscan" in text
@@ -128,7 +128,7 @@ def test_an_unknown_key_is_refused_and_never_learned(sshd: Sshd, home: Path) -> 
 
 
 def test_a_key_in_known_hosts_is_enough(sshd: Sshd, home: Path) -> None:
-    """As `ssh` itself wrote it there; it is not written to."""
+    """The entry is as `ssh` writes it; the file is not changed."""
     known = home / ".ssh" / "known_hosts"
     known.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
     before = known.read_text()
@@ -139,7 +139,7 @@ def test_a_key_in_known_hosts_is_enough(sshd: Sshd, home: Path) -> None:
 
 
 def test_a_pinned_key_is_the_only_one_that_counts(sshd: Sshd, home: Path, tmp_path: Path) -> None:
-    """Where known_hosts has the key that answers and the stack another, it is refused."""
+    """If known_hosts has the answering host's key but the stack another, it is refused."""
     known = home / ".ssh" / "known_hosts"
     known.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
     make_key(tmp_path / "other")
@@ -148,7 +148,7 @@ def test_a_pinned_key_is_the_only_one_that_counts(sshd: Sshd, home: Path, tmp_pa
 
 
 def test_a_refused_log_in_says_who(sshd: Sshd, home: Path, tmp_path: Path) -> None:
-    """A key that the host does not know, and no key at all."""
+    """Both for a key that the host does not accept and without any key."""
     make_key(tmp_path / "unknown")
     config = home / ".ssh" / "config"
     for text in (f"Host *\n  IdentityFile {tmp_path}/unknown\n", ""):
@@ -161,7 +161,7 @@ def test_a_refused_log_in_says_who(sshd: Sshd, home: Path, tmp_path: Path) -> No
 
 
 def test_a_port_where_nobody_listens(sshd: Sshd) -> None:
-    """Address and port are named."""
+    """The error names address and port."""
     port = free_port()
     text = _refusal(sshd.target(port=port))
     assert f"cannot be reached at 127.0.0.1 port {port}" in text
@@ -169,7 +169,7 @@ def test_a_port_where_nobody_listens(sshd: Sshd) -> None:
 
 
 def test_a_host_that_does_not_answer(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something takes the connection and says nothing: it is given up after the limit."""
+    """A server that accepts the connection and sends nothing is given up after the limit."""
     monkeypatch.setattr(session_module, "CONNECT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
@@ -179,7 +179,7 @@ def test_a_host_that_does_not_answer(sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_connection_that_was_dropped_is_made_again(session: Session, sshd: Sshd) -> None:
-    """Between two calls: the second one connects once more and goes on."""
+    """After a drop between two calls, the second call connects again."""
     session.run("true", LIMIT)
     sshd.drop_connections()
     assert session.run("echo again", LIMIT).stdout == "again\n"
@@ -189,7 +189,7 @@ def test_a_connection_that_was_dropped_is_made_again(session: Session, sshd: Ssh
 def test_a_call_whose_connection_drops_is_made_once_more(
     session: Session, sshd: Sshd, tmp_path: Path
 ) -> None:
-    """In the middle of a command: it runs again, which every program here can bear."""
+    """A command that was interrupted runs again; every program of wanbound may run twice."""
     mark = tmp_path / "mark"
     with _dropping_at(sshd, mark, times=1):
         program = f"if [ -e {mark}.1 ]; then echo second; else : >{mark}.1; sleep 30; fi"
@@ -200,7 +200,7 @@ def test_a_call_whose_connection_drops_is_made_once_more(
 def test_a_call_whose_connection_always_drops_is_an_error(
     session: Session, sshd: Sshd, tmp_path: Path
 ) -> None:
-    """Twice and no more; what the host is in now, nobody knows, and that is said."""
+    """It is tried twice, and the error says that the state of the host is not known."""
     mark = tmp_path / "mark"
     program = f"if [ -e {mark}.1 ]; then : >{mark}.2; else : >{mark}.1; fi; sleep 30"
     with _dropping_at(sshd, mark, times=2), pytest.raises(HostError) as caught:
@@ -217,11 +217,11 @@ def test_a_call_whose_connection_always_drops_is_an_error(
 def test_a_call_whose_connection_drops_for_good_is_not_called_unsent(
     session: Session, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change that cuts the operator off: there is no second connection, yet it was made."""
+    """A change cuts the operator off: no second connection succeeds, yet the change was sent."""
     mark = tmp_path / "mark"
     program = f": >{mark}.1; sleep 30"
     session.run("true", LIMIT)
-    # The connection stands; whoever makes another finds nobody.
+    # The existing connection works; another one is refused.
     monkeypatch.setattr(session, "target", dataclasses.replace(sshd.target(), port=1))
     with _dropping_at(sshd, mark, times=1), pytest.raises(UnreachableError) as caught:
         session.run(program, LIMIT)
@@ -251,7 +251,7 @@ def _dropping_at(sshd: Sshd, mark: Path, times: int) -> Iterator[None]:
 
 
 def test_a_closed_session_opens_again(session: Session) -> None:
-    """Closing is no end: it only gives the connection back."""
+    """Closing only releases the connection."""
     session.run("true", LIMIT)
     session.close()
     session.close()
@@ -259,7 +259,7 @@ def test_a_closed_session_opens_again(session: Session) -> None:
 
 
 def test_nothing_is_printed_beside_the_error(sshd: Sshd) -> None:
-    """A failure is told once, as an error: in a process of its own, where no logging is set up."""
+    """The error is all that is printed, in a separate process without a logging configuration."""
     with socket.create_server(("127.0.0.1", 0)) as hasty:
         target = sshd.target(port=hasty.getsockname()[1])
         program = (
@@ -283,7 +283,7 @@ def test_nothing_is_printed_beside_the_error(sshd: Sshd) -> None:
 
 
 def test_without_sshd_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests fail then, and say what to install: a test that is skipped shows nothing."""
+    """These tests fail then and name the package, because a skipped test proves nothing."""
     monkeypatch.setattr(shutil, "which", lambda *args, **kwargs: None)
     with pytest.raises(AssertionError, match="install openssh-server"), running(tmp_path):
         pass

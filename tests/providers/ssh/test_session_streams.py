@@ -1,4 +1,4 @@
-"""What goes in and out of a command on a host, against a real sshd: all of it at once."""
+"""Input and output of a command on a host at the same time, against a real sshd."""
 
 import signal
 import socket
@@ -30,7 +30,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture
 def session(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
-    """A session that gets in."""
+    """A session that can log in."""
     config = bare_home(tmp_path, monkeypatch) / "config"
     config.write_text(f"Host *\n  IdentityFile {sshd.client_key}\n")
     found = Session(sshd.target())
@@ -43,7 +43,7 @@ def _endless(stream: str, letter: str) -> str:
 
 
 def _while_waiting(mark: Path, lines: list[str]) -> Callable[[str], None]:
-    """Return what keeps the lines, and lets the command go on at the first one."""
+    """Return a callback that collects the lines, and lets the command go on at the first one."""
 
     def on_line(line: str) -> None:
         lines.append(line)
@@ -53,7 +53,7 @@ def _while_waiting(mark: Path, lines: list[str]) -> Callable[[str], None]:
 
 
 def test_a_line_of_stderr_is_told_while_the_command_runs(session: Session, tmp_path: Path) -> None:
-    """The command ends only because its first line was heard."""
+    """The command waits until its first line has been received."""
     mark, lines = tmp_path / "heard", list[str]()
     program = f"echo waiting >&2; until [ -e {mark} ]; do sleep 0.02; done; echo go >&2; echo out"
     done = session.run(program, LIMIT, on_stderr=_while_waiting(mark, lines))
@@ -62,7 +62,7 @@ def test_a_line_of_stderr_is_told_while_the_command_runs(session: Session, tmp_p
 
 
 def test_a_line_is_told_when_it_is_whole(session: Session) -> None:
-    """Its pieces may come apart; the last line may have no end."""
+    """A line may arrive in pieces; the last line may have no newline."""
     lines: list[str] = []
     program = (
         "printf 'one ' >&2; sleep 0.1; printf 'line\\n\\ntwo\\nthr' >&2; sleep 0.1; printf ee >&2"
@@ -72,7 +72,7 @@ def test_a_line_is_told_when_it_is_whole(session: Session) -> None:
 
 
 def test_what_is_told_cannot_write_over_the_screen(session: Session) -> None:
-    """An escape sequence, bytes that are no text, a line of a megabyte: made harmless and short."""
+    """Escape sequences, binary bytes and a line of a megabyte are made harmless and short."""
     lines: list[str] = []
     program = (
         "printf '\\033[2Jgone\\377\\n' >&2\nhead -c 1000000 /dev/zero | tr '\\0' x >&2; echo >&2\n"
@@ -84,7 +84,7 @@ def test_what_is_told_cannot_write_over_the_screen(session: Session) -> None:
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError("no space")])
 def test_nobody_has_to_hear_it(session: Session, error: OSError) -> None:
-    """The operator's terminal is gone: the command runs to its end, once."""
+    """Without the operator's terminal, the command still runs to its end, once."""
 
     def on_line(line: str) -> None:
         raise error
@@ -105,13 +105,13 @@ def test_nobody_has_to_hear_it(session: Session, error: OSError) -> None:
     ],
 )
 def test_both_streams_may_be_full(session: Session, program: str) -> None:
-    """Whichever the host fills first: it never waits for the other to be read."""
+    """Whichever stream the host fills first, it never waits for the other to be read."""
     done = session.run(program, LIMIT)
     assert (done.stdout, done.stderr) == ("o" * MUCH, "e" * MUCH)
 
 
 def test_much_is_printed_before_all_has_been_read(session: Session) -> None:
-    """The shell prints while most of its program has still to come."""
+    """The shell prints while most of its program has not been sent."""
     line = f": {'x' * 90}\n"
     program = f"{_endless('1', 'o')}\n{line * (MUCH // len(line))}echo end\n"
     assert session.run(program, LIMIT).stdout == "o" * MUCH + "end\n"
@@ -122,7 +122,7 @@ def test_much_is_printed_before_all_has_been_read(session: Session) -> None:
 def test_output_without_end_is_given_up(
     session: Session, monkeypatch: pytest.MonkeyPatch, stream: str, what: str
 ) -> None:
-    """Lines, no lines, no text, on either stream: told at once, for it would come again."""
+    """With or without lines, on either stream; not retried, because it would happen again."""
     monkeypatch.setattr(session_module, "OUTPUT_LIMIT", 300_000)
     heard: list[str] = []
     with pytest.raises(UnreachableError, match="it printed more than 300000 bytes"):
@@ -133,7 +133,7 @@ def test_output_without_end_is_given_up(
 
 
 def test_a_new_connection_is_new(session: Session, sshd: Sshd) -> None:
-    """Another log-in at the host, and the first one is over."""
+    """The host sees another login, and the first connection is closed."""
     before = len(sshd.logins())
     session.run("true", LIMIT)
     done = session.run_on_new_connection("echo err >&2; echo out; exit 3", LIMIT)
@@ -155,7 +155,7 @@ def _until(condition: Callable[[], bool]) -> None:
 def test_a_new_connection_that_fails_leaves_the_old_one(
     session: Session, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tried once and told at once; the next may come through, and the old one still does."""
+    """It is tried once and fails at once; the old connection works, as does the next new one."""
     session.run("true", LIMIT)
     right = session.target
     wrong = sshd.target(host_key=None)
@@ -172,7 +172,7 @@ def test_a_new_connection_that_fails_leaves_the_old_one(
 def test_a_new_connection_does_not_mind_an_earlier_failure(
     session: Session, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failure answers for ten seconds, but not this question."""
+    """A failure is remembered for ten seconds, except for a new connection."""
     right = session.target
     monkeypatch.setattr(session, "target", sshd.target(host_key=None))
     with pytest.raises(UnreachableError):
@@ -188,7 +188,7 @@ def test_a_new_connection_does_not_mind_an_earlier_failure(
 def test_a_new_connection_that_drops_is_not_made_again(
     session: Session, sshd: Sshd, tmp_path: Path
 ) -> None:
-    """Whether it lasted is what was asked."""
+    """The call is to prove that the new connection lasts."""
     mark = tmp_path / "mark"
 
     def drop() -> None:
@@ -204,8 +204,8 @@ def test_a_new_connection_that_drops_is_not_made_again(
 
 
 def test_a_new_connection_has_its_own_limit(session: Session, sshd: Sshd) -> None:
-    """Who waits for a confirmation has less time than others."""
-    sshd.process.send_signal(signal.SIGSTOP)  # the kernel still takes connections
+    """A confirmation has less time than other calls."""
+    sshd.process.send_signal(signal.SIGSTOP)  # the kernel still accepts connections
     try:
         began = time.monotonic()
         with pytest.raises(UnreachableError):
@@ -224,7 +224,7 @@ def test_a_new_connection_has_its_own_limit(session: Session, sshd: Sshd) -> Non
     ["sleep 30", "exec >/dev/null 2>&1; sleep 30", "exec >&- 2>&-; sleep 30", "echo x; sleep 30"],
 )
 def test_a_silent_command_is_given_up(session: Session, program: str) -> None:
-    """Told so, and not run again: it may still be at work there."""
+    """The error says so, and it is not retried: it may still be running there."""
     began = time.monotonic()
     with pytest.raises(UnreachableError) as caught:
         session.run(program, 0.5)
@@ -237,7 +237,7 @@ def test_a_silent_command_is_given_up(session: Session, program: str) -> None:
 
 @pytest.mark.parametrize("streams", ["1", "2", "1 2"])
 def test_a_command_may_take_long_while_it_prints(session: Session, streams: str) -> None:
-    """On either stream, or on both in turn: the limit is one of silence."""
+    """It may print on either stream, or on both in turn: the limit applies to silence."""
     said = "; ".join(f"echo x >&{stream}; sleep 0.3" for stream in streams.split() * 6)
     done = session.run(said, 1)
     assert done.stdout + done.stderr == "x\n" * 6 * len(streams.split())
@@ -246,7 +246,7 @@ def test_a_command_may_take_long_while_it_prints(session: Session, streams: str)
 def test_a_command_that_prints_for_ever_is_given_up(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is a limit for the whole, far above anything that a host waits for."""
+    """The whole command has a limit too, far above any wait on a host."""
     monkeypatch.setattr(session_module, "LONGEST_SECONDS", 0.6)
     began = time.monotonic()
     with pytest.raises(UnreachableError, match=r"it did not end within 0\.6 s"):
@@ -255,13 +255,13 @@ def test_a_command_that_prints_for_ever_is_given_up(
 
 
 class _Mute(paramiko.ServerInterface):
-    """A server that lets a client in and never answers when it is to run something."""
+    """A server that accepts a login and never answers a request to run a command."""
 
     def __init__(self) -> None:
         self.ended = threading.Event()
 
     def check_auth_none(self, username: str) -> int:
-        """Let in."""
+        """Accept any user."""
         return AUTH_SUCCESSFUL
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
@@ -269,12 +269,12 @@ class _Mute(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        """Say nothing."""
+        """Do not answer."""
         return not self.ended.wait(LIMIT)
 
 
 def test_a_host_that_does_not_answer_to_a_command_is_given_up() -> None:
-    """paramiko itself would wait for ever."""
+    """paramiko alone would wait for ever."""
     ours, theirs = socket.socketpair()
     server, mute = paramiko.Transport(theirs), _Mute()
     server.add_server_key(paramiko.RSAKey.generate(2048))

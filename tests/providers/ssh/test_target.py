@@ -1,4 +1,4 @@
-"""The property `host` of a resource, as the engine hands it over."""
+"""The property `host` of a resource, as Pulumi's engine sends it."""
 
 import json
 
@@ -10,7 +10,7 @@ LEAST = {"name": "edge-1", "address": "192.0.2.1", "port": 22.0, "user": "root"}
 
 
 def test_the_least() -> None:
-    """Numbers come as floats, and whatever is not there has its usual value."""
+    """Numbers come as floats, and missing values have their defaults."""
     found = target_of(LEAST)
     assert found == Target("edge-1", "192.0.2.1", 22, "root", None)
     assert isinstance(found.port, int)
@@ -18,7 +18,7 @@ def test_the_least() -> None:
 
 
 def test_everything() -> None:
-    """Jump host and keys too."""
+    """Jump host and keys are read too."""
     jump = {"address": "192.0.2.9", "port": 2222.0, "user": "gate", "host_key": "ssh-ed25519 B"}
     found = target_of(
         {
@@ -38,12 +38,12 @@ def test_everything() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    """Whoever prints a target, prints no key."""
+    """The text of a target has no key."""
     found = target_of({**LEAST, "key": "hunter2", "key_passphrase": "hunter3"})
     assert "hunter" not in f"{found} {found!r}"
 
 
-# --- where the configuration says that a host is today ------------------------------------------
+# --- the host's current address, according to the configuration ----------------------------------
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEjzRZqjCCR4BrlzUQXzLeVBrNUzqyGsFPYbnUuKbFWL"
 SAVED = Target(
@@ -52,12 +52,12 @@ SAVED = Target(
 
 
 def entry(**ssh: object) -> list[object]:
-    """Return a configuration with the host among others, at another address."""
+    """Return a configuration with the host at another address, and one more host."""
     return [{"name": "edge-2"}, {"name": "edge-1", "ssh": {"address": "198.51.100.1", **ssh}}]
 
 
 def test_today_counts_more_than_the_state() -> None:
-    """The place and its key are the configuration's, secrets and seconds the state's."""
+    """Address and host keys come from the configuration, secrets and seconds from the state."""
     jump = {"address": "Gate.example", "port": "2222", "user": "bob", "host_key": f"{KEY} gate"}
     hosts = entry(port=2022, user="admin", host_key=f" {KEY} root@edge-1", jump=jump)
     found = today(SAVED, hosts)
@@ -75,7 +75,7 @@ def test_today_counts_more_than_the_state() -> None:
 
 
 def test_what_is_not_written_has_its_default() -> None:
-    """A key or jump host that was removed from the configuration is gone."""
+    """A key or jump host that was removed from the configuration is not used."""
     assert today(SAVED, entry()) == Target(
         "edge-1", "198.51.100.1", 22, "root", None, 60, key="KEY"
     )
@@ -102,5 +102,5 @@ def test_what_is_not_written_has_its_default() -> None:
     ],
 )  # fmt: skip
 def test_an_unexpected_shape_changes_nothing(hosts: object) -> None:
-    """The planner has not seen it: as a whole it is right, or it does not count."""
+    """The planner has not checked it: it is used only if all of it is valid."""
     assert today(SAVED, hosts) == SAVED
