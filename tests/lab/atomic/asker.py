@@ -1,4 +1,4 @@
-"""Asks who is there, over one connection, all the time.
+"""Asks for the peer's name over one connection, continuously.
 
     python3 asker.py tcp|udp ADDRESS PORT
 

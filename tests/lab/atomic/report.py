@@ -1,4 +1,4 @@
-"""What came of many faults, as a table."""
+"""The outcomes of many faults, as a table."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
-"""Numbered data both ways over one connection, until told to stop: nothing may be missing.
+"""Numbered data both ways over one connection until stopped; no number may be missing.
 
     python3 stream.py tcp|udp listen|connect ADDRESS PORT
 
 Runs with the standard library alone, in a container's network and on the internet's side. It prints
-"listening" where it does, and "ready" when data flows; when its standard input ends it stops, and
+"listening" when it does, and "ready" when data flows; when its standard input ends it stops, and
 prints a line of JSON: how many numbers it sent and received, the longest silence in seconds, and
 what went wrong.
 """
