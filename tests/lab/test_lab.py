@@ -214,7 +214,7 @@ def test_down_after_a_killed_up_leaves_nothing(tiny: Settings, kind: str, name: 
 
 
 def test_up_mends_a_half_made_lab(tiny: Settings) -> None:
-    """A host whose keeper and guest were killed boots again, with its disk."""
+    """A host whose supervisor and guest were killed boots again, with its disk."""
     lifecycle.up(tiny, "tiny-9=bookworm")
     host = Lab.attach(tiny).host("tiny-9")
     host.run("echo kept >/root/kept; sync")
