@@ -4,7 +4,7 @@
 
 Runs with the standard library alone, in a container's network and on the internet's side. It sends
 a question every 20 ms and prints "asking"; when its standard input ends it prints a line of JSON:
-for each name that answered, and each error, when that came first and last.
+the first and the last time of each name that answered, and of each error.
 """
 
 import json

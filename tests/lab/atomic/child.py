@@ -2,7 +2,7 @@
 
     python -m tests.lab.atomic.child <<<'{"target": {…}, "files": {…}, …}'
 
-Exit status 0 when the change is done and confirmed; 3 with the error on standard output when not.
+Exit status 0 when the change is done and confirmed; else 3, with the error on standard output.
 A child that is killed sends the host nothing more, like a machine without power.
 """
 

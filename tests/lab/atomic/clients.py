@@ -1,4 +1,4 @@
-"""The operator's process killed, at each call of its sockets."""
+"""Kills the operator's process at each call of its sockets."""
 
 import time
 from collections.abc import Iterator

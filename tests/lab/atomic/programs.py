@@ -21,8 +21,8 @@ Mode: TypeAlias = Literal["kill before", "kill after", "drop", "fail", "fail for
 
 kill before, kill after   SIGKILL to all of the script's process group, before or after the program
 drop                      SIGKILL to the sshd process of this connection; the script goes on
-fail                      what a full disk does: the program does not run, and ends with status 1
-fail for good             so does this call, and every later one of that program
+fail                      like a full disk: the program does not run, and the call has status 1
+fail for good             this call fails, and every later one of that program
 hold                      the call waits until `release`; the file `held` is there meanwhile
 """
 
@@ -38,7 +38,7 @@ ALL = "true"
 """Whose calls count: those of an operator's connection, those of a timer's `wanbound undo`, all."""
 
 # Shell builtins only: each further process would cost a millisecond per call.
-# `sh -s` is sshd's way in, not a step of the script.
+# `sh -s` is the call by sshd, not a step of the script.
 _STAND_IN = """\
 #!/bin/sh
 real={real}
@@ -135,7 +135,7 @@ class Fault:
 
 def externals(host: Host) -> dict[str, str]:
     """Return the programs that the script may run on `host`, by name, and where they are."""
-    text = host_script() + shell_program("facts", {})  # and, in that, the script that travels
+    text = host_script() + shell_program("facts", {})  # and the script sent for a call
     words = set(re.findall(r"[A-Za-z][\w.+-]*", text))
     words |= {
         f"{family}{tool}"

@@ -20,7 +20,7 @@ HOSTS = (0, 1)
 
 
 def _serial(edge: Edge, name: str) -> str:
-    """The certificate's serial number, as a visitor gets it."""
+    """Return the certificate's serial number, as a client gets it."""
     words = ["--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-m", "5"]
     form = ["-o", "/dev/null", "-w", "%{certs}"]
     said = edge.lab.internet.curl("-6", *words, *form, f"https://{name}/", timeout=120).stdout

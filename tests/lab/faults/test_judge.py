@@ -33,7 +33,7 @@ def packet(
 
 
 def flood(pauses: Mapping[str, tuple[float, float]] | None = None) -> list[Packet]:
-    """Both kinds of both families of `web`, every 50 ms, but for a pause per family."""
+    """Both kinds of both families of `web`, every 50 ms, except for a pause per family."""
     packets = []
     for number in range(81):
         time = number / 20
