@@ -37,7 +37,7 @@ HOSTS = "bench-1=bookworm,bench-2=forky+29"
 DIALECTS: tuple[Firewall, ...] = ("iptables", "nftables")
 
 WIDTH = 120
-"""Columns of a table where no terminal says how many there are."""
+"""Columns of a table without a terminal that tells its width."""
 
 RESULTS = CHECKOUT / "bench" / "results"
 
@@ -46,7 +46,7 @@ Results = list[Finding | Failure]
 
 
 class Part(StrEnum):
-    """The parts, by the letters that the README explains."""
+    """The parts, by their letters in the README."""
 
     A = "a"
     B = "b"
@@ -56,7 +56,7 @@ class Part(StrEnum):
 
 
 def settings() -> Settings:
-    """A lab of its own, beside the demo's and the tests'."""
+    """A lab separate from the demo's and the tests'."""
     return Settings(
         state=Path("/run/wanbound-bench"), prefix="wbbn", management=IPv4Network("10.93.0.0/24")
     )
@@ -101,7 +101,7 @@ def main(
         raise typer.Exit(1)
     networks, peer_networks = _numbers(sizes), _numbers(peer_sizes)
     with _alone():
-        # What a run that was ended has left would only be in the way.
+        # An interrupted run may have left its lab.
         lifecycle.down(settings())
         lab = Lab.up(HOSTS, settings())
         os.environ.update(lab.environment())
@@ -135,7 +135,7 @@ def _measured(
     calls: Sequence[tuple[Part, Callable[[], Finding]]],
     sites: Sequence[Site],
 ) -> Results:
-    """Measure part after part; show each, and write all that there is so far."""
+    """Measure part after part; show each, and write all results so far."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     RESULTS.mkdir(exist_ok=True)
     results: Results = []
@@ -144,7 +144,7 @@ def _measured(
             found = call()
             Console(width=max(console.width, WIDTH)).print(rich_table(found))
             results.append(found)
-        # Whatever one part fails of must not cost what the others find; it is reported in full.
+        # An error of one part must not discard the others' results; it is reported in full.
         except Exception as error:
             console.print(f"[red]part {part} failed:[/] {escape(str(error))}")
             results.append(Failure(part, traceback.format_exc()))
@@ -168,7 +168,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _about(sites: Iterable[Site]) -> dict[str, str]:
-    """Return what the numbers depend on: machine, load, engines, revision."""
+    """Return the conditions of the measurement: machine, load, engines, revision."""
     cpus = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -194,7 +194,7 @@ def _about(sites: Iterable[Site]) -> dict[str, str]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One benchmark of a machine at a time, which removes its lab when it is told to end."""
+    """Allow one benchmark per machine at a time; it removes its lab when it is terminated."""
     folder = cache_root() / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

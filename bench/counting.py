@@ -1,8 +1,8 @@
-"""An sshd of the benchmark's own on a host, whose connections and commands others count.
+"""A second sshd on a host, whose connections and commands are counted from outside.
 
-It stands beside the host's sshd, on another port, so that nobody else's connections are among those
+It runs beside the host's sshd, on another port, so that only the benchmark's connections are
 counted. It logs each log-in and each command (LogLevel VERBOSE), and tcpdump on the management
-bridge sees each connection that is opened to it.
+bridge captures each connection to it.
 """
 
 import re
@@ -25,7 +25,7 @@ _SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Counts:
-    """What went to the sshd: connections opened (SYNs), log-ins, commands begun."""
+    """What the sshd received: connections opened (SYNs), log-ins, commands begun."""
 
     connections: int
     logins: int
@@ -52,7 +52,7 @@ def sshd(site: Site) -> Iterator[None]:
 
 
 class Counter:
-    """Counts while it is open; `counts` is what it found."""
+    """Counts while it is open; `counts` is the result."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -60,9 +60,9 @@ class Counter:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Count what happens inside. Raises BenchError where the capture is not complete."""
+        """Count during the context. Raises BenchError where the capture is not complete."""
         before = _log(self._site)
-        # SYN without ACK, pcap-filter(7): a connection that somebody opens.
+        # SYN without ACK, pcap-filter(7): a new connection.
         syn = f"dst host {self._site.host.address} and tcp dst port {PORT} and tcp[13] & 18 == 2"
         bridge = self._site.lab.settings.management_bridge
         tcpdump = subprocess.Popen(
@@ -75,7 +75,7 @@ class Counter:
         try:
             _until_listening(tcpdump)
             yield
-            # A log line is written, and a packet shown, a moment after it happened.
+            # A log line or a captured packet appears a moment later.
             time.sleep(0.3)
         finally:
             tcpdump.send_signal(signal.SIGINT)

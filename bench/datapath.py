@@ -34,14 +34,14 @@ _CALLS: tuple[tuple[str, dict[Kind, str]], ...] = (
 
 
 class DataPath:
-    """Measures on a host that `prepared` has made ready."""
+    """Measures on a host prepared by `prepared`."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._loaded = True
 
     def rules(self, *, loaded: bool) -> None:
-        """Load our rules and guard, or take them out of the packets' path; let the host settle."""
+        """Load our rules and guard, or remove them from the packets' path; let the host settle."""
         if loaded == self._loaded:
             return
         if loaded:
@@ -52,9 +52,9 @@ class DataPath:
         time.sleep(SETTLE_SECONDS)
 
     def speed(self, container: str, family: Family, seconds: float) -> dict[Kind, float]:
-        """Return how fast a container reaches the sink; each of three measures takes `seconds`.
+        """Return how fast a container reaches the sink; each of three measurements takes `seconds`.
 
-        Raises BenchError when a connection fails: then it is not the speed that was measured.
+        Raises BenchError if a connection fails: the result would not be a speed.
         """
         speeds: dict[Kind, float] = {}
         for call, keys in _CALLS:
@@ -78,7 +78,7 @@ class DataPath:
 def prepared(site: Site, count: int, firewall: Firewall) -> Iterator[DataPath]:
     """Make the first and the last of `count` networks and a plain one, each with a container.
 
-    What is made stays until `Site.clean`.
+    They stay until `Site.clean`.
     """
     config = scenario.config(site.place, count, firewall=firewall)
     networks = scenario.host_plan(config).networks

@@ -1,8 +1,8 @@
 """The floor: the same final rules, piped into iptables-restore by plain ssh, one call per family.
 
-The rules stand in chains of the benchmark's own, so that the floor and the provider can be measured
-in turns on one host, and so that nothing of a stack that runs there is touched. Apart from the
-chains' names the text is the provider's, line by line and in its order. Pure.
+The rules are in chains of the benchmark's own, so that the floor and the provider can be measured
+in turns on one host without touching a stack that runs there. Apart from the chains' names the text
+is the provider's, line by line and in its order. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ TABLES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "nat": {"DNAT": ("PREROUTING", "OUTPUT"), "SNAT": ("POSTROUTING",)},
     "filter": {"FORWARD": ("FORWARD",)},
 }
-"""By table: our chains with what jumps to them, of networks and not of the host itself."""
+"""By table: our chains and the built-in chains that jump to them; only chains of networks."""
 
 
 def tool(family: Family, what: str = "") -> str:
@@ -50,14 +50,14 @@ def as_ours(line: str) -> str:
 def load(plan: Plan, family: Family, *, hooked: bool = False) -> str:
     """Return the input of iptables-restore --noflush that loads the rules of all networks.
 
-    With `hooked` the jumps are there already, as in a second load.
+    With `hooked` the jumps exist already, as in a second load.
     """
     text = []
     for table in TABLES:
         text.append(f"*{table}")
         text += [f":{chain} - [0:0]" for chain, _ in chains(table)]
         if not hooked:
-            # Last and not first: the provider's own jumps have to stay the first rules.
+            # Last, not first: the provider's own jumps must stay the first rules.
             text += [f"-A {hook} -j {chain}" for chain, hooks in chains(table) for hook in hooks]
         text += [*lines(plan, family, table), "COMMIT"]
     return "".join(f"{line}\n" for line in text)
@@ -75,7 +75,7 @@ def unload() -> str:
 
 
 def sweep() -> str:
-    """Return the shell program that removes the floor's chains, however much of them is there."""
+    """Return the shell program that removes any of the floor's chains that exist."""
     program = []
     for family in FAMILIES:
         for table in TABLES:
@@ -89,9 +89,9 @@ def sweep() -> str:
 
 
 def standing(text: str, where: Chains) -> list[str]:
-    """Return the lines of iptables-save in chains of that kind, as the provider writes them.
+    """Return the lines of iptables-save in those chains, as the provider writes them.
 
-    Chain by chain in the order of their names, and in each chain in its order.
+    Chains are sorted by name; each keeps its order.
     """
     prefix = _FLOOR if where == "floor" else _OURS
     found = [as_ours(line) for line in text.splitlines() if line.startswith(f"-A {prefix}")]
@@ -99,18 +99,18 @@ def standing(text: str, where: Chains) -> list[str]:
 
 
 def by_chain(rules: Iterable[str]) -> list[str]:
-    """Return the lines sorted by the chain they are in, and else as they were."""
+    """Return the lines sorted by their chain, otherwise in their order."""
     return sorted(rules, key=lambda line: line.split()[1])
 
 
 def damage(plan: Plan, family: Family) -> str:
-    """Return the input of iptables-restore that takes one rule from each network: its SNAT."""
+    """Return the input of iptables-restore that removes one rule of each network: its SNAT."""
     gone = [f"-D{each.lines[f'snat_{family}']['egress'][2:]}" for each in plan.networks.values()]
     return "".join(f"{line}\n" for line in ["*nat", *gone, "COMMIT"])
 
 
 def unhook(saved: str) -> str:
-    """Return the input of iptables-restore that takes our own chains out of every packet's path.
+    """Return the input of iptables-restore that removes our chains from every packet's path.
 
     `saved` is what iptables-save prints.
     """

@@ -1,4 +1,4 @@
-"""Part (c): SSH handshakes and round trips, as the session counts them and as others see them."""
+"""Part (c): SSH handshakes and round trips, as counted by the session and from outside."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ _NOTES = (
 
 
 def measure(site: Site, sizes: Sequence[int], say: Callable[[str], None]) -> Finding:
-    """Count once per phase and size: counts do not vary as times do. Raises BenchError."""
+    """Count once per phase and size: counts do not vary like times. Raises BenchError."""
     rows = []
     raw: dict[str, Any] = {}
     place = site.at_port(PORT)

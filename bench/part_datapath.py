@@ -1,4 +1,4 @@
-"""Part (d): what a packet pays, against Docker's own masquerade on a plain network."""
+"""Part (d): the cost per packet, compared with Docker's own masquerade on a plain network."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -56,7 +56,7 @@ def measure(
 ) -> Finding:
     """Measure in turns, each for three times `duration` seconds. Raises BenchError."""
     first, last = scenario.network_name(1), scenario.network_name(count)
-    # Bare at the end: then each turn has one change of rules, and neighbours are close in time.
+    # Bare at the end: each turn then changes the rules once, and compared runs are close in time.
     order = [(FIRST, first), (BESIDE, PLAIN), (LAST, last), (BARE, PLAIN)]
     networks = scenario.networking(scenario.config(site.place, count)).networks
     with prepared(site, count, firewall) as path:
@@ -69,7 +69,7 @@ def measure(
                     path.rules(loaded=label != BARE)
                     for kind, found in path.speed(container, family, duration).items():
                         values[kind, family][label].append(found)
-                # The other way round next time: who comes first must gain nothing by it.
+                # Reversed next time, so that the first one has no advantage.
                 order.reverse()
     notes = [*_NOTES, _NO_IPV6] if "ipv6" not in families else _NOTES
     return Finding(
@@ -86,7 +86,7 @@ def measure(
 def _check(
     site: Site, path: DataPath, names: Iterable[str], networks: Mapping[str, Network]
 ) -> list[Family]:
-    """Return the families to measure. Raises BenchError where traffic takes another way."""
+    """Return the families to measure. Raises BenchError if traffic takes another way."""
     for name in names:
         for family in FAMILIES:
             seen, public = path.source(name, family), networks[name].addresses[family]

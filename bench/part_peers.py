@@ -1,4 +1,4 @@
-"""Part (b): the same final rules by pyinfra's and by Ansible's iptables modules."""
+"""Part (b): the same final rules with pyinfra's and Ansible's iptables modules."""
 
 import tempfile
 from collections import defaultdict
@@ -108,7 +108,7 @@ class _Peers:
         self._runs = 0
 
     def run(self, peer: str, size: int, values: Values) -> None:
-        """Create from nothing, do it again, remove. Raises BenchError, TooLongError."""
+        """Create from nothing, repeat, remove. Raises BenchError, TooLongError."""
         plan = scenario.networking(scenario.config(self._site.place, size))
         call = {"pyinfra": self._pyinfra, "ansible": self._ansible}[peer]
         try:
@@ -135,7 +135,7 @@ class _Peers:
         return self._site.timed(
             [str(self._programs / "pyinfra"), "-y", str(inventory), str(deploy)],
             timeout=LIMIT_SECONDS,
-            # It leaves a log there when it fails.
+            # pyinfra leaves a log there on failure.
             cwd=folder,
             env={"BENCH_RULES": str(folder / "rules.json")},
         ).seconds
@@ -164,7 +164,7 @@ class _Peers:
         ).seconds
 
     def _fresh(self) -> Path:
-        # A folder of its own for each run: no socket or cache of the run before.
+        # A new folder for each run, without the previous run's socket or cache.
         self._runs += 1
         folder = self._folder / str(self._runs)
         folder.mkdir()

@@ -21,7 +21,7 @@ _FLOOR_OF = {
     "mend": "load again",
     "delete": "unload",
 }
-"""Which floor a phase is held against; a no-op contacts nothing, so any floor would do."""
+"""The floor that a phase is compared with; a no-op contacts no host, so any floor would do."""
 
 _MEANS = {
     "create": "create, from nothing",
@@ -38,7 +38,7 @@ AIMS = {
     10: {"create": 6.4, "refresh": 1.3, "all": 2.9},
     100: {"create": 3.0, "refresh": 2.0, "one": 3.0, "all": 3.0, "mend": 3.0, "delete": 3.0},
 }
-"""Ratios by number of networks. Those of 1 and 10 are what one resource per network took."""
+"""Ratios by number of networks. Those of 1 and 10 were measured with one resource per network."""
 
 _NOTES = (
     "floor: one plain ssh call per family, a handshake each, that pipes the same final rules into"
@@ -89,7 +89,7 @@ def measure(site: Site, sizes: Sequence[int], repeats: int, say: Callable[[str],
 
 
 def jobs(place: Place, size: int) -> dict[str, tuple[Config, Config]]:
-    """Return what each phase starts from and goes to, in an order that ends where it began."""
+    """Return each phase's old and new configuration, in an order that ends in the first state."""
     start, one, each = (
         scenario.config(place, size),
         scenario.config(place, size, "one"),
@@ -107,7 +107,7 @@ def jobs(place: Place, size: int) -> dict[str, tuple[Config, Config]]:
 
 
 def run(site: Site, phase: str, old: Config, new: Config) -> Worked:
-    """Run one phase, after the damage that it is to repair. Raises BenchError."""
+    """Run one phase, after the damage that it must repair. Raises BenchError."""
     if phase == "mend":
         site.damage(scenario.networking(old))
     return site.work(phase, scenario.props(old), scenario.props(new))
@@ -145,9 +145,9 @@ def check_rules(
     where: floor.Chains,
     form: Callable[[str], str] = lambda line: line,
 ) -> None:
-    """Compare what the host has in those chains with the planner's rules. Raises BenchError.
+    """Compare the host's rules in those chains with the planner's. Raises BenchError.
 
-    `form` makes of a line what a peer makes of it.
+    `form` turns a line into the peer's form of it.
     """
     for family in floor.FAMILIES:
         for table in floor.TABLES:

@@ -21,11 +21,11 @@ PULUMI_SECONDS = 1800.0
 """Limit for one run of pulumi: 100 real Docker networks take minutes on two cores."""
 
 _DYNAMIC = "pulumi-python:dynamic/"
-"""What begins the type of a dynamic resource in Python."""
+"""The prefix of the type of a dynamic resource in Python."""
 
 
 def folder(settings: Settings) -> Path:
-    """Return where the two stacks live, records and all."""
+    """Return the folder of the two stacks and their state."""
     return settings.cache / "bench" / f"stacks-{settings.prefix}"
 
 
@@ -144,7 +144,7 @@ def _ours(site: Site, place: Path, count: int) -> LabStack:
 
 
 def _with_peer(site: Site, place: Path) -> LabStack:
-    """Return the peer's stack: a copy of ours, records too, with other code and fewer resources."""
+    """Return the peer's stack: a copy of ours with its state, other code and fewer resources."""
     shutil.copytree(place / "ours", place / "peer", symlinks=True)
     program = place / "peer" / "__main__.py"
     program.unlink()
@@ -156,14 +156,14 @@ def _with_peer(site: Site, place: Path) -> LabStack:
     if exported["deployment"].get("resources"):
         state.write_text(json.dumps(without_dynamic(exported)))
         peer.run("stack", "import", "--stack", STACK, "--file", str(state))
-        # It notes that what depended on HostNetworking does so no more.
+        # The state records that resources no longer depend on HostNetworking.
         if {"created", "deleted", "replaced"} & set(found := _run(peer, "up").counts):
             raise BenchError(f"the peer's networks are not ours: {found}")
     return peer
 
 
 def without_dynamic(exported: dict[str, Any]) -> dict[str, Any]:
-    """Return an exported stack without its dynamic resources, and without mention of them."""
+    """Return an exported stack without its dynamic resources and references to them."""
     resources = exported["deployment"]["resources"]
     gone = {each["urn"] for each in resources if _is_dynamic(each)}
     kept = []
@@ -195,7 +195,7 @@ def _counted(site: Site, stack: LabStack, command: str) -> Counts:
 
 
 def _unchanged(stack: LabStack, command: str) -> Run:
-    """Run it and see that there was nothing to do. Raises BenchError."""
+    """Run it and check that there was nothing to do. Raises BenchError."""
     run = _run(stack, command)
     if set(run.counts) != {"unchanged"}:
         raise BenchError(f"{stack.folder.name}: {command} finds {run.counts}\n{run.output}")

@@ -33,17 +33,17 @@ _NAMES = {
     "--to-destination": "to_destination",
     "--to-source": "to_source",
 }
-"""iptables' options that both peers have a parameter for, of the same name."""
+"""iptables' options for which both peers have a parameter of the same name."""
 
 ANSIBLE_LACKS = ("mark",)
-"""Matches of our rules that ansible.builtin.iptables has no parameter for: it does without them."""
+"""Matches of our rules without a parameter of ansible.builtin.iptables: its rules lack them."""
 
 
 FORMS: dict[str, Callable[[str], str]] = {
     "pyinfra": lambda line: re.sub(r" -p (\w+) (?!-m \1)", r" -p \1 -m \1 ", line),
     "ansible": lambda line: re.sub(r" -m mark --mark \S+", "", line),
 }
-"""By peer: what iptables-save shows of a line of ours when the peer has made it."""
+"""By peer: what iptables-save shows of our line if the peer has made it."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Option:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a peer is to make: chains, then rules, each with the peer's own parameters."""
+    """The rules for a peer: chains, then rules, each with the peer's own parameters."""
 
     chains: list[Args] = field(default_factory=list)
     rules: list[Args] = field(default_factory=list)
 
     def write(self, file: Path) -> None:
-        """Write them where the peer's program reads them."""
+        """Write them for the peer's program."""
         file.write_text(json.dumps({"chains": self.chains, "rules": self.rules}))
 
 
@@ -98,7 +98,7 @@ def pyinfra_rule(line: str, family: Family, table: str) -> Args:
             extras += [option.name, *option.values]
     protocol = args.get("protocol")
     if protocol and f"-m {protocol}" not in " ".join(extras):
-        # It expects this in iptables-save for every protocol, and adds the rule again without it.
+        # It expects this in iptables-save for every protocol, and otherwise adds the rule again.
         extras = ["-m", protocol, *extras]
     return {**args, "extras": " ".join(extras)}
 
@@ -124,7 +124,7 @@ def ansible_rule(line: str, family: Family, table: str) -> Args:
 
 
 def for_pyinfra(plan: Plan) -> Rules:
-    """Return all that pyinfra is to make."""
+    """Return all rules for pyinfra."""
     rules = Rules()
     for family, table, chain, lines in _everything(plan):
         version = 4 if family == "ipv4" else 6
@@ -135,7 +135,7 @@ def for_pyinfra(plan: Plan) -> Rules:
 
 
 def for_ansible(plan: Plan) -> Rules:
-    """Return all that Ansible is to make."""
+    """Return all rules for Ansible."""
     rules = Rules()
     for family, table, chain, lines in _everything(plan):
         if chain:
@@ -156,7 +156,7 @@ def _everything(
 
 
 def installed(settings: Settings) -> Path:
-    """Return the folder of the peers' programs; they are installed once, as pinned."""
+    """Return the folder of the peers' programs, installed once with pinned versions."""
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
     folder = settings.cache / "bench" / f"peers-{wanted}"
     stamp = folder / ".complete"

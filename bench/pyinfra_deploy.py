@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# By name: pyinfra lives in an environment of its own, where the type checker does not look.
+# By name: pyinfra is in a separate environment, which the type checker does not see.
 iptables: Any = import_module("pyinfra.operations.iptables")
 server: Any = import_module("pyinfra.operations.server")
 
@@ -15,7 +15,7 @@ for chain in wanted["chains"]:
     if chain["version"] == 4:
         iptables.chain(**chain)
     else:
-        # 3.10.0: its own fact for these, Ip6tablesChains, raises TypeError.
+        # In 3.10.0, its own fact for these, Ip6tablesChains, raises TypeError.
         call, name = f"ip6tables -t {chain['table']}", chain["chain"]
         server.shell(commands=[f"{call} -S {name} >/dev/null 2>&1 || {call} -N {name}"])
 for rule in wanted["rules"]:

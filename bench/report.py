@@ -1,4 +1,4 @@
-"""What a part of the benchmark found, and its forms: on the screen, as Markdown, as JSON."""
+"""The results of a part of the benchmark, for a terminal, as Markdown and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Finding:
-    """One part's result: one table, what has to be known to read it, and all raw numbers."""
+    """One part's result: one table, notes for reading it, and all raw numbers."""
 
     part: str
     title: str
@@ -27,14 +27,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Failure:
-    """A part that ended with an error; the others go on without it."""
+    """A part that ended with an error; the others continue."""
 
     part: str
     reason: str
 
 
 def rich_table(finding: Finding) -> Table:
-    """Return the finding as it is shown on a terminal."""
+    """Return the finding's table for a terminal."""
     table = Table(
         title=f"({finding.part}) {escape(finding.title)}",
         caption="\n".join(escape(note) for note in finding.notes),
@@ -49,7 +49,7 @@ def rich_table(finding: Finding) -> Table:
 
 
 def markdown(about: Mapping[str, str], results: Sequence[Finding | Failure]) -> str:
-    """Return the whole report; `about` says what it was measured on."""
+    """Return the whole report; `about` has the conditions of the measurement."""
     lines = ["# Benchmark", "", *(f"- {name}: {value}" for name, value in about.items())]
     for result in results:
         if isinstance(result, Failure):

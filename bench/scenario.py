@@ -1,7 +1,7 @@
-"""The networks that are measured: the benchmark's own names and addresses, planned as any stack.
+"""The measured networks: the benchmark's own names and addresses, planned like any stack.
 
 Pure. Everything that the benchmark makes on a host has a name that begins with `MARK`, and every
-public address is of RFC 2544's and RFC 3849's space, so that it can be removed whole by name.
+public address is from RFC 2544's and RFC 3849's space, so that all of it can be removed by name.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from providers.host.installed import installed
 from providers.host.plan import Plan, properties
 
 MARK = "bench-"
-"""What begins the name of every network, container and unit of ours."""
+"""The prefix of all names of networks, containers and units."""
 
 LARGEST = 100
-"""Networks: addresses and subnets are laid out for so many."""
+"""Networks: the plan of addresses and subnets has room for this number."""
 
 _PUBLIC_IPV4 = IPv4Network("198.18.0.0/15")
 _PUBLIC_IPV6 = IPv6Network("2001:db8:1::/48")
 
 STACK = "organization/wanbound/bench"
-"""The stack that the hosts belong to meanwhile: that of part (e), as Pulumi names it."""
+"""The stack that owns the hosts meanwhile: that of part (e), as Pulumi names it."""
 
 Change: TypeAlias = Literal["none", "one", "all"]
 Firewall: TypeAlias = Literal["iptables", "nftables"]
@@ -35,7 +35,7 @@ Props: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Place:
-    """A host of the lab as a stack names it; `number` decides which addresses are its."""
+    """A host of the lab as a stack names it; `number` determines its addresses."""
 
     name: str
     address: str
@@ -50,7 +50,7 @@ def network_name(number: int) -> str:
 
 
 def public_space(place: Place) -> tuple[IPv4Network, IPv6Network]:
-    """Return what all public addresses of the place are in, changed ones too."""
+    """Return the ranges of all public addresses of the place, including changed ones."""
     first = int(_PUBLIC_IPV4.network_address) + place.number * 512
     second = int(_PUBLIC_IPV6.network_address) + (place.number << 64)
     return IPv4Network((first, 23)), IPv6Network((second, 64))
@@ -97,18 +97,18 @@ def config(
 
 
 def host_plan(settings: Config) -> HostPlan:
-    """Return what the planner makes of a configuration of one host."""
+    """Return the plan of a configuration of one host."""
     [host] = plan(Stack.parse(settings, "bench"))
     return host
 
 
 def networking(settings: Config) -> Plan:
-    """Return what the program wants on the host of a configuration."""
+    """Return the program's networking plan for the host of a configuration."""
     return wanted_plan(host_plan(settings), STACK, {})
 
 
 def props(settings: Config) -> Props:
-    """Return the properties of the host's HostNetworking, as the program gives them to Pulumi."""
+    """Return the properties of the host's HostNetworking, as the program passes them to Pulumi."""
     return {
         "host": connection(host_plan(settings), {}),
         **properties(networking(settings)),

@@ -1,4 +1,4 @@
-"""Where it is measured: one host of the lab, reached as the provider and as plain ssh reach it."""
+"""The measured host of the lab, reached like the provider and like plain ssh."""
 
 import json
 import os
@@ -35,15 +35,15 @@ HANDSHAKES = {
     "mend": 2,
     "delete": 2,
 }
-"""SSH handshakes by phase: one connection for each run, and another that confirms a change."""
+"""SSH handshakes by phase: one connection per run, and a second one that confirms a change."""
 
 
 class BenchError(Exception):
-    """The benchmark cannot go on, or what it measures is not what it says."""
+    """The benchmark cannot continue, or it does not measure what it claims."""
 
 
 class TooLongError(BenchError):
-    """A program did not end in time, and was ended."""
+    """A program did not end in time, and was killed."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Worked:
-    """A run of bench.worker: the calls alone and the whole process, in seconds, and its counts."""
+    """A run of bench.worker: seconds of the calls and of the whole process, and its counts."""
 
     calls: float
     process: float
@@ -65,9 +65,9 @@ class Worked:
 
 
 class Site:
-    """One host, and what the benchmark does to it.
+    """One host, and the benchmark's operations on it.
 
-    The lab's environment (`Lab.environment`) has to be this process's own.
+    This process must have the lab's environment (`Lab.environment`).
     """
 
     def __init__(self, lab: Lab, host: Host) -> None:
@@ -108,7 +108,7 @@ class Site:
         return self._restore({f: floor.load(plan, f, hooked=hooked) for f in floor.FAMILIES})
 
     def floor_unload(self) -> float:
-        """Remove by plain ssh what `floor_load` made; return the seconds that it took."""
+        """Remove the rules of `floor_load` by plain ssh; return the seconds that it took."""
         return self._restore({family: floor.unload() for family in floor.FAMILIES})
 
     def floor_read(self) -> float:
@@ -124,7 +124,7 @@ class Site:
     def damage(self, plan: Plan) -> None:
         """Remove a rule of each network, as an operator or another program might.
 
-        The watcher, which would repair that at once, is stopped; a change starts it.
+        The watcher would repair that at once, so it is stopped; a change starts it.
         """
         self.host.run("systemctl stop wanbound-watch.service")
         for family in floor.FAMILIES:
@@ -132,7 +132,7 @@ class Site:
             self.host.run(call, stdin=floor.damage(plan, family))
 
     def unhook(self) -> None:
-        """Take all that is ours out of every packet's path; `load` puts it back."""
+        """Remove all of our chains from every packet's path; `load` restores them."""
         self.host.run("systemctl stop wanbound-watch.service; nft delete table inet wanbound")
         for family in floor.FAMILIES:
             saved = self.host.run(floor.tool(family, "save")).stdout
@@ -140,7 +140,7 @@ class Site:
             self.host.run(call, stdin=floor.unhook(saved))
 
     def load(self) -> None:
-        """Load all of the host's generation, as at boot."""
+        """Load the host's whole generation, as at boot."""
         self.host.run("wanbound apply")
 
     def timed(
@@ -162,7 +162,7 @@ class Site:
             text=True,
             cwd=cwd,
             env={**os.environ, **(env or {})},
-            # A group of its own, so that what it has started ends with it.
+            # A process group, so that its child processes end with it.
             start_new_session=True,
         )
         try:
@@ -190,7 +190,7 @@ class Site:
             '[ $# = 0 ] || docker network rm "$@"\n'
         )
         self.host.run(program + floor.sweep(), timeout=PHASE_SECONDS)
-        # After Docker's networks, as everywhere: rules go last.
+        # After Docker's networks, as everywhere: rules are removed last.
         if self.host.run("test -e /etc/wanbound", check=False).status == 0:
             everything = props(config(self.place, 1))
             self.work("delete", everything, everything)
@@ -199,14 +199,14 @@ class Site:
             self.lab.internet.run(route, check=False)
 
     def route_back(self) -> None:
-        """Let the internet send answers to our public addresses to this host."""
+        """Route the internet's answers to our public addresses to this host."""
         gateways = (self.host.wan_ipv4, self.host.wan_ipv6)
         for subnet, gateway in zip(public_space(self.place), gateways, strict=True):
             version = "-6" if ":" in gateway else "-4"
             self.lab.internet.run(["ip", version, "route", "replace", str(subnet), "via", gateway])
 
     def start_outside(self, args: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Start a program in the internet's namespace; it ends with us at the latest."""
+        """Start a program in the internet's namespace; it ends with this process at the latest."""
         return subprocess.Popen(
             inside(self.lab.settings, [*ENDS_WITH_US, *args]),
             stdin=subprocess.DEVNULL,
@@ -220,6 +220,6 @@ class Site:
         )
 
     def _plain_ssh(self, command: str, stdin: str) -> Timed:
-        # A handshake of its own each time: that is what a plain call is.
+        # A new handshake each time, as in a plain call.
         options = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
         return self.timed(hosts.ssh(self.lab.settings, self.name, [command], *options), stdin=stdin)

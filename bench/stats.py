@@ -1,4 +1,4 @@
-"""What is made of repeated measurements. Pure."""
+"""Statistics of repeated measurements. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times a floor or a peer something takes: the median over repeats, and its range."""
+    """A time as a multiple of a floor's or a peer's: the median over repeats, and its range."""
 
     middle: float
     low: float
@@ -21,8 +21,8 @@ class Ratio:
 def ratio(values: Sequence[float], base: Sequence[float]) -> Ratio:
     """Return `values` as multiples of `base`, repeat by repeat.
 
-    Both come from the same repeats, in their order: what slows the machine down for a while then
-    slows both, and their ratio stays. Raises ValueError where they do not pair up.
+    Both come from the same repeats, in order: a temporary slowdown of the machine slows both, and
+    their ratio stays. Raises ValueError if their lengths differ.
     """
     if not values or len(values) != len(base):
         raise ValueError(f"{len(values)} values do not pair up with {len(base)}")
@@ -31,7 +31,7 @@ def ratio(values: Sequence[float], base: Sequence[float]) -> Ratio:
 
 
 def seconds(values: Sequence[float]) -> str:
-    """Return the median as people read it: `0.046 s`, `1.24 s`, `63 s`."""
+    """Return the median in readable form: `0.046 s`, `1.24 s`, `63 s`."""
     return f"{_digits(median(values))} s"
 
 
@@ -44,7 +44,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits that count: more than repeats agree on, and never an exponent."""
+    """Return three significant digits, more than repeats agree on, without an exponent."""
     if value == 0:
         return "0"
     for limit, places in ((100, 0), (10, 1), (1, 2), (0.1, 3)):

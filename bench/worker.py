@@ -2,8 +2,8 @@
 
     python -m bench.worker <job.json      prints one JSON object
 
-The job has `phase` and HostNetworking's properties `old` and `new`. The engine's own order of calls
-is kept: diff before update, read before both where the run refreshes.
+The job has `phase` and HostNetworking's properties `old` and `new`. The calls are in the engine's
+order: diff before update, and read before both if the run refreshes.
 """
 
 import json
@@ -21,7 +21,7 @@ Props: TypeAlias = dict[str, Any]
 
 
 class CountedSession(Session):
-    """A session that can be asked afterwards what went over it."""
+    """A session that counts its traffic."""
 
     made: "list[CountedSession]" = []  # noqa: RUF012 - of the class: there is one run per process
 
@@ -31,7 +31,7 @@ class CountedSession(Session):
 
 
 def call(phase: str, old: Props, new: Props) -> None:
-    """Make the calls of a phase. Raises RuntimeError where one does not return what it should."""
+    """Make the calls of a phase. Raises RuntimeError on an unexpected result."""
     provider, name = HostNetworkingProvider(), new["host"]["name"]
     if phase == "create":
         provider.create(new)
@@ -47,7 +47,7 @@ def call(phase: str, old: Props, new: Props) -> None:
                 raise RuntimeError(f"drift is reported where there is none: {wrong}")
             return
         old = found
-    # None leaves it to the engine to compare; only False says that there is nothing to do.
+    # None leaves the comparison to the engine; only False means that there is nothing to do.
     differs = provider.diff(name, old, new).changes is not False
     if differs != (phase != "no-op"):
         raise RuntimeError(f"{phase}: diff finds {'a' if differs else 'no'} difference")
@@ -56,7 +56,7 @@ def call(phase: str, old: Props, new: Props) -> None:
 
 
 def run(phase: str, old: Props, new: Props) -> dict[str, Any]:
-    """Return how long the calls took in seconds, first to last, and what went over the network."""
+    """Return the seconds that the calls took, first to last, and the network traffic."""
     started = time.monotonic()
     with patch.object(remote, "Session", CountedSession):
         call(phase, old, new)

@@ -55,14 +55,14 @@ def prepare(names: Names = None) -> None:
 
 @app.command()
 def down() -> None:
-    """Remove all that the lab made: processes, namespaces, links, disks, state."""
+    """Remove everything that the lab made: processes, namespaces, links, disks, state."""
     if not lifecycle.down(Settings()):
         console.print("there is no lab")
 
 
 @app.command()
 def clean() -> None:
-    """Remove the lab and its caches; a pulumi that was built stays."""
+    """Remove the lab and its caches; keep a pulumi that was built."""
     lab = Settings()
     with lifecycle.lock(lab):
         removal.down(lab)
@@ -71,7 +71,7 @@ def clean() -> None:
 
 @app.command()
 def status() -> None:
-    """Say what runs; status 1 when something of the lab does not."""
+    """Print what runs; status 1 if a part of the lab does not."""
     lab = Settings()
     specs = lifecycle.specs(lab)
     if not specs:
@@ -112,11 +112,11 @@ def env() -> None:
 
 @app.command(context_settings=PASS_ON)
 def ssh(context: typer.Context, host: str) -> None:
-    """Become an ssh to a host, as root: lab ssh HOST [COMMAND…]."""
+    """Replace this process by ssh to a host, as root: lab ssh HOST [COMMAND…]."""
     lab = Settings()
     _host(lab, host)
     args = hosts.ssh(lab, host, context.args)
-    os.execvp(args[0], args)  # noqa: S606 - there is no shell here, and we are to become it
+    os.execvp(args[0], args)  # noqa: S606 - without a shell, to replace this process
 
 
 @app.command()
@@ -128,18 +128,18 @@ def reboot(host: str) -> None:
 
 @app.command("exec-internet", context_settings=PASS_ON)
 def exec_internet(context: typer.Context) -> None:
-    """Become a command in the internet's namespace: lab exec-internet COMMAND…."""
+    """Replace this process by a command in the internet's namespace: lab exec-internet COMMAND…."""
     lab = Settings()
     if not exists(lab):
         raise LabError("the lab is not up: run `python -m lab up`")
     if not context.args:
         raise LabError("say what to run, for example: exec-internet tcpdump -ni wan")
     args = inside(lab, context.args)
-    os.execvp(args[0], args)  # noqa: S606 - there is no shell here, and we are to become it
+    os.execvp(args[0], args)  # noqa: S606 - without a shell, to replace this process
 
 
 def main() -> None:
-    """Run the command line; an error of the lab is one message and status 1."""
+    """Run the command line; an error of the lab becomes one message and status 1."""
     command_line(app, "interrupted; `python -m lab down` removes what is half made")
 
 

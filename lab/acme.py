@@ -1,7 +1,7 @@
 """The internet's certificate authority: pebble, the small ACME server of Let's Encrypt's makers.
 
 It validates for real: it asks the lab's DNS for a name and connects to port 443 (TLS-ALPN-01) or 80
-(HTTP-01) of the public address that it is told, by IPv6 first where there is one, as Go does.
+(HTTP-01) of the public address in the answer, by IPv6 first where there is one, as Go does.
 
 There are two authorities. `root` is pebble's own, created at each start; it signs the certificates
 of the load balancers. `server_ca` only certifies pebble's own address. Like the hosts' SSH keys it
@@ -38,7 +38,7 @@ def _key(what: str) -> Ed25519PrivateKey:
 
 
 def _certificate(subject: str, *, server: bool) -> x509.Certificate:
-    """Return the same bytes each time: Ed25519 signs without chance (RFC 8032)."""
+    """Return the same bytes each time: Ed25519 signs without randomness (RFC 8032)."""
     authority = _key("certificate authority")
     key = _key("certificate of the ACME server") if server else authority
     names = [
@@ -73,12 +73,12 @@ def _pem(certificate: x509.Certificate) -> str:
 
 
 def server_ca() -> str:
-    """Return the certificate by which pebble's own address is known, as PEM text."""
+    """Return the certificate authority of pebble's own address, as PEM text."""
     return _pem(_certificate("wanbound lab CA", server=False))
 
 
 def server_certificate() -> x509.Certificate:
-    """Return what pebble shows at its own address."""
+    """Return pebble's certificate for its own address."""
     return _certificate(ACME_NAME, server=True)
 
 
@@ -110,20 +110,19 @@ def start(lab: Settings) -> None:
     log = lab.logs / "pebble.log"
     with step("starting the certificate authority", log):
         words: list[str | Path] = ["pebble", "-config", config, "-dnsserver", f"{NAMES_IPV4}:53"]
-        # It would otherwise wait up to 15 s before each validation, and leave out half of those
-        # for names that it has validated before (its README).
+        # By default it waits up to 15 s before each validation, and skips half of those for names
+        # that it has validated before (its README).
         environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
-        # Two new orders at once can wait for each other for ever: one looks through all
-        # authorizations while it holds the store, the other the reverse. On one processor an
-        # order is not interrupted there. (2.4.0 stood still after 405 orders of 12 clients, and
-        # with this took 8748 in the same 20 s.)
+        # Two new orders at once can deadlock: one iterates over all authorizations while it holds
+        # the store, the other the reverse. With one processor an order is not interrupted there.
+        # (2.4.0 stopped after 405 orders of 12 clients; with this it took 8748 in the same 20 s.)
         environment["GOMAXPROCS"] = "1"
         processes.spawn(lab, "pebble", inside(lab, words), log=log, env=environment)
         wait_until("the certificate authority", lambda: _root(lab), timeout=60, every=0.1)
 
 
 def root(lab: Settings) -> Path:
-    """Return the file with the root of the certificates that pebble gives out."""
+    """Return the file with the root of pebble's certificates."""
     return lab.state / "acme" / "root.pem"
 
 

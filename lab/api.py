@@ -11,7 +11,7 @@
         ...
     assert {packet.src for packet in capture.packets} == {"203.0.113.20"}
 
-Every call has a time limit in seconds and raises LabError, with all that was said, on failure.
+Every call has a time limit in seconds and raises LabError, with all output, on failure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Capture", "Host", "Internet", "Lab", "LabError", "Packet", "Result"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended and what it said."""
+    """How a command ended and what it printed."""
 
     status: int
     stdout: str
@@ -63,16 +63,16 @@ class Host:
         self._spec = spec
         self.name = spec.name
         self.suite = spec.suite
-        #: What its iptables speaks to: nft or legacy.
+        #: The backend of its iptables: nft or legacy.
         self.backend = spec.backend
-        #: What its Docker speaks, and with it the stacks of the faults and of the matrix.
+        #: Its Docker's firewall backend, which the stacks of the faults and of the matrix use, too.
         self.firewall = spec.docker_backend
         #: Where its sshd listens.
         self.address = settings.address(spec)
         #: Its own addresses on wan0.
         self.wan_ipv4 = spec.wan_ipv4
         self.wan_ipv6 = spec.wan_ipv6
-        #: Its port of the internet's bridge, for a capture of what it alone sends and gets.
+        #: Its port of the internet's bridge, for a capture of its own traffic alone.
         self.wan_link = settings.wan_link(spec)
         #: `ssh-ed25519 AAAA…`, for a stack's `host_key`.
         self.host_key = keys.host_key(spec.name, keys.life(settings, spec.name))[1]
@@ -92,13 +92,13 @@ class Host:
         return _call(args, what, check=check, timeout=timeout, text=stdin)
 
     def put(self, path: str, text: str, *, mode: int = 0o644) -> None:
-        """Write a file whole, as root; its folder is made when it is not there."""
+        """Write a file atomically, as root; create its folder if it is missing."""
         quoted = shlex.quote(path)
         script = f'mkdir -p "$(dirname {quoted})" && cat >{quoted} && chmod {mode:o} {quoted}'
         self.run(script, stdin=text)
 
     def copy(self, file: Path, path: str, *, mode: int = 0o644) -> None:
-        """Copy a file of this machine there whole, as root; the folder has to be there."""
+        """Copy a file of this machine there atomically, as root; the folder must exist."""
         quoted = shlex.quote(path)
         script = f"cat >{quoted}.next && chmod {mode:o} {quoted}.next && mv {quoted}.next {quoted}"
         args = hosts.ssh(self._settings, self.name, [script], "-l", "root")
@@ -112,12 +112,12 @@ class Host:
         hosts.reboot(self._settings, self._spec)
 
     def wait_rebooted(self, before: str) -> None:
-        """Wait until it is ready in another boot than `before`, after a requested reboot."""
+        """Wait until it is ready with another boot id than `before`, after a requested reboot."""
         hosts.wait_rebooted(self._settings, self._spec, before)
 
     @property
     def disk(self) -> Path:
-        """Where this machine sees the files that are its own; read only, it may be writing."""
+        """Its own files' folder on this machine; for reading only, as the host may be writing."""
         return self._settings.disk(self._spec) / "upper"
 
     @property
@@ -127,7 +127,7 @@ class Host:
 
     @property
     def loads(self) -> str:
-        """What rules are loaded by there, as tables name it: nft, legacy (iptables) or nftables."""
+        """What loads the rules there, as tables name it: nft, legacy (iptables) or nftables."""
         return self.backend if self.firewall == "iptables" else self.firewall
 
     @cached_property
@@ -161,13 +161,13 @@ class Internet:
         script = 'mount --bind "$0" /etc/resolv.conf && exec curl "$@"'
         client = ["--interface", self.ipv6 if "-6" in words else self.ipv4]
         trusted = ["--cacert", str(acme.root(self._settings))]
-        # A mount of its own: what this machine asks for names stays as it is.
+        # In a mount namespace, so that this machine's own resolv.conf is unchanged.
         own = ["unshare", "--mount", "sh", "-c", script, str(names.resolver(self._settings))]
         args = [*own, "-sS", "--noproxy", "*", *client, *trusted, *words]
         return self.run(args, check=check, timeout=timeout)
 
     def capture(self, expression: str = "", link: str = "wan") -> AbstractContextManager[Capture]:
-        """Capture packets at the router; see lab.capture. `wan-edge-1` is one host's own cable."""
+        """Capture packets at the router; see lab.capture. `wan-edge-1` is one host's own link."""
         return capture(self._settings, expression, link)
 
 
@@ -181,7 +181,7 @@ class Lab:
 
     @classmethod
     def attach(cls, settings: Settings | None = None) -> Lab:
-        """The running lab; LabError when there is none."""
+        """Return the running lab; LabError if there is none."""
         settings = settings or Settings()
         if not lifecycle.specs(settings) or not exists(settings):
             raise LabError("the lab is not up: run `python -m lab up`")
@@ -189,18 +189,18 @@ class Lab:
 
     @classmethod
     def up(cls, wanted: str | None = None, settings: Settings | None = None) -> Lab:
-        """Bring up what is missing and attach; `wanted` is `NAME=SUITE[+legacy],…`."""
+        """Bring up the missing parts and attach; `wanted` is `NAME=SUITE[+legacy],…`."""
         settings = settings or Settings()
         lifecycle.up(settings, wanted)
         return cls(settings)
 
     def host(self, name: str) -> Host:
-        """The host of that name."""
+        """Return the host of that name."""
         try:
             return self.hosts[name]
         except KeyError:
             raise LabError(f"the lab has no host {name}, only {', '.join(self.hosts)}") from None
 
     def environment(self) -> Mapping[str, str]:
-        """Variables for pulumi and other users of the lab, as `python -m lab env` exports them."""
+        """Return the variables for the lab's users, as `python -m lab env` exports them."""
         return tools.environment(self.settings)

@@ -1,7 +1,7 @@
 """Packets on the internet's side: tcpdump in the namespace, read back as data.
 
-A capture proves something only if it covers the whole time and lost nothing. So it begins when a
-packet of our own was seen in it, ends when another was, and fails when the kernel dropped any.
+A capture proves something only if it covers the whole time and lost nothing. So it begins when it
+has a packet of its own, ends when it has another one, and fails if the kernel dropped any.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def _ipv6(time: float, data: bytes) -> Packet:
 
 
 def parse(data: bytes) -> list[Packet]:
-    """The IP packets of a pcap file of Ethernet frames; a last, half-written record is left out."""
+    """Return the IP packets of a pcap file of Ethernet frames, without a partial last record."""
     # pcap-savefile(5): a header of 24 bytes, then records.
     return records(data[24:])[0]
 
 
 def records(data: bytes) -> tuple[list[Packet], int]:
-    """The IP packets of a pcap file's complete records, and how many bytes these records are."""
+    """Return the IP packets of a pcap file's complete records, and these records' size in bytes."""
     packets: list[Packet] = []
     at = 0
     # A record is a header of 16 bytes and the frame.
@@ -118,7 +118,7 @@ class Capture:
         self._ended = False
 
     def _all(self) -> list[Packet]:
-        # Only what is new: whoever waits for a packet asks often.
+        # Only the new part: callers that wait for a packet ask often.
         if not self._ended:
             with self._file.open("rb") as file:
                 file.seek(self._read)
@@ -138,7 +138,7 @@ class Capture:
 
 
 def _pass_sentinel(lab: Settings, capture: Capture, tcpdump: subprocess.Popen[bytes]) -> None:
-    """Send packets of our own until the capture has one."""
+    """Send sentinel packets until the capture has one."""
     port = secrets.randbelow(60000) + 1024
     shell = f"echo >/dev/udp/{SENTINEL_IPV6}/{port}"
 
@@ -153,11 +153,11 @@ def _pass_sentinel(lab: Settings, capture: Capture, tcpdump: subprocess.Popen[by
 
 @contextmanager
 def capture(lab: Settings, expression: str = "", link: str = BRIDGE) -> Iterator[Capture]:
-    """Capture what passes the internet's `link` (its bridge) and matches the pcap-filter(7)."""
+    """Capture packets on the internet's `link` (its bridge) that match the pcap-filter(7)."""
     sentinel = f"udp and dst host {SENTINEL_IPV6}"
     expression = f"({expression}) or ({sentinel})" if expression else "ip or ip6"
     command = ["tcpdump", "-n", "-U", "--immediate-mode", "-B", "16384", "-s", str(HEADERS)]
-    # It must not outlive us. Staying root keeps that wish, which a change of user would clear.
+    # It must not outlive this process. -Z root, because a change of user would clear that signal.
     alone = ["setpriv", "--pdeathsig", "KILL", *command, "-Z", "root", "-i", link, "-w", "-"]
     folder = lab.state / "captures"
     folder.mkdir(exist_ok=True)

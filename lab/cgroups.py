@@ -1,8 +1,8 @@
-"""One cgroup per host: what keeps two guests apart, and what ends a whole guest at once.
+"""One cgroup per host: it separates two guests, and kills a whole guest at once.
 
 systemd-nspawn with --keep-unit makes its `payload` group below its own. Two hosts started from one
-group would share it, and each systemd would manage the other's services. And a guest outlives a
-killed nspawn, but not its cgroup.
+group would share it, and each systemd would manage the other's services. A guest outlives a killed
+nspawn, but not its killed cgroup.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from lab.errors import LabError
 from lab.settings import HostSpec, Settings
 from lab.steps import wait_until
 
-# Joins the cgroups named before `--`, then becomes what stands after it.
+# Joins the cgroups before `--`, then becomes the command after it.
 JOIN = (
     'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 1; shift; done; shift; exec "$@"'
 )
 
 
 def mounts() -> list[Path]:
-    """The hierarchies nspawn uses: cgroup2 first, and systemd's named one where it is mounted."""
+    """Return the hierarchies of nspawn: cgroup2 first, and systemd's named one if mounted."""
     unified: list[Path] = []
     named: list[Path] = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -37,7 +37,7 @@ def mounts() -> list[Path]:
 
 
 def name(lab: Settings, host: HostSpec) -> str:
-    """The host's group, below the root of each hierarchy, as Docker places its own."""
+    """Return the host's group, below the root of each hierarchy, as Docker places its own."""
     return f"{lab.prefix}-lab-{host.name}"
 
 
@@ -47,7 +47,7 @@ def exists(group: str) -> bool:
 
 
 def joined(group: str, args: list[str]) -> list[str]:
-    """The command line that enters the group and becomes `args`."""
+    """Return the command line that enters the group and becomes `args`."""
     folders = [mount / group for mount in mounts()]
     for folder in folders:
         folder.mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ def joined(group: str, args: list[str]) -> list[str]:
 
 
 def kill(group: str) -> None:
-    """End every process in the group and below, at once, and remove it."""
+    """Kill every process in the group and below it at once, and remove the group."""
     folders = [mount / group for mount in mounts()]
     if (switch := folders[0] / "cgroup.kill").exists():
         switch.write_text("1")
@@ -65,7 +65,7 @@ def kill(group: str) -> None:
 
 
 def _remove(folder: Path) -> None:
-    # Killed processes stay in their group until they are really gone.
+    # Killed processes stay in their group until the kernel has removed them.
     wait_until(f"the end of all in {folder}", lambda: _removed(folder), timeout=20, every=0.02)
 
 

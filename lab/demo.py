@@ -1,4 +1,4 @@
-"""The demo: the lab, the stack `demo` on it by the real `pulumi up`, and a look from all sides.
+"""The demo: the lab, the stack `demo` on it by the real `pulumi up`, and checks from all sides.
 
 python -m lab.demo
 """
@@ -32,7 +32,7 @@ _FAILED = re.compile(r"^ *(?:\S+ +)?(\S+:\S+) (\S+) +\*\*.*failed\*\*")
 
 
 def short(line: str) -> str | None:
-    """One line of the CLI as people want to see it go by; None for those that say nothing new."""
+    """Return one line of the CLI in short form; None for lines without news."""
     if found := _STEP.match(line):
         sign, kind, name, done, seconds = found.groups()
         return f"  {sign:<2} {_last(kind):<16} {name:<30} {done} [dim]({seconds})[/]"
@@ -51,7 +51,7 @@ def _say(line: str) -> None:
 
 
 def summary(done: Run) -> str:
-    """What an `up` did, in one line."""
+    """Return what an `up` did, in one line."""
     changed = {what: number for what, number in done.counts.items() if what != "unchanged"}
     unchanged = done.counts.get("unchanged", 0)
     if not changed:
@@ -61,8 +61,8 @@ def summary(done: Run) -> str:
 
 
 def main() -> int:
-    """Run the demo; 1 when anything is not as it has to be."""
-    # Addresses that are cut short show nothing: on a narrow terminal the table's lines are broken.
+    """Run the demo; 1 if any check fails."""
+    # On a narrow terminal the table's lines are wrapped: truncated addresses would be useless.
     out = Console(highlight=False, width=max(progress.width, TABLE_WIDTH))
     lab = Lab.up(DEFAULT_HOSTS)
     stack = LabStack(lab, STACK)

@@ -1,4 +1,4 @@
-"""Docker 29 for hosts of the lab: docker-ce's own where apt has it, else built from its Go module.
+"""Docker 29 for hosts of the lab: docker-ce's package where apt has it, else its Go module, built.
 
 Debian has no Docker 29. The suite's client, containerd and runc stay as they are.
 """
@@ -18,7 +18,7 @@ MODULE = Path(__file__).resolve().parent / "engine"
 PROGRAMS = ("dockerd", "docker-proxy")
 
 BUILT = "29.3.0-moby-v2.0.0-beta.24"
-"""What the built daemon says of itself: 29.3 is the first release that serves API 1.40 and up."""
+"""The version of the built daemon: 29.3 is the first release that serves API 1.40 and up."""
 
 
 def binaries(settings: Settings) -> Path:
@@ -41,7 +41,7 @@ def binaries(settings: Settings) -> Path:
 
 
 def install(settings: Settings, root: Path) -> None:
-    """Put the programs where Debian's own are, in a host that does not run yet."""
+    """Put the programs in the place of Debian's own, in a host that does not run yet."""
     made = binaries(settings)
     (root / "usr/sbin").mkdir(parents=True, exist_ok=True)
     for name in PROGRAMS:
@@ -68,7 +68,7 @@ def _unpack(version: str, place: Path, log: Step) -> None:
 
 def _build(compiler: Path, place: Path, log: Step) -> None:
     flags = f"-s -w -X github.com/moby/moby/v2/dockerversion.Version={BUILT}"
-    # -C: the module's folder; readonly: what it pins is what is built.
+    # -C: the module's folder; readonly: build exactly what it pins.
     build: list[str | Path] = [compiler, "build", "-C", MODULE, "-mod=readonly", "-trimpath"]
     programs = (f"github.com/moby/moby/v2/cmd/{name}" for name in PROGRAMS)
     log.run(

@@ -1,2 +1,2 @@
 class LabError(Exception):
-    """What went wrong, what follows from it and what to do; shown without a traceback."""
+    """The error, its consequence and its fix; shown without a traceback."""

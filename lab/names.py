@@ -1,7 +1,7 @@
-"""The internet's DNS: dnsmasq, which knows the names of the stacks that are brought up here.
+"""The internet's DNS: dnsmasq with the names of the stacks that are brought up here.
 
-A stack's own configuration says which names it serves and at which public addresses; whoever owned
-the names would have written the same into their zone. Every other name does not exist.
+A stack's configuration has the names that it serves and their public addresses; a real operator
+would have the same records in their zone. All other names do not exist.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SERVICES = {settings.ACME_NAME: (settings.ACME_IPV4, settings.ACME_IPV6)}
 
 
 def folder(lab: Settings) -> Path:
-    """Where the names are, a file for each stack, as in /etc/hosts."""
+    """Return the folder of names, a file for each stack in the form of /etc/hosts."""
     return lab.state / "names"
 
 
@@ -34,7 +34,7 @@ def resolver(lab: Settings) -> Path:
 
 
 def start(lab: Settings) -> None:
-    """Serve the names in both families, unless that is done already."""
+    """Serve the names in both families, unless that runs already."""
     if processes.find(lab, "names"):
         return
     addresses = (settings.NAMES_IPV4, settings.NAMES_IPV6)
@@ -52,7 +52,7 @@ def start(lab: Settings) -> None:
 
 
 def publish(lab: Settings, label: str, found: Iterable[tuple[str, str]]) -> None:
-    """Let names lead to addresses, in place of those published under `label` before."""
+    """Publish names with their addresses, in place of those published under `label` before."""
     _write(lab, label, found)
     process = processes.find(lab, "names")
     if process is not None:
@@ -61,7 +61,7 @@ def publish(lab: Settings, label: str, found: Iterable[tuple[str, str]]) -> None
 
 
 def records(stack: Stack) -> Iterator[tuple[str, str]]:
-    """Yield every name that the stack serves with each public address it leads to."""
+    """Yield every name that the stack serves with each of its public addresses."""
     for host in stack.hosts:
         for network in host.networks:
             for name in _names(network):
@@ -89,7 +89,7 @@ def _write(lab: Settings, label: str, found: Iterable[tuple[str, str]]) -> None:
 
 
 def add_addresses(lab: Settings) -> None:
-    """Give the namespace the addresses of its services, as far as it lacks them."""
+    """Add the missing addresses of its services to the namespace."""
     if not Ledger(lab).has("namespace", lab.namespace):
         return
     for address in settings.SERVICE_ADDRESSES:

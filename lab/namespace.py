@@ -1,4 +1,4 @@
-"""The internet's network namespace: commands inside it, and whether things are there."""
+"""The internet's network namespace: commands in it, and what it contains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMESPACES = Path("/run/netns")
 
 
 def inside(lab: Settings, args: Sequence[str | Path]) -> list[str]:
-    """The command line that runs `args` in the namespace.
+    """Return the command line that runs `args` in the namespace.
 
     By nsenter, because `ip netns exec` hides the cgroup mounts; it becomes `args`, same pid.
     """
@@ -21,7 +21,7 @@ def inside(lab: Settings, args: Sequence[str | Path]) -> list[str]:
 
 
 def exists(lab: Settings) -> bool:
-    """Whether the namespace is there."""
+    """Whether the namespace exists."""
     listed = output(["ip", "netns", "list"]).splitlines()
     return lab.namespace in {line.split()[0] for line in listed if line}
 
@@ -35,6 +35,6 @@ def has_link(lab: Settings, name: str) -> bool:
 
 
 def answers(lab: Settings, url: str) -> bool:
-    """Whether something answers that URL in the namespace."""
+    """Whether the URL is answered in the namespace."""
     args = inside(lab, ["curl", "-sf", "-o", "/dev/null", "-m", "20", "--noproxy", "*", url])
     return subprocess.run(args, capture_output=True, timeout=30, check=False).returncode == 0

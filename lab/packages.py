@@ -1,4 +1,4 @@
-"""Debian packages of this machine: only what is missing is installed, and no service is started."""
+"""Debian packages of this machine: only missing ones are installed, and no service is started."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lab.errors import LabError
 from lab.settings import Settings
 from lab.steps import output, step
 
-# Program → the Debian package that brings it. Looked up by program, so that a machine that has
-# them from elsewhere is left as it is.
+# Program → its Debian package. Looked up by program, so that a machine with other installations of
+# them is left unchanged.
 PROGRAMS: Mapping[str, str] = {
     "conntrack": "conntrack",
     "curl": "curl",
@@ -32,19 +32,19 @@ PROGRAMS: Mapping[str, str] = {
     "tcpdump": "tcpdump",
     "unshare": "util-linux",
 }
-# What no program on PATH tells: file → package. The last two go into the lab's images.
+# Packages without a program on PATH: file → package. The last two go into the lab's images.
 FILES: Mapping[str, str] = {
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
     "/usr/share/doc/busybox-static": "busybox-static",
     "/usr/share/doc/ca-certificates": "ca-certificates",
 }
-# A user's PATH may lack the folders that Debian puts these programs in.
+# A user's PATH may lack the folders of these programs.
 SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 QUIET = {"DEBIAN_FRONTEND": "noninteractive"}
 
 
 def missing() -> list[str]:
-    """Packages to install, sorted."""
+    """Return the packages to install, sorted."""
     programs = {name for tool, name in PROGRAMS.items() if not shutil.which(tool, path=SEARCH)}
     files = {name for path, name in FILES.items() if not Path(path).exists()}
     return sorted(programs | files)
@@ -71,12 +71,12 @@ def install(settings: Settings) -> None:
 
 @functools.cache
 def mirror() -> str:
-    """The Debian mirror that this machine's own apt uses."""
+    """Return the Debian mirror of this machine's own apt."""
     text = output(
         ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)"]
     )
     for line in text.splitlines():
-        # Updates share the label and mostly the mirror; security has a label of its own.
+        # Updates have the same label and mostly the same mirror; security has a label of its own.
         if line.startswith("Debian Debian main "):
             return line.split(" ", 3)[3].strip()
     raise LabError(
@@ -86,9 +86,9 @@ def mirror() -> str:
 
 
 def docker_registry(settings: Settings) -> Path:
-    """The docker-registry program: the installed one, else unpacked from its package in the cache.
+    """Return the docker-registry program: the installed one, else unpacked from its package.
 
-    Unpacked and not installed, because installing Debian's package starts a service of its own.
+    Unpacked in the cache, not installed, because Debian's package starts a service of its own.
     """
     if found := shutil.which("docker-registry", path=SEARCH):
         return Path(found)

@@ -1,8 +1,8 @@
-"""Processes of the lab: each writes down its pid and start time itself, before it is anything.
+"""Processes of the lab: each records its own pid and start time before it becomes its program.
 
-A pid alone is reused by the kernel; with its start time (field 22 of /proc/PID/stat, proc(5)) it
-names one process. The child writes its own record and then becomes the program, so that a lab
-whose `up` was killed at any point still knows every process it made.
+The kernel reuses pids; a pid with its start time (field 22 of /proc/PID/stat, proc(5)) identifies
+one process. The child writes its own record and then becomes the program, so that a lab whose `up`
+was killed at any point knows all of its processes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ RECORD = (
 
 
 def start_time(pid: int) -> str | None:
-    """When the process began, in ticks since boot; None when there is none or it is a zombie."""
+    """Return when the process began, in ticks since boot; None for no process or a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command in parentheses may hold spaces and parentheses of its own.
+    # The command in parentheses may contain spaces and parentheses itself.
     fields = stat.rpartition(") ")[2].split()
     return None if fields[0] in "ZX" else fields[19]
 
@@ -45,13 +45,13 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether exactly this process still runs."""
         return start_time(self.pid) == self.start
 
     def end(self, *, gently: float = 0) -> None:
-        """Kill it, after SIGTERM and up to `gently` seconds when that is given."""
+        """Kill it; with `gently`, send SIGTERM first and wait up to that many seconds."""
         try:
-            # From here on the descriptor names the process, whatever becomes of its pid.
+            # From here on the descriptor identifies the process, even if its pid is reused.
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return
@@ -75,12 +75,12 @@ class Process:
 
 
 def folder(settings: Settings) -> Path:
-    """Where the records are."""
+    """Return the folder of the records."""
     return settings.state / "processes"
 
 
 def find(settings: Settings, name: str) -> Process | None:
-    """The process recorded under that name, if it is alive."""
+    """Return the process recorded under that name, if it is alive."""
     try:
         pid, start = (folder(settings) / name).read_text().split()
     except (FileNotFoundError, ValueError):
@@ -90,7 +90,7 @@ def find(settings: Settings, name: str) -> Process | None:
 
 
 def recorded(settings: Settings) -> list[Process]:
-    """All recorded processes that are alive."""
+    """Return all recorded processes that are alive."""
     if not folder(settings).is_dir():
         return []
     names = [path.name for path in sorted(folder(settings).iterdir()) if path.suffix != ".next"]
@@ -98,7 +98,7 @@ def recorded(settings: Settings) -> list[Process]:
 
 
 def wrapped(settings: Settings, name: str, args: Sequence[str | Path]) -> list[str]:
-    """The command line that records itself under `name` and then becomes `args`."""
+    """Return the command line that records itself under `name` and then becomes `args`."""
     folder(settings).mkdir(parents=True, exist_ok=True)
     record = folder(settings) / name
     return ["/bin/sh", "-c", RECORD, "sh", str(record), *(str(arg) for arg in args)]
@@ -113,7 +113,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Process:
-    """Start a process that outlives us, in a session of its own, with its output in `log`."""
+    """Start a process that outlives this one, in a session of its own, with its output in `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     record = folder(settings) / name
     record.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""The lab's Docker Hub mirror: Debian's docker-registry, and what it holds.
+"""The lab's Docker Hub mirror: Debian's docker-registry, and its images.
 
-dockerd asks its mirrors for names of Docker Hub only, and by their full names: what a host pulls as
+dockerd asks its mirrors only for Docker Hub's images, by their full names: what a host pulls as
 `traefik:v3.7` is `library/traefik:v3.7` here.
 """
 
@@ -20,17 +20,17 @@ ADDRESS = f"{REGISTRY_IPV4}:{REGISTRY_PORT}"
 
 
 def full_name(image: str) -> str:
-    """The name under which Docker Hub has the image."""
+    """Return the name under which Docker Hub has the image."""
     return image if "/" in image else f"library/{image}"
 
 
 def storage(lab: Settings) -> Path:
-    """Where the registry keeps its blobs: in the cache, so that a push is made once."""
+    """Return the folder of the registry's blobs: in the cache, so that each push is made once."""
     return lab.cache / "registry"
 
 
 def up(lab: Settings) -> None:
-    """Start the registry and push what it lacks."""
+    """Start the registry and push the missing images."""
     if processes.find(lab, "registry") is None:
         program = packages.docker_registry(lab)
         config = lab.state / "registry.yml"
@@ -53,7 +53,7 @@ def _transport(archive: Path) -> str:
 
 
 def pushed_record(lab: Settings) -> Path:
-    """The file that says which archive was pushed under which name."""
+    """Return the file that records which archive was pushed under which name."""
     return storage(lab) / "pushed.json"
 
 
@@ -62,7 +62,7 @@ def push(lab: Settings, images: dict[str, Path]) -> None:
     record = pushed_record(lab)
     pushed: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
     for image, archive in images.items():
-        # The path and age of an archive stand for what is in it: they are made once, by key.
+        # The path and age of an archive identify its content: it is made once per key.
         key = f"{archive} {archive.stat().st_mtime_ns}"
         if pushed.get(image) == key:
             continue
@@ -75,7 +75,7 @@ def push(lab: Settings, images: dict[str, Path]) -> None:
 
 
 def images(lab: Settings) -> dict[str, Path]:
-    """The lab's images, built in the cache when they are not there: name → archive."""
+    """Return the lab's images, built in the cache if missing: name → archive."""
     try:
         return build_all(lab.cache, lambda line: console.print(f"· {line} …"))
     except ImageError as error:

@@ -1,4 +1,4 @@
-"""Removal of all that a lab made, from what it wrote down; at any point and any number of times."""
+"""Removes everything that a lab recorded; can run at any point and repeatedly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.namespace import exists
 from lab.settings import Settings
 from lab.steps import console, output, step, wait_until
 
-# Keepers first, or they boot their hosts again while these are being ended.
+# Supervisors first, or they boot their hosts again meanwhile.
 ORDER = ("supervisor-", "nspawn-", "")
 
 
@@ -27,14 +27,14 @@ def end_processes(lab: Settings) -> None:
 
 
 def remove(lab: Settings, kind: Kind, name: str) -> None:
-    """Remove one thing that the ledger has, if it is still there."""
+    """Remove one thing of the ledger, if it still exists."""
     if kind == "namespace":
         if exists(lab):
             output(["ip", "netns", "delete", name])
     elif kind == "link":
         link = Path("/sys/class/net") / name
         if link.exists():
-            # A host's own links vanish with its namespace, perhaps between our look and our call.
+            # A host's own links vanish with its namespace, perhaps between the check and this call.
             subprocess.run(
                 ["ip", "link", "delete", name], capture_output=True, timeout=20, check=False
             )
@@ -50,18 +50,18 @@ def remove(lab: Settings, kind: Kind, name: str) -> None:
 
 
 def down(lab: Settings) -> bool:
-    """Remove the lab; False when there was nothing to remove."""
+    """Remove the lab; False if there was none."""
     if not lab.state.exists():
         return False
     with step("removing the lab", lab.logs / "down.log") as log:
         hosts.close_connections(lab)
         end_processes(lab)
-        # What a keeper had begun as it was ended has had its moment to write itself down.
+        # Gives processes that a supervisor had just started the time to record themselves.
         time.sleep(0.05)
         end_processes(lab)
         failures: list[str] = []
-        # Guests first, as they still write to their disks; then newest first, as what was made
-        # last depends on what was made before it.
+        # Guests first, as they still write to their disks; then newest first, as later things
+        # depend on earlier ones.
         all_made = Ledger(lab).read()
         guests = [made for made in all_made if made.kind == "cgroup"]
         for made in guests + [made for made in reversed(all_made) if made.kind != "cgroup"]:
@@ -72,7 +72,7 @@ def down(lab: Settings) -> bool:
                 failures.append(f"{made.kind} {made.name}: {error}")
         if failures:
             raise LabError("not all could be removed; run down again:\n" + "\n".join(failures))
-        # The state last: until here a second run can still see what is left.
+        # The state last: until then another run can still see what is left.
         shutil.rmtree(lab.state)
         disks = lab.disks
         if disks.exists() and not any(disks.iterdir()):
@@ -84,7 +84,7 @@ CACHES = "roots images registry docker-registry hosts lab-ssh logs go-bin plugin
 
 
 def clean(lab: Settings) -> None:
-    """Remove the lab's caches too. A pulumi that was built stays: it is not the lab's alone."""
+    """Remove the lab's caches too, except a pulumi that was built: others may use it."""
     for path in [*(lab.cache / name for name in CACHES.split()), *lab.cache.glob("docker-29*")]:
         if path.is_dir():
             console.print(f"removing {path}")

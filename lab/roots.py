@@ -1,4 +1,4 @@
-"""Debian roots by debootstrap: one per suite, complete or absent, shared by all hosts read-only."""
+"""Debian roots by debootstrap: one per suite, complete or absent, shared read-only by all hosts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ SCRIPTS = Path("/usr/share/debootstrap/scripts")
 
 
 def root(settings: Settings, name: str) -> Path:
-    """The root of `HostSpec.root` in the cache, built when it is not there yet (about 40 s)."""
+    """Return the root of `HostSpec.root` in the cache, built if it is missing (about 40 s)."""
     source = mirror()
     suite, _, bare = name.partition("+")
     place = settings.cache / "roots" / f"{name}-{guest.root_key(suite, source, bare=bool(bare))}"
     if place.exists():
         return place
-    # An older debootstrap has no script for a newer suite; sid's serves every later one.
+    # An older debootstrap has no script for a newer suite; sid's works for every later one.
     script = SCRIPTS / suite if (SCRIPTS / suite).exists() else SCRIPTS / "sid"
     packages = guest.packages(suite, bare=bool(bare))
-    # Namespaces of its own: all that it starts and mounts is gone when it ends or is killed.
+    # Own namespaces: its processes and mounts are gone when it ends or is killed.
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     options = ["--variant=minbase", f"--include={packages}"]
     log_file = settings.logs / f"root-{name}.log"

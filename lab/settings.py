@@ -1,4 +1,4 @@
-"""Names and addresses of one lab. Everything that is fixed about it is fixed here."""
+"""Names and addresses of one lab. All constants of the lab are here."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SUITES = ("bookworm", "trixie", "forky")
 DEFAULT_HOSTS = "edge-1=bookworm,edge-2=forky"
 
 Backend: TypeAlias = Literal["nft", "legacy"]
-"""What iptables speaks to; Debian's choice is nft since buster, see update-alternatives(1)."""
+"""The backend of iptables; Debian's choice is nft since buster, see update-alternatives(1)."""
 
 Kind: TypeAlias = Literal["", "legacy", "bare", "29", "29nft"]
-"""What differs on a host from its suite's usual packages; it is written behind the suite."""
+"""How a host differs from its suite's usual packages; it is written after the suite."""
 
 KINDS: Mapping[Kind, str] = {
     "legacy": "for the legacy iptables",
@@ -29,11 +29,11 @@ KINDS: Mapping[Kind, str] = {
     "29nft": "for Docker 29 that speaks nftables",
 }
 
-# RFC 5737 and RFC 3849 documentation space: never routed, so nothing real can be meant by it.
+# RFC 5737 and RFC 3849 documentation space: never routed, so it cannot clash with real addresses.
 ROUTER_IPV4 = "203.0.113.1"
 ROUTER_IPV6 = "2001:db8::1"
 ROUTER_LINK_LOCAL = "fe80::1"
-# Fixed, so that a host's neighbour cache still holds when the lab or the host was booted again.
+# Constant, so that a host's neighbour cache stays valid after a reboot of the lab or the host.
 ROUTER_MAC = "02:77:62:00:00:01"
 ECHO_IPV4 = "198.51.100.1"
 ECHO_IPV6 = "2001:db8:ffff::1"
@@ -61,44 +61,44 @@ SERVICE_ADDRESSES = (
 
 @dataclass(frozen=True)
 class HostSpec:
-    """One host: its name (which ends in a number that decides all its addresses) and its suite."""
+    """One host: its name, whose final number determines all its addresses, and its suite."""
 
     name: str
     suite: str
     kind: Kind = ""
 
     def __str__(self) -> str:
-        """As `parse_hosts` reads it."""
+        """Return it in the form of `parse_hosts`."""
         return f"{self.name}={self.system}"
 
     @property
     def system(self) -> str:
-        """What it runs: `bookworm`, `bookworm+legacy`, `bookworm+bare`, `forky+29`."""
+        """Its system: `bookworm`, `bookworm+legacy`, `bookworm+bare`, `forky+29`."""
         return f"{self.suite}+{self.kind}" if self.kind else self.suite
 
     @property
     def backend(self) -> Backend:
-        """What its iptables speaks to."""
+        """The backend of its iptables."""
         return "legacy" if self.kind == "legacy" else "nft"
 
     @property
     def bare(self) -> bool:
-        """Without Docker, iptables, nftables and conntrack; apt-get there can install them."""
+        """Without Docker, iptables, nftables and conntrack, which its apt-get can install."""
         return self.kind == "bare"
 
     @property
     def docker29(self) -> bool:
-        """With Docker 29 in the place of the suite's own."""
+        """Whether it has Docker 29 in place of the suite's own."""
         return self.kind in ("29", "29nft")
 
     @property
     def docker_backend(self) -> Firewall:
-        """What its Docker speaks, without a daemon.json of wanbound's."""
+        """Its Docker's firewall backend, without a daemon.json of wanbound's."""
         return "nftables" if self.kind == "29nft" else "iptables"
 
     @property
     def root(self) -> str:
-        """The root that it is booted from: `bookworm`, `bookworm+bare`."""
+        """The root from which it boots: `bookworm`, `bookworm+bare`."""
         return f"{self.suite}+bare" if self.bare else self.suite
 
     @property
@@ -142,7 +142,7 @@ def parse_hosts(text: str) -> tuple[HostSpec, ...]:
 
 
 def cache_root() -> Path:
-    """Where everything slow to make is kept: $WANBOUND_CACHE, else the user's cache folder."""
+    """Return the folder for everything slow to make: $WANBOUND_CACHE, else the user's cache."""
     if path := os.environ.get("WANBOUND_CACHE"):
         return Path(path)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -151,7 +151,7 @@ def cache_root() -> Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where one lab lives. Two labs on one machine differ in state, prefix and network."""
+    """The location of one lab. Two labs on one machine differ in state, prefix and network."""
 
     state: Path = field(
         default_factory=lambda: Path(os.environ.get("WANBOUND_LAB", "/run/wanbound-lab"))
@@ -171,7 +171,7 @@ class Settings:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What makes a process of ours come to these same settings."""
+        """The variables with which a process gets these same settings."""
         return {
             "WANBOUND_LAB": str(self.state),
             "WANBOUND_CACHE": str(self.cache),
@@ -195,7 +195,7 @@ class Settings:
         return f"{self.management[1]}/{self.management.prefixlen}"
 
     def machine(self, host: HostSpec) -> str:
-        """Return the name by which this machine knows the host: another lab has others."""
+        """Return the name of the host on this machine: it differs between labs."""
         return f"{self.prefix}-{host.number}"
 
     def wan_link(self, host: HostSpec) -> str:
@@ -207,7 +207,7 @@ class Settings:
         return f"vb-{self.machine(host)}"
 
     def log(self, host: HostSpec) -> Path:
-        """Return the file with all that the host prints to its console."""
+        """Return the file with the host's console output."""
         return self.logs / f"host-{self.machine(host)}.log"
 
     def address(self, host: HostSpec) -> str:
@@ -221,11 +221,11 @@ class Settings:
 
     @property
     def ssh_config(self) -> Path:
-        """What the lab's own ssh calls read instead of the user's configuration."""
+        """The configuration of the lab's own ssh calls, in place of the user's."""
         return self.state / "ssh_config"
 
     def disk(self, host: HostSpec) -> Path:
-        """The host's own files, gone with the lab. In the cache: /run may be in memory."""
+        """Its own files' folder, removed with the lab. In the cache: /run may be in memory."""
         return self.disks / host.name
 
     @property

@@ -1,4 +1,4 @@
-"""Stacks on the lab, by the real `pulumi`: the checkout's own, and copies that tests may change."""
+"""Stacks on the lab, by the real `pulumi`: the checkout's own, and copies for tests to change."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from planner.errors import ConfigError
 CHECKOUT = Path(__file__).resolve().parent.parent
 PREFIX = "wanbound:"
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "planner", "providers", ".venv")
-"""What makes up the program; a copy of a stack links to these, so that it runs these very files."""
+"""The files of the program; a copy of a stack links to them, so that it runs the same files."""
 
 Config: TypeAlias = dict[str, Any]
 """A stack's configuration, as written in its file, without the prefix of its keys."""
@@ -37,11 +37,11 @@ SPOKEN: Mapping[Firewall, Config] = {
     "iptables": {},
     "nftables": {"firewall": "nftables", "engine": {"firewall_backend": "nftables"}},
 }
-"""A host's keys, by what its Docker speaks."""
+"""A host's keys, by its Docker's firewall backend."""
 
 OnLine: TypeAlias = Callable[[str], None]
 
-# What the CLI says once for each start of a plugin that it finds on PATH, as it does the lab's.
+# The CLI's warning at each start of a plugin from PATH, as the lab's are.
 _FROM_PATH = "warning: using pulumi-resource-"
 # "    + 24 created", "    +-12 replaced", "    26 changes. 15 unchanged".
 _COUNT = re.compile(r"(\d+) (created|updated|deleted|replaced|unchanged)\b")
@@ -49,7 +49,7 @@ _COUNT = re.compile(r"(\d+) (created|updated|deleted|replaced|unchanged)\b")
 
 @dataclass(frozen=True)
 class Run:
-    """A pulumi command that has ended; `output` is what it said, but where plugins come from."""
+    """A pulumi command that has ended; `output` lacks the warnings about the lab's plugins."""
 
     status: int
     output: str
@@ -69,7 +69,7 @@ def read(file: Path) -> Config:
 
 
 def parsed(config: Config, name: str) -> Stack:
-    """Return the stack as the program will see it. Raises planner.errors.ConfigError."""
+    """Return the stack as the program parses it. Raises planner.errors.ConfigError."""
     return Stack.parse(config, name)
 
 
@@ -94,20 +94,20 @@ class LabStack:
         """The pulumi that is running."""
         self._environment = {**os.environ, **lab.environment()}
         if folder != CHECKOUT:
-            # A stack of its own, whose records go with its folder.
+            # A separate stack, whose state is deleted with its folder.
             backend = folder / "backend"
             backend.mkdir(exist_ok=True)
             self._environment["PULUMI_BACKEND_URL"] = f"file://{backend}"
 
     @classmethod
     def copy(cls, lab: Lab, name: str, config: Config, folder: Path) -> LabStack:
-        """Make a project in `folder` that has the checkout's program and a stack of its own."""
+        """Make a project in `folder` with the checkout's program and a stack of its own."""
         for part in PROGRAM:
             if (CHECKOUT / part).exists():
                 (folder / part).symlink_to(CHECKOUT / part)
         (folder / "stacks").mkdir()
         stack = cls(lab, name, folder)
-        # Secrets in `config` were encrypted for the demo, with the passphrase of every lab.
+        # Secrets in `config` are encrypted for the demo, with the passphrase of every lab.
         demo = yaml.safe_load((CHECKOUT / "stacks" / "Pulumi.demo.yaml").read_text())
         stack.file.write_text(json.dumps({"encryptionsalt": demo["encryptionsalt"]}) + "\n")
         stack.configure(config)
@@ -120,29 +120,29 @@ class LabStack:
         return self.folder / "stacks" / f"Pulumi.{self.name}.yaml"
 
     def configure(self, config: Config) -> None:
-        """Write the configuration; what the CLI keeps beside it in the file stays."""
+        """Write the configuration; keep the CLI's other entries in the file."""
         content = yaml.safe_load(self.file.read_text()) if self.file.exists() else {}
         content["config"] = {f"{PREFIX}{key}": value for key, value in config.items()}
-        # JSON is YAML too, and leaves no doubt about what is a string.
+        # JSON is valid YAML, and unambiguous about strings.
         self.file.write_text(json.dumps(content, indent=2) + "\n")
 
     def init(self) -> None:
-        """Make the stack in its backend, unless it is there."""
+        """Make the stack in its backend, unless it exists."""
         listed = json.loads(self.run("stack", "ls", "--json").output)
         if self.name not in {stack["name"] for stack in listed}:
-            # Without selecting it: which stack the user has selected is none of our business.
+            # Without selecting it, as the user may have selected another stack.
             self.run("stack", "init", self.name, "--no-select")
 
     def up(self, *args: str, check: bool = True, on_line: OnLine | None = None) -> Run:
-        """Bring the hosts to the configuration; the internet's DNS knows its names before."""
-        # A configuration that is refused, as some tests want it, has no names.
+        """Publish the configuration's names in the internet's DNS and bring the hosts to it."""
+        # An invalid configuration, as in some tests, has no names.
         with contextlib.suppress(ConfigError):
             found = names.records(parsed(read(self.file), self.name))
             names.publish(self._settings, self.name, found)
         return self._on_stack("up", "--yes", "--skip-preview", *args, check=check, on_line=on_line)
 
     def preview(self, *args: str, check: bool = True) -> Run:
-        """Say what `up` would do."""
+        """Show what `up` would do."""
         return self._on_stack("preview", *args, check=check)
 
     def destroy(self, *args: str, check: bool = True) -> Run:
@@ -164,17 +164,17 @@ class LabStack:
         on_line: OnLine | None = None,
         timeout: float = 600,
     ) -> Run:
-        """Run `pulumi ARGS` to its end; `on_line` gets each line as it comes.
+        """Run `pulumi ARGS` to its end; `on_line` gets each line at once.
 
-        Raises LabError, naming the log, when it fails (unless told not to check) or is not done
-        within `timeout` seconds: it is then told to cancel, and given a minute to do so.
+        Raises LabError with the name of the log if it fails (unless check is false) or takes longer
+        than `timeout` seconds: it is then told to cancel, and given a minute for that.
         """
         started = time.monotonic()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         lines: list[str] = []
         with self.log.open("a") as log:
             log.write(f"[{time.strftime('%H:%M:%S')}] $ pulumi {' '.join(args)}\n")
-            # INT, not KILL: the CLI then finishes what it has begun and lets go of its lock.
+            # INT, not KILL: the CLI then finishes what it has begun and releases its lock.
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "INT", "--", "pulumi", *args, "--non-interactive"],
                 cwd=self.folder,

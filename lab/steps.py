@@ -1,4 +1,4 @@
-"""Progress for people, logs for everything else."""
+"""Progress on the terminal, and logs for everything else."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rich.markup import escape
 
 from lab.errors import LabError
 
-# On stderr: stdout belongs to what a command prints for other programs (`lab env`).
-# Lines are not broken where no terminal gives a width: a log's reader searches for them.
+# On stderr: stdout is for commands whose output other programs read (`lab env`). Without a
+# terminal's width lines are not wrapped, so that they can be searched in a log.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
-# A killed run must not leave a build behind that goes on writing; setpriv(1).
+# A killed run must not leave a running build behind; setpriv(1).
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     try:
         text = path.read_text(errors="replace")
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def tail(path: Path, lines: int = 12) -> str:
 
 
 class Step:
-    """One step whose commands write to one log, which is named when the step fails."""
+    """One step whose commands write to one log, which its error names."""
 
     def __init__(self, what: str, log: Path) -> None:
         self.what = what
@@ -46,7 +46,7 @@ class Step:
             out.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
 
     def fail(self, reason: str) -> LabError:
-        """The error to raise: what failed, where its log is and how that ends."""
+        """Return the error to raise: what failed, its log and the log's last lines."""
         end = tail(self.log)
         return LabError(
             f"{self.what}: {reason}; the log is {self.log}" + (f"\n{end}" if end else "")
@@ -83,9 +83,9 @@ class Step:
 
 @contextmanager
 def step(what: str, log: Path) -> Iterator[Step]:
-    """Say that a step begins, and how long it took when it is done."""
+    """Print that a step begins, and how long it took."""
     started = time.monotonic()
-    # A spinner on a terminal; plain lines in a pipe or a CI log, where a spinner shows nothing.
+    # A spinner on a terminal; plain lines in a pipe or a CI log, where a spinner is useless.
     if sys.stderr.isatty():
         with console.status(f"{what} …"):
             yield Step(what, log)
@@ -97,9 +97,9 @@ def step(what: str, log: Path) -> Iterator[Step]:
 
 @contextmanager
 def whole(place: Path, stale: str) -> Iterator[Path]:
-    """Yield a new folder beside `place`, which it becomes when all is written: whole or not there.
+    """Yield a new folder that is renamed to `place` at the end: complete or absent.
 
-    The caller holds the lab's lock: what matches `stale` there was left by a build that was killed.
+    The caller holds the lab's lock: what matches `stale` was left by a killed build.
     """
     for left in place.parent.glob(stale):
         shutil.rmtree(left)
@@ -113,7 +113,7 @@ def whole(place: Path, stale: str) -> Iterator[Path]:
 def output(
     args: Sequence[str | Path], *, timeout: float = 30, env: Mapping[str, str] | None = None
 ) -> str:
-    """What a short command prints; LabError when it fails. `env` is added to the environment."""
+    """Return the output of a short command; LabError if it fails. `env` extends the environment."""
     words = [str(arg) for arg in args]
     try:
         done = subprocess.run(
@@ -132,7 +132,7 @@ def output(
 
 
 def command_line(run: Callable[[], object], interrupted: str) -> None:
-    """Run a program of the lab: its error is one message and status 1, an interrupt is told."""
+    """Run a program of the lab: its error is one message and status 1, an interrupt is reported."""
     try:
         run()
     except LabError as error:

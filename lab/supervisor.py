@@ -1,8 +1,8 @@
-"""One host's keeper: mounts its disk, boots it, plugs it in, and boots it again when it reboots.
+"""One host's supervisor: mounts its disk, boots it, connects it, and boots it again on a reboot.
 
     unshare --mount python -m lab.supervisor NAME=SUITE[+legacy] ROOT
 
-Runs in a mount namespace of its own, so that its overlay is gone when it is, however it ends.
+Runs in a mount namespace of its own, so that its overlay ends with it in any case.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lab.namespace import has_link
 from lab.settings import HostSpec, Settings, parse_hosts
 from lab.steps import output
 
-# Where nspawn keeps locks and two folders per machine name, and leaves them.
+# Where nspawn keeps locks and two folders per machine name, and leaves them behind.
 NSPAWN = Path("/run/systemd/nspawn")
 # systemd-nspawn's status when the guest asked for a reboot and --keep-unit is set.
 REBOOT = 133
@@ -50,18 +50,18 @@ def nspawn(lab: Settings, host: HostSpec) -> list[str]:
 
 
 def mount(lab: Settings, host: HostSpec, root: Path) -> None:
-    """The host's disk: an overlay of its own files on the suite's shared root."""
+    """Mount the host's disk: an overlay of its own files on the suite's shared root."""
     disk = lab.disk(host)
     for name in ("upper", "work", "root", "docker", "containerd"):
         (disk / name).mkdir(parents=True, exist_ok=True)
     options = f"lowerdir={root},upperdir={disk / 'upper'},workdir={disk / 'work'}"
     output(["mount", "-t", "overlay", "overlay", "-o", options, disk / "root"])
     if host.backend == "legacy":
-        # Before its first boot: Docker keeps to the backend that it finds when it starts.
+        # Before its first boot: Docker keeps the backend that it finds at its start.
         for tool in ("iptables", "ip6tables"):
             choose = ["update-alternatives", "--set", tool, f"/usr/sbin/{tool}-legacy"]
             output(["chroot", disk / "root", *choose], env=BOOT_ENVIRONMENT)
-    # nspawn's lock on the folder, which a killed nspawn leaves.
+    # nspawn's lock on the folder, which a killed nspawn leaves behind.
     inode = (disk / "root").stat()
     lock = NSPAWN / "locks" / f"inode-{inode.st_dev}:{inode.st_ino}"
     Ledger(lab).claim("path", str(lock), exists=False)
@@ -77,17 +77,17 @@ def plug(lab: Settings, host: HostSpec, boot: subprocess.Popen[bytes]) -> None:
         time.sleep(0.02)
     output(["ip", "link", "set", lab.wan_link(host), "netns", lab.namespace])
     port = ["ip", "-n", lab.namespace, "link", "set", lab.wan_link(host)]
-    # A port must not send packets itself: with an address it would, and every capture has them.
+    # A port must not send packets itself, as it would with an address: every capture has them.
     output([*port, "addrgenmode", "none"])
     output([*port, "master", internet.BRIDGE, "up"])
     print(f"{host.name}: wan0 is plugged in", flush=True)
 
 
 def unplug(lab: Settings, host: HostSpec) -> None:
-    """Remove what the last boot left: the kernel takes a namespace apart a while after its end."""
+    """Remove what the last boot left: the kernel removes a namespace a while after its end."""
     if has_link(lab, lab.wan_link(host)):
         args = ["ip", "-n", lab.namespace, "link", "del", lab.wan_link(host)]
-        # It may vanish between the look and the removal, which is as good.
+        # It may vanish between the check and the removal.
         subprocess.run(args, capture_output=True, timeout=20, check=False)
     for link in (lab.wan_link(host), lab.management_link(host)):
         if (Path("/sys/class/net") / link).exists():
@@ -97,7 +97,7 @@ def unplug(lab: Settings, host: HostSpec) -> None:
 
 
 def keep(lab: Settings, host: HostSpec, root: Path) -> int:
-    """Boot the host until it ends by anything but a reboot; returns nspawn's last status."""
+    """Boot the host until it ends other than by a reboot; return nspawn's last status."""
     mount(lab, host, root)
     while True:
         unplug(lab, host)
@@ -112,13 +112,13 @@ def keep(lab: Settings, host: HostSpec, root: Path) -> int:
         status = boot.wait()
         print(f"{host.name}: ended with status {status}", flush=True)
         if status != REBOOT:
-            # A guest outlives an nspawn that was killed.
+            # A guest outlives a killed nspawn.
             cgroups.kill(cgroups.name(lab, host))
             return status
 
 
-# On the unified hierarchy alone, or Docker cannot make cgroups for its containers and systemd of
-# forky does not boot. The environment is nspawn's own: nothing of the caller's enters the guest.
+# Only with the unified hierarchy can Docker make cgroups for its containers and forky's systemd
+# boot. The environment is nspawn's own: the caller's does not reach the guest.
 BOOT_ENVIRONMENT = {
     "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -27,12 +27,12 @@ DAY = 24 * 3600
 
 
 def pulumi() -> Path:
-    """The `pulumi` program: the user's, else the pinned one, built from its Go modules once."""
+    """Return the `pulumi` program: the user's, else the pinned one, built once from Go modules."""
     if found := shutil.which("pulumi"):
         return Path(found)
     cache = cache_root()
     cache.mkdir(parents=True, exist_ok=True)
-    # Without a Go it can only name what is there already: that needs no progress line.
+    # Without a Go it can only return an existing one: that needs no progress line.
     if built := _build(cache, "false", Path(os.devnull)):
         return built
     compiler = go()
@@ -69,13 +69,13 @@ def _installed(plugin: str) -> bool:
 
 
 def _path_without_stand_ins() -> str:
-    """PATH as it is outside the lab: an `eval` of `lab env` must not change what the next finds."""
+    """Return PATH as outside the lab: an `eval` of `lab env` must not change the next search."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if folder != str(STAND_INS))
 
 
 def _download(plugin: str) -> bool:
-    """Ask pulumi for the plugin, at most once a day when that fails."""
+    """Ask pulumi for the plugin, at most once a day if that fails."""
     record = cache_root() / "plugin-downloads.json"
     failed: dict[str, float] = json.loads(record.read_text()) if record.exists() else {}
     name = f"{plugin} {version(f'pulumi-{plugin}')}"
@@ -97,7 +97,7 @@ def _download(plugin: str) -> bool:
 
 
 def plugin_path() -> list[Path]:
-    """What to put on PATH for pulumi's docker and command plugins: nothing, or the stand-ins."""
+    """Return what PATH needs for pulumi's docker and command plugins: nothing, or the stand-ins."""
     lacking = [name for name in PLUGINS if not _installed(name) and not _download(name)]
     if not lacking:
         return []
@@ -110,19 +110,19 @@ def plugin_path() -> list[Path]:
 
 
 def environment(lab: Settings) -> dict[str, str]:
-    """What a program needs around it to use the lab: the variables that `lab env` exports."""
+    """Return the environment of programs that use the lab: the variables that `lab env` exports."""
     if not lab.state.exists():
         raise LabError("the lab is not up: run `python -m lab up`")
     backend = lab.state / "pulumi"
     backend.mkdir(exist_ok=True)
-    # pulumi's Python host takes the first python on PATH, which must have the program's packages.
+    # pulumi's Python host uses the first python on PATH, which must have the program's packages.
     folders = [Path(sys.executable).parent, *plugin_path(), pulumi().parent]
     before = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
     path = dict.fromkeys([*(str(folder) for folder in folders), *before])
     return {
         "SSH_AUTH_SOCK": str(keys.agent_socket(lab)),
         "PATH": os.pathsep.join(path),
-        # With the lab's state: a stack of hosts that are gone would only be in the way.
+        # In the lab's state: a stack of removed hosts would be useless.
         "PULUMI_BACKEND_URL": f"file://{backend}",
         "PULUMI_CONFIG_PASSPHRASE": "wanbound-lab",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -130,6 +130,6 @@ def environment(lab: Settings) -> dict[str, str]:
 
 
 def export_lines(lab: Settings) -> list[str]:
-    """`export NAME=value`, quoted for a POSIX shell."""
+    """Return `export NAME=value` lines, quoted for a POSIX shell."""
     variables: Mapping[str, str] = environment(lab)
     return [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]

@@ -1,4 +1,4 @@
-"""Constant traffic of every network to the internet, and a look at the source of each packet."""
+"""Constant traffic of every network to the internet, and checks of each packet's source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.stacks import Config
 PROBE = "wanbound/probe:1"
 
 FLOOD_PORT = 7700
-"""The floods of all networks go to the outside client: each to a port of its own above this."""
+"""The floods of all networks go to the outside client, each to its own port above this one."""
 
 PRIVATE = tuple(
     ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
@@ -31,13 +31,13 @@ Publics = Mapping[int, frozenset[str]]
 
 @dataclass(frozen=True)
 class Sources:
-    """Who sent to the floods' ports: how many packets by (port, family, source)."""
+    """The senders to the floods' ports: the number of packets by (port, family, source)."""
 
     counts: Mapping[tuple[int, int, str], int]
     wrong: Sequence[str]
 
     def right(self, port: int, family: int) -> int:
-        """How many packets the network of that port got out in that family."""
+        """Return how many packets of the network of that port got out in that family."""
         return sum(n for (p, f, _), n in self.counts.items() if (p, f) == (port, family))
 
     def __str__(self) -> str:
@@ -46,9 +46,9 @@ class Sources:
 
 
 def add_floods(config: Config, interval: str = "20ms") -> dict[int, tuple[str, str]]:
-    """Give each network a container that sends from the moment it starts, for ever.
+    """Give each network a container that sends continuously from its start.
 
-    Returns the (host, network) by the port that its container sends to, in every family it has.
+    Returns (host, network) by the port to which its container sends, in every family it has.
     """
     ports: dict[int, tuple[str, str]] = {}
     for host in config["hosts"]:
@@ -88,12 +88,12 @@ def either(one: Publics, other: Publics) -> Publics:
 
 @contextmanager
 def sinks(lab: Lab, ports: Sequence[int]) -> Iterator[None]:
-    """Answer the floods in the internet, so that they have connections that last."""
+    """Answer the floods in the internet, so that they have long connections."""
     addresses = [f"{host}:{port}" for port in ports for host in (CLIENT_IPV4, f"[{CLIENT_IPV6}]")]
     program = str(probe_program(lab.settings.cache))
     with ExitStack() as stack:
         for command in ("sink", "serve-udp"):
-            # They must not outlive us.
+            # They must not outlive this process.
             words = ["setpriv", "--pdeathsig", "KILL", "--", program, command, *addresses]
             process = subprocess.Popen(inside(lab.settings, words))
             stack.callback(process.wait, 10)
@@ -102,14 +102,14 @@ def sinks(lab: Lab, ports: Sequence[int]) -> Iterator[None]:
 
 
 def expression(ports: Sequence[int]) -> str:
-    """Return the pcap-filter for what the floods send, and for whatever has a private source."""
+    """Return the pcap-filter for the floods' packets, and for all with a private source."""
     clients = f"(dst host {CLIENT_IPV4} or dst host {CLIENT_IPV6})"
     nets = " or ".join(f"src net {net}" for net in PRIVATE)
     return f"({clients} and dst portrange {min(ports)}-{max(ports)}) or {nets}"
 
 
 def is_right(packet: Packet, expected: Publics) -> bool | None:
-    """Judge the source of a packet; None for a packet that is none of our business.
+    """Judge the source of a packet; None for other traffic.
 
     A private source is wrong for every sender and destination.
     """
@@ -133,6 +133,6 @@ def sources(packets: Sequence[Packet], expected: Publics) -> Sources:
 
 @lru_cache(maxsize=4096)
 def is_private(address: str) -> bool:
-    """Whether the address is not public: no host on the internet may have it."""
+    """Whether the address is private: no host on the internet may have it."""
     found = ip_address(address)
     return any(found in net for net in PRIVATE if net.version == found.version)

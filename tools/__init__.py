@@ -1,1 +1,1 @@
-"""Programs for those who work on wanbound and for its workflows. Nothing here runs on a host."""
+"""Programs for wanbound's developers and its workflows. Nothing here runs on a host."""

@@ -1,4 +1,4 @@
-"""The comment on a pull request: what a preview means, then its diff. Pure."""
+"""The comment on a pull request: the meaning of a preview, then its diff. Pure."""
 
 import re
 
@@ -14,7 +14,7 @@ _SIGN = re.compile(r"^( +)([-+~])")
 def compose(stack: str, preview: Preview, diff: str, run: str, limit: int = LIMIT) -> str:
     """Return the comment for a stack, of at most `limit` characters.
 
-    `diff` is what `pulumi preview --diff` printed, `run` the address of the workflow's run, which
+    `diff` is the output of `pulumi preview --diff`, `run` the address of the workflow's run, which
     has all of it as an artifact.
     """
     if preview.errors:
@@ -40,13 +40,13 @@ def coloured(diff: str) -> str:
             indent, name, old, new = change.groups()
             found += [f"-{indent}{name}{old}", f"+{indent}{name}{new}"]
         else:
-            # GitHub's lexer knows no `~`; `!` is its third colour.
+            # GitHub's lexer has no `~`; `!` is its third colour.
             found.append(_SIGN.sub(lambda m: m[2].replace("~", "!") + m[1], line))
     return "\n".join(found)
 
 
 def _cut(text: str, run: str, room: int) -> str:
-    """Return whole lines of `text` in at most `room` characters, and say how many are left out."""
+    """Return whole lines of `text` in at most `room` characters, and how many are left out."""
     if len(text) <= room:
         return text
     kept = text[: max(room - 200, 0)].rpartition("\n")[0]
@@ -55,7 +55,7 @@ def _cut(text: str, run: str, room: int) -> str:
 
 
 def _fenced(language: str, text: str) -> list[str]:
-    """Return a block that no line of `text` ends."""
+    """Return a block whose fence no line of `text` closes."""
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return [f"{fence}{language}", text.strip("\n"), fence]

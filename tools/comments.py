@@ -2,8 +2,8 @@
 
     python3 -m tools.comments FOLDER REPOSITORY NUMBER
 
-FOLDER has preview-STACK/comment.md, as `gh run download` puts it there. It needs nothing but Python
-and `gh`. What is in FOLDER was written by code that nobody has reviewed: it is only passed on.
+FOLDER has preview-STACK/comment.md, as `gh run download` puts it there. It needs only Python and
+`gh`. FOLDER was written by unreviewed code: its content is passed on and not interpreted.
 """
 
 import json
@@ -18,7 +18,7 @@ _LONGEST = 65_000
 
 
 def post(folder: Path, repository: str, number: int) -> None:
-    """Write or edit the comment of each stack; a comment that somebody else wrote stays."""
+    """Write or edit the comment of each stack; other authors' comments stay."""
     issue = f"repos/{repository}/issues/{number}/comments"
     there = [each for page in _gh("--paginate", "--slurp", issue) for each in page]
     for file in sorted(folder.glob("preview-*/comment.md")):

@@ -1,6 +1,6 @@
-"""What a preview means, from the JSON that `pulumi preview --json` prints. Pure.
+"""The meaning of a preview, from the JSON that `pulumi preview --json` prints. Pure.
 
-The diff says which lines change; a reviewer asks first who leaves from which address, what is
+The diff shows which lines change; a reviewer first asks who leaves from which address, what is
 reachable, and what stops meanwhile.
 """
 
@@ -21,18 +21,18 @@ _DONE_TO = {"create": "to create", "update": "to update", "replace": "to replace
     "delete": "to delete",
     "same": "unchanged",
 }
-"""Pulumi's words for what happens to a resource, in the order of the summary."""
+"""Pulumi's words for operations on a resource, in the order of the summary."""
 
 _STOPS_NOTHING = ("none: ", "Docker reloads it; ", "Docker is started")
-"""How the effects begin for which no container stops (providers/engine/plan.py). Any other stops
-some, or leaves it open: packages come first, or the host could not be reached."""
+"""How effects begin that stop no container (providers/engine/plan.py). All others stop some, or
+cannot tell: packages are installed first, or the host could not be reached."""
 
 _REPLACEMENT = frozenset({"replace", "create-replacement", "delete-replaced"})
 
 
 @dataclass(frozen=True)
 class Preview:
-    """`errors` are there only where the preview failed; `meaning` has one sentence an entry."""
+    """`errors` are present only if the preview failed; `meaning` has one sentence per entry."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     meaning: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def read(text: str, complaint: str = "", failed: bool = False) -> Preview:
 
 
 def _last(complaint: str) -> str:
-    """Return the end of what a program said before it gave up."""
+    """Return the end of a program's error output."""
     return "\n".join(complaint.strip().splitlines()[-20:])
 
 
@@ -97,7 +97,7 @@ def _meaning(steps: Sequence[Props]) -> Iterator[str]:
 
 
 def _effect(new: Props | None) -> str:
-    """Return what a change of Docker does to the containers; only the host knows that."""
+    """Return the effect of a change of Docker on containers; only the host knows it."""
     if new is None:
         return "the old daemon.json is restored; whether Docker restarts for it is not known yet"
     effect = new.get("effect")
@@ -105,7 +105,7 @@ def _effect(new: Props | None) -> str:
 
 
 def _stopping(steps: Sequence[Props]) -> Iterator[str]:
-    """Yield what stops, or loses its data. Containers that are only new stop nothing."""
+    """Yield what stops or loses its data. New containers stop nothing."""
     for step in steps:
         urn, op = step["urn"].split("::"), step["op"]
         kind = urn[2].split("$")[-1]
@@ -130,7 +130,7 @@ def _inputs(step: Props, state: str) -> Props | None:
 
 
 def _networking(host: str, old: Props | None, new: Props | None) -> Iterator[str]:
-    """Yield what a change of a host's networking means."""
+    """Yield the meaning of a change of a host's networking."""
     if new is None:
         yield f"{host}: wanbound removes everything that it has there"
         return
@@ -164,9 +164,9 @@ def _network(name: str, old: Props | None, new: Props | None) -> Iterator[str]:
 
 
 def _moves(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    """Yield which public addresses come and go; a role of one word is what a network leaves from.
+    """Yield added and removed public addresses; a network leaves from those with a one-word role.
 
-    Roles of more words are further addresses, at which it only answers.
+    Roles of several words are further addresses, at which it only answers.
     """
     for role in sorted({*old, *new}):
         before, after, (family, *further) = old.get(role), new.get(role), role.split()
@@ -182,9 +182,9 @@ def _moves(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
 
 
 def _moved(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, str]:
-    """Return the new address for each that was replaced, and by one that the network did not have.
+    """Return the new address for each that was replaced by one that the network did not have.
 
-    What was open at the one is open at the other: that the address moves says it all.
+    The same ports are open at the new address, so the move is all that is reported.
     """
     return {
         before: new[role]
@@ -210,9 +210,9 @@ def _addresses(network: Props) -> Mapping[str, str]:
 
 
 def _flows(network: Props, moved: Mapping[str, str] | None = None) -> dict[tuple[str, str], str]:
-    """Return the container by address and ports, from `to ADDRESS PROTOCOL FIRST-LAST CONTAINER`.
+    """Return containers by address and ports, from `to ADDRESS PROTOCOL FIRST-LAST CONTAINER`.
 
-    Addresses that have `moved` are those that they have now.
+    Keys in `moved` are replaced by the addresses that they moved to.
     """
     found = {}
     for text in (network["owns"].get("flows") or {}).values():

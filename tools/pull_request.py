@@ -1,4 +1,4 @@
-"""What .github/workflows/wanbound.yml runs with the code of a pull request.
+"""The part of .github/workflows/wanbound.yml that runs with the code of a pull request.
 
 python -m tools.pull_request stacks                      the matrix of the previews, as JSON
 python -m tools.pull_request preview STACK FOLDER RUN    writes FOLDER/comment.md and preview.txt
@@ -19,7 +19,7 @@ from tools.comment import compose
 from tools.preview import Preview, read
 
 OFFLINE = "preview"
-"""The environment of a preview that contacts no host: it has no SSH key."""
+"""The environment of a preview without contact to hosts: it has no SSH key."""
 
 WITH_HOSTS = "preview-with-hosts"
 """The environment of a preview that asks hosts: it has a key, and a person approves each run."""
@@ -30,8 +30,8 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 def environment(stack: Stack) -> str:
     """Return the environment that a stack's preview needs.
 
-    `engine` and `adopt` ask the host. A key in the stack opens with the passphrase, which every
-    preview has: that is a key of the host in the hands of unreviewed code, too.
+    `engine` and `adopt` ask the host. The passphrase, which every preview has, decrypts a key in
+    the stack: that would give unreviewed code a key of the host, too.
     """
     hosts = stack.hosts
     asks = any(host.engine is not None or host.adopt for host in hosts)
@@ -39,7 +39,7 @@ def environment(stack: Stack) -> str:
 
 
 def matrix(names: str) -> list[dict[str, str]]:
-    """Return a job for each stack of `names`, a JSON list. Raises ValueError for what is none."""
+    """Return a job for each stack of `names`, a JSON list. Raises ValueError for other text."""
     try:
         found = json.loads(names or "[]")
     except ValueError:
@@ -55,18 +55,18 @@ def matrix(names: str) -> list[dict[str, str]]:
         try:
             where = environment(read_stack(name))
         except (ConfigError, StackFileError):
-            # Its preview says what is wrong.
+            # The preview reports the error.
             where = OFFLINE
         jobs.append({"stack": name, "environment": where})
     return jobs
 
 
 def preview(stack: str, folder: Path, run: str) -> int:
-    """Run a stack's preview, write its comment and its text; return the status to end with."""
+    """Run a stack's preview, write its comment and its text; return the exit status."""
     words = ["pulumi", "preview", "--stack", stack, "--non-interactive", "--color", "never"]
     data = subprocess.run([*words, "--json"], capture_output=True, text=True, check=False)
     found = read(data.stdout, data.stderr, failed=data.returncode != 0)
-    # The text is what an operator would see, and whole; the JSON says what it means.
+    # The text is the whole output as an operator sees it; the JSON gives its meaning.
     shown = subprocess.run(
         [*words, "--diff", "--show-full-output"],
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
-"""Whether this checkout can be released: python -m tools.release. Prints every problem, or nothing.
+"""Can this checkout be released? python -m tools.release prints every problem, or nothing.
 
-The version is in pyproject.toml alone. `./wanbound --version` prints it, the state and the hosts
-have it from there.
+The version is in pyproject.toml alone. `./wanbound --version`, the state and the hosts take it from
+there.
 """
 
 import re
@@ -23,7 +23,7 @@ _PIN = re.compile(r"(?m)^([A-Za-z0-9._-]+)==([^\s;\\]+)")
 
 
 def version_problems(project: Mapping[str, Any], tags: str) -> Iterator[str]:
-    """Yield what is wrong with the version; `tags` are those of the commit, one a line."""
+    """Yield problems of the version; `tags` are those of the commit, one per line."""
     version = str(project.get("version"))
     if not _VERSION.fullmatch(version):
         yield f"pyproject.toml: version {version} is not MAJOR.MINOR.PATCH"
@@ -36,7 +36,7 @@ def version_problems(project: Mapping[str, Any], tags: str) -> Iterator[str]:
 
 
 def changelog_problems(text: str, version: str) -> Iterator[str]:
-    """Yield what is wrong with the changelog: its first section has to be that of the version."""
+    """Yield problems of the changelog: its first section must be that of the version."""
     _, *sections = re.split(r"(?m)^## ", text)
     first, _, content = sections[0].partition("\n") if sections else ("nothing", "", "")
     if first.split()[:1] != [version]:
@@ -51,7 +51,7 @@ def changelog_problems(text: str, version: str) -> Iterator[str]:
 def lock_problems(project: Mapping[str, Any], locks: Mapping[str, str]) -> Iterator[str]:
     """Yield the dependencies that a lock file lacks, or pins to a version that is not allowed.
 
-    `locks` has the texts of requirements.txt and requirements-dev.txt by their names.
+    `locks` has the texts of requirements.txt and requirements-dev.txt by file name.
     """
     own = project["dependencies"]
     wanted = {"requirements.txt": own}
@@ -65,7 +65,7 @@ def lock_problems(project: Mapping[str, Any], locks: Mapping[str, str]) -> Itera
 
 
 def license_problems(project: Mapping[str, Any], text: str) -> Iterator[str]:
-    """Yield what is wrong with the license; `text` is that of LICENSE, empty without one."""
+    """Yield problems of the license; `text` is that of LICENSE, empty if it is missing."""
     if "Apache License" not in text or "Version 2.0" not in text:
         yield "LICENSE is missing, or not the text of Apache-2.0\n  Fix: git restore LICENSE"
     if project.get("license") != "Apache-2.0":
@@ -73,13 +73,13 @@ def license_problems(project: Mapping[str, Any], text: str) -> Iterator[str]:
 
 
 def tree_problems(status: str) -> Iterator[str]:
-    """Yield what is not committed, from `git status --porcelain`."""
+    """Yield uncommitted changes, from `git status --porcelain`."""
     if status.strip():
         yield f"the tree is not clean:\n{status.rstrip()}\n  Fix: commit or remove these files"
 
 
 def schema_problems(text: str) -> Iterator[str]:
-    """Yield whether the committed schema is another one than the models give."""
+    """Yield a problem if the committed schema differs from the models'."""
     if text != schema.text():
         yield (
             "stacks/stack.schema.json differs from the models of the configuration\n"
@@ -88,7 +88,7 @@ def schema_problems(text: str) -> Iterator[str]:
 
 
 def problems(root: Path) -> list[str]:
-    """Return everything that speaks against a release of the checkout at `root`."""
+    """Return every reason against a release of the checkout at `root`."""
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
     locks = {name: _text(root / name) for name in ("requirements.txt", "requirements-dev.txt")}
     return [
@@ -112,7 +112,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def main() -> int:
-    """Print what is wrong; return 1 where anything is."""
+    """Print the problems; return 1 if there are any."""
     found = problems(ROOT)
     for each in found:
         print(f"✗ {each}", file=sys.stderr)

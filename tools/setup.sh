@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .venv with exactly what requirements-dev.txt pins; quick when that is so already.
-# Says what it does; the output of each step is kept in the log it names when the step fails.
+# Makes .venv with exactly the packages of requirements-dev.txt; fast if it has them already. Prints
+# each step; a failed step names the log with its output.
 set -eu
 
 cd "$(dirname -- "$0")/.."

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the unit tests need and no Python package brings: an sshd, whose service is neither
-# started nor enabled, and ssh-keygen. Quick when both are there; without root it only says so.
+# Installs the unit tests' needs that are no Python packages: an sshd, whose service is neither
+# started nor enabled, and ssh-keygen. Fast if both exist; without root it only reports what is
+# missing.
 set -eu
 
 PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -15,7 +16,7 @@ fi
 log=${TMPDIR:-/tmp}/wanbound-test-tools.log
 policy=/usr/sbin/policy-rc.d
 echo '· installing openssh-server, without its service …'
-# invoke-rc.d asks this program before it starts anything; one that is there already stays.
+# invoke-rc.d asks this program before it starts a service; an existing one is kept.
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"

@@ -1,7 +1,7 @@
 """The program without its dynamic resource: the same components, providers and networks.
 
-What part (e) holds the real program against; the difference is what HostNetworking costs. Pulumi
-runs it in a folder of the benchmark's own, where `components` and `planner` are the checkout's.
+Part (e) compares the real program with this one; the difference is the cost of HostNetworking.
+Pulumi runs it in a separate folder, where `components` and `planner` are the checkout's.
 """
 
 import pulumi

@@ -1,12 +1,12 @@
-"""Does every network of a stack come from, and go to, its own public addresses alone?
+"""Does every network of a stack use its own public addresses alone, in and out?
 
     stack = lab.stacks.read("stacks/Pulumi.demo.yaml", "demo")
     results = run(Lab.attach(), matrix(stack))
     assert [result for result in results if not result.ok] == []
 
-matrix.py says what has to be true of a stack, as data; ask.py finds out by real requests from
-containers, hosts and the internet; table.py shows it to people. pages.py looks at each network's
-page as a visitor does, by its name; resolver.py captures who asks for names.
+matrix.py states, as data, what must be true of a stack; ask.py checks it by real requests from
+containers, hosts and the internet; table.py prints it. pages.py opens each network's page by its
+name, as a client on the internet does; resolver.py captures name queries.
 """
 
 from lab.checks.ask import run

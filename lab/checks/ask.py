@@ -16,10 +16,10 @@ from lab.errors import LabError
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 
 AT_A_TIME = 8
-"""Requests that one place makes at a time: each has whoami ask two echoes, within 2 s."""
+"""Requests that one place makes at a time: each makes whoami ask two echo services, within 2 s."""
 
 PATIENCE = 30.0
-"""Seconds in which a load balancer has to have noticed a container, and got its certificate."""
+"""Seconds in which a load balancer must notice a container and get its certificate."""
 
 # curl(1), EXIT CODES.
 _COULD_NOT_CONNECT, _TIMED_OUT = 7, 28
@@ -27,14 +27,14 @@ _COULD_NOT_CONNECT, _TIMED_OUT = 7, 28
 
 @dataclass(frozen=True)
 class Answer:
-    """How curl or ping ended, and all that it said."""
+    """How curl or ping ended, and its output."""
 
     status: int
     text: str
 
 
 def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
-    """Find out about every check, in their order.
+    """Run every check, in order.
 
     A request without an answer is repeated for a while; one with a wrong answer is not.
     """
@@ -55,7 +55,7 @@ def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
 
 
 def ask(lab: Lab, questions: Iterable[Question]) -> dict[Question, Answer]:
-    """Ask each question once; what different hosts and the internet ask, they ask at one time."""
+    """Ask each question once; hosts and the internet ask at the same time."""
     groups: dict[str, list[Question]] = {}
     strangers: dict[str, list[Question]] = {}
     for question in questions:
@@ -72,7 +72,7 @@ def _ask_as_strangers(
     lab: Lab, questions: Mapping[str, Sequence[Question]]
 ) -> list[dict[Question, Answer]]:
     parts = []
-    # One after the other: hosts may have the same private subnets, and the internet has one table.
+    # One after the other: hosts may share private subnets, and the internet has one routing table.
     for host, asked in questions.items():
         with _routes(lab, host, [question.address for question in asked]):
             parts.append(_ask_from(lab, "", asked))
@@ -84,7 +84,7 @@ def _unanswered(answer: Answer) -> bool:
 
 
 def seen(check: Check, answer: Answer) -> str:
-    """Return what was seen, in the words in which a check says what it expects."""
+    """Return what was seen, in the words of a check's expectation."""
     if answer.status != 0:
         if "refused" in answer.text:
             return "connection refused"
@@ -125,7 +125,7 @@ def _answers(said: str, questions: Sequence[Question]) -> Iterator[tuple[Questio
 def shell_script(questions: Sequence[Question], root_pem: str = "") -> str:
     """Return the bash program that asks `questions`; it prints "number status base64" for each.
 
-    Certificates are believed that go back to `root_pem`, and no others.
+    Only certificates that go back to `root_pem` are accepted.
     """
     names = sorted({question.origin.container for question in questions} - {""})
     pids = {name: f"pid{number}" for number, name in enumerate(names)}
@@ -146,7 +146,7 @@ def shell_script(questions: Sequence[Question], root_pem: str = "") -> str:
     asked = list(enumerate(questions))
     patient = [_command(number, question, pids) for number, question in asked if question.refused]
     quick = [_command(number, question, pids) for number, question in asked if not question.refused]
-    # Those that hope for no answer only wait, so they can all wait at a time.
+    # Questions without an expected answer only wait, so they all run at once.
     lines.append(_together(patient) + " &")
     lines += [_together(quick[at : at + AT_A_TIME]) for at in range(0, len(quick), AT_A_TIME)]
     lines += ["wait", 'cat "$work"/*']
@@ -162,10 +162,10 @@ def _command(number: int, question: Question, pids: Mapping[str, str]) -> str:
     if question.ping:
         words = ["ping", "-n", "-c", "1", "-W", str(seconds), question.address]
     else:
-        # A real client's request: no proxy, no look-up, and the body whatever the status.
+        # As a real client: no proxy, no look-up, and the body whatever the status.
         words = ["curl", "-sS", "-g", "--noproxy", "*", "-m", str(seconds)]
         if question.refused:
-            # Its last word is the same for "refused", which is an answer, and "no route".
+            # curl's last message is the same for "refused", which is an answer, and "no route".
             words.append("-v")
         if question.origin == Origin() or question.origin.stranger:
             words += ["--interface", _client(question)]
@@ -177,7 +177,7 @@ def _command(number: int, question: Question, pids: Mapping[str, str]) -> str:
         words.append(question.url)
     command = shlex.join(words)
     if question.origin.container:
-        # The container's own network, and curl from the host: an image may have no program at all.
+        # In the container's network with the host's curl: an image may have no program at all.
         command = f'nsenter --target "${pids[question.origin.container]}" --net -- {command}'
     return f"ask {number} {command}"
 

@@ -1,4 +1,4 @@
-"""The acceptance matrix: everything that has to be true of a stack on the lab, as data. Pure."""
+"""The acceptance matrix: everything that must be true of a stack on the lab, as data. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from planner.edge import SOCKET_PORT
 from planner.plan import plan
 
 NOTHING = "no answer"
-"""What is expected, and seen, where a request must not get through."""
+"""Expected, and seen, for a request that must not get through."""
 
 Kind = Literal[
     "egress",
@@ -27,15 +27,15 @@ Kind = Literal[
     "host access",
     "resolver",
 ]
-"""What a check is about; those of the resolver are made in resolver.py, by capture."""
+"""What a check is about; resolver.py makes those of the resolver, from captures."""
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where a request begins: on a host, in a container of it, or in the internet.
 
-    Without `host` it is the outside client of the lab. A `stranger` stands on the wan link and has
-    a route to private addresses through `host`.
+    Without `host` it is the outside client of the lab. A `stranger` is on the wan link and has a
+    route to private addresses through `host`.
     """
 
     host: str = ""
@@ -52,18 +52,18 @@ class Question:
     domain: str = ""
     ping: bool = False
     refused: bool = False
-    """Whether no answer is hoped for: then one second is enough to wait."""
+    """Whether no answer is expected, so that waiting one second is enough."""
     tls: bool = False
     port: int = 80
 
     @property
     def family(self) -> Version:
-        """The family it travels in."""
+        """The address family of the request."""
         return 6 if ":" in self.address else 4
 
     @property
     def url(self) -> str:
-        """What a browser would be given."""
+        """The URL as a browser would use it."""
         if self.tls:
             return f"https://{self.domain}/"
         port = "" if self.port == 80 else f":{self.port}"
@@ -73,9 +73,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that has to be true of `network` (of the host itself, where it is empty).
+    """One thing that must be true of `network` (of the host itself if it is empty).
 
-    `field` is the one of whoami's JSON answer that has to be `expected`; the whole body without.
+    `field` is the field of whoami's JSON answer that must be `expected`; "" is the whole body.
     """
 
     kind: Kind
@@ -90,14 +90,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """A check and what was seen."""
+    """A check and its result."""
 
     check: Check
     seen: str
 
     @property
     def ok(self) -> bool:
-        """Whether it is as it has to be."""
+        """Whether the result is the expected one."""
         return self.seen == self.check.expected
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ class _Member:
     family: Family
     containers: Sequence[ContainerPlan]
     socket: str | None
-    """Where the proxy before Docker's socket is."""
+    """Where the proxy to Docker's socket is."""
 
     @property
     def public(self) -> str:
@@ -126,7 +126,7 @@ class _Member:
 
     @property
     def origin(self) -> Origin:
-        """The container that stands for the network: whoami, where there is one."""
+        """The container that asks for the network: whoami, if it has one."""
         best = sorted(self.containers, key=lambda each: each.role != "whoami")
         return Origin(self.host.name, best[0].name)
 
@@ -134,7 +134,7 @@ class _Member:
         return container.ipv4 if self.family.version == 4 else container.ipv6
 
     def asked_by(self, origin: Origin, address: str = "") -> Question:
-        """The network's whoami, asked at its public address or at another of its load balancer."""
+        """The question to whoami, at the network's public or another address of its balancer."""
         page, balancer = self.network.whoami, self.network.load_balancer
         tls = balancer is not None and balancer.acme is not None
         return Question(origin, address or self.public, page.domain if page else "", tls=tls)
@@ -143,7 +143,7 @@ class _Member:
 def matrix(stack: Stack) -> tuple[Check, ...]:
     """Return every check of `stack`, whose hosts have the names of the lab's.
 
-    Networks without containers are left out: nothing can ask from there.
+    Networks without containers are left out: no container can ask from there.
     """
     members = list(_members(stack))
     return (
@@ -180,7 +180,7 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
         client = CLIENT_IPV4 if version == 4 else CLIENT_IPV6
         yield check("ingress", f"{client} asks {one.public}", outside, client, "x-forwarded-for")
         yield check("whoami egress", "whoami's own word", outside, one.public, f"ipv{version}")
-        # The host's own connection to an address of its own has that address as its source.
+        # The host's connection to an address of its own has that address as its source.
         yield check(
             "host access",
             f"{one.host.name} asks {one.public}",
@@ -219,7 +219,7 @@ def _of_member(stack: Stack, one: _Member, members: Sequence[_Member]) -> Iterat
 
 
 def _of_socket(one: _Member, members: Sequence[_Member]) -> Iterator[Check]:
-    """Show that only the load balancer reaches the proxy in front of Docker's socket."""
+    """Check that only the load balancer reaches the proxy to Docker's socket."""
     if one.socket is None or one.family.version != 4:
         return
     neighbours = [other.origin for other in members if other.host is one.host]
@@ -230,7 +230,7 @@ def _of_socket(one: _Member, members: Sequence[_Member]) -> Iterator[Check]:
 
 
 def _own_private(one: _Member) -> Iterator[Check]:
-    """Show that the addresses which the others must not reach do answer where they may."""
+    """Check that the addresses that others must not reach do answer their own network."""
     asking = next((each for each in one.containers if each.name == one.origin.container), None)
     private = one.family.load_balancer
     if asking is None or private is None or (source := one.address(asking)) is None:
@@ -248,7 +248,7 @@ def _own_private(one: _Member) -> Iterator[Check]:
 
 
 def _missing_families(stack: Stack, one: _Member) -> Iterator[Check]:
-    """Show that a network does not get out in a family that it does not have."""
+    """Check that a network gets no packet out in a family that it does not have."""
     version: Version = 6 if one.family.version == 4 else 4
     if any(family.version == version for family in one.network.families):
         return

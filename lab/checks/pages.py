@@ -1,7 +1,7 @@
-"""Every whoami page of a stack, as a visitor from the internet sees it: by name, over HTTPS.
+"""Every whoami page of a stack, as a client on the internet sees it: by name, over HTTPS.
 
 The name is looked up in the lab's DNS; the certificate must be one of the lab's authority, which
-validates a name through the host's own rules. Nothing is resolved or trusted by hand.
+validates a name through the host's own rules. No name or certificate is set manually.
 """
 
 import json
@@ -20,7 +20,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Page:
-    """One page in one family: what curl said of it, and what it should have said."""
+    """One page in one family: curl's output, and the expected one."""
 
     host: str
     network: str
@@ -32,24 +32,24 @@ class Page:
 
     @property
     def ok(self) -> bool:
-        """Whether the page has the recipe's three words, and the right ones."""
+        """Whether the page has the recipe's three words with the right values."""
         return self.status == 0 and self.answer == self.expected
 
     @property
     def answer(self) -> dict[str, str]:
-        """What the page says of the recipe's words; {} where it is none of whoami's."""
+        """The values of the recipe's words on the page; {} if it is not whoami's."""
         try:
             found = json.loads(self.body)
         except ValueError:
             return {}
-        # Our whoami says more: by whom it was asked.
+        # Our whoami also names the client.
         return (
             {key: str(found.get(key)) for key in self.expected} if isinstance(found, dict) else {}
         )
 
     @property
     def why(self) -> str:
-        """What is wrong with it, for people."""
+        """The difference in words."""
         return (
             f"expected {json.dumps(self.expected)}, seen {self.body} (curl's status {self.status})"
         )
@@ -93,7 +93,7 @@ def _seen(lab: Lab, page: Page) -> Page:
         found = Page(
             page.host, page.network, page.family, page.url, done.status, said, page.expected
         )
-        # A certificate that is not there yet is waited for; a wrong answer is not.
+        # A missing certificate is waited for; a wrong answer is not.
         waiting = done.status != 0 or said == "404 page not found"
         if not waiting or time.monotonic() > end:
             return found

@@ -1,8 +1,8 @@
-"""With which address does a DNS server see a network ask for names? Seen by capture.
+"""With which source address does a DNS server see a network's name queries? Found by capture.
 
-A container asks as a program in it would: the servers of its resolv.conf one after the other, which
-on a Docker network is Docker's own resolver. Who then asks the server is Docker's choice
-(docs/engine.md), so the packets are looked at where they arrive.
+A container asks as a program in it would: the servers of its resolv.conf in order, which on a
+Docker network is Docker's own resolver. Docker decides who then asks the server (docs/engine.md),
+so the packets are captured where they arrive.
 """
 
 import itertools
@@ -18,20 +18,20 @@ from planner.docker import ContainerPlan
 from planner.plan import plan
 
 AT_A_TIME = 6
-"""Captures that run at one time."""
+"""Captures that run at the same time."""
 
 ZONE = "names.example.org"
-"""No name in it exists."""
+"""A domain without any name."""
 
 SILENCE = "no query"
 """The result if no server was asked."""
 
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 _NUMBERS = itertools.count(random.randrange(len(_LETTERS) ** 3))  # noqa: S311
-"""Where another run asks at the same time, it most likely begins elsewhere."""
+"""A random start: another run at the same time most likely uses other names."""
 
-# Arguments: the name, the resolv.conf, and the servers' port. A server that does not answer, or
-# fails, is followed by the next one, as resolv.conf(5) has it.
+# Arguments: the name, the resolv.conf, and the servers' port. If a server does not answer, or
+# fails, the next one is asked, as in resolv.conf(5).
 ASK = """\
 import re, socket, struct, sys
 name, file, port = sys.argv[1:]
@@ -52,7 +52,7 @@ for server in re.findall(r"^nameserver (\\S+)", open(file).read(), re.MULTILINE)
 
 
 def resolvers(lab: Lab, stack: Stack) -> list[Result]:
-    """Return a result for each network that has `dns` and containers, in each family asked in."""
+    """Return a result for each network with `dns` and containers, in each family of its queries."""
     asked = list(_networks(stack))
     with ThreadPoolExecutor(max_workers=AT_A_TIME) as pool:
         seen = pool.map(lambda one: queries(lab, one[0].name, one[2]), asked)
@@ -64,7 +64,7 @@ def resolvers(lab: Lab, stack: Stack) -> list[Result]:
 
 
 def _networks(stack: Stack) -> Iterator[tuple[Host, Network, str]]:
-    """Yield each network that is asked, with the container that stands for it."""
+    """Yield each network to be checked, with the container that asks for it."""
     for host, planned in zip(stack.hosts, plan(stack), strict=True):
         for network, network_plan in zip(host.networks, planned.networks, strict=True):
             if network.dns and network_plan.containers:
@@ -76,7 +76,7 @@ def _first(containers: Sequence[ContainerPlan]) -> str:
 
 
 def queries(lab: Lab, host: str, container: str) -> Sequence[Packet]:
-    """Have a container look up a unique name; return the packets that a server got."""
+    """Make a container look up a unique name; return the packets that a server got."""
     label = unique_label()
     with lab.internet.capture(expression(label)) as capture:
         command = (
@@ -84,7 +84,7 @@ def queries(lab: Lab, host: str, container: str) -> Sequence[Packet]:
             f' nsenter --target "$pid" --net -- python3 - {label}.{ZONE}'
             ' "/proc/$pid/root/etc/resolv.conf" 53'
         )
-        # A container that does not run sends no query, and the result shows that.
+        # A container that is not running sends no query, which the result shows.
         lab.host(host).run(command, stdin=ASK, check=False)
     return capture.packets
 
@@ -101,7 +101,7 @@ def unique_label() -> str:
 def expression(label: str) -> str:
     """Return the pcap-filter(7) for queries whose name begins with a label of three characters.
 
-    The name stands behind the headers of UDP and DNS, 20 bytes; `udp[…]` is for IPv4 alone.
+    The name follows the headers of UDP and DNS, 20 bytes; `udp[…]` is for IPv4 alone.
     """
     begin = f"0x{bytes([len(label)]).hex()}{label.encode().hex()}"
     return f"udp dst port 53 and (udp[20:4] = {begin} or ip6[60:4] = {begin})"

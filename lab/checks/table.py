@@ -1,4 +1,4 @@
-"""Results for people: one line per network and family, then every check that failed."""
+"""Results as a table: one line per network and family, then every check that failed."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ _COLUMNS: tuple[tuple[str, tuple[Kind, ...]], ...] = (
     ("host", ("host access",)),
     ("private", ("private", "stranger", "own private", "socket")),
 )
-"""What each column is made of: with which address the network leaves; with which one it asks a DNS
-server for names, in the family of that server; whom it sees when the outside client comes; whether
-it reaches its own public address, those of all others, and the host reaches it, each seen with the
-right source; whether nobody else reaches its private addresses."""
+"""The checks of each column: the address with which the network leaves; the one with which it asks
+a DNS server for names, in that server's family; the client that it sees; whether it reaches its own
+public address and those of all others, and the host reaches it, each seen with the right source;
+whether its private addresses are unreachable for all others."""
 
 
 def table(results: Sequence[Result]) -> Table:

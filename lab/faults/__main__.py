@@ -32,25 +32,25 @@ HOSTS = (
 firewall backends."""
 
 FIRST = 20
-"""The networks' addresses are 203.0.113.20 and on."""
+"""The first network's last address part: the addresses are 203.0.113.20 and up."""
 
 app = typer.Typer(add_completion=False)
 
 
 def settings() -> Settings:
-    """A lab of its own, beside the demo's and the tests'."""
+    """A lab separate from the demo's and the tests'."""
     return Settings(
         state=Path("/run/wanbound-faults"), prefix="wbfl", management=IPv4Network("10.96.0.0/24")
     )
 
 
 def remove() -> None:
-    """Remove that lab, whatever of it there is."""
+    """Remove all parts of that lab."""
     lifecycle.down(settings())
 
 
 def faults(lab: Lab, names: list[str], only: str, outcomes: list[Outcome]) -> None:
-    """Run the rows whose name has `only` in it, saying how it goes; fills `outcomes`."""
+    """Run the rows whose name contains `only`, and print each result; fills `outcomes`."""
     rows = [row for row in ROWS if only in row.name]
     if not rows:
         there = ", ".join(row.name for row in ROWS)
@@ -78,14 +78,14 @@ def main(
     ] = "",
     down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
 ) -> None:
-    """Do every fault to every host, and say in one table what came of it."""
+    """Run every fault on every host, and print one table of the results."""
     if down:
         remove()
         return
     outcomes: list[Outcome] = []
     broken = ""
     if not on:
-        # What a run that was ended has left would only be in the way.
+        # An interrupted run may have left its lab.
         remove()
     try:
         lab = Lab.attach() if on else Lab.up(HOSTS, settings())

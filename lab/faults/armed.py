@@ -1,4 +1,4 @@
-"""What happens to a change between its loading and its confirmation, while networks send."""
+"""Faults of a change between its load and its confirmation, while networks send."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lab.stacks import Run
 from lab.steps import wait_until
 
 ARMED = "etc/wanbound/armed"
-"""There from before the first rule is loaded until the change is confirmed or undone."""
+"""Exists from before the load of the first rule until the change is confirmed or rolled back."""
 
 _BEGUN = f"[ -e /{ARMED} ]"
-"""The rules are being loaded: the confirmation is 0.1 s away or more, and cannot be missed."""
+"""The rules are being loaded: the confirmation is at least 0.1 s away, so this is not missed."""
 
 _LOADED = f"grep -qs loaded /{ARMED}"
 
@@ -31,34 +31,34 @@ def _until(condition: str) -> str:
 
 
 SHUT = "iptables -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -j DROP"
-"""New SSH connections no longer get in, those that are open live on: what a wrong filter does."""
+"""New SSH connections are rejected, open ones continue: the effect of a wrong filter."""
 
 LATE = 15.0
-"""Seconds beyond the time for confirmation in which an undo has to be over."""
+"""Seconds after the time for confirmation within which a rollback must be complete."""
 
 
 @dataclass(frozen=True)
 class Armed:
-    """A `pulumi up` of other addresses, to which something happens while its undo is armed."""
+    """A `pulumi up` of other addresses, into which a fault is injected while its undo is armed."""
 
     then: str = ""
-    """Done on each host as soon as it begins with the change."""
+    """Run on each host as soon as its change begins."""
     restore: str = ""
     how: Literal["", "reboot", "kill"] = ""
-    """Whether each host is rebooted when it has loaded the change, which nobody can confirm then;
-    or the client killed, with all that it has started, when the first undo is armed."""
+    """Whether each host is rebooted when it has loaded the change, before it can be confirmed; or
+    the client is killed, with all that it has started, when the first undo is armed."""
     either: bool = False
-    """Whether the new state is as good as the old one: the change may be through."""
+    """Whether the new state is accepted as well as the old one, as the change may be confirmed."""
 
     def __call__(self, site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
-        """Bring the hosts through it, to the new state, and back."""
+        """Bring the hosts through the fault, to the new state, and back."""
         before = everywhere(names, lambda name: look(site, name))
         site.stack.configure(site.other)
         began = time.time()
         try:
             done, seen = self._change(site, names, before)
         finally:
-            # Also if nothing came of it: what follows needs hosts that can be reached.
+            # In any case: the next row needs reachable hosts.
             everywhere(names, lambda name: site.hosts[name].run(self.restore or "true"))
         problems = []
         if not self.either and done.status == 0:
@@ -86,14 +86,14 @@ class Armed:
     ) -> tuple[Run, dict[str, Observation]]:
         with ThreadPoolExecutor(max_workers=len(names) + 1) as pool:
             watched = {} if self.how == "kill" else self._watch(site, names, before, pool)
-            # Pulumi changes four hosts at a time, and without this option it begins with no further
-            # one when one has failed.
+            # Pulumi changes four hosts at a time; without this option it begins with no further
+            # host once one has failed.
             run = pool.submit(site.stack.up, "--continue-on-error", check=False)
             if self.how == "kill":
                 _kill(site, names, run)
                 run.result()
                 watched = self._watch(site, names, before, pool)
-                # The CLI's own lock of the stack, which a killed CLI leaves to its user.
+                # A killed CLI leaves its lock of the stack to the user.
                 site.stack.run("cancel", "--stack", site.stack.name, "--yes", check=False)
             return run.result(), {name: future.result() for name, future in watched.items()}
 
@@ -153,7 +153,7 @@ class Armed:
 
 
 def _kill(site: Site, names: Sequence[str], run: Future[Run]) -> None:
-    """Kill the client in the moment at which the first host has armed its undo."""
+    """Kill the client when the first host has armed its undo."""
     files = [site.hosts[name].disk / ARMED for name in names]
     wait_until(
         "an armed undo",
@@ -170,14 +170,14 @@ def _kill(site: Site, names: Sequence[str], run: Future[Run]) -> None:
 
 
 def _below(pid: int) -> Iterator[int]:
-    """Every process that the process has started, and those they have."""
+    """Yield every process that the process has started, and their children."""
     parents: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             stat = (folder / "stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        # proc(5): the name, which may hold anything, is in parentheses; the parent is field 4.
+        # proc(5): the name, which may contain anything, is in parentheses; the parent is field 4.
         parents.setdefault(int(stat.rpartition(") ")[2].split()[1]), []).append(int(folder.name))
     waiting = [pid]
     while waiting:

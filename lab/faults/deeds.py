@@ -1,4 +1,4 @@
-"""Rows that are more than what a host's own shell can do."""
+"""Rows that need more than a host's own shell."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lab.faults.site import FOLDER, Site
 from lab.faults.watching import DOCKER_BACK, everywhere, look, watch
 
 IDLE_LIMIT = {"nft": 0.010, "legacy": 0.600}
-"""Seconds of CPU time that the watcher may take in a minute. Nothing tells of a change to legacy
-tables, so there it reads them every few seconds."""
+"""Seconds of CPU time that the watcher may use per minute. The kernel announces no change to legacy
+tables, so the watcher reads them every few seconds."""
 
 _UNIT = "wanbound-watch.service"
 _BOOT = """\
@@ -26,12 +26,12 @@ def at(*words):
 print(at("UserspaceTimestampMonotonic"))
 print(at("ExecMainExitTimestampMonotonic", "wanbound.service"))
 """
-"""When the host's systemd began and when wanbound's rules were in force, as seconds since 1970:
-in a container both clocks are those of the machine, and of the capture."""
+"""When the host's systemd started and when wanbound's rules were in force, in seconds since 1970:
+the host is a container, whose clocks are the machine's and the capture's."""
 
 
 def reboot(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
-    """Reboot the hosts for real. The rules have to be there before the first packet."""
+    """Reboot the hosts for real. The rules must be in force before the first packet."""
 
     def one(name: str) -> Observation:
         host = site.hosts[name]
@@ -58,7 +58,7 @@ def reboot(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
 
 
 def renumber(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
-    """One `pulumi up` that gives a network of each host another address, and one back."""
+    """Give a network of each host another address by one `pulumi up`, and revert it by another."""
     before = everywhere(names, lambda name: look(site, name))
     began = time.time()
     problems = []
@@ -86,7 +86,7 @@ systemctl start docker
 
 
 def upgrade(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
-    """Put Docker 29 in the place of 28, as a package does. It stays for the rows that follow."""
+    """Replace Docker 28 by 29, as a package does. It stays for the following rows."""
     made = docker29.binaries(site.lab.settings)
 
     def one(name: str) -> Observation:
@@ -94,7 +94,7 @@ def upgrade(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
         for program in docker29.PROGRAMS:
             host.copy(made / program, f"{FOLDER}/{program}", mode=0o755)
         seen, _ = watch(site, name, _UPGRADE, before=look(site, name), limit=20)
-        # The rules of Docker 28 are not what a row begins with from here on.
+        # The following rows begin with the rules of Docker 29.
         site.save(name, "row")
         version = host.run("docker version --format '{{.Server.Version}}'").stdout.strip()
         lost = [] if seen.repaired is not None else [f"not as before: {seen.changes[-1]}"]
@@ -107,12 +107,12 @@ def upgrade(site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
 
 @dataclass(frozen=True)
 class Idle:
-    """Nothing happens for a while, and networks send as ever: what the watcher takes for it."""
+    """Nothing happens for a while, and networks send as usual: measures the watcher's CPU time."""
 
     seconds: float
 
     def __call__(self, site: Site, names: Sequence[str]) -> Mapping[str, Observation]:
-        """Measure it, by systemd's own account of the service."""
+        """Measure it by systemd's accounting of the service."""
         began = time.time()
         before = everywhere(names, lambda name: self._used(site, name))
         time.sleep(max(0.0, began + self.seconds - time.time()))
@@ -125,7 +125,7 @@ class Idle:
     @staticmethod
     def _used(site: Site, name: str) -> float:
         shown = site.hosts[name].run(f"systemctl show -p CPUUsageNSec --value {_UNIT}").stdout
-        # "[not set]" where there is no such service, or no account of it: then nothing is proven.
+        # "[not set]" without the service or its accounting: then the row proves nothing.
         return int(shown) / 1e9 if shown.strip().isdigit() else math.nan
 
     def _one(self, site: Site, name: str, began: float, ended: float, used: float) -> Observation:

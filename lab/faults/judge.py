@@ -1,4 +1,4 @@
-"""From what was seen to a verdict. Pure."""
+"""Turns observations into a verdict. Pure."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Flow: TypeAlias = tuple[int, int, str]
 """The flood's port, the family, and the kind: `new` connections or `udp`."""
 
 KINDS = ("new", "udp")
-"""New connections that were answered, and datagrams. A connection that lasts pauses for seconds of
-its own choice after a loss (RFC 6298), which says nothing about the host."""
+"""Answered new connections, and datagrams. A long connection pauses by itself for seconds after a
+loss (RFC 6298), which says nothing about the host."""
 
 PAUSE = 0.5
-"""Seconds without a packet of a flow after which it is said to be still: twelve times what lies
-between two packets, as a busy machine makes floods stumble."""
+"""Seconds without a packet of a flow after which it counts as stopped: twelve times the interval
+between two packets, as a busy machine delays floods."""
 
 ENOUGH = 5
-"""Packets of each flow before the event, without which a row proves nothing."""
+"""Packets of each flow before the event; with fewer, a row proves nothing."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """When the event began and ended, and until when packets were captured (s, 1970)."""
+    """When the event began and ended, and when the capture ended (s, 1970)."""
 
     begin: float
     end: float
@@ -40,19 +40,19 @@ class Times:
 
 @dataclass(frozen=True)
 class Networks:
-    """What one host's packets are told by."""
+    """What identifies one host's packets."""
 
     ports: Mapping[int, str]
-    """Its networks by the port that their floods send to."""
+    """Its networks by the port of their floods."""
     right: Publics
-    """The addresses that they may have; of other hosts' ports too."""
+    """The addresses that they may have; other hosts' ports are included."""
     private: Sequence[IPv4Network | IPv6Network]
     """The subnets of this host alone."""
     others: Sequence[IPv4Network | IPv6Network]
     """The subnets of the other hosts."""
 
     def mine(self, packet: Packet) -> bool:
-        """Whether a packet is of this host; one of which nobody can say is everybody's."""
+        """Whether a packet is this host's; an unidentified one counts for every host."""
         if packet.dport in self.right:
             return packet.dport in self.ports
         return _within(packet.src, tuple(self.private)) or not _within(
@@ -69,7 +69,7 @@ def _within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bo
 def traffic(
     packets: Sequence[Packet], networks: Networks, times: Times, booted: float | None = None
 ) -> Traffic:
-    """Judge what one host sent, among `packets` of all hosts."""
+    """Judge the traffic of one host, among `packets` of all hosts."""
     wrong: Counter[str] = Counter()
     last_wrong: float | None = None
     first: float | None = None
@@ -102,7 +102,7 @@ def traffic(
 
 
 def _kind(packet: Packet) -> str:
-    """A flood resets its connection when it was answered: a SYN alone says nothing of an answer."""
+    """A flood resets an answered connection, so a SYN alone is no sign of an answer."""
     if packet.proto == "udp":
         return "udp"
     return "new" if "R" in packet.flags else ""
@@ -114,7 +114,7 @@ def _name(networks: Networks, flow: Flow) -> str:
 
 
 def _back(at: Sequence[float], times: Times) -> float | None:
-    """Seconds from the event's end to that of the last pause after it; None if it did not end."""
+    """Return the seconds from the event's end to the last pause's end; None if it did not end."""
     back, before = 0.0, times.end
     for time in at:
         if time > times.end:
@@ -134,9 +134,9 @@ def outcome(
     suite: str,
     firewall: Firewall = "iptables",
 ) -> Outcome:
-    """Say what of a row is not as it has to be on a host of that suite.
+    """Return what is wrong with a row on a host of that suite.
 
-    `checks` are those that failed after the event.
+    `checks` are the failed ones after the event.
     """
     problems = [*observation.problems]
     if observation.failed:

@@ -1,4 +1,4 @@
-"""What a fault is, what is seen of it, and what comes of both. Plain data."""
+"""A fault, the observations of it, and the outcome. Plain data."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ if TYPE_CHECKING:
     from lab.faults.site import Site
 
 Expected: TypeAlias = Literal["repaired", "closed"]
-"""`repaired`: everything comes back on its own. `closed`: it does not, and nothing gets out."""
+"""`repaired`: everything comes back by itself. `closed`: it does not, and no packet leaves."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One row: what is done to a host by its own shell, and what has to come of it.
+    """One row: a fault that a host's own shell injects, and the expected result.
 
-    `inject` has the variables of `site.variables` and ends where the event ends: what runs on its
-    own from there on is the repair. `prepare` is run before (not part of the event), `restore`
-    afterwards, where the product is not expected to mend it.
+    `inject` has the variables of `site.variables`, and its end is the end of the event: after it,
+    the repair runs by itself. `prepare` runs before the event, `restore` afterwards, if wanbound is
+    not expected to repair the fault.
     """
 
     name: str
     inject: str
     expected: Expected = "repaired"
     within: float = 5.0
-    """Seconds from the event's end in which the host's own state has to be as before."""
+    """Seconds from the event's end in which the host's own state must be restored."""
     traffic_within: float = 10.0
-    """Seconds in which every network sends again: a container's start is Docker's to take."""
+    """Seconds in which every network must send again; they include Docker's start of containers."""
     unseen: bool = False
-    """Whether the host's state may never be seen to differ."""
+    """Whether the row passes without any seen difference."""
     open: str = ""
-    """Why packets with a wrong source are unavoidable until the repair; else none may be."""
+    """Why packets with a wrong source are unavoidable until the repair; "" allows none."""
     open_on: Sequence[str] = SUITES
-    """The suites of hosts on which they are unavoidable; on the others none may be."""
+    """The suites on which they are unavoidable; on others none is allowed."""
     prepare: str = ""
     restore: str = ""
     firewalls: Sequence[Firewall] = ("iptables", "nftables")
-    """On hosts with which `firewall` it is done."""
+    """It is injected on hosts with these values of `firewall`."""
     spares: Sequence[Firewall] = ()
-    """On hosts with which `firewall` it changes nothing of ours: there, nothing may differ."""
+    """With these values of `firewall` it changes nothing of ours, so no difference is allowed."""
 
 
 @dataclass(frozen=True)
 class Deed:
-    """A row that is more than a host's shell can do: a function brings the host through it.
+    """A row that needs more than a host's shell: a function runs it.
 
-    `act` is called once for all hosts and returns what was seen of each by its name.
+    `act` is called once for all hosts, and returns the observations by host name.
     """
 
     name: str
@@ -58,11 +58,11 @@ class Deed:
     expected: str
     traffic_within: float = 10.0
     renumbers: bool = False
-    """Whether the networks' other addresses are right too while it runs."""
+    """Whether the networks' other addresses are right as well while it runs."""
     long: bool = False
-    """Whether it takes half a minute or more. tests/lab/atomic does these things at every step."""
+    """Whether it takes half a minute or more. tests/lab/atomic tests these at every step."""
     engine: str = ""
-    """What the version of a host's Docker begins with; a host with another one is left out."""
+    """The first part of the Docker version that it needs; other hosts are left out."""
 
 
 Row: TypeAlias = Fault | Deed
@@ -70,7 +70,7 @@ Row: TypeAlias = Fault | Deed
 
 @dataclass(frozen=True)
 class Change:
-    """What a look saw that the one before did not: it happened between two times (s, 1970)."""
+    """A difference between two looks: it happened between their two times (s, 1970)."""
 
     since: float
     until: float
@@ -79,41 +79,41 @@ class Change:
 
     @property
     def as_before(self) -> bool:
-        """Whether the host is again as it was before the event."""
+        """Whether the host has its state from before the event again."""
         return not self.missing and not self.new
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What was seen on a host; times in seconds since 1970, of the clock that captures have too."""
+    """What was seen on a host; times in seconds since 1970, by the captures' clock."""
 
     begin: float
     end: float
     changes: Sequence[Change] = ()
     looks: int = 0
     failed: str = ""
-    """Why the event did not even happen."""
+    """Why the event did not happen at all."""
     problems: Sequence[str] = ()
-    """What a deed found wrong on its own."""
+    """Problems that a deed itself found."""
     note: str = ""
-    """What a deed has to say in the column "seen"."""
+    """A deed's text for the column "seen"."""
     took: float | None = None
-    """Seconds to repair, where it is not the traffic that says so."""
+    """Seconds to repair, if the traffic does not tell."""
     timed: bool = True
-    """Whether there is such a time at all."""
+    """Whether such a time exists at all."""
     booted: float | None = None
-    """When the host's systemd began to run."""
+    """When the host's systemd started."""
     loaded: float | None = None
     """When the rules were in force after that."""
 
     @property
     def differed(self) -> bool:
-        """Whether the host was seen in another state than before."""
+        """Whether the host was ever seen in another state than before."""
         return any(not change.as_before for change in self.changes)
 
     @property
     def repaired(self) -> float | None:
-        """Seconds from the event's end to the look that found all as before; None without one."""
+        """Seconds from the event's end to the look with the restored state; None without one."""
         if not self.changes:
             return 0.0
         last = self.changes[-1]
@@ -122,19 +122,19 @@ class Observation:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What the internet saw of one host's networks, from before the event to the row's end."""
+    """One host's networks as the internet saw them, from before the event to the row's end."""
 
     right: int
     wrong: Mapping[str, int]
-    """Packets with a wrong source, by their description."""
+    """Packets with a wrong source, counted by description."""
     last_wrong: float | None
     """When the last of them passed."""
     silent: Sequence[str]
-    """Networks and families of which not enough was seen before the event to prove anything."""
+    """Networks and families with too little traffic before the event to prove anything."""
     first_after_boot: float | None
-    """When the first packet passed, right or wrong, after the host had booted."""
+    """When the first packet, right or wrong, passed after the host's boot."""
     back: float | None
-    """Seconds from the event's end until every flow ran without pause; None where one is still."""
+    """Seconds from the event's end until every flow ran without pause; None if one is stopped."""
     still: Sequence[str] = ()
     """The flows that did not come back."""
 
@@ -146,7 +146,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row on a host: what the table shows, and why it failed where it did."""
+    """The result of a row on a host: what the table shows, and why it failed."""
 
     row: Row
     host: str
@@ -155,9 +155,9 @@ class Outcome:
     problems: Sequence[str]
     seen: str
     seconds: float | None
-    """Time to repair: the host's state and its traffic, whichever is later."""
+    """Time to repair: that of the host's state or of its traffic, whichever is later."""
 
     @property
     def ok(self) -> bool:
-        """Whether all is as it has to be."""
+        """Whether there is no problem."""
         return not self.problems

@@ -1,16 +1,16 @@
-"""Runs on a host: does something to it, and looks again and again until all is as it was.
+"""Runs on a host: injects a fault, and reads the state repeatedly until it is restored.
 
     python3 observer.py <REQUEST
 
 REQUEST is JSON: {"inject": shell or "", "before": lines or null, "environment": {…}, "limit": s,
-"settled": s}. It looks once before it injects (that is what has to come back, unless `before` says
-it) and then without pause until the host was as before for `settled` seconds, at most `limit`
-seconds after the injection ended. Here and not on the tester's machine: the way over SSH would be
-measured too. Nothing but Python's standard library, and no part of the product.
+"settled": s}. It looks once before it injects (the state to be restored, unless `before` has it)
+and then without pause until the state was restored for `settled` seconds, at most `limit` seconds
+after the end of the injection. It runs on the host because SSH would delay its measurements. It
+uses only Python's standard library, and no part of the product.
 
 The answer is JSON: {"before": lines, "begin": t, "end": t, "status": n, "said": text, "looks": n,
 "changes": [{"since": t, "until": t, "missing": lines, "new": lines}]}; times in seconds since 1970.
-A change is what a look saw that the look before it did not: it happened between the two times.
+A change is a difference from the previous look: it happened between the two times.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ SYSCTLS = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 RECORDS = ("added", "back", "before", "moved", "was")
 BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 QUICK, SLOW = 0.02, 0.1
-"""Seconds between two looks: while something is wrong or has just been done, and afterwards."""
+"""Seconds between two looks: during and after a difference or the injection, and otherwise."""
 
 
 def look() -> list[str]:
-    """All of the host that wanbound answers for, in an order that carries no chance."""
+    """Return all of wanbound's state on the host, in a reproducible order."""
     said = read()
     lines = [line for family in ("ipv4", "ipv6") for line in own_rules(family, said[family])]
     lines += [f"guard: {line}" for line in blocks(said["guard"])]
@@ -56,7 +56,7 @@ def look() -> list[str]:
 
 
 def read() -> dict[str, str]:
-    """What the host's own tools print, all asked at one time; nothing where one fails."""
+    """Return the output of the host's own tools, all run at once; "" for one that fails."""
     running = {
         name: subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for name, words in COMMANDS.items()
@@ -65,19 +65,19 @@ def read() -> dict[str, str]:
 
 
 def files(generation: Path) -> Iterator[str]:
-    """What a generation was made of, by name; not what it remembers of the host before it."""
+    """Yield the files of a generation, by name, without its records of the host's earlier state."""
     for file in sorted(generation.glob("*")):
         if file.name not in RECORDS:
             yield f"file: {file.name} {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
 
 
 def nets(part: str) -> list[Path]:
-    """The `part` folder of each interface that has one."""
+    """Return the `part` folder of each interface that has one."""
     return sorted(Path("/sys/class/net").glob(f"*/{part}"))
 
 
 def text(path: Path) -> str:
-    """What is in a small file, nothing where there is none."""
+    """Return the text of a small file, "" if it is missing."""
     try:
         return path.read_text().strip()
     except OSError:
@@ -85,9 +85,9 @@ def text(path: Path) -> str:
 
 
 def own_rules(family: str, saved: str) -> Iterator[str]:
-    """The rules of wanbound's chains in their order, and how the jumps to them stand.
+    """Yield the rules of wanbound's chains in order, and the positions of the jumps to them.
 
-    By table, which the legacy iptables prints in the order in which they were first used.
+    Sorted by table: the legacy iptables prints tables in the order of their first use.
     """
     for table in sorted(re.split(r"^\*", saved, flags=re.MULTILINE)):
         rules: dict[str, list[str]] = {}
@@ -103,10 +103,10 @@ def own_rules(family: str, saved: str) -> Iterator[str]:
 
 
 def jumps(rules: Mapping[str, Sequence[str]], chain: str) -> Iterator[str]:
-    """How a packet in a built-in chain comes to wanbound's: "FORWARD → WANBOUND-FORWARD first".
+    """Yield a packet's way from a built-in chain to wanbound's: "FORWARD → WANBOUND-FORWARD first".
 
-    Docker's DOCKER-USER is taken for a part of the chain that begins with it: where the jump
-    stands before everything else, in the one or in the other, makes no difference to a packet.
+    DOCKER-USER counts as a part of the chain that begins with it: a jump at the head of the one or
+    of the other has the same effect on a packet.
     """
     way = list(rules.get(chain, ()))
     if way and way[0].split()[2:] == ["-j", "DOCKER-USER"]:
@@ -115,14 +115,14 @@ def jumps(rules: Mapping[str, Sequence[str]], chain: str) -> Iterator[str]:
         found = re.search(r" -j (WANBOUND\S*)", rule)
         if found:
             where = "first" if number == 0 else f"behind {way[number - 1]!r}"
-            # The policy of ours for INPUT is the last word, so that others may say theirs before.
+            # Our INPUT policy comes last, after other programs' rules.
             if chain == "INPUT":
                 where = "last" if number == len(way) - 1 else f"before {way[number + 1]!r}"
             yield f"{chain} → {found[1]} {where}"
 
 
 def blocks(listed: str) -> list[str]:
-    """The blocks of an nft table, sorted; rules in their order, elements of a map sorted."""
+    """Return the blocks of an nft table, sorted; rules in their order, elements of a map sorted."""
     found = []
     for name, body in re.findall(r"^\t(\w[^\n]*) \{\n(.*?)^\t\}", listed, re.MULTILINE | re.DOTALL):
         head, _, elements = body.partition("elements = {")
@@ -133,7 +133,7 @@ def blocks(listed: str) -> list[str]:
 
 
 def addresses(shown: str) -> list[str]:
-    """Public addresses wherever they are, and all that wan0 has."""
+    """Return public addresses on any interface, and all of wan0."""
     found = set()
     for line in shown.splitlines():
         words = line.split("\\")[0].split()
@@ -147,7 +147,7 @@ def addresses(shown: str) -> list[str]:
 
 
 class Request(TypedDict):
-    """What is asked of the observer."""
+    """A request to the observer."""
 
     inject: str
     before: list[str] | None
@@ -157,7 +157,7 @@ class Request(TypedDict):
 
 
 class Injection(threading.Thread):
-    """The shell commands that do it, run beside the looks."""
+    """The shell commands of the injection, run in parallel to the looks."""
 
     def __init__(self, script: str, environment: Mapping[str, str]) -> None:
         super().__init__(daemon=True)
@@ -167,7 +167,7 @@ class Injection(threading.Thread):
         self._environment = {**os.environ, **environment}
 
     def run(self) -> None:
-        """Run them; the shell itself says when the last one had ended."""
+        """Run them; the shell itself prints when the last one has ended."""
         self.begin = time.time()
         done = subprocess.run(
             ["/bin/sh", "-e", "-s"],
@@ -183,7 +183,7 @@ class Injection(threading.Thread):
 
 
 def observe(request: Request) -> dict[str, object]:
-    """Do what the request says."""
+    """Carry out a request."""
     before = request["before"] or look()
     limit, settled = request["limit"], request["settled"]
     injection = Injection(request["inject"], request["environment"])
@@ -226,7 +226,7 @@ def observe(request: Request) -> dict[str, object]:
 
 
 def order(before: Sequence[str], lines: Sequence[str]) -> list[str]:
-    """Say so when the same lines stand in another order, or one of them twice."""
+    """Return a message if the same lines are in another order, or one is doubled."""
     if list(before) == list(lines) or set(before) - set(lines):
         return []
     return ["the same lines in another order or number"]

@@ -1,4 +1,4 @@
-"""The faults for people: one table, and under it why what failed has failed."""
+"""The outcomes as one table, and below it the reasons of failures."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lab.api import Host
 from lab.faults.model import Fault, Outcome, Row
 
 WIDTH = 150
-"""Columns that the table needs: on a narrow terminal its lines are broken, not its words."""
+"""Columns that the table needs: on a narrow terminal its lines are wrapped, not truncated."""
 
 
 def about(host: Host) -> str:
-    """A host as the table names it: name, Docker Engine, what its rules are loaded by."""
+    """Return a host as the table names it: name, Docker Engine, what loads its rules."""
     version = ".".join(host.docker_version.split(".")[:2])
     return f"{host.name} ({version}, {host.loads})"
 
 
 def expected(row: Row) -> str:
-    """What has to come of a row, in words."""
+    """Return the expected result of a row, in words."""
     if not isinstance(row, Fault):
         return row.expected
     if row.expected == "closed":
@@ -56,7 +56,7 @@ def table(outcomes: Sequence[Outcome], hosts: Mapping[str, Host]) -> Table:
 
 
 def line(outcome: Outcome, hosts: Mapping[str, Host]) -> str:
-    """One outcome as it goes by."""
+    """Return one outcome as a line, printed while rows run."""
     mark = "[green]✓[/]" if outcome.ok else "[red]✗[/]"
     wrong = f"{outcome.traffic.wrong_count} wrong of {outcome.traffic.right}"
     seconds = f"{_seconds(outcome)}, " if outcome.seconds is not None else ""
@@ -66,7 +66,7 @@ def line(outcome: Outcome, hosts: Mapping[str, Host]) -> str:
 
 
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:
-    """Why what failed has failed."""
+    """Return the reasons of failures."""
     return [
         f"[red]✗[/] {escape(outcome.row.name)}, {outcome.host}: {escape(problem)}"
         for outcome in outcomes
@@ -75,7 +75,7 @@ def reasons(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def notes(outcomes: Sequence[Outcome]) -> list[str]:
-    """What has to be said about rows that pass all the same."""
+    """Return notes on rows that passed."""
     rows = dict.fromkeys(outcome.row for outcome in outcomes if outcome.traffic.wrong)
     return [f"{row.name}: {row.open}." for row in rows if isinstance(row, Fault) and row.open]
 

@@ -1,4 +1,4 @@
-"""The faults, as data. What a row needs beyond a host's shell is in deeds.py."""
+"""The faults, as data. deeds.py has what a row needs beyond a host's shell."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from lab.faults.deeds import Idle, reboot, renumber, upgrade
 from lab.faults.model import Deed, Fault, Row
 from lab.faults.watching import DOCKER_BACK, OWN_BACK
 
-# Containers that are to restart "unless stopped", as ours are, do not after dockerd was killed: it
-# finds them alive, ends them, and takes that for a stop (20.10 to 28.5). With "always" they do.
+# Containers with "unless stopped", as wanbound's, do not restart after dockerd was killed: it finds
+# them running, ends them, and takes that for a stop (20.10 to 28.5). With "always" they do.
 _CONTAINERS_BACK = "docker start $(docker ps -aq) >/dev/null"
 
 _NOTHING_LEFT = (
@@ -17,7 +17,7 @@ _NOTHING_LEFT = (
 )
 
 _OLD_NFT = ("bookworm",)
-"""Where no table survives it. All hosts have this machine's kernel, which is to be 6.9 or newer."""
+"""Where no table survives it. All hosts have this machine's kernel, which must be 6.9 or newer."""
 
 _NAT_GONE = (
     "it takes the guard and the NAT at once: where nft is older than 1.1, nothing translates or"

@@ -18,26 +18,26 @@ BEFORE = 0.8
 """Seconds of traffic before the event: enough of each flow to show that it runs."""
 
 PATIENCE = 15.0
-"""Seconds in which traffic has to run before a row; then the hosts' containers are restarted."""
+"""Seconds in which traffic must run before a row; then the hosts' containers are restarted."""
 
 ATTEMPTS = 3
-"""How often a row is done at most, see `Runner.run`."""
+"""How often a row is run at most, see `Runner.run`."""
 
 
 class Runner:
-    """Runs rows on the hosts of a site, each from the state that the first one found."""
+    """Runs rows on the hosts of a site, each from the state before the first one."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
         self._before = everywhere(tuple(site.hosts), lambda name: look(site, name))
         self._flows = False
-        """Whether all flows ran when the last row ended."""
+        """Whether all flows ran at the end of the last row."""
 
     def run(self, row: Row) -> list[Outcome]:
-        """What comes of it on each host that it is for.
+        """Return the outcome on each host of the row.
 
-        Done again where a host was mended between two looks, so that nothing was seen to be proven:
-        on a busy machine a look takes as long as a repair.
+        Runs it again if a host was repaired between two looks, so that no difference was seen and
+        nothing is proven: on a busy machine a look takes as long as a repair.
         """
         for _ in range(ATTEMPTS - 1):
             outcomes = self._once(row)
@@ -71,13 +71,13 @@ class Runner:
             )
         restore = row.restore if isinstance(row, Fault) else ""
         everywhere(names, lambda name: bring_back(site, name, self._before[name], restore))
-        # What a closed row has stopped may need a moment to run again.
+        # Traffic that a closed row has stopped may need a moment to run again.
         closed = isinstance(row, Fault) and row.expected == "closed"
         self._flows = not closed and all(outcome.ok for outcome in outcomes)
         return outcomes
 
     def _missed(self, row: Row, outcome: Outcome) -> bool:
-        """Whether all is well except that nothing was seen to be wrong in between."""
+        """Whether nothing is wrong except that no difference was seen."""
         seen = outcome.observation
         if not isinstance(row, Fault) or self._site.hosts[outcome.host].firewall in row.spares:
             return False
@@ -105,11 +105,11 @@ class Runner:
 
     @staticmethod
     def _to_be_asked(row: Row, seen: Observation) -> bool:
-        # A row that has failed already would only wait for answers.
+        # A failed row would only wait for answers.
         return not (isinstance(row, Fault) and (row.expected == "closed" or seen.repaired is None))
 
     def _ask(self, names: Sequence[str]) -> dict[str, list[str]]:
-        # Not for what another host has to answer whose row has failed already.
+        # Without checks that need another host's answer, if that host's row has failed.
         checks = [
             check
             for check in self._site.checks
@@ -123,14 +123,14 @@ class Runner:
         return failed
 
     def _flowing(self, names: Sequence[str]) -> None:
-        """Wait until every flow runs: a row begins with it."""
+        """Wait until every flow runs, as a row needs it from the start."""
         silent = self._silent(names)
         end = time.monotonic() + PATIENCE
         while silent and time.monotonic() < end:
             silent = self._silent(names)
         if not silent:
             return
-        # The row before has said so. This one must not suffer from it.
+        # The previous row has reported this; restart them for the present one.
         for name in silent:
             self._site.hosts[name].run("docker restart $(docker ps -aq)", check=False)
         time.sleep(BEFORE)
@@ -138,7 +138,7 @@ class Runner:
             raise LabError(f"no traffic where a row should begin: {silent}")
 
     def _silent(self, names: Sequence[str]) -> dict[str, Sequence[str]]:
-        """The flows that do not run, by host."""
+        """Return the flows that do not run, by host."""
         site = self._site
         with site.lab.internet.capture(expression(tuple(site.ports))) as capture:
             time.sleep(BEFORE)

@@ -1,4 +1,4 @@
-"""Where the faults happen: hosts with a small stack, and traffic of every network."""
+"""The site of the faults: hosts with a small stack, and traffic of every network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lab.stacks import SPOKEN, Config, LabStack, parsed
 from lab.traffic import Publics, add_floods, either, publics, sinks
 
 FOLDER = "/root/faults"
-"""Where a host has the observer and what was saved on it."""
+"""The host's folder for the observer and saved rules."""
 
 SAVE = """\
 # Each table by its name, so that a family that has none yet gets them, empty.
@@ -34,22 +34,22 @@ done
 
 OBSERVER = Path(__file__).with_name("observer.py")
 CONFIRM_SECONDS = 10
-"""For which a change waits to be confirmed: short, as some rows wait for its undo."""
+"""The hosts' confirmation timeout: short, as some rows wait for the rollback."""
 
 NETWORKS = ("web", "mail")
 INTERVAL = "40ms"
-"""What lies between two packets of one kind of a flood. There are 16 such flows on a host, so that
-one packet every 2.5 ms could show that something is open."""
+"""The interval between two packets of one kind of a flood. A host has 16 such flows, so that one
+packet every 2.5 ms can show a leak."""
 
 KINDS = ("egress", "whoami egress", "ingress", "own address", "other networks", "host source")
-"""The checks of the acceptance matrix that are asked after each fault: those that wait for an
-answer. What must not answer takes a second each, and is the stack tests' to ask."""
+"""The checks of the acceptance matrix that run after each fault: those with an expected answer.
+Each of the others takes a second, and is left to the stack tests."""
 
 
 def config(hosts: Sequence[Host], first: int) -> Config:
     """Two networks of both families on each host, with addresses from 203.0.113.`first` on.
 
-    No two hosts have a subnet in common: by its private source a packet tells whose it is.
+    No two hosts share a subnet: a packet's private source identifies its host.
     """
     return {
         "seed": "faults-3d81c5aa",
@@ -80,7 +80,7 @@ def config(hosts: Sequence[Host], first: int) -> Config:
 
 
 def renumbered(before: Config, first: int) -> Config:
-    """The same with other addresses for the first network of each host."""
+    """Return the same with other addresses for the first network of each host."""
     after = copy.deepcopy(before)
     for number, host in enumerate(after["hosts"]):
         host["networks"][0]["public_ipv4"] = f"203.0.113.{first + 4 * number + 2}"
@@ -90,7 +90,7 @@ def renumbered(before: Config, first: int) -> Config:
 
 @dataclass(frozen=True)
 class Site:
-    """A stack that is up on some hosts of a lab, while its networks send."""
+    """A stack that is up on some hosts of a lab, with networks that send."""
 
     lab: Lab
     hosts: Mapping[str, Host]
@@ -102,16 +102,16 @@ class Site:
 
     @property
     def right(self) -> Publics:
-        """The addresses that are right when nothing is changing."""
+        """The right addresses while nothing is changing."""
         return publics(self.config, self.ports)
 
     @property
     def right_meanwhile(self) -> Publics:
-        """The addresses that are right while they change."""
+        """The right addresses while they change."""
         return either(self.right, publics(self.other, self.ports))
 
     def networks(self, name: str, right: Publics) -> Networks:
-        """What the packets of a host are told by."""
+        """Return what identifies the packets of a host."""
         subnets = {
             host["name"]: [
                 ip_network(network[key])
@@ -136,13 +136,13 @@ class Site:
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
-        """What has to be true after each fault."""
+        """The checks after each fault."""
         everything = matrix(parsed(self.config, self.stack.name))
         return tuple(check for check in everything if check.kind in KINDS)
 
     @cached_property
     def variables_of(self) -> Mapping[str, dict[str, str]]:
-        """What the scripts of rows may use, by host: its own addresses, its first network's."""
+        """The variables of the rows' scripts, by host: its addresses and its first network's."""
         return {name: self._variables(host) for name, host in self.hosts.items()}
 
     def _variables(self, host: Host) -> dict[str, str]:
@@ -161,7 +161,7 @@ class Site:
         }
 
     def save(self, name: str, as_: str) -> None:
-        """Have a host save its iptables rules, everybody's, in its folder."""
+        """Make a host save all of its iptables rules in its folder."""
         self.hosts[name].run(f"set -e; folder={FOLDER}; set -- {shlex.quote(as_)}\n{SAVE}")
 
 

@@ -1,4 +1,4 @@
-"""The observer on a host, from here; and a host brought back to where every row begins."""
+"""Runs the observer on a host from here; restores a host's state for the next row."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.faults.model import Change, Observation
 from lab.faults.site import FOLDER, SAVE, Site
 
 SETTLED = 1.2
-"""Seconds for which a host has to stay as it was before its row ends."""
+"""Seconds for which a host must keep its state before its row ends."""
 
 DOCKER_BACK = "until docker version >/dev/null 2>&1; do sleep 0.05; done"
 """Waits until Docker answers again."""
@@ -41,7 +41,7 @@ done
 
 
 def everywhere(names: Sequence[str], call: Callable[[str], T]) -> dict[str, T]:
-    """Call it for each host at one time."""
+    """Call it for all hosts at the same time."""
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
         return dict(zip(names, pool.map(call, names), strict=True))
 
@@ -56,7 +56,7 @@ def watch(
     settled: float = SETTLED,
     environment: dict[str, str] | None = None,
 ) -> tuple[Observation, list[str]]:
-    """Have the observer do it and look; returns also what it takes for the state before."""
+    """Run the observer on the host; return also the state that it compares with."""
     request = {
         "inject": inject,
         "before": before,
@@ -80,14 +80,14 @@ def watch(
 
 
 def look(site: Site, name: str) -> list[str]:
-    """The host as it is now."""
+    """Return the host's present state."""
     return watch(site, name, limit=0, settled=0)[1]
 
 
 def bring_back(site: Site, name: str, before: Sequence[str], restore: str) -> bool:
-    """Bring a host back to where rows begin, after the verdict; False when it had to be forced.
+    """Restore a host's state after the verdict; False if that had to be forced.
 
-    Other people's rules come from what was saved before the row: nobody else puts Docker's back.
+    Foreign rules are restored from the copy saved before the row: nothing else restores Docker's.
     """
     host = site.hosts[name]
     exports = "".join(f"{key}='{value}'\n" for key, value in site.variables_of[name].items())
@@ -95,7 +95,7 @@ def bring_back(site: Site, name: str, before: Sequence[str], restore: str) -> bo
     seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
     if seen.repaired is not None:
         return True
-    # The product has not repaired it, which the row has said. The next row must not suffer from it.
+    # wanbound has not repaired it, which the row reports. The next row must not suffer from it.
     host.run(f"{exports}{OWN_BACK}\nwanbound apply", check=False)
     seen, _ = watch(site, name, before=before, limit=5, settled=0.2)
     if seen.repaired is None:
@@ -114,5 +114,5 @@ ip addr replace "$link" dev wan0 nodad
 ip route replace default via 203.0.113.1 dev wan0 proto static
 ip -6 route replace default via fe80::1 dev wan0 proto static
 """
-"""The lab's own addresses and default routes. systemd-networkd gave them and does not watch over
-them; they are not wanbound's to give back, unless its generation has the routes."""
+"""The lab's own addresses and default routes. systemd-networkd set them and does not watch them;
+wanbound restores them only if its generation has the routes."""

@@ -28,7 +28,7 @@ def build_all(cache: Path, say: Callable[[str], None] = lambda line: None) -> di
 
 
 def build(recipe: Recipe, cache: Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """The docker-archive of one recipe: from the cache, or built now and put there whole."""
+    """Return the docker-archive of one recipe: from the cache, or built and put there whole."""
     folder = cache / "images"
     slug = recipe.name.replace("/", "-").replace(":", "-")
     out = folder / f"{slug}-{key(recipe)}.tar"
@@ -36,7 +36,7 @@ def build(recipe: Recipe, cache: Path, say: Callable[[str], None] = lambda line:
         return out
     say(f"building image {recipe.name}")
     folder.mkdir(parents=True, exist_ok=True)
-    # Work beside the result, so that the last step is a rename; two builders at a time are fine.
+    # Work beside the result and rename it at the end; two builders at a time are safe.
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{slug}-") as name:
         work = Path(name)
         (work / "files").mkdir()
@@ -78,6 +78,6 @@ def architecture() -> str:
 def _digest(parts: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        # With lengths, so that moving bytes from one part to the next changes the key.
+        # With lengths, so that moving bytes between parts changes the key.
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()[:16]

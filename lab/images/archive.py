@@ -1,4 +1,4 @@
-"""Writes container images as docker-archive tars, by hand and byte for byte the same each time.
+"""Writes container images as docker-archive tars, without Docker and byte-identical each time.
 
 The layout is that of `docker save`: a layer tar, the image's config, and a manifest.json that
 names both. `skopeo copy docker-archive:FILE docker://…` and `docker load` read it. Layers stay
@@ -48,7 +48,7 @@ Entry = File | Link | Folder
 
 @dataclass(frozen=True)
 class Image:
-    """What one image holds and how it runs. Paths in `entries` are absolute."""
+    """The contents of one image and how it runs. Paths in `entries` are absolute."""
 
     entries: tuple[Entry, ...]
     entrypoint: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Image:
 
 
 def with_parents(entries: Iterable[Entry]) -> list[Entry]:
-    """`entries` and every folder above them, sorted by path, so that parents come first.
+    """Return `entries` and every folder above them, sorted by path, so that parents come first.
 
     Raises ValueError for a path that is relative, is named twice or climbs out with `..`.
     """
@@ -87,7 +87,7 @@ def write_layer(entries: Iterable[Entry], out: Path) -> str:
 
 
 def image_config(image: Image, diff_id: str, architecture: str) -> bytes:
-    """The image's config JSON; its digest is the image ID. No time and no host name in it."""
+    """Return the image's config JSON, whose digest is the image ID: no time, no host name."""
     run: dict[str, object] = {
         "Env": [SEARCH_PATH],
         "Entrypoint": list(image.entrypoint) or None,
@@ -110,7 +110,7 @@ def image_config(image: Image, diff_id: str, architecture: str) -> bytes:
 def write_archive(name: str, image: Image, architecture: str, out: Path) -> None:
     """Write `image` as the docker-archive `out`, tagged `name` (`repository:tag`).
 
-    The file appears whole or not at all: it is written beside its place and renamed.
+    It is written to a temporary file and renamed, so it is complete or absent.
     """
     layer = out.with_name(out.name + ".layer")
     draft = out.with_name(out.name + ".draft")
@@ -135,7 +135,7 @@ def write_archive(name: str, image: Image, architecture: str, out: Path) -> None
 
 def _add(tar: tarfile.TarFile, entry: Entry) -> None:
     member = tarfile.TarInfo(entry.path.lstrip("/"))
-    member.uname = member.gname = ""  # numbers only: names would be those of the building machine
+    member.uname = member.gname = ""  # numbers only: names would be the building machine's
     match entry:
         case Folder():
             member.type = tarfile.DIRTYPE

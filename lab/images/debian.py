@@ -1,4 +1,4 @@
-"""Programs out of Debian packages, with the libraries that they are linked to."""
+"""Programs from Debian packages, with their shared libraries."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LOADER = re.compile(r"^ld-linux.*|^ld64?\.so.*")
 
 
 def unpacked(package: str, work: Path) -> Path:
-    """Return a folder with the files of `package` and of what it needs that is not installed.
+    """Return a folder with the files of `package` and of its dependencies that are not installed.
 
-    Nothing is installed: a package may start a service. Raises LabError.
+    Nothing is installed, as a package may start a service. Raises LabError.
     """
     archives, root = work / "archives", work / "root"
     (archives / "partial").mkdir(parents=True)
@@ -36,8 +36,8 @@ def unpacked(package: str, work: Path) -> Path:
 def with_libraries(program: Path, root: Path) -> list[Path]:
     """Return `program` and every library that it needs, the loader with them.
 
-    Libraries are taken from below `root`, where it has them, and from this machine. Raises LabError
-    where one is missing.
+    Libraries are taken from below `root`, if it has them, else from this machine. Raises LabError
+    if one is missing.
     """
     places = sorted({path.parent for path in root.rglob("*.so*")})
     environment = {"LD_LIBRARY_PATH": os.pathsep.join(map(str, places))}
@@ -49,7 +49,7 @@ def with_libraries(program: Path, root: Path) -> list[Path]:
 
 
 def loader(libraries: list[Path]) -> Iterator[tuple[str, Path]]:
-    """Yield the loader with the path under which the kernel looks for it (ELF: PT_INTERP)."""
+    """Yield the loader with the path that the kernel uses for it (ELF: PT_INTERP)."""
     for path in libraries:
         if _LOADER.match(path.name):
             yield str(path), path

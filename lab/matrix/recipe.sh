@@ -1,16 +1,16 @@
 #!/bin/sh
 # Sets a host up from the first recipe, line by line as it is written there, without docker-ipv6nat
-# (nobody can have it here). Four things differ, or nothing would be left to ask:
-#   - subnets and addresses are the arguments: 172.10.0.1/24 is somebody's, has host bits, and
+# (which cannot be downloaded here). Without these four differences there would be nothing to check:
+#   - subnets and addresses are the arguments: 172.10.0.1/24 is public space, has host bits, and
 #     Docker 28 refuses it;
 #   - rules name the bridge `web` where the recipe has `am-web`, which no host has;
-#   - the management link is let in: the recipe's INPUT DROP lets nobody log in any more;
+#   - the management link is let in: the recipe's INPUT DROP rejects every login;
 #   - Traefik is another version, see containers.sh.
-# No command is asked whether it worked: the operator who follows the recipe goes on, too.
+# Commands are not checked for errors: an operator who follows the recipe goes on, too.
 #
 #   recipe.sh NETWORK4 NETWORK6 [NAME PUBLIC SUBNET LB WHOAMI PUBLIC6 SUBNET6 LB6 WHOAMI6]…
 #
-# NETWORK4 and NETWORK6 say whether that family is set up ("yes"); "-" stands for what it lacks.
+# NETWORK4 and NETWORK6 are "yes" if that family is set up; "-" is a missing value.
 # shellcheck disable=SC2034 # containers.sh, which is run with it, reads them
 set -u
 four=$1 six=$2

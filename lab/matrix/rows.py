@@ -1,4 +1,4 @@
-"""What came of all checks, counted and drawn: a row for each kind of check, a column per host."""
+"""The results of all checks, counted: a row for each kind of check, a column per host."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def count(column: Column, host: str, kind: Kind, family: int) -> tuple[int, int]
 
 
 def cell(column: Column | None, host: str, kind: Kind, family: int) -> str:
-    """Return the cell of the table: empty if there was nothing to check."""
+    """Return the cell of the table: empty if there was no check."""
     if column is None:
         return ""
     failed, total = count(column, host, kind, family)
@@ -62,7 +62,7 @@ def cell(column: Column | None, host: str, kind: Kind, family: int) -> str:
 
 
 def table(columns: Sequence[Column], hosts: Mapping[str, str]) -> Table:
-    """Return the table; `hosts` has what each is, by its name: engine and backend."""
+    """Return the table; `hosts` has engine and backend of each host, by its name."""
     ways = ", ".join(f"by {words}" for words in WAYS.values())
     drawn = Table(title=f"checks that passed (✓ n) or failed (k/n): {ways}")
     drawn.add_column("networks")
@@ -88,7 +88,7 @@ def table(columns: Sequence[Column], hosts: Mapping[str, str]) -> Table:
 
 
 def totals(columns: Sequence[Column]) -> str:
-    """Return how many checks failed in each way that was tried."""
+    """Return how many checks failed in each way."""
     said = []
     for way, name in WAYS.items():
         results = [r for column in columns if column.way == way for r in column.results]
@@ -102,7 +102,7 @@ def totals(columns: Sequence[Column]) -> str:
 def failures(columns: Sequence[Column], way: Way) -> list[str]:
     """Return every check that failed in one way, a line each."""
     return [
-        # An answer that should not have been there is shown with all that was said.
+        # An unexpected answer comes with its whole output: only the first line is shown.
         f"{column.families}: {result}".partition("\n")[0]
         for column in columns
         if column.way == way

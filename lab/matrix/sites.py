@@ -1,4 +1,4 @@
-"""The setups on the hosts of the matrix: a stack per choice of families, and two by shell."""
+"""The setups on the hosts of the matrix: a stack per choice of families, and two shell scripts."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ WAYS: Mapping[Way, str] = {
 """The ways in which hosts are set up, in words."""
 
 SINCE: Mapping[Way, int] = {"wanbound": 20, "recipe": 20, "docker": 28}
-"""The first major version of Docker that is set up so. host_ipv6 came with 25, but Docker's IPv6
-rules need no experimental option only from 27 on."""
+"""The first major version of Docker that is set up with docker.sh. host_ipv6 came with 25, but
+Docker's IPv6 rules need no experimental option only from 27 on."""
 
 NETWORKS = ("web", "mail")
-"""Two on each host: what goes from one to the other is what the recipe's rules are for."""
+"""Two on each host, as the recipe's rules are about traffic between networks."""
 
 HERE = Path(__file__).parent
 
@@ -43,7 +43,7 @@ HERE = Path(__file__).parent
 def config(hosts: Sequence[Host], families: Families, first: int) -> Config:
     """Return the stack of all hosts, with addresses from 203.0.113.`first` on.
 
-    No two hosts have a subnet in common, so that the answer to a check can be of one host only.
+    No two hosts share a subnet, so that the answer to a check can come from one host only.
     """
     return {
         "seed": "matrix-7c0d11",
@@ -87,7 +87,7 @@ def _network(
 
 
 def part(hosts: Sequence[Host], wanted: Config, way: Way) -> tuple[list[Host], Config]:
-    """Return the hosts whose Docker can be set up so, and the stack of those."""
+    """Return the hosts whose Docker can be set up that way, and their part of the stack."""
     chosen = [h for h in hosts if int(h.docker_version.partition(".")[0]) >= SINCE[way]]
     names = [host.name for host in chosen]
     return chosen, {**wanted, "hosts": [h for h in wanted["hosts"] if h["name"] in names]}
@@ -95,7 +95,7 @@ def part(hosts: Sequence[Host], wanted: Config, way: Way) -> tuple[list[Host], C
 
 @dataclass(frozen=True)
 class ByHand:
-    """One host as a script sets it up, with the names and addresses of the stack's."""
+    """One host that a script sets up, with the names and addresses of the stack's."""
 
     way: Way
     host: Host
@@ -103,22 +103,22 @@ class ByHand:
     addresses: tuple[str, ...]
 
     def set_up(self) -> None:
-        """Run the script; whatever fails in it is what the checks will find."""
+        """Run the script; the checks find what fails in it."""
         self._run(f"{self.way}.sh", self.words)
 
     def undo(self) -> None:
-        """Make the host what it was before."""
+        """Restore the host's former state."""
         self._run("undone.sh", self.addresses)
 
     def _run(self, script: str, words: Sequence[str]) -> None:
-        # All are names, addresses and subnets of our own making.
+        # All words are the lab's own names, addresses and subnets.
         command = f"sh -s {' '.join(words)}"
         text = "".join((HERE / name).read_text() for name in ("containers.sh", script))
         self.host.run(command, stdin=text, timeout=300, check=False)
 
 
 def by_hand(hosts: Sequence[Host], wanted: Config, way: Way) -> list[ByHand]:
-    """Return what a script makes of the same networks on each host."""
+    """Return each host with the script's arguments for the same networks."""
     stack = parsed(wanted, "matrix")
     found = []
     for host, model, planned in zip(hosts, stack.hosts, plan(stack), strict=True):

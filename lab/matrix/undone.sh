@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes everything away that recipe.sh or docker.sh has made: undone.sh ADDRESS/LEN…
+# Removes everything that recipe.sh or docker.sh has made: undone.sh ADDRESS/LEN…
 docker ps -aq | xargs -r docker rm -f >/dev/null
 docker network ls -q --filter type=custom | xargs -r docker network rm >/dev/null
 docker volume rm web_letsencrypt mail_letsencrypt >/dev/null 2>&1
@@ -14,5 +14,5 @@ done
 for address in "$@"; do
     ip address del "$address" dev wan0 2>/dev/null
 done
-# Docker writes its own rules anew.
+# Docker writes its own rules again.
 systemctl restart docker

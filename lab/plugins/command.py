@@ -19,7 +19,7 @@ from lab.plugins.values import PluginError, Properties, text, texts
 
 _STREAMS = ("stdout", "stderr")
 _POLL_SECONDS = 0.05
-# The real plugin has no time limit; the lab needs one, or it would hang forever.
+# The real plugin has no time limit; without one the lab could hang forever.
 _LONGEST_SECONDS = 3600.0
 
 LOCAL = Schema(
@@ -44,7 +44,7 @@ class Command(Resource[Work]):
     schema = LOCAL
 
     def planned(self, olds: Properties, news: Properties) -> Properties:
-        """Whatever changes, the command runs and may print something else."""
+        """A changed command runs again and may print something else."""
         return planned(self.schema, {}, news)
 
     def create(self, work: Work, inputs: Properties) -> tuple[str, Properties]:
@@ -52,7 +52,7 @@ class Command(Resource[Work]):
         return f"{work.name}{secrets.token_hex(4)}", _run(work, inputs, {})
 
     def read(self, work: Work, identity: str, prior: Properties) -> tuple[str, Properties]:
-        """There is nothing to look at."""
+        """There is no state to read."""
         return identity, {}
 
     def update(self, work: Work, identity: str, olds: Properties, news: Properties) -> Properties:
@@ -73,13 +73,13 @@ class CommandProvider(StandIn[Work]):
         super().__init__([Command()], log)
 
     def work(self, urn: str) -> Work:
-        """Nothing beside the rest."""
+        """Return the call without additions."""
         return Work(
             urn.rpartition("::")[2], lambda line: self.log.status(urn, line), self.cancelled
         )
 
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
-        """As for any resource; this plugin keeps no record of what it has filled in."""
+        """As for any resource; this plugin does not record the defaults that it filled in."""
         answer = await super().check(request)
         return sdk.CheckResponse(
             {key: value for key, value in (answer.inputs or {}).items() if key != DEFAULTS_KEY},
@@ -88,10 +88,10 @@ class CommandProvider(StandIn[Work]):
 
 
 def _run(work: Work, inputs: Properties, before: Properties) -> Properties:
-    """Run the command, which finds what the last run printed in variables; returns both outputs.
+    """Run the command, with the last run's output in its variables; return both outputs.
 
-    Files and not pipes: what a command leaves behind, such as the master of an ssh connection, may
-    keep them open.
+    Through files, not pipes: a process that the command leaves behind, such as the master of an ssh
+    connection, may keep them open.
     """
     command = text(inputs, "create")
     previous = {

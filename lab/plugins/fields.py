@@ -1,4 +1,4 @@
-"""Short names for the fields of the schemas, so that a schema reads as a table."""
+"""Short names for the fields of the schemas, so that a schema reads like a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DURATION_PATTERN = r"(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)"
 
 
 def unused(names: str = "", **defaults: Plain) -> dict[str, Field]:
-    """Inputs that no program of the lab gives: refused, but for the defaults some have."""
+    """Inputs that no program of the lab gives: refused, except for the defaults of some."""
     every = {**dict.fromkeys(names.split()), **defaults}
     return {
         name: Field(Kind.ANY, default=default, refused="no program of the lab uses it")
@@ -65,7 +65,7 @@ def flag(*, replace: bool = False, computed: bool = False, default: bool | None 
 
 
 def texts(*, replace: bool = False, computed: bool = False, ordered: bool = False) -> Field:
-    """Strings, of any order unless they are `ordered`."""
+    """Strings, in any order unless they are `ordered`."""
     kind = Kind.LIST if ordered else Kind.SET
     return Field(kind, replace=replace, computed=computed, item=text())
 
@@ -85,18 +85,18 @@ def object_of(
 def objects_of(
     fields: Mapping[str, Field], *, replace: bool = False, computed: bool = False
 ) -> Field:
-    """Objects of any order."""
+    """Objects in any order."""
     return Field(Kind.SET, replace=replace, computed=computed, item=object_of(fields))
 
 
 def labels(*, replace: bool = False, computed: bool = False) -> Field:
-    """What Docker calls labels and the plugin wants as a list of {label, value}."""
+    """Docker's labels, which the plugin takes as a list of {label, value}."""
     pair = {"label": text(required=True), "value": text(required=True)}
     return objects_of(pair, replace=replace, computed=computed)
 
 
 def nanoseconds(value: Plain) -> Plain:
-    """A Go duration ("1m30s") in ns, as the Engine counts; what is no duration stays as it is."""
+    """Return a Go duration ("1m30s") in ns, as in the Engine; anything else unchanged."""
     if not isinstance(value, str):
         return value
     parts = _DURATION.findall(value)
@@ -109,7 +109,7 @@ def nanoseconds(value: Plain) -> Plain:
 
 
 def duration_text(ns: int) -> str:
-    """The duration as Go's `time.Duration.String` writes whole seconds and fractions of them."""
+    """Return the duration as Go's `time.Duration.String` writes seconds and fractions of them."""
     hours, rest = divmod(Decimal(ns), _UNIT_NS["h"])
     minutes, rest = divmod(rest, _UNIT_NS["m"])
     seconds = f"{(rest / _UNIT_NS['s']).normalize():f}s"

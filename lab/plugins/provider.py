@@ -1,4 +1,4 @@
-"""What the CLI asks of either plugin, for whichever resource type it asks it."""
+"""The CLI's calls of either plugin, for every resource type."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 class StandIn(sdk.Provider, Generic[W]):
-    """The plugin of this name and version, with these resource types."""
+    """A plugin of this name and version, with these resource types."""
 
     name: str
     version: str
@@ -45,15 +45,15 @@ class StandIn(sdk.Provider, Generic[W]):
 
     @abstractmethod
     def work(self, urn: str) -> W:
-        """What one call of the CLI's about this resource is given."""
+        """Return what one call of the CLI's about this resource works with."""
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
-        """Nothing to configure."""
-        # Without accept_secrets the CLI unwraps secrets and wraps what comes back of them.
+        """There is nothing to configure."""
+        # Without accept_secrets the CLI unwraps secrets, and wraps the values that come back.
         return sdk.ConfigureResponse(accept_secrets=False, supports_preview=True)
 
     async def check(self, request: sdk.CheckRequest) -> sdk.CheckResponse:
-        """Fill in defaults; refuse what the plugin or this stand-in does not know."""
+        """Fill in defaults; refuse what the plugin or this stand-in does not support."""
         inputs, failures = checked(
             self._resource(request.type).schema,
             request.name,
@@ -67,13 +67,13 @@ class StandIn(sdk.Provider, Generic[W]):
         )
 
     async def diff(self, request: sdk.DiffRequest) -> sdk.DiffResponse:
-        """What changes, what of it replaces, and which of the two comes first then."""
+        """Return what changes, what of it replaces, and the order of a replacement."""
         schema = self._resource(request.type).schema
         state, news = plain_all(request.old_state), plain_all(request.new_inputs)
         found = changes(schema, state, news)
         replaces = [key for key in found if schema.fields[key].replace]
         detailed = {
-            # Compared with the state and not with the old inputs: what drifted is in the former.
+            # Compared with the state, not with the old inputs: only the state has drift.
             path: sdk.PropertyDiff(_KINDS[change][schema.fields[key].replace], input_diff=False)
             for key in found
             for path, change in details(
@@ -89,7 +89,7 @@ class StandIn(sdk.Provider, Generic[W]):
         )
 
     async def create(self, request: sdk.CreateRequest) -> sdk.CreateResponse:
-        """Create, or say what a create would give."""
+        """Create, or return the result that a create would have."""
         resource = self._resource(request.type)
         inputs = plain_all(request.properties)
         if request.preview:
@@ -100,7 +100,7 @@ class StandIn(sdk.Provider, Generic[W]):
         return sdk.CreateResponse(resource_id=identity, properties=boxed_all(state))
 
     async def read(self, request: sdk.ReadRequest) -> sdk.ReadResponse:
-        """What is there now; an empty id if it is gone."""
+        """Return the present state; an empty id if it is gone."""
         resource = self._resource(request.type)
         prior, inputs = plain_all(request.properties), plain_all(request.inputs)
         work = self.work(request.urn)
@@ -117,7 +117,7 @@ class StandIn(sdk.Provider, Generic[W]):
         return sdk.ReadResponse(identity, boxed_all(resource.refreshed(state)), boxed_all(given))
 
     async def update(self, request: sdk.UpdateRequest) -> sdk.UpdateResponse:
-        """Update in place, or say what an update would give."""
+        """Update in place, or return the result that an update would have."""
         resource = self._resource(request.type)
         olds, news = plain_all(request.olds), plain_all(request.news)
         expected = resource.planned(olds, news)
@@ -134,11 +134,11 @@ class StandIn(sdk.Provider, Generic[W]):
         await asyncio.to_thread(resource.delete, work, request.resource_id, state)
 
     async def invoke(self, request: sdk.InvokeRequest) -> sdk.InvokeResponse:
-        """Refused: the program has nothing but resources."""
+        """Refuse: the program has only resources."""
         raise PluginError(f"{self._title} has no {request.tok}")
 
     async def get_schema(self, request: sdk.GetSchemaRequest) -> sdk.GetSchemaResponse:
-        """No more than the name; the SDK knows the types."""
+        """Return only the name; the SDK has the types."""
         return sdk.GetSchemaResponse(json.dumps({"name": self.name, "version": self.version}))
 
     async def cancel(self) -> None:
@@ -150,7 +150,7 @@ class StandIn(sdk.Provider, Generic[W]):
         return f"the lab's stand-in of pulumi-resource-{self.name}"
 
     def _resource(self, kind: str) -> Resource[W]:
-        # The SDK takes it from the URN, where the types of all parents stand before it.
+        # The SDK takes it from the URN, where the types of all parents precede it.
         token = kind.rpartition("$")[2]
         if token not in self._resources:
             known = ", ".join(sorted(self._resources))

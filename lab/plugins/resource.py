@@ -1,4 +1,4 @@
-"""What a resource type is to the provider, and what it is given to work with."""
+"""The interface of a resource type to the provider, and what its calls work with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.plugins.values import PluginError, Properties
 
 @dataclass(frozen=True)
 class Work:
-    """One call of the CLI's: the resource's name, and the ways to speak and to be stopped."""
+    """One call of the CLI's: the resource's name, status output and cancellation."""
 
     name: str
     say: Callable[[str], None]
@@ -35,30 +35,30 @@ W = TypeVar("W", bound=Work)
 
 
 class Resource(ABC, Generic[W]):
-    """A resource type. What is called `live` is what there is, in the schema's words."""
+    """A resource type. `live` is the present state, in the schema's terms."""
 
     schema: Schema
 
     def planned(self, olds: Properties, news: Properties) -> Properties:
-        """What a preview can say of the outputs; `olds` is empty for a create."""
+        """Return what a preview knows of the outputs; `olds` is empty for a create."""
         return planned(self.schema, olds, news)
 
     @abstractmethod
     def create(self, work: W, inputs: Properties) -> tuple[str, Properties]:
-        """Create it; returns its id and what is live. On failure the host is as it was before."""
+        """Create it; return its id and live state. On failure the host is unchanged."""
 
     @abstractmethod
     def read(self, work: W, identity: str, prior: Properties) -> tuple[str, Properties] | None:
-        """Its id and what is live; None if it is gone."""
+        """Return its id and live state; None if it is gone."""
 
     def refreshed(self, state: Properties) -> Properties:
-        """What a refresh writes down, where that differs from what a create does."""
+        """Return the state that a refresh records, if it differs from a create's."""
         return state
 
     def update(self, work: W, identity: str, olds: Properties, news: Properties) -> Properties:
-        """Change what can be changed in place; returns what is live."""
+        """Change what can be changed in place; return the live state."""
         raise PluginError(f"{self.schema.token} cannot be updated in place; nothing was changed")
 
     @abstractmethod
     def delete(self, work: W, identity: str, state: Properties) -> None:
-        """Remove it; not being there any more is no failure."""
+        """Remove it; a missing one is no failure."""

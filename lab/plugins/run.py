@@ -1,4 +1,4 @@
-"""Where both launchers in bin/ end: `python run.py docker|command ENGINE_ADDRESS`."""
+"""The common program of both launchers in bin/: `python run.py docker|command ENGINE_ADDRESS`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Serve the named provider; nothing of the other one is imported."""
+    """Serve the named provider; the other one is not imported."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     from lab.plugins.serve import serve
 

@@ -1,8 +1,8 @@
-"""What a resource's inputs are, and when a difference between two of them is a change.
+"""The inputs of a resource, and when a difference between two of them is a change.
 
-The rules are those of the Terraform bridge, on which the official Docker plugin stands: inputs are
-compared with the state as it was last read; empty and absent are the same; sets have no order; an
-input that the Engine fills in by itself ("computed") may be left out without that being a change.
+The rules are those of the Terraform bridge, on which the official Docker plugin is based: inputs
+are compared with the state of the last read; empty and absent are the same; sets have no order; an
+input that the Engine fills in by itself ("computed") may be left out without a change.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Field:
-    """One input: its type, what it defaults to, and what a change of it does."""
+    """One input: its type, its default, and the effect of a change."""
 
     kind: Kind
     replace: bool = False
@@ -48,9 +48,9 @@ class Field:
     pattern: str = ""
     empty_is_unchanged: bool = False
     meaning: Callable[[Plain], Plain] | None = None
-    """Two values with the same meaning are no change ("90s" and "1m30s")."""
+    """Returns the canonical value: equal meanings are no change ("90s" and "1m30s")."""
     refused: str = ""
-    """Why this stand-in does not take the input; empty when it does."""
+    """Why this stand-in refuses the input; empty if it does not."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Change(Enum):
 
 
 def canonical(spec: Field, value: Plain) -> Plain:
-    """The one form in which equal values are equal; None for what is as good as absent."""
+    """Return the canonical form, the same for equal values; None if the value counts as absent."""
     if value is None or is_unknown(value):
         return value
     if spec.meaning is not None:
@@ -97,7 +97,7 @@ def same(spec: Field, old: Plain, new: Plain) -> bool:
 
 
 def changes(schema: Schema, state: Properties, news: Properties) -> dict[str, Change]:
-    """The inputs that differ from the state, in the schema's order."""
+    """Return the inputs that differ from the state, in the schema's order."""
     found: dict[str, Change] = {}
     for key, spec in schema.fields.items():
         old, new = state.get(key), news.get(key)
@@ -112,7 +112,7 @@ def changes(schema: Schema, state: Properties, news: Properties) -> dict[str, Ch
 
 
 def details(spec: Field, key: str, old: Plain, new: Plain) -> dict[str, Change]:
-    """One changed input as the paths at which it changed, so that a preview shows only these."""
+    """Return the changed paths in one changed input, so that a preview shows only these."""
     if isinstance(old, dict) and isinstance(new, dict) and spec.kind is Kind.MAP:
         found = {
             f"{key}[{json.dumps(name)}]": _change(old.get(name), new.get(name))
@@ -142,7 +142,7 @@ def _change(old: Plain, new: Plain) -> Change:
 
 
 def _unmatched(item: Field, these: list[Plain], those: list[Plain]) -> dict[int, Plain]:
-    """Those of `these` that have no equal among `those`, by their place."""
+    """Return those of `these` without an equal among `those`, by index."""
     known = {json.dumps(canonical(item, value), sort_keys=True) for value in those}
     return {
         at: value
@@ -152,7 +152,7 @@ def _unmatched(item: Field, these: list[Plain], those: list[Plain]) -> dict[int,
 
 
 def deleted_first(schema: Schema, news: Properties) -> bool:
-    """Whether a replacement must go before its successor comes: two cannot share a given name."""
+    """Whether the old resource is deleted before its replacement: two cannot share a given name."""
     if schema.delete_before_replace:
         return True
     generated = news.get(DEFAULTS_KEY)
@@ -162,7 +162,7 @@ def deleted_first(schema: Schema, news: Properties) -> bool:
 def checked(
     schema: Schema, name: str, olds: Properties, news: Properties, seed: bytes
 ) -> tuple[Properties, list[tuple[str, str]]]:
-    """The inputs with their defaults filled in, and what is wrong with them as (path, reason)."""
+    """Return the inputs with their defaults, and their errors as (path, reason)."""
     failures: list[tuple[str, str]] = []
     result: Properties = {}
     filled: list[Plain] = []
@@ -234,7 +234,7 @@ def _fits(kind: Kind, value: Plain) -> bool:
 
 
 def after_read(schema: Schema, prior: Properties, live: Properties) -> Properties:
-    """The state: what was live, written as before where it means the same, else what was known."""
+    """Return the state: live values, in their former form if equal in meaning, else known ones."""
     state: Properties = {}
     for key, spec in schema.fields.items():
         value = _read(spec, prior.get(key), live[key]) if key in live else prior.get(key)
@@ -254,12 +254,12 @@ def _read(spec: Field, known: Plain, live: Plain) -> Plain:
         return known
     if spec.computed or canonical(spec, live) is not None:
         return live
-    # Shown as a change from false to true, and not as something that came out of nowhere.
+    # Shown as a change from false to true, not as an addition.
     return False if spec.kind is Kind.FLAG and known is not None else None
 
 
 def inputs_after_read(schema: Schema, old_inputs: Properties, state: Properties) -> Properties:
-    """What a program would have to say to get this state: the inputs given before, as read now."""
+    """Return the inputs that would give this state: those given before, as read now."""
     kept = {
         key: old_inputs[key] if same(spec, old_inputs[key], state[key]) else state[key]
         for key, spec in schema.fields.items()
@@ -271,7 +271,7 @@ def inputs_after_read(schema: Schema, old_inputs: Properties, state: Properties)
 
 
 def planned(schema: Schema, olds: Properties, news: Properties) -> Properties:
-    """What a preview can say of the outputs: what is given, what stays, else "unknown"."""
+    """Return what a preview knows of the outputs: given values, unchanged ones, else "unknown"."""
     result = dict(news)
     computed = [key for key, spec in schema.fields.items() if spec.computed] + list(schema.outputs)
     for key in computed:

@@ -1,7 +1,7 @@
-"""The process around a provider: what the Pulumi CLI starts, talks gRPC to, and reads errors from.
+"""The process of a provider: the Pulumi CLI starts it, talks gRPC to it, and reads its errors.
 
-The SDK has a `main` of its own; it shows every error with a class name and a traceback, and lives
-on when the CLI that started it is gone.
+The SDK has a `main` of its own, but that shows every error with a class name and a traceback, and
+survives the CLI that started it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2_grpc
 
 from lab.plugins.values import PluginError
 
-# What the engine itself allows: sdk/go/common/util/rpcutil of pulumi 3.260.0.
+# The engine's own limit: sdk/go/common/util/rpcutil of pulumi 3.260.0.
 _MAX_MESSAGE_BYTES = 400 * 1024 * 1024
 _CHANNEL_OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)]
-# The CLI runs at most some dozens of calls at a time; nearly all of them only wait for a host.
+# The CLI makes at most some dozens of calls at a time; nearly all of them wait for a host.
 _THREADS = 64
 _ORPHAN_CHECK_SECONDS = 5.0
 _LOG_SECONDS = 5.0
 
 
 class EngineLog:
-    """Lines for the person in front of the CLI, shown beside the resource while it works."""
+    """Status lines for the CLI's user, shown beside the resource during its operation."""
 
     def __init__(self, address: str) -> None:
         self._address = address
         self._stub: Any = None
 
     def status(self, urn: str, line: str) -> None:
-        """Show one line until the next one; lost lines do no harm, so errors are not raised."""
+        """Show one line until the next one; lost lines are harmless, so errors are not raised."""
         if not self._address:
             return
         if self._stub is None:
@@ -74,7 +74,7 @@ class _Guarded:
             except NotImplementedError:
                 await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"no {name} in this stand-in")
             except Exception as error:
-                # The SDK raises an Exception with a traceback in its text in the place of ours.
+                # The SDK replaces our error by an Exception with a traceback in its text.
                 ours = error if isinstance(error, PluginError) else error.__context__
                 if not isinstance(ours, PluginError):
                     raise
@@ -93,7 +93,7 @@ async def _run(provider: Provider, version: str, arguments: list[str], engine: s
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    # The CLI says Cancel and then SIGINT; it kills a plugin that is still there a while later.
+    # The CLI sends Cancel and then SIGINT; it kills a plugin that still runs a while later.
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
     parent = os.getppid()
@@ -104,10 +104,10 @@ async def _run(provider: Provider, version: str, arguments: list[str], engine: s
 
 
 def serve(make: Callable[[EngineLog], Provider], version: str, given: list[str]) -> None:
-    """Serve the provider until the CLI ends this process or is gone itself."""
+    """Serve the provider until the CLI ends this process or has ended itself."""
     parser = argparse.ArgumentParser(description="Pulumi resource plugin, the lab's stand-in")
     parser.add_argument("engine", nargs="?", default="", help="address of the engine")
     known, _ = parser.parse_known_args(given)
     asyncio.run(_run(make(EngineLog(known.engine)), version, given, known.engine))
-    # Threads that still wait for a host would keep the process alive; nothing is left to save.
+    # Threads that wait for a host would keep the process alive; there is nothing to save.
     os._exit(0)

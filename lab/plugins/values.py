@@ -1,4 +1,4 @@
-"""Plain Python values of a resource's properties, and the two things that plain values hide.
+"""Plain Python values of a resource's properties, and two facts that plain values lack.
 
 The SDK's own `PropertyValue` neither knows unknown values (it reads the engine's sentinel as an
 ordinary string and cannot write one) nor integers (gRPC has only floats).
@@ -30,11 +30,11 @@ _UNKNOWNS = frozenset(
 
 
 class PluginError(Exception):
-    """A failure that the user shall read as it is: no traceback, no class name in front."""
+    """A failure that is shown to the user as it is: without traceback or class name."""
 
 
 def is_unknown(value: Plain) -> bool:
-    """Whether this value itself will be known only once something else has been applied."""
+    """Whether this value itself is known only once another resource has been applied."""
     return isinstance(value, str) and value in _UNKNOWNS
 
 
@@ -48,7 +48,7 @@ def has_unknown(value: Plain) -> bool:
 
 
 def plain(value: PropertyValue) -> Plain:
-    """The value without its secretness; whole numbers as int."""
+    """Return the value without its secretness; whole numbers as int."""
     inner = value.value
     if inner is None or isinstance(inner, bool | str):
         return inner
@@ -62,7 +62,7 @@ def plain(value: PropertyValue) -> Plain:
 
 
 def boxed(value: Plain, *, secret: bool = False) -> PropertyValue:
-    """The value as the SDK wants it on its way to the engine."""
+    """Return the value in the SDK's form for the engine."""
     if isinstance(value, bool) or value is None:
         return PropertyValue(value, is_secret=secret)
     if isinstance(value, int):
@@ -75,56 +75,56 @@ def boxed(value: Plain, *, secret: bool = False) -> PropertyValue:
 
 
 def plain_all(values: Mapping[str, PropertyValue]) -> Properties:
-    """All properties as plain values; nulls, which mean "not given", are left out."""
+    """Return all properties as plain values, without nulls, which mean "not given"."""
     result = {key: plain(value) for key, value in values.items()}
     return {key: value for key, value in result.items() if value is not None}
 
 
 def boxed_all(values: Mapping[str, Plain]) -> dict[str, PropertyValue]:
-    """The inverse of `plain_all`, for values that hold no secret."""
+    """Return the inverse of `plain_all`, for values without secrets."""
     return {key: boxed(value) for key, value in values.items()}
 
 
 def text(values: Mapping[str, Plain], key: str, default: str = "") -> str:
-    """The string at `key`, or the default where nothing is given."""
+    """Return the string at `key`, or the default if it is not given."""
     value = values.get(key)
     return value if isinstance(value, str) else default
 
 
 def number(values: Mapping[str, Plain], key: str, default: int = 0) -> int:
-    """The integer at `key`, or the default where nothing is given."""
+    """Return the integer at `key`, or the default if it is not given."""
     value = values.get(key)
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
 
 
 def flag(values: Mapping[str, Plain], key: str, *, default: bool = False) -> bool:
-    """The boolean at `key`, or the default where nothing is given."""
+    """Return the boolean at `key`, or the default if it is not given."""
     value = values.get(key)
     return value if isinstance(value, bool) else default
 
 
 def items(values: Mapping[str, Plain], key: str) -> list[Plain]:
-    """The list at `key`, or an empty one."""
+    """Return the list at `key`, or an empty one."""
     value = values.get(key)
     return value if isinstance(value, list) else []
 
 
 def texts(values: Mapping[str, Plain], key: str) -> list[str]:
-    """The strings of the list at `key`."""
+    """Return the strings of the list at `key`."""
     return [item for item in items(values, key) if isinstance(item, str)]
 
 
 def objects(values: Mapping[str, Plain], key: str) -> list[Properties]:
-    """The objects of the list at `key`."""
+    """Return the objects of the list at `key`."""
     return [item for item in items(values, key) if isinstance(item, dict)]
 
 
 def mapping(values: Mapping[str, Plain], key: str) -> Properties:
-    """The object or map at `key`, or an empty one."""
+    """Return the object or map at `key`, or an empty one."""
     value = values.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def strings(values: Mapping[str, Plain], key: str) -> dict[str, str]:
-    """The map of strings at `key`."""
+    """Return the map of strings at `key`."""
     return {name: str(value) for name, value in mapping(values, key).items()}

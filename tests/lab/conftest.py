@@ -1,9 +1,9 @@
-"""The lab of the tests: one of their own, so that they leave the user's alone.
+"""The tests' lab, separate from the user's.
 
-With several workers of pytest-xdist each has a lab, and runs whole folders of tests in it
-(tests/conftest.py).
+With several workers of pytest-xdist, each has a lab and runs whole folders of tests in it
+(tests/conftest.py). A running demo is left alone.
 
-Whoever has the demo up keeps it. To keep the tests' lab up from run to run, start it before:
+To keep the tests' lab up from run to run, start it before:
 
     WANBOUND_LAB=/run/wanbound-tests WANBOUND_LAB_PREFIX=wbts WANBOUND_LAB_NETWORK=10.97.0.0/24 \\
         python -m lab up --hosts test-1=bookworm,test-2=forky+29
@@ -41,14 +41,14 @@ SETTINGS = worker_settings(int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").remo
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Two hosts with nothing of wanbound on them; gone afterwards, unless they were up before.
+    """Two hosts without wanbound; removed afterwards, unless they were up before.
 
-    Fails when it cannot be: a lab test that is skipped shows nothing.
+    Fails if the lab cannot start: a skipped lab test would prove nothing.
     """
     with _alone(SETTINGS, request.session):
         was_up = bool(lifecycle.specs(SETTINGS))
         if was_up and (not _are_the_hosts(SETTINGS) or _left(SETTINGS)):
-            # Left by tests that were killed. Nobody else uses this lab.
+            # Left by killed tests. Nothing else uses this lab.
             lifecycle.down(SETTINGS)
         yield Lab.up(HOSTS, SETTINGS)
         if not was_up:
@@ -57,9 +57,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Each folder's tests begin on bare hosts: where others have left something, on new ones.
+    """Each folder's tests begin on bare hosts; if an earlier folder left anything, on new ones.
 
-    Tests that failed do. The summary of the run names what it was.
+    Failed tests leave things behind. A warning in the run's summary lists them.
     """
     if nextitem is not None and nextitem.path.parent == item.path.parent:
         return
@@ -79,19 +79,19 @@ def _alone(settings: Settings, session: pytest.Session) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # Not pytest.exit: a worker does not pass its words on.
+            # Not pytest.exit: a worker does not pass its message on.
             session.shouldfail = "another run of the lab tests is under way on this machine"
             pytest.fail(session.shouldfail, pytrace=False)
         yield
 
 
 def _are_the_hosts(settings: Settings) -> bool:
-    """Whether it has just the two: a test may bring up one more, and be killed."""
+    """Whether it has exactly the two: a test may add a host and be killed."""
     return lifecycle.specs(settings) == parse_hosts(HOSTS)
 
 
 def _left(settings: Settings) -> str:
-    """What the hosts have that a test brought, with the host's name; "" where they are bare."""
+    """Return what tests left on the hosts, with the host's name; "" if the hosts are bare."""
     asked = (
         "docker network ls -q --filter type=custom; docker ps -aq; ls -d /etc/wanbound 2>/dev/null;"
         " ip addr show dev wan0 | grep -e /32 -e /128; nft list tables | grep inet;"

@@ -1,4 +1,4 @@
-"""Plans for hosts of the lab, and the provider that brings them there, without Pulumi around it."""
+"""Plans for hosts of the lab, and the provider that applies them, without Pulumi."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,10 +18,10 @@ STACK = "organization/wanbound/test"
 
 
 def numbered(host: Host, networks: Mapping[str, int], **keys: object) -> Plan:
-    """Return the plan of a host with networks by name; a network's number decides its addresses.
+    """Return the plan of a host with networks by name; a network's number determines its addresses.
 
-    No two hosts may have one address: IPv6 would find out, and not use it. So those of test-2 are
-    higher by 100. `keys` go into the host's configuration.
+    No two hosts may share an address: IPv6 would detect the duplicate and not use it. So those of
+    test-2 are higher by 100. `keys` are added to the host's configuration.
     """
     raw = {
         "hosts": [
@@ -42,7 +42,7 @@ def numbered(host: Host, networks: Mapping[str, int], **keys: object) -> Plan:
 
 
 def network(name: str, number: int) -> dict[str, Any]:
-    """Return the configuration of a network of that number."""
+    """Return the configuration of the network with that number."""
     return {
         "name": name,
         "public_ipv4": f"203.0.113.{number}",
@@ -82,17 +82,17 @@ def seam(host: Host) -> Remote:
 
 
 def facts(host: Host) -> Facts:
-    """Return what the host says of itself, as a refresh reads it. Raises HostError."""
+    """Return the host's facts, as a refresh reads them. Raises HostError."""
     return parse(seam(host).facts(drift=True), drift=True)
 
 
 def with_line(plan: Plan, name: str, section: str, role: str, text: str) -> Plan:
-    """Return the plan with one line more in a network."""
+    """Return the plan with one more line in a network."""
     own = plan.networks[name]
     lines = {**own.lines, section: {**own.lines.get(section, {}), role: text}}
     return replace(plan, networks={**plan.networks, name: replace(own, lines=lines)})
 
 
 def without(plan: Plan, names: Iterable[str]) -> Plan:
-    """Return the plan less some networks."""
+    """Return the plan without some networks."""
     return replace(plan, networks={k: v for k, v in plan.networks.items() if k not in names})

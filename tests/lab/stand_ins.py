@@ -1,4 +1,4 @@
-"""Images that pages name, made on a host of the lab from what it can pull, or from its own curl."""
+"""Stand-ins for images of documentation pages, made on a lab host from its images or its curl."""
 
 import shlex
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from lab.api import Host
 
 CURL = "curl"
-"""Instead of an image: the host's curl, as the entry point of an image with its libraries."""
+"""Replaces an image: the host's curl, as the entry point of an image with its libraries."""
 
 
 def make(host: Host, image: str, base: str, changes: Sequence[str] = ()) -> None:
-    """Make `image` on a host from `base`, with lines of a Dockerfile as changes."""
+    """Make `image` on a host from `base`, changed by lines of a Dockerfile."""
     words = " ".join(f"--change {shlex.quote(each)}" for each in changes)
     if base == CURL:
         host.run(

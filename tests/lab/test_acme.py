@@ -1,4 +1,4 @@
-"""The certificate by which the lab's authority is known."""
+"""The root certificate of the lab's certificate authority."""
 
 from cryptography import x509
 
@@ -8,7 +8,7 @@ from lab.stacks import CHECKOUT, read
 
 
 def test_the_demo_knows_the_authority() -> None:
-    """The certificate in the stack file is the one that the lab makes, byte for byte."""
+    """The certificate in the stack file equals the lab's, byte for byte."""
     config = read(CHECKOUT / "stacks" / "Pulumi.demo.yaml")
     assert config["secrets"]["lab-ca"] == acme.server_ca()
     servers = {
@@ -20,7 +20,7 @@ def test_the_demo_knows_the_authority() -> None:
 
 
 def test_it_vouches_for_the_authoritys_address_alone() -> None:
-    """Signed by it, for that one name, and no authority itself."""
+    """It signs a server certificate for that one name, which is no authority itself."""
     authority = x509.load_pem_x509_certificate(acme.server_ca().encode())
     server = acme.server_certificate()
     server.verify_directly_issued_by(authority)

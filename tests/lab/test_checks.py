@@ -1,4 +1,4 @@
-"""The acceptance matrix as data, and how answers are read; without any host."""
+"""The acceptance matrix as data, and how answers are judged, without a host."""
 
 import subprocess
 from collections import Counter
@@ -15,12 +15,12 @@ from planner.config import Stack
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    """The demo's."""
+    """The demo's stack."""
     return parsed(read(CHECKOUT / "stacks" / "Pulumi.demo.yaml"), "demo")
 
 
 def test_the_matrix_has_every_pair_in_both_families(stack: Stack) -> None:
-    """Six networks on two hosts: nobody is left out, on either side."""
+    """Six networks on two hosts: each network asks and is asked."""
     kinds = Counter((check.kind, check.family) for check in matrix(stack))
     for family in (4, 6):
         assert kinds["egress", family] == 6
@@ -29,7 +29,7 @@ def test_the_matrix_has_every_pair_in_both_families(stack: Stack) -> None:
         assert kinds["own address", family] == 6
         assert kinds["other networks", family] == 6 * 5
         assert kinds["host access", family] == 6
-        # From each network: two containers of two others on its host, asked and pinged.
+        # From each network: two containers of two other networks on its host, asked and pinged.
         assert kinds["private", family] == 6 * 2 * 2 * 2
         assert kinds["own private", family] == 6
         assert kinds["stranger", family] == 6 * 2
@@ -37,7 +37,7 @@ def test_the_matrix_has_every_pair_in_both_families(stack: Stack) -> None:
 
 
 def test_a_family_that_a_network_lacks_must_not_get_out(stack: Stack) -> None:
-    """Docker gives a network with IPv6 alone an IPv4 subnet all the same."""
+    """Docker gives an IPv6-only network an IPv4 subnet, too."""
     config = read(CHECKOUT / "stacks" / "Pulumi.demo.yaml")
     for key in ("public_ipv4", "subnet_ipv4"):
         del config["hosts"][0]["networks"][0][key]
@@ -65,7 +65,7 @@ def _check(expected: str, field: str = "", *, ping: bool = False, refused: bool 
         (_check("a", "ipv4"), Answer(0, "404 page not found"), "404 page not found"),
         (_check(NOTHING), Answer(28, "curl: (28) Connection timed out"), NOTHING),
         (_check(NOTHING), Answer(7, "connect failed: No route to host"), NOTHING),
-        # Whoever refuses a connection was reached.
+        # A refused connection reached its target.
         (_check(NOTHING), Answer(7, "connect failed: Connection refused"), "connection refused"),
         (_check(NOTHING), Answer(52, "Empty reply"), "curl's status 52: Empty reply"),
         (_check(NOTHING, ping=True), Answer(1, "100% packet loss"), NOTHING),
@@ -73,12 +73,12 @@ def _check(expected: str, field: str = "", *, ping: bool = False, refused: bool 
     ],
 )
 def test_answers_are_read_as_they_are(check: Check, answer: Answer, expected: str) -> None:
-    """Only silence counts as silence."""
+    """Only silence counts as no answer."""
     assert seen(check, answer) == expected
 
 
 def test_the_script_reports_each_question_with_its_status() -> None:
-    """It runs here as it does on a host: nothing listens on these addresses of ours."""
+    """It runs here as on a host: no server listens on these addresses."""
     origin = Origin("edge-1")
     asked = [Question(origin, f"127.0.0.{last}", domain="it's") for last in range(2, 21)]
     asked.append(Question(origin, "127.0.0.1", ping=True, refused=True))
@@ -91,7 +91,7 @@ def test_the_script_reports_each_question_with_its_status() -> None:
 
 
 def test_a_failed_check_is_shown_and_counted() -> None:
-    """In the table by what was seen, in the total by number."""
+    """The table shows what was seen, the total counts it."""
     good, bad = Result(_check("a"), "a"), Result(_check("a"), "b")
     assert totals([good]) == "1 checks, all passed"
     assert totals([good, bad]) == "1 of 2 checks FAILED"
@@ -100,7 +100,7 @@ def test_a_failed_check_is_shown_and_counted() -> None:
 
 
 def test_a_request_by_https_is_by_name_and_believes_one_authority() -> None:
-    """At the address that is asked about; the certificate goes along and is gone afterwards."""
+    """At the given address; the certificate is sent along and deleted afterwards."""
     question = Question(Origin("edge-1"), "2001:db8::10", "whoami.example.com", tls=True)
     assert question.url == "https://whoami.example.com/"
     script = shell_script([question], "PEM\n")
@@ -112,7 +112,7 @@ def test_a_request_by_https_is_by_name_and_believes_one_authority() -> None:
 
 
 def test_the_demos_pages_are_asked_by_https(stack: Stack) -> None:
-    """All of them; what is asked privately or of the proxies is not."""
+    """All pages are; private addresses and proxies are asked by HTTP."""
     tls = {check.kind for check in matrix(stack) if check.question.tls}
     assert {"ingress", "own address", "other networks", "host access", "own private"} <= tls
     assert tls.isdisjoint({"private", "stranger", "socket", "egress", "host source"})
@@ -138,7 +138,7 @@ def test_every_proxy_is_tried_from_all_sides(stack: Stack) -> None:
     ],
 )
 def test_a_page_is_right_by_its_words(status: int, body: str, ok: bool) -> None:
-    """All that are expected, whatever else it says; and only with a good certificate."""
+    """All expected words must be there, whatever else is, and the certificate must be valid."""
     expected = {"x-forwarded-for": "a", "ipv4": "b"}
     page = Page("edge-1", "web", 4, "https://x.test/", status, body, expected)
     assert page.ok == ok

@@ -1,4 +1,4 @@
-"""What the demo shows of the CLI's own words."""
+"""What the demo shows of Pulumi's output."""
 
 import pytest
 
@@ -42,17 +42,17 @@ MUCH_DONE = """Resources:
     ],
 )
 def test_a_line_for_each_step_that_ended(line: str, shown: str | None) -> None:
-    """Nothing else of what the CLI says goes by."""
+    """No other line of the output is shown."""
     assert short(line) == shown
 
 
 def test_a_second_run_says_that_nothing_changes() -> None:
-    """With the number of resources that were looked at."""
+    """The summary has the number of resources that were checked."""
     assert summary(Run(0, NOTHING_DONE, 3.2)) == "nothing to change: 41 resources unchanged"
 
 
 def test_a_first_run_is_summed_up() -> None:
-    """Whichever way the CLI writes its counts."""
+    """In each form in which Pulumi writes its counts."""
     run = Run(0, MUCH_DONE, 24.4)
     assert run.counts == {"created": 24, "updated": 2, "replaced": 12, "unchanged": 15}
     assert summary(run) == "24 created, 2 updated, 12 replaced, 15 unchanged, in 24 s"

@@ -1,4 +1,4 @@
-"""Which Docker 29 the lab takes, told from what apt says."""
+"""Which Docker 29 the lab uses, depending on apt."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ MADISON = """\
 
 
 def test_the_newest_29_that_apt_has_is_taken() -> None:
-    """No other major version is, and without one it is built."""
+    """Another major version is not used; without 29 in apt, it is built."""
     assert docker29.newest(MADISON) == "5:29.6.1-1~debian.13~trixie"
     assert docker29.newest(MADISON.splitlines()[-1]) is None
     assert docker29.newest("") is None
@@ -26,7 +26,7 @@ def test_the_newest_29_that_apt_has_is_taken() -> None:
 def test_where_apt_has_it_its_programs_are_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Unpacked and not installed, as the service of the package would start on this machine."""
+    """The package is unpacked, not installed, as its service would start on this machine."""
     tree = tmp_path / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
     (tree / "DEBIAN/control").write_text(

@@ -8,7 +8,7 @@ from lab.echo import answer
 
 
 async def ask(address: str, request: bytes) -> bytes:
-    """What the echo answers until it closes the connection."""
+    """Return the echo's output until it closes the connection."""
     server = await asyncio.start_server(answer, address, 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
@@ -21,7 +21,7 @@ async def ask(address: str, request: bytes) -> bytes:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_answers_the_callers_address(address: str) -> None:
-    """As plain text with a newline, and nothing else."""
+    """The answer is plain text with a newline, and nothing else."""
     said = asyncio.run(ask(address, b"GET / HTTP/1.0\r\n\r\n"))
     head, _, body = said.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")

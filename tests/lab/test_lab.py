@@ -1,4 +1,4 @@
-"""The lab itself: what the other lab tests take for granted."""
+"""The lab itself: what the other lab tests rely on."""
 
 import json
 import os
@@ -26,13 +26,13 @@ HOSTS = ("test-1", "test-2")
 
 @pytest.mark.parametrize(("name", "version"), [("test-1", "20.10.24"), ("test-2", "29.")])
 def test_engine_versions(lab: Lab, name: str, version: str) -> None:
-    """The two engine generations that the product must work on."""
+    """The two engine generations that wanbound must support."""
     assert lab.host(name).docker_version.startswith(version)
 
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_echo_sees_the_hosts_own_addresses(lab: Lab, name: str) -> None:
-    """A host reaches the internet in both families, by its own source."""
+    """A host reaches the internet in both families, with its own address as source."""
     host = lab.host(name)
     assert host.run(f"curl -sf -m 5 http://{ECHO_IPV4}/").stdout == f"{host.wan_ipv4}\n"
     assert host.run(f"curl -sf -m 5 'http://[{ECHO_IPV6}]/'").stdout == f"{host.wan_ipv6}\n"
@@ -55,7 +55,7 @@ def test_users(lab: Lab, name: str) -> None:
 
 
 def test_internet_is_silent_to_private_sources(lab: Lab) -> None:
-    """A packet with a wrong source is seen by a capture and answered by nobody."""
+    """A packet with a wrong source is captured, but never answered."""
     host = lab.host("test-2")
     host.run("ip address add 172.31.99.1/32 dev lo")
     try:
@@ -68,7 +68,7 @@ def test_internet_is_silent_to_private_sources(lab: Lab) -> None:
 
 
 def test_capture_sees_every_packet_from_first_to_last(lab: Lab) -> None:
-    """Nothing is missed at either end of a capture, in either family."""
+    """No packet is missed at either end of a capture, in either family."""
     host = lab.host("test-1")
     with lab.internet.capture("icmp or icmp6") as capture:
         host.run(f"ping -q -c 20 -i 0.002 {ECHO_IPV4} && ping -q -c 20 -i 0.002 {ECHO_IPV6}")
@@ -79,14 +79,14 @@ def test_capture_sees_every_packet_from_first_to_last(lab: Lab) -> None:
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_reboot_is_real(lab: Lab, name: str) -> None:
-    """Files and journal live on, rules and processes do not, and the wan is plugged in again."""
+    """Files and journal survive, rules and processes do not, and the wan is connected again."""
     host = lab.host(name)
     before = host.boot_id
     host.run("true", user="admin")
     host.run("echo kept >/root/kept; iptables -N GONE; sleep 1000 </dev/null >/dev/null 2>&1 &")
     host.reboot()
     assert host.boot_id != before
-    # Nobody waits for a shared connection of before.
+    # A shared connection from before the reboot must not block.
     assert host.run("true", user="admin", timeout=20).status == 0
     assert host.run("cat /root/kept; rm /root/kept").stdout == "kept\n"
     assert host.run("iptables -L GONE", check=False).status != 0
@@ -103,7 +103,7 @@ def test_up_again_changes_nothing(lab: Lab) -> None:
 
 @dataclass(frozen=True)
 class Machine:
-    """All that a lab could leave behind on this machine, less what other workers' labs made."""
+    """All that a lab could leave behind on this machine, without other workers' labs."""
 
     links: frozenset[str]
     namespaces: frozenset[str]
@@ -113,13 +113,13 @@ class Machine:
 
     @classmethod
     def now(cls) -> "Machine":
-        """What there is."""
+        """Read the present state."""
         links = [path.name for path in Path("/sys/class/net").iterdir()]
         namespaces = subprocess.check_output(["ip", "netns", "list"], text=True).splitlines()
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         groups = [path.name for mount in cgroups.mounts() for path in mount.iterdir()]
         nspawn = [str(path) for path in Path("/run/systemd/nspawn").glob("*/*")]
-        # Last: what another worker made until now is in its list.
+        # Read last, so that it has all that other workers have made by now.
         others = _made_by_other_workers()
 
         def less(names: Iterable[str]) -> frozenset[str]:
@@ -135,14 +135,14 @@ class Machine:
 
 
 def _made_by_other_workers() -> set[str]:
-    """Return names: hosts of other labs come and go while these tests run."""
+    """Return their names: hosts of other labs come and go while these tests run."""
     labs = (worker_settings(number) for number in range(os.cpu_count() or 1))
     return {made.name for lab in labs if lab != SETTINGS for made in Ledger(lab).read()}
 
 
 @pytest.fixture
 def tiny(lab: Lab) -> Iterator[Settings]:
-    """Names of a second lab that shares only the cache with the first."""
+    """The settings of a second lab that shares only the cache with the first."""
     with tempfile.TemporaryDirectory(prefix="wbt-", dir="/run") as folder:
         settings = Settings(
             state=Path(folder) / "lab",
@@ -155,7 +155,7 @@ def tiny(lab: Lab) -> Iterator[Settings]:
 
 
 def command(settings: Settings, *args: str) -> subprocess.Popen[bytes]:
-    """A command of the lab's command line, on that lab."""
+    """Run the lab's command line on that lab."""
     return subprocess.Popen(
         [sys.executable, "-m", "lab", *args],
         env={**os.environ, **settings.environment},
@@ -164,7 +164,7 @@ def command(settings: Settings, *args: str) -> subprocess.Popen[bytes]:
 
 
 def named_after(settings: Settings) -> list[str]:
-    """Command lines of processes that name the lab's state folder or its host."""
+    """Return command lines of processes that name the lab's state folder or its host."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -186,7 +186,7 @@ def named_after(settings: Settings) -> list[str]:
     ],
 )
 def test_down_after_a_killed_up_leaves_nothing(tiny: Settings, kind: str, name: str) -> None:
-    """`up` is killed as soon as it has written down the thing; then down, twice."""
+    """`up` is killed as soon as it has recorded the thing; then `down` runs twice."""
     before = Machine.now()
     run = command(tiny, "up", "--hosts", "tiny-9=bookworm")
     end = time.monotonic() + 180
@@ -204,8 +204,8 @@ def test_down_after_a_killed_up_leaves_nothing(tiny: Settings, kind: str, name: 
     assert command(tiny, "down").wait(180) == 0
     assert command(tiny, "down").wait(180) == 0
     after = Machine.now()
-    # A lock is named after an inode. One that another host left may have had the number of ours,
-    # and is gone with it then.
+    # A lock is named after an inode: if an earlier host's lock had the same inode number as ours,
+    # `down` removes it, too.
     assert after == replace(before, nspawn=before.nspawn & after.nspawn)
     assert [process for process in made_processes if process.alive] == []
     assert named_after(tiny) == []
@@ -214,7 +214,7 @@ def test_down_after_a_killed_up_leaves_nothing(tiny: Settings, kind: str, name: 
 
 
 def test_up_mends_a_half_made_lab(tiny: Settings) -> None:
-    """A host whose keeper and guest were killed boots again, with its disk."""
+    """A host whose supervisor and guest were killed boots again, with its disk."""
     lifecycle.up(tiny, "tiny-9=bookworm")
     host = Lab.attach(tiny).host("tiny-9")
     host.run("echo kept >/root/kept; sync")
@@ -228,7 +228,7 @@ def test_up_mends_a_half_made_lab(tiny: Settings) -> None:
 
 
 def test_foreign_link_of_our_name_is_left_alone(tiny: Settings) -> None:
-    """The lab refuses to start rather than touch what it did not make."""
+    """The lab refuses to start if a link of its name is not its own."""
     subprocess.check_call(["ip", "link", "add", "wbt-mgmt", "type", "bridge"])
     try:
         assert command(tiny, "up", "--hosts", "tiny-9=bookworm").wait(180) == 1

@@ -1,4 +1,4 @@
-"""What the lab remembers of what it made, and what it removes by that."""
+"""The lab's record of what it made, and what it removes by that record."""
 
 import os
 import subprocess
@@ -22,21 +22,21 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_a_claim_is_remembered(settings: Settings) -> None:
-    """What was claimed once is ours, whether it exists by now or not."""
+    """What was claimed once stays ours, whether it exists yet or not."""
     Ledger(settings).claim("link", "wbu-mgmt", exists=False)
     Ledger(settings).claim("link", "wbu-mgmt", exists=True)
     assert [(made.kind, made.name) for made in Ledger(settings).read()] == [("link", "wbu-mgmt")]
 
 
 def test_what_somebody_else_made_is_refused(settings: Settings) -> None:
-    """The error names it; nothing is written down, so nothing will be removed."""
+    """The error names it; it is not recorded, so it will not be removed."""
     with pytest.raises(LabError, match="wbu-mgmt"):
         Ledger(settings).claim("link", "wbu-mgmt", exists=True)
     assert Ledger(settings).read() == []
 
 
 def test_a_line_that_a_killed_writer_left_open_is_skipped(settings: Settings) -> None:
-    """And the next claim is still read."""
+    """The next claim is still read."""
     Ledger(settings).path.write_text('{"kind": "li')
     Ledger(settings).claim("path", "/nowhere", exists=False)
     assert [made.name for made in Ledger(settings).read()] == ["/nowhere"]
@@ -45,7 +45,7 @@ def test_a_line_that_a_killed_writer_left_open_is_skipped(settings: Settings) ->
 def test_links_do_not_outlive_a_boot_and_paths_do(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """After a boot a link of the recorded name is somebody else's."""
+    """After a boot, a link of the recorded name is not the lab's."""
     Ledger(settings).claim("link", "wbu-mgmt", exists=False)
     Ledger(settings).claim("path", "/nowhere", exists=False)
     (tmp_path / "boot_id").write_text("another\n")
@@ -54,7 +54,7 @@ def test_links_do_not_outlive_a_boot_and_paths_do(
 
 
 def test_down_removes_recorded_processes_and_paths(settings: Settings, tmp_path: Path) -> None:
-    """And the state; a second down finds nothing to do."""
+    """The state is removed, too; a second down finds nothing to do."""
     folder = tmp_path / "disk"
     Ledger(settings).claim("path", str(folder), exists=False)
     (folder / "deep").mkdir(parents=True)
@@ -68,7 +68,7 @@ def test_down_removes_recorded_processes_and_paths(settings: Settings, tmp_path:
 
 
 def test_a_reused_pid_is_not_ended(settings: Settings) -> None:
-    """The start time tells our process from one that got its pid later."""
+    """The start time distinguishes the lab's process from a later one with its pid."""
     child = subprocess.Popen(["sleep", "60"])
     try:
         stranger = Process("sleeper", child.pid, start="1")
@@ -82,7 +82,7 @@ def test_a_reused_pid_is_not_ended(settings: Settings) -> None:
 
 
 def test_a_process_records_itself_before_it_is_anything(settings: Settings, tmp_path: Path) -> None:
-    """With no folder to write its record to, the program never starts."""
+    """If its record cannot be written, the program never starts."""
     mark = tmp_path / "mark"
     command = processes.wrapped(settings, "writer", ["touch", mark])
     processes.folder(settings).rmdir()
@@ -91,6 +91,6 @@ def test_a_process_records_itself_before_it_is_anything(settings: Settings, tmp_
 
 
 def test_our_own_start_time_is_the_kernels() -> None:
-    """A process that runs has one, one that never was has none."""
+    """A running process has a start time, a pid that was never used has none."""
     assert processes.start_time(os.getpid())
     assert processes.start_time(2**22 + 1) is None

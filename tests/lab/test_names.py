@@ -1,4 +1,4 @@
-"""Which names the lab's DNS has of a stack, and the file that it reads them from."""
+"""Which names the lab's DNS serves for a stack, and the file that it reads them from."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lab.stacks import CHECKOUT, parsed, read
 
 
 def test_every_name_leads_to_its_networks_public_addresses() -> None:
-    """Pages and dashboards of both hosts, in both families; no name leads to two networks."""
+    """Pages and dashboards of both hosts, in both families; no name belongs to two networks."""
     found = list(names.records(parsed(read(CHECKOUT / "stacks" / "Pulumi.demo.yaml"), "demo")))
     assert ("whoami.mail.example.com", "203.0.113.20") in found
     assert ("whoami.mail.example.com", "2001:db8::20") in found
@@ -21,7 +21,7 @@ def test_every_name_leads_to_its_networks_public_addresses() -> None:
 
 
 def test_containers_names_are_those_of_their_labels() -> None:
-    """If they are routed to by their own network's load balancer."""
+    """If their own network's load balancer routes to them."""
     config = read(CHECKOUT / "stacks" / "Pulumi.demo.yaml")
     config["hosts"][0]["networks"][0]["containers"] = [
         {
@@ -37,7 +37,7 @@ def test_containers_names_are_those_of_their_labels() -> None:
 
 
 def test_what_is_published_again_replaces_what_was(tmp_path: Path) -> None:
-    """A file for each stack, as /etc/hosts; nothing of a stack's name gets out of its folder."""
+    """One file per stack, in the form of /etc/hosts; a stack's name cannot leave the folder."""
     lab = Settings(state=tmp_path)
     names.publish(lab, "a/../b", [("x.test", "192.0.2.1"), ("x.test", "2001:db8::1")])
     (file,) = names.folder(lab).iterdir()

@@ -1,4 +1,4 @@
-"""Who asks for names: the question that is asked, how it is found again, and how it is judged."""
+"""Name queries: how they are sent, found in a capture, and judged."""
 
 import socket
 import subprocess
@@ -19,12 +19,12 @@ ANSWERS, FAILS = b"\x81\x83", b"\x81\x82"
 
 @pytest.fixture(scope="module")
 def stack() -> Stack:
-    """The demo's."""
+    """The demo's stack."""
     return parsed(read(CHECKOUT / "stacks" / "Pulumi.demo.yaml"), "demo")
 
 
 def _asked(tmp_path: Path, *flags: bytes) -> list[tuple[str, bytes]]:
-    """Ask servers that answer with these flags; return which of them got what."""
+    """Ask servers that answer with these flags; return the query that each received."""
     got: list[tuple[str, bytes]] = []
     servers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in flags]
     servers[0].bind(("127.0.0.2", 0))
@@ -51,7 +51,7 @@ def _asked(tmp_path: Path, *flags: bytes) -> list[tuple[str, bytes]]:
 
 
 def test_the_first_server_that_answers_is_the_last_one_asked(tmp_path: Path) -> None:
-    """That a name does not exist is an answer."""
+    """NXDOMAIN is an answer."""
     assert [server for server, _ in _asked(tmp_path, ANSWERS, ANSWERS)] == ["127.0.0.2"]
 
 
@@ -62,7 +62,7 @@ def test_a_server_that_fails_is_followed_by_the_next(tmp_path: Path) -> None:
 
 
 def test_a_query_is_found_by_the_first_bytes_of_its_name(tmp_path: Path) -> None:
-    """Behind the 12 bytes of DNS's header, 20 with that of UDP; and it is a query for an A."""
+    """Behind DNS's 12 bytes of header, 20 with UDP's; and it is a query for an A record."""
     ((_, query),) = _asked(tmp_path, ANSWERS)
     begin = f"0x{query[12:16].hex()}"
     assert begin == "0x03626364"
@@ -72,14 +72,14 @@ def test_a_query_is_found_by_the_first_bytes_of_its_name(tmp_path: Path) -> None
 
 
 def test_no_two_queries_have_one_name() -> None:
-    """Each is found by its first label, and others are asked at the same time."""
+    """Each is identified by its first label, as several are asked at the same time."""
     labels = [unique_label() for _ in range(8000)]
     assert len(set(labels)) == 8000
     assert {len(label) for label in labels} == {3}
 
 
 def test_whoami_asks_for_each_network(stack: Stack) -> None:
-    """Of the demo's networks, all of which have servers; without servers nobody is asked."""
+    """One per network of the demo with servers; without servers, no query is made."""
     assert [(host.name, container) for host, _, container in _networks(stack)] == [
         (host, f"whoami-{name}")
         for host in ("edge-1", "edge-2")
@@ -108,7 +108,7 @@ _HOST = _packet("203.0.113.101", "198.51.100.53")
         ([_OWN6], ["2001:db8::20"], True),
         ([_OWN4, _OWN6], ["203.0.113.20", "2001:db8::20"], True),
         ([_HOST], ["203.0.113.101"], False),
-        # One query as the network does not make up for one as the host.
+        # A query with the network's source does not make up for one with the host's.
         ([_OWN4, _HOST], ["203.0.113.101, 203.0.113.20"], False),
         ([_HOST, _OWN6], ["203.0.113.101", "2001:db8::20"], False),
         ([], [SILENCE], False),
@@ -117,7 +117,7 @@ _HOST = _packet("203.0.113.101", "198.51.100.53")
 def test_every_packet_counts(
     stack: Stack, packets: list[Packet], seen: list[str], good: bool
 ) -> None:
-    """In each family in which a server was asked; that nobody was asked is a failure."""
+    """In each family in which a server was asked; no query at all is a failure."""
     network: Network = stack.hosts[0].networks[1]
     results = list(judged("edge-1", network, "whoami-mail", packets))
     assert [result.seen for result in results] == seen

@@ -7,14 +7,14 @@ from lab.settings import DEFAULT_HOSTS, Settings, parse_hosts
 
 
 def test_a_hosts_number_decides_its_addresses() -> None:
-    """edge-2 is .12 and .102 also when it is alone."""
+    """edge-2 has .12 and .102 even if it is the only host."""
     (host,) = parse_hosts("edge-2=forky")
     assert Settings().address(host).endswith(".12")
     assert (host.wan_ipv4, host.wan_ipv6) == ("203.0.113.102", "2001:db8::102")
 
 
 def test_default_hosts_are_both_engine_generations() -> None:
-    """The suites stand for Docker 20.10 and 28.5."""
+    """The two suites have Docker 20.10 and 28.5."""
     assert [(host.name, host.suite) for host in parse_hosts(DEFAULT_HOSTS)] == [
         ("edge-1", "bookworm"),
         ("edge-2", "forky"),
@@ -22,7 +22,7 @@ def test_default_hosts_are_both_engine_generations() -> None:
 
 
 def test_a_host_may_have_the_legacy_iptables() -> None:
-    """Said behind the suite, and said again by what the lab writes down."""
+    """It is written after the suite, also in the lab's record."""
     text = "edge-4=bookworm+legacy,edge-10=forky"
     legacy, nft = parse_hosts(text)
     assert (legacy.suite, legacy.backend) == ("bookworm", "legacy")
@@ -31,7 +31,7 @@ def test_a_host_may_have_the_legacy_iptables() -> None:
 
 
 def test_a_host_may_be_bare() -> None:
-    """Without Docker, from a root of its own; it is the same suite."""
+    """Without Docker, from a root of its own; the suite is the same."""
     text = "edge-4=bookworm+bare,edge-5=bookworm+legacy"
     bare, other = parse_hosts(text)
     assert (bare.suite, bare.bare, bare.root, bare.backend) == (
@@ -45,7 +45,7 @@ def test_a_host_may_be_bare() -> None:
 
 
 def test_a_host_may_have_docker_29() -> None:
-    """In the place of the suite's own, from the same root, with either of its backends."""
+    """It replaces the suite's own Docker, on the same root, with either of its backends."""
     text = "edge-4=forky+29,edge-5=forky+29nft,edge-6=forky"
     usual, nftables, other = parse_hosts(text)
     assert [host.docker29 for host in (usual, nftables, other)] == [True, True, False]
@@ -70,6 +70,6 @@ def test_a_host_may_have_docker_29() -> None:
     ],
 )
 def test_bad_hosts_are_refused(text: str, word: str) -> None:
-    """The error says which host and what is wrong with it."""
+    """The error names the host and the problem."""
     with pytest.raises(LabError, match=word):
         parse_hosts(text)

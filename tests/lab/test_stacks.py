@@ -1,4 +1,4 @@
-"""What is kept of the words of `pulumi`."""
+"""Which of Pulumi's output is kept."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ error: no such stack
 
 
 def test_where_the_lab_s_plugins_come_from_is_said_to_the_log_alone(tmp_path: Path) -> None:
-    """The CLI warns of it at each of their starts, which nobody wants to read."""
+    """The CLI warns about it at each start of a plugin; the shown output omits that."""
     pulumi = tmp_path / "pulumi"
     pulumi.write_text(f"#!/bin/sh\ncat <<'END'\n{SAID}END\nexit 3\n")
     pulumi.chmod(0o755)

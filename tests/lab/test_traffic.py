@@ -1,4 +1,4 @@
-"""The judge of sources itself: what it must not let pass."""
+"""The judge of sources: what it must reject."""
 
 import pytest
 
@@ -26,20 +26,20 @@ def test_right_sources_are_counted() -> None:
 @pytest.mark.parametrize(
     ("source", "port"),
     [
-        ("203.0.113.20", 7701),  # another network's
-        ("203.0.113.101", 7701),  # the host's own
+        ("203.0.113.20", 7701),  # another network's address
+        ("203.0.113.101", 7701),  # the host's own address
         ("2001:db8::101", 7701),
         ("172.16.0.3", 7701),
         ("fd00::3", 7702),
-        ("172.16.0.3", 443),  # private, whatever it is for
+        ("172.16.0.3", 443),  # private, on any port
         ("fd00::3", 443),
     ],
 )
 def test_wrong_sources_are_told(source: str, port: int) -> None:
-    """With the packet itself."""
+    """The report has the packet itself."""
     assert sources([packet(source, port)], EXPECTED).wrong[0].startswith(f"1x {source} → ")
 
 
 def test_others_are_none_of_our_business() -> None:
-    """The host's own traffic to somewhere else."""
+    """The host's own traffic to other targets is not judged."""
     assert sources([packet("203.0.113.101", 443)], EXPECTED).wrong == []

@@ -1,4 +1,4 @@
-"""The lab tests of two workers at one time: whose tests they are, and names that do not clash."""
+"""The lab tests of two workers at once: their distribution, and names that must not clash."""
 
 from lab import cgroups
 from lab.settings import Settings, parse_hosts
@@ -26,7 +26,7 @@ def test_the_labs_of_two_workers_share_no_name_on_this_machine() -> None:
 
 
 def test_a_folder_is_one_workers_but_for_atomic() -> None:
-    """What a folder shares is made once; each file of `atomic` may go to either."""
+    """A folder's fixtures are made once; only files of `atomic` may go to either worker."""
     scheduler = object.__new__(ByFolder)
     split = {
         test: scheduler._split_scope(f"tests/lab/{test}.py::test_it[a/b::c]")

@@ -1,4 +1,4 @@
-"""What is done on several hosts at one time: most of what they do is to wait."""
+"""Runs actions on several hosts at once, as most of their time is waiting."""
 
 import functools
 import inspect
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 def each(subjects: Iterable[S], call: Callable[[S], T]) -> list[T]:
-    """Return what `call` returns for each subject; all run at one time.
+    """Return the result of `call` for each subject; all run at once.
 
-    Raises all their errors as one ExceptionGroup, after the last one has ended.
+    Raises all errors as one ExceptionGroup, after the last call has ended.
     """
     given = list(subjects)
     with ThreadPoolExecutor(max_workers=len(given)) as pool:
@@ -25,9 +25,9 @@ def each(subjects: Iterable[S], call: Callable[[S], T]) -> list[T]:
 
 
 def on_each(test: Callable[..., None]) -> Callable[..., None]:
-    """Make of a test whose first argument is, say, `host` one that takes the fixture `hosts`.
+    """Turn a test whose first argument is, say, `host` into one that takes the fixture `hosts`.
 
-    It is called for each of them, all at one time.
+    The test is called for each of them, all at once.
     """
     signature = inspect.signature(test)
     first, *others = signature.parameters.values()

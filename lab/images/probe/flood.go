@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// A try that hangs must not stop the others, and not be one of thousands.
+	// A hanging attempt must not stop the others, and must not accumulate to thousands.
 	dialLimit  = time.Second
 	maxDialing = 32
 	// TCP_USER_TIMEOUT of tcp(7), which package syscall lacks.
 	tcpUserTimeout = 18
 )
 
-// tally is what flood did to one address. Errors are expected: networks go and come meanwhile.
+// tally is what flood did to one address. Errors are expected: networks are removed and added.
 type tally struct {
 	newTCP, newTCPFailed              atomic.Int64
 	longTCP, longTCPFailed, longBytes atomic.Int64
@@ -48,8 +48,8 @@ func (t *tally) summary() map[string]any {
 	}
 }
 
-// flood keeps every kind of flow going that could leave with a wrong source: connections that are
-// new, that are old, and datagrams of both.
+// flood keeps every kind of flow running that could leave with a wrong source: new connections, old
+// ones, and datagrams of both.
 func flood(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	interval := flags.Duration("interval", 5*time.Millisecond, "")
 	duration := flags.Duration("duration", 0, "0: until SIGTERM")
@@ -97,7 +97,7 @@ func flood(ctx context.Context, flags *flag.FlagSet, args []string, out io.Write
 	return printJSON(out, map[string]any{"seconds": time.Since(start).Seconds(), "targets": targets})
 }
 
-// floodNewTCP opens a connection each interval without waiting for the one before.
+// floodNewTCP opens a connection each interval without waiting for the previous one.
 func floodNewTCP(ctx context.Context, address string, interval time.Duration, t *tally) {
 	dialing := make(chan struct{}, maxDialing)
 	var group sync.WaitGroup
@@ -124,7 +124,7 @@ func floodNewTCP(ctx context.Context, address string, interval time.Duration, t 
 	})
 }
 
-// floodLongTCP writes on one connection and opens the next only when that one is broken.
+// floodLongTCP writes on one connection and opens the next only when it is broken.
 func floodLongTCP(ctx context.Context, address string, interval time.Duration, t *tally) {
 	dialer := net.Dialer{Timeout: dialLimit, Control: giveUpAfter(5 * time.Second)}
 	var conn net.Conn
@@ -156,8 +156,8 @@ func floodLongTCP(ctx context.Context, address string, interval time.Duration, t
 	})
 }
 
-// giveUpAfter bounds how long sent data may stay unacknowledged: the kernel would try for a
-// quarter of an hour, and the flow would be silent most of that time.
+// giveUpAfter limits how long sent data may be unacknowledged: the kernel would retry for a quarter
+// of an hour, mostly silently.
 func giveUpAfter(limit time.Duration) func(string, string, syscall.RawConn) error {
 	return func(_, _ string, raw syscall.RawConn) error {
 		var failed error
@@ -203,8 +203,8 @@ func floodUDP(ctx context.Context, address string, interval time.Duration, t *ta
 		if old == nil {
 			old = dial()
 		}
-		// "Connection refused" is the answer to an earlier datagram: the socket is still good.
-		// A source address that has gone is not: the kernel chose it when the socket was made.
+		// "Connection refused" is the answer to an earlier datagram: the socket still works. Without
+		// its source address, which the kernel chose when the socket was made, it does not.
 		if old != nil && !send(old) && !send(old) {
 			_ = old.Close()
 			old = nil
@@ -216,7 +216,7 @@ func floodUDP(ctx context.Context, address string, interval time.Duration, t *ta
 	})
 }
 
-// every calls work at each interval until ctx ends; calls that take longer make it skip, not pile up.
+// every calls work at each interval until ctx ends; a slow call skips intervals.
 func every(ctx context.Context, interval time.Duration, work func()) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// headers is a repeatable -H flag, as curl has it.
+// headers is a repeatable -H flag, as in curl.
 type headers []string
 
 func (h *headers) String() string { return strings.Join(*h, ", ") }

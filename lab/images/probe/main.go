@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // parseAddrs and run say what was wrong
+	flags.SetOutput(io.Discard) // parseAddrs and run report the error
 	err := commands[args[0]](ctx, flags, args[1:], stdout)
 	switch {
 	case err == nil:
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// operands parses flags and returns the at least `least` and at most `most` words after them.
+// operands parses flags and returns the words after them, from least to most many.
 func operands(flags *flag.FlagSet, args []string, least, most int) ([]string, error) {
 	if err := flags.Parse(args); err != nil {
 		return nil, fmt.Errorf("%w: %v", errUsage, err)

@@ -16,7 +16,7 @@ import (
 
 const maxLine = 256
 
-// serveTCP tells each peer the address it is seen with, and closes.
+// serveTCP sends each peer the peer's own address, and closes.
 func serveTCP(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Writer) error {
 	return listenTCP(ctx, flags, args, func(conn *net.TCPConn) {
 		defer conn.Close()
@@ -43,7 +43,7 @@ func sink(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Writer) 
 	})
 }
 
-// listenTCP hands each connection to any of args to handle, until ctx ends.
+// listenTCP passes each connection to any of args to handle, until ctx ends.
 func listenTCP(ctx context.Context, flags *flag.FlagSet, args []string, handle func(*net.TCPConn)) error {
 	words, err := operands(flags, args, 1, math.MaxInt)
 	if err != nil {
@@ -78,7 +78,7 @@ func listenTCP(ctx context.Context, flags *flag.FlagSet, args []string, handle f
 	}
 }
 
-// serveUDP tells each sender the address it is seen with.
+// serveUDP sends each sender the sender's own address.
 func serveUDP(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Writer) error {
 	words, err := operands(flags, args, 1, math.MaxInt)
 	if err != nil {
@@ -97,7 +97,7 @@ func serveUDP(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Writ
 				if errors.Is(err, net.ErrClosed) {
 					return
 				}
-				if err == nil { // an ICMP error for an earlier answer is none of the next sender's
+				if err == nil { // an ICMP error for an earlier answer is not the next sender's
 					_, _ = conn.WriteTo([]byte(seen(peer)), peer)
 				}
 			}
@@ -107,8 +107,7 @@ func serveUDP(ctx context.Context, flags *flag.FlagSet, args []string, _ io.Writ
 	return nil
 }
 
-// askTCP prints the line that a serveTCP answers.
-// askTCP asks once. Its packets have the mark that it is told, for which it needs CAP_NET_ADMIN.
+// askTCP asks once and prints serveTCP's answer. A mark on its packets needs CAP_NET_ADMIN.
 func askTCP(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	timeout := flags.Duration("timeout", 5*time.Second, "")
 	mark := flags.Int("mark", 0, "")

@@ -55,7 +55,7 @@ func server(t *testing.T, name, host string) string {
 			t.Errorf("%s did not end", name)
 		}
 	})
-	if name != "serve-udp" { // a datagram is asked for again, a connection refused is final
+	if name != "serve-udp" { // datagrams are retried, a refused connection is final
 		for range 100 {
 			if conn, err := net.Dial("tcp", free); err == nil {
 				reset(conn)
@@ -72,7 +72,7 @@ func TestAskingTellsTheAddressAsSeen(t *testing.T) {
 		for _, host := range []string{"127.0.0.1", "::1"} {
 			t.Run(transport+" "+host, func(t *testing.T) {
 				address := server(t, "serve-"+transport, host)
-				for range 2 { // the server goes on
+				for range 2 { // the server continues
 					status, stdout, stderr := probe(t.Context(), "ask-"+transport, address)
 					if status != 0 || stdout != host+"\n" {
 						t.Errorf("status %d, %q, %q", status, stdout, stderr)
@@ -93,7 +93,7 @@ func TestAWildcardServerTellsIPv4InItsOwnWords(t *testing.T) {
 }
 
 func TestAskingGivesUp(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts and sends nothing
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// connectRate opens TCP connections as fast as its workers can and counts them, with the time that each takes.
+// connectRate opens TCP connections as fast as its workers can; it counts and times them.
 func connectRate(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	duration := flags.Duration("duration", 3*time.Second, "")
 	workers := flags.Int("workers", 8, "")
@@ -78,7 +78,7 @@ func percentile(sorted []float64, percent int) float64 {
 	return sorted[(len(sorted)-1)*percent/100]
 }
 
-// throughput writes to a sink on several streams and counts what it takes.
+// throughput writes to a sink on several streams and counts the bytes that it accepts.
 func throughput(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	duration := flags.Duration("duration", 3*time.Second, "")
 	streams := flags.Int("streams", 1, "")

@@ -14,13 +14,13 @@ import (
 
 const (
 	protoTCP, protoUDP = 6, 17
-	// For experiments and testing (RFC 3692): conntrack knows nothing of it but the addresses.
+	// For experiments and testing (RFC 3692): conntrack reads only its addresses.
 	protoOther = 253
 	synFlag    = 0x02
 	ackFlag    = 0x10
 )
 
-// A forgery is what spoof can send: the protocol, and its payload for two ends.
+// A forgery is a kind of packet for spoof: the protocol, and its payload for two ends.
 var forgeries = map[string]struct {
 	proto   byte
 	payload func(from, to netip.AddrPort) []byte
@@ -32,8 +32,8 @@ var forgeries = map[string]struct {
 	"other":  {protoOther, func(_, _ netip.AddrPort) []byte { return []byte("spoofed!") }},
 }
 
-// spoof sends whole IP packets whose source is whatever it is told. Whoever has CAP_NET_RAW can,
-// which Docker gives to every container.
+// spoof sends whole IP packets with the given source. This takes CAP_NET_RAW, which Docker gives to
+// every container.
 func spoof(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	source := flags.String("from", "", "")
 	kind := flags.String("kind", "udp", "")
@@ -61,7 +61,7 @@ func spoof(ctx context.Context, flags *flag.FlagSet, args []string, out io.Write
 	}
 	defer send.close()
 	for sent := 0; sent < *count; sent++ {
-		// Another port each time: each is a new flow for conntrack.
+		// Another port for each packet, so that each is a new flow for conntrack.
 		ends := netip.AddrPortFrom(from, uint16(20000+sent))
 		packet := ipPacket(from, to.Addr(), forgery.proto, forgery.payload(ends, to))
 		if err := send.packet(packet); err != nil {
@@ -76,8 +76,8 @@ func spoof(ctx context.Context, flags *flag.FlagSet, args []string, out io.Write
 	return printJSON(out, map[string]any{"sent": *count})
 }
 
-// advertise says to everybody on the link that this machine is the router for the IPv6 internet
-// (RFC 4861, 4.2): a host that believes it sends its own traffic here.
+// advertise announces this machine on the link as the router for the IPv6 internet (RFC 4861, 4.2):
+// a host that accepts it sends its own traffic here.
 func advertise(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	words, err := operands(flags, args, 1, 1)
 	if err != nil {
@@ -120,7 +120,7 @@ type sender struct {
 	to syscall.Sockaddr
 }
 
-// rawSender opens a socket whose packets bring their own IP header (raw(7), IPPROTO_RAW).
+// rawSender opens a socket whose packets have their own IP header (raw(7), IPPROTO_RAW).
 func rawSender(to netip.Addr) (*sender, error) {
 	family, address := syscall.AF_INET6, syscall.Sockaddr(&syscall.SockaddrInet6{Addr: to.As16()})
 	if to.Is4() {
@@ -163,7 +163,7 @@ func udpPayload(from, to netip.AddrPort) []byte {
 	return segment
 }
 
-// brokenPayload has a wrong checksum: conntrack calls such a packet invalid, and does not
+// brokenPayload has a wrong checksum: conntrack classifies such a packet as invalid, and does not
 // translate it.
 func brokenPayload(from, to netip.AddrPort) []byte {
 	segment := udpPayload(from, to)
@@ -189,7 +189,7 @@ func pseudoHeader(from, to netip.AddrPort, proto byte, segment []byte) []byte {
 	return append(append(covered, 0, 0, 0, proto), segment...)
 }
 
-// checksum is the internet's (RFC 1071).
+// checksum is the internet checksum (RFC 1071).
 func checksum(data []byte) uint16 {
 	var sum uint32
 	for at := 0; at+1 < len(data); at += 2 {

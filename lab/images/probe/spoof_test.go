@@ -20,7 +20,7 @@ func TestChecksumsOfForgeriesAreRight(t *testing.T) {
 			if kind == "other" {
 				continue
 			}
-			// Over what it covers with itself the sum is zero where it is right (RFC 1071).
+			// The checksum of data with its own correct checksum is zero (RFC 1071).
 			right := checksum(pseudoHeader(from, to, forgery.proto, payload)) == 0
 			if right != (kind != "broken") {
 				t.Errorf("%s to %s: checksum right: %v", kind, to, right)

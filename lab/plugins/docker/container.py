@@ -23,7 +23,7 @@ class Container(Resource[DockerWork]):
     schema = CONTAINER
 
     def create(self, work: DockerWork, inputs: Properties) -> tuple[str, Properties]:
-        """Create the container and start it; on failure remove what has been made of it."""
+        """Create the container and start it; on failure remove what was created."""
         name = text(inputs, "name")
         where = f"container {name} on {work.engine.name}"
         found_or_pulled(work, text(inputs, "image"))
@@ -46,7 +46,7 @@ class Container(Resource[DockerWork]):
     def read(
         self, work: DockerWork, identity: str, prior: Properties
     ) -> tuple[str, Properties] | None:
-        """The container as the Engine has it."""
+        """Return the container as the Engine has it."""
         try:
             seen: Json = work.engine.get(f"/containers/{segment(identity)}/json")
         except NotFoundError:
@@ -56,12 +56,12 @@ class Container(Resource[DockerWork]):
     def update(
         self, work: DockerWork, identity: str, olds: Properties, news: Properties
     ) -> Properties:
-        """Start a container that has stopped; hand over what the Engine can change in place."""
+        """Start a container that has stopped; pass on what the Engine can change in place."""
         name = text(news, "name")
         try:
             if flag(news, "mustRun", default=True) and not flag(olds, "mustRun", default=True):
                 work.engine.post(f"/containers/{segment(identity)}/start")
-            # A health check is only written down, as by the real plugin.
+            # A health check is only recorded, as by the real plugin.
             if olds.get("restart") != news.get("restart"):
                 policy = {"RestartPolicy": body.restart_policy(news)}
                 work.engine.post(f"/containers/{segment(identity)}/update", policy)

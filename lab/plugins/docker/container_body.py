@@ -1,4 +1,4 @@
-"""A container's inputs as the Engine's API wants them, and its answer as the plugin shows it."""
+"""A container's inputs in the form of the Engine's API, and its answer in the plugin's form."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _HEALTH = {
 
 
 def create_body(inputs: Properties) -> Json:
-    """The body of `POST /containers/create`; raises PluginError for what contradicts itself."""
+    """Return the body of `POST /containers/create`; raises PluginError for contradictory inputs."""
     if "" in texts(inputs, "command"):
         raise PluginError("values for command may not be empty")
     config: Json = {"Image": text(inputs, "image")}
     host: Json = {
-        # As the plugin: an absent init is a false one, whatever the daemon's default is.
+        # As in the plugin: a missing init is false, whatever the daemon's default.
         "Init": False,
         "NetworkMode": text(inputs, "networkMode"),
         "RestartPolicy": restart_policy(inputs),
@@ -67,7 +67,7 @@ def create_body(inputs: Properties) -> Json:
 
 
 def live(seen: Json, prior: Properties) -> Properties:
-    """What the Engine says of a container, for the inputs that the plugin reads back."""
+    """Return the Engine's view of a container, for the inputs that the plugin reads back."""
     config: Json = seen["Config"]
     host: Json = seen["HostConfig"]
     network: Json = seen.get("NetworkSettings") or {}
@@ -75,9 +75,9 @@ def live(seen: Json, prior: Properties) -> Properties:
     must_run = flag(prior, "mustRun", default=True)
     found: Properties = {
         "command": config.get("Cmd"),
-        # A digest is compared with the digest, a name with the name it was made from.
+        # A digest is compared with the digest, a name with the name of the container's image.
         "image": seen["Image"] if text(prior, "image").startswith("sha256:") else config["Image"],
-        # A container that has stopped though it must run shows as a change; the update starts it.
+        # A stopped container that must run shows as a change; the update starts it.
         "mustRun": must_run and running,
         "name": str(seen["Name"]).lstrip("/"),
         "networkMode": host["NetworkMode"],
@@ -107,7 +107,7 @@ def live(seen: Json, prior: Properties) -> Properties:
             "tests": check.get("Test") or [],
             "retries": check.get("Retries") or 0,
         }
-    # The plugin reads them only where the program has given some.
+    # The plugin reads them only if the program has given some.
     if prior.get("ports") and (running or must_run):
         found["ports"] = _ports(network.get("Ports") or {})
     if not running:
@@ -132,12 +132,12 @@ def _ports(ports: Json) -> Plain:
 
 
 def restart_policy(inputs: Properties) -> Json:
-    """The restart policy, in create and in update."""
+    """Return the restart policy, for create and update."""
     return {"Name": text(inputs, "restart", "no"), "MaximumRetryCount": 0}
 
 
 def endpoint(network: Properties) -> Json:
-    """One of networksAdvanced as `POST /networks/{id}/connect` wants it."""
+    """Return one of networksAdvanced in the form of `POST /networks/{id}/connect`."""
     ipam = {
         "IPv4Address": text(network, "ipv4Address"),
         "IPv6Address": text(network, "ipv6Address"),

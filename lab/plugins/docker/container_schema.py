@@ -1,6 +1,6 @@
-"""The inputs of a container: pulumi-docker 5.2.0, which stands on terraform-provider-docker 4.6.
+"""The inputs of a container: pulumi-docker 5.2.0, which is based on terraform-provider-docker 4.6.
 
-What replaces and what is computed comes from that provider's own schema (internal/provider/
+That provider's own schema defines what replaces and what is computed (internal/provider/
 resource_docker_container.go at v4.6.0).
 """
 
@@ -14,7 +14,7 @@ _ANY_ADDRESS = "0.0.0.0"  # noqa: S104 (the plugin's own default for published p
 
 
 def _first_address(value: Plain) -> Plain:
-    """An empty address means all addresses, as the plugin has it."""
+    """Treat an empty address as all addresses, as the plugin does."""
     return value or _ANY_ADDRESS
 
 
@@ -84,7 +84,7 @@ CONTAINER = Schema(
             "maxRetryCount memory memorySwap mounts pidMode platform privileged publishAllPorts "
             "runtime securityOpts shmSize stopSignal stopTimeout storageOpts sysctls tmpfs "
             "ulimits usernsMode workingDir",
-            # What the plugin writes into the state nevertheless.
+            # Written into the state by the plugin although no program gives it.
             attach=False,
             containerReadRefreshTimeoutMilliseconds=15000,
             logs=False,

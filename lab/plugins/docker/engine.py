@@ -1,7 +1,7 @@
 """The one seam to a Docker Engine: JSON in, JSON out, over docker-py.
 
-docker-py's own methods know fewer of the API's options than the plugin has inputs; its client is
-used for what is hard (transport, version, errors, registry credentials), the bodies are ours.
+docker-py's own methods support fewer of the API's options than the plugin has inputs; so its client
+is used for transport, version, errors and registry credentials, with request bodies from here.
 """
 
 from __future__ import annotations
@@ -14,59 +14,59 @@ from urllib.parse import quote
 
 from lab.plugins.values import PluginError
 
-# JSON of the Engine API: https://docs.docker.com/reference/api/engine/. No schema is worth having.
+# JSON of the Engine API: https://docs.docker.com/reference/api/engine/, without a schema.
 Json = dict[str, Any]
 
 _TIMEOUT_SECONDS = 600
-# Bodies and answers are written for 1.41 (Docker 20.10) and read the same up to this one.
+# Requests and answers are written for 1.41 (Docker 20.10), and are the same up to this version.
 _NEWEST_API = (1, 51)
 
 
 class EngineError(PluginError):
-    """The Engine answered, and refused."""
+    """The Engine answered with a refusal."""
 
 
 class NotFoundError(EngineError):
-    """The Engine answered that there is no such thing."""
+    """The Engine answered that the object does not exist."""
 
 
 class Engine(Protocol):
-    """A Docker Engine, reached or not yet."""
+    """A Docker Engine, connected or not."""
 
     name: str
 
     def reach(self) -> None:
-        """Connect, unless that has been done; a plain PluginError when it cannot be."""
+        """Connect, unless that has been done; a plain PluginError if it fails."""
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:  # JSON
-        """The JSON that GET answers.
+        """Return the JSON that GET answers.
 
-        Raises NotFoundError or EngineError for what the Engine answered, and a plain PluginError
-        when it could not be asked.
+        Raises NotFoundError or EngineError for the Engine's refusals, and a plain PluginError if it
+        could not be asked.
         """
 
     def post(
         self, path: str, body: Json | None = None, query: Mapping[str, str] | None = None
     ) -> Any:  # JSON
-        """The JSON that POST answers, None for an empty answer; raises as `get`."""
+        """Return the JSON that POST answers, None for an empty answer; raises like `get`."""
 
     def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
-        """DELETE; raises as `get`."""
+        """Send DELETE; raises like `get`."""
 
     def upload(self, path: str, archive: bytes, query: Mapping[str, str]) -> None:
-        """PUT of a tar archive; raises as `get`."""
+        """Send a tar archive by PUT; raises like `get`."""
 
     def pull(self, image: str) -> None:
-        """Pull an image from its registry; raises EngineError with the registry's own words."""
+        """Pull an image from its registry; raises EngineError with the registry's own message."""
 
 
 def segment(name: str) -> str:
-    """A name in a path; image names have slashes and colons that the Engine wants to see."""
+    """Quote a name for a path; the Engine needs the slashes and colons of image names."""
     return quote(name, safe="/:@")
 
 
 class DockerEngine:
-    """An Engine behind ssh:// or unix://; connects when it is first asked something."""
+    """An Engine behind ssh:// or unix://; connects at the first request."""
 
     def __init__(self, host: str, ssh_options: Sequence[str]) -> None:
         self.name = host
@@ -93,7 +93,7 @@ class DockerEngine:
         self, path: str, body: Json | None = None, query: Mapping[str, str] | None = None
     ) -> Any:  # JSON
         """As `Engine.post`."""
-        # No body is not an empty one: the Engine refuses a start with a body.
+        # No body differs from an empty one: the Engine refuses a start with a body.
         answer = self._call("POST", path, body, query)
         return answer.json() if answer.content else None
 
@@ -148,9 +148,9 @@ class DockerEngine:
         return answer
 
     def _connected(self) -> Any:  # docker.APIClient, imported only when needed
-        # The first call makes the first connection alone: ssh processes that start together would
-        # all become masters, and sshd counts each of them. Those who wait for it share its failure
-        # instead of waiting for one timeout after the other.
+        # The first call alone makes the first connection: ssh processes that start together would
+        # all become masters, and sshd counts each of them. Waiting calls share its failure instead
+        # of running into one timeout after the other.
         failures = self._failures
         with self._lock:
             if self._client is None:
@@ -165,7 +165,7 @@ class DockerEngine:
             return self._client
 
     def _connect(self) -> Any:  # docker.APIClient
-        # Imported here: a preview asks no Engine anything and shall not wait for docker-py.
+        # Imported here: a preview asks no Engine and must not wait for docker-py.
         import docker
         import requests
 

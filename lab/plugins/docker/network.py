@@ -48,7 +48,7 @@ class Network(Resource[DockerWork]):
     def read(
         self, work: DockerWork, identity: str, prior: Properties
     ) -> tuple[str, Properties] | None:
-        """The network as the Engine has it."""
+        """Return the network as the Engine has it."""
         seen = _inspected(work, identity)
         if seen is None:
             return None
@@ -69,14 +69,14 @@ class Network(Resource[DockerWork]):
         }
 
     def refreshed(self, state: Properties) -> Properties:
-        """Empty maps come with the first refresh for what was not given, and then stay."""
+        """The first refresh adds empty maps for inputs that were not given; they stay."""
         configs: list[Plain] = [
             {"auxAddress": {}, **config} for config in objects(state, "ipamConfigs")
         ]
         return {"ipamOptions": {}, **state, "ipamConfigs": configs}
 
     def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
-        """Remove the network, waiting for containers that are on their way out."""
+        """Remove the network, waiting for containers that are being removed."""
         name = text(state, "name")
         refusal: list[str] = []
 
@@ -105,8 +105,8 @@ class Network(Resource[DockerWork]):
 
 
 def _inspected(work: DockerWork, identity: str) -> Json | None:
-    # None for any failure once the Engine has been reached, as the real plugin: one that stops
-    # between two calls makes a network look gone.
+    # None for any failure once the Engine has been reached, as in the real plugin: if the Engine
+    # stops between two calls, a network seems to be removed.
     work.engine.reach()
     try:
         seen: Json = work.engine.get(f"/networks/{segment(identity)}")
@@ -143,7 +143,7 @@ def _body(inputs: Properties) -> Json:
 
 
 def _ipam_config(config: Json) -> Plain:
-    # The API has had both names for auxiliary addresses; either may come back.
+    # The API has had two names for auxiliary addresses; either may be returned.
     aux = config.get("AuxiliaryAddresses") or config.get("AuxAddress")
     found: Properties = {
         name: config[key] for name, key in _IPAM.items() if name != "auxAddress" and config.get(key)

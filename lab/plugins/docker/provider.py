@@ -15,12 +15,12 @@ from lab.plugins.provider import StandIn
 from lab.plugins.serve import EngineLog
 from lab.plugins.values import Plain, PluginError, boxed, has_unknown, plain, plain_all, text
 
-# What the CLI adds to every provider's configuration.
+# Added by the CLI to every provider's configuration.
 _OF_THE_CLI = frozenset({"version", "pluginDownloadURL", "pluginChecksums"})
 
 
 class DockerProvider(StandIn[DockerWork]):
-    """Opens no connection before something is to be done on the host."""
+    """Connects only for an operation on the host."""
 
     name = "docker"
     version = "5.2.0"
@@ -30,7 +30,7 @@ class DockerProvider(StandIn[DockerWork]):
         self._engine = engine
 
     def work(self, urn: str) -> DockerWork:
-        """The host's Engine with the rest."""
+        """Return the call with the host's Engine."""
         if self._engine is None:
             raise PluginError("docker provider: its host is not known yet")
         name = urn.rpartition("::")[2]
@@ -54,7 +54,7 @@ class DockerProvider(StandIn[DockerWork]):
         return sdk.CheckResponse(inputs=inputs, failures=failures)
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
-        """Note where the host is. No ping: a plain preview shall need no host."""
+        """Record the host. No ping: a plain preview must need no host."""
         settings = plain_all(request.args)
         if not any(has_unknown(value) for value in settings.values()) and self._engine is None:
             self._engine = DockerEngine(
@@ -64,7 +64,7 @@ class DockerProvider(StandIn[DockerWork]):
 
 
 def _ssh_options(value: Plain) -> list[str]:
-    """The options for ssh; SDKs send lists in a provider's configuration as JSON text."""
+    """Return the options for ssh; SDKs send lists in a provider's configuration as JSON text."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

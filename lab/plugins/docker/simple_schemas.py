@@ -1,7 +1,7 @@
 """The inputs of networks, volumes and images: pulumi-docker 5.2.0.
 
-What replaces and what is computed comes from the provider it stands on, terraform-provider-docker
-4.6.0 (internal/provider/resource_docker_{network,volume,image}.go).
+The underlying provider, terraform-provider-docker 4.6.0, defines what replaces and what is computed
+(internal/provider/resource_docker_{network,volume,image}.go).
 """
 
 from __future__ import annotations

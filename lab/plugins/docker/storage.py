@@ -17,7 +17,7 @@ class Volume(Resource[DockerWork]):
     schema = VOLUME
 
     def create(self, work: DockerWork, inputs: Properties) -> tuple[str, Properties]:
-        """Create the volume; one that is there already under this name is taken as it is."""
+        """Create the volume; an existing one of this name is used unchanged."""
         name = text(inputs, "name")
         try:
             made = work.engine.post("/volumes/create", {"Name": name})
@@ -33,7 +33,7 @@ class Volume(Resource[DockerWork]):
     def read(
         self, work: DockerWork, identity: str, prior: Properties
     ) -> tuple[str, Properties] | None:
-        """The volume as the Engine has it."""
+        """Return the volume as the Engine has it."""
         try:
             seen: Json = work.engine.get(f"/volumes/{segment(identity)}")
         except NotFoundError:
@@ -44,7 +44,7 @@ class Volume(Resource[DockerWork]):
         }
 
     def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
-        """Remove the volume, waiting for containers that are on their way out."""
+        """Remove the volume, waiting for containers that are being removed."""
 
         def gone() -> bool:
             try:
@@ -63,7 +63,7 @@ class Volume(Resource[DockerWork]):
 
 
 class RemoteImage(Resource[DockerWork]):
-    """An image that shall be on the host, pulled when it is not."""
+    """An image that must be on the host, pulled if it is missing."""
 
     schema = REMOTE_IMAGE
 
@@ -79,19 +79,19 @@ class RemoteImage(Resource[DockerWork]):
     def read(
         self, work: DockerWork, identity: str, prior: Properties
     ) -> tuple[str, Properties] | None:
-        """The image of this name; its id changes when the name comes to mean another one."""
+        """Return the image of this name; its id changes when the name refers to another image."""
         name = text(prior, "name")
         seen = _image(work, name)
         if seen is None:
             return None
         live: Properties = {"imageId": seen["Id"], "repoDigest": _digest(name, seen)}
-        # The plugin's ids are these: the image's id and its name run together.
+        # The plugin's id: the image's id followed by its name.
         return f"{seen['Id']}{name}", live
 
     def update(
         self, work: DockerWork, identity: str, olds: Properties, news: Properties
     ) -> Properties:
-        """Only whether to keep it can be updated; pull the image if it is gone."""
+        """Update only whether to keep it; pull the image if it is missing."""
         return self.create(work, news)[1]
 
     def delete(self, work: DockerWork, identity: str, state: Properties) -> None:
@@ -110,7 +110,7 @@ class RemoteImage(Resource[DockerWork]):
 
 
 def found_or_pulled(work: DockerWork, name: str) -> None:
-    """See to it that the host has the image; raises PluginError with the registry's reason."""
+    """Pull the image unless the host has it; raises PluginError with the registry's reason."""
     if _image(work, name) is None:
         work.say(f"pulling {name}")
         try:

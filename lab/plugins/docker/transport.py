@@ -1,7 +1,7 @@
-"""HTTP over `ssh … docker system dial-stdio`, one ssh process per connection, as docker's own CLI.
+"""HTTP over `ssh … docker system dial-stdio`, one ssh process per connection, like docker's CLI.
 
-docker-py has an SSH transport too, but it takes no options for ssh: no ControlMaster, no pinned
-host key.
+docker-py has an SSH transport too, but without options for ssh: no ControlMaster, no pinned host
+key.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from docker.transport.basehttpadapter import BaseHTTPAdapter
 
 from lab.plugins.values import PluginError
 
-# Below sshd's MaxSessions (10 a connection) and MaxStartups (10 unauthenticated), which a shared
-# ControlMaster and a missing one would trip.
+# Below sshd's MaxSessions (10 per connection) and MaxStartups (10 unauthenticated): the limits with
+# and without a shared ControlMaster.
 CONNECTIONS_PER_HOST = 8
 _READ_SECONDS = 600.0
 _EXIT_SECONDS = 2.0
@@ -33,13 +33,13 @@ _STDERR_BYTES = 4000
 
 @dataclass(frozen=True)
 class SshTarget:
-    """Where an ssh:// host is and how ssh gets there."""
+    """The address of an ssh:// host and the options of ssh."""
 
     url: str
     options: tuple[str, ...] = ()
 
     def command(self) -> list[str]:
-        """The command line that docker's connhelper builds: cli/connhelper/ssh of docker 28."""
+        """Return the command line of docker's connhelper (cli/connhelper/ssh of docker 28)."""
         parts = urlsplit(self.url)
         if parts.scheme != "ssh" or not parts.hostname:
             raise PluginError(f"docker provider: host {self.url!r} is no ssh://user@host:port")
@@ -66,10 +66,10 @@ class _Connection(urllib3.connection.HTTPConnection):
         self._stderr: IO[bytes] | None = None
 
     def connect(self) -> None:
-        """Start ssh; what it says to stderr is kept for the error message."""
+        """Start ssh; its stderr is kept for the error message."""
         if shutil.which("ssh") is None:
             raise PluginError("docker provider: no ssh on PATH; install the OpenSSH client")
-        # A file and not a pipe: the master that ControlPersist leaves behind keeps stderr open.
+        # A file, not a pipe: ControlPersist's master keeps stderr open.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         ours, theirs = socket.socketpair()
         with theirs:
@@ -83,7 +83,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         self.sock = ours
 
     def getresponse(self) -> Any:  # urllib3's differs from http.client's
-        """The response, or an error that says what ssh said."""
+        """Return the response, or raise an error with ssh's message."""
         try:
             return super().getresponse()
         except (OSError, http.client.HTTPException) as error:
@@ -106,10 +106,10 @@ class _Connection(urllib3.connection.HTTPConnection):
         )
 
     def close(self) -> None:
-        """Hang up; ssh sees the end of its input and goes.
+        """Close the connection; ssh ends with its input.
 
-        Its stderr is left to the garbage collector: http.client hangs up before it reports that
-        the other side did.
+        Its stderr is left to the garbage collector: http.client closes before it reports that the
+        other side did.
         """
         super().close()
         if self._process is not None:
@@ -117,7 +117,7 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 
 class _Pool(urllib3.connectionpool.HTTPConnectionPool):
-    """At most so many connections, each used again by whichever thread comes next."""
+    """A limited number of connections, reused by all threads."""
 
     def __init__(self, target: SshTarget) -> None:
         super().__init__("docker", maxsize=CONNECTIONS_PER_HOST, block=True)
@@ -128,7 +128,7 @@ class _Pool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class SshAdapter(BaseHTTPAdapter):
-    """What a docker-py client is given so that it speaks through ssh."""
+    """The adapter with which a docker-py client connects through ssh."""
 
     def __init__(self, host: str, options: Sequence[str]) -> None:
         self._pool = _Pool(SshTarget(host, tuple(options)))
@@ -141,16 +141,16 @@ class SshAdapter(BaseHTTPAdapter):
         proxies: Mapping[str, str] | None = None,
         cert: tuple[str, str] | str | None = None,
     ) -> urllib3.connectionpool.ConnectionPool:
-        """The one pool there is: the URL's host is a placeholder."""
+        """Return the only pool: the URL's host is a placeholder."""
         return self._pool
 
     def request_url(
         self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None
     ) -> str:
-        """The path alone: proxies are none of ssh's business."""
+        """Return the path alone: proxies do not apply to ssh."""
         return request.path_url
 
     def close(self) -> None:
-        """Hang up all idle connections."""
+        """Close all idle connections."""
         self._pool.close()
         super().close()

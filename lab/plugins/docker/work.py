@@ -1,4 +1,4 @@
-"""What the resource types of Docker are given beside the rest, and what they share."""
+"""What the resource types of Docker get for a call, and what they share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lab.plugins.values import Properties
 
 @dataclass(frozen=True)
 class DockerWork(Work):
-    """One call of the CLI's, and the Engine that it is about."""
+    """One call of the CLI's, with its Engine."""
 
     engine: Engine
 
 
 def label_map(pairs: list[Properties]) -> dict[str, str]:
-    """Labels as the Engine has them."""
+    """Return labels in the Engine's form."""
     return {str(pair["label"]): str(pair["value"]) for pair in pairs}
 
 
 def label_pairs(labels: dict[str, str] | None) -> list[Properties]:
-    """Labels as the plugin has them."""
+    """Return labels in the plugin's form."""
     return [{"label": key, "value": value} for key, value in sorted((labels or {}).items())]

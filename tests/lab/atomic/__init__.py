@@ -1,1 +1,1 @@
-"""Old or new, never between: every step of a change, ended there."""
+"""A change that is killed at any step leaves the old state or the new one, never a mixture."""

@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False)
 
 
 def settings() -> Settings:
-    """A lab of its own, beside the demo's and the tests'."""
+    """A lab separate from the demo's and the tests'."""
     return Settings(
         state=Path("/run/wanbound-atomic"), prefix="wbat", management=IPv4Network("10.94.0.0/24")
     )
@@ -57,7 +57,7 @@ def main(
     ] = "",
     keep: Annotated[bool, typer.Option("--keep", help="leave the hosts up")] = False,
 ) -> None:
-    """End changes at each of their steps, and say what came of it."""
+    """Kill changes at each of their steps, and print the outcomes."""
     loops = [each for each in EVERY_LOOP if only in ("undo" if each.undo else each.mode)]
     more = only in ("", "more")
     if not loops and not more:

@@ -1,10 +1,10 @@
-"""Asks who is there, over one connection, all the time.
+"""Asks for the peer's name over one connection, continuously.
 
     python3 asker.py tcp|udp ADDRESS PORT
 
 Runs with the standard library alone, in a container's network and on the internet's side. It sends
 a question every 20 ms and prints "asking"; when its standard input ends it prints a line of JSON:
-for each name that answered, and each error, when that came first and last.
+the first and the last time of each name that answered, and of each error.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Hosts whose networks send while something is done to them, and what is seen of it."""
+"""Networks that send traffic while their host is changed, and checks of that traffic."""
 
 import json
 import re
@@ -18,8 +18,8 @@ from tests.lab.atomic.wired import answers, docker, talking, wrong
 STREAM = Path(__file__).with_name("stream.py").read_text()
 PLACE = "/run/stream.py"
 SILENCE = 1.5
-"""Seconds for which a stream may stand still. It is a busy machine, not a lost packet: a datagram's
-number would be missing, and TCP sends again after 0.2 s."""
+"""Seconds for which a stream may pause. A pause means a busy machine, not a lost packet: a lost
+datagram's number would be missing, and TCP retransmits after 0.2 s."""
 
 STREAMS = [(kind, family) for kind in ("tcp", "udp") for family in (4, 6)]
 
@@ -38,18 +38,18 @@ class End:
         )
 
     def says(self, word: str) -> None:
-        """Wait until it says that word."""
+        """Wait for its next line, which must be this word."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line == f"{word}\n", (self.log, line)
 
     def stop(self) -> None:
-        """Tell it that it was the last number."""
+        """End its input, so that it sends no further number."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def result(self) -> dict[str, float | str]:
-        """What it has seen."""
+        """Return its report."""
         assert self.process.stdout is not None
         seen = json.loads(self.process.stdout.readline())
         self.process.wait(30)
@@ -74,13 +74,13 @@ class Stream:
         self.ends = (self.server, self.client)
 
     def close(self) -> None:
-        """End it, however it is."""
+        """Kill both ends."""
         for end in self.ends:
             end.process.kill()
             end.process.wait()
 
     def whole(self) -> None:
-        """Neither side lacks a number that the other has sent."""
+        """Assert that each side received every number that the other sent."""
         for end in self.ends:
             end.stop()
         one, two = (end.result() for end in self.ends)
@@ -92,7 +92,7 @@ class Stream:
 
 
 def tracked(drill: Drill) -> set[str]:
-    """The connections that the kernel knows, as far as they are about addresses."""
+    """Return the kernel's open connections, reduced to protocol, addresses and ports."""
     text = drill.ask("conntrack -L -f ipv4 2>/dev/null; conntrack -L -f ipv6 2>/dev/null")
     return {
         " ".join([line.split()[0], *re.findall(r"(?:src|dst|sport|dport)=\S+", line)]) + " "
@@ -102,7 +102,7 @@ def tracked(drill: Drill) -> set[str]:
 
 
 def translated(entries: set[str], net: Net, host: Host) -> set[str]:
-    """Those that give the container of the network one of its public addresses."""
+    """Return the entries that translate between the container's address and a public one."""
     pairs = list(zip(net.inside, net.publics(host), strict=True))
     return {
         entry
@@ -113,7 +113,7 @@ def translated(entries: set[str], net: Net, host: Host) -> set[str]:
 
 @contextmanager
 def streams(lab: Lab, host: Host, net: Net, port: int) -> Iterator[list[Stream]]:
-    """One of each protocol and family, flowing."""
+    """Yield one running stream per protocol and family."""
     with ExitStack() as stack:
         made = []
         for offset, (kind, family) in enumerate(STREAMS):
@@ -127,7 +127,7 @@ def streams(lab: Lab, host: Host, net: Net, port: int) -> Iterator[list[Stream]]
 
 @contextmanager
 def busy(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
-    """Have the networks on a bare host, all sending. It has to be as bare afterwards."""
+    """Load the networks on a bare host, all sending. The host must be bare again afterwards."""
     drill = Drill(host)
     bare = drill.look()
     with docker(host, nets):
@@ -144,7 +144,7 @@ def busy(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
 
 @contextmanager
 def only_right(lab: Lab, host: Host, states: Sequence[Mapping[str, Net]]) -> Iterator[None]:
-    """Assert that networks send meanwhile, each with its own address of the time (`wrong`)."""
+    """Assert that each network sends meanwhile, with its address of that moment (`wrong`)."""
     with lab.internet.capture("udp and dst portrange 7100-7399", host.wan_link) as seen:
         yield
     packets = list(seen.packets)
@@ -160,5 +160,5 @@ def reached(lab: Lab, host: Host, nets: Mapping[str, Net]) -> None:
     pairs = [(name, public) for name, net in nets.items() for public in net.publics(host)]
     said = answers(lab, [public for _, public in pairs])
     assert said == [name for name, _ in pairs for _ in ("tcp", "udp")]
-    # Until the next there has to be time for packets.
+    # Packets must flow before the next change.
     time.sleep(0.5)

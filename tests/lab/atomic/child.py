@@ -1,9 +1,9 @@
-"""An operator's machine of its own: one change in a process that may be killed, and kill itself.
+"""An operator's machine as a process: makes one change, and may be killed or kill itself.
 
     python -m tests.lab.atomic.child <<<'{"target": {…}, "files": {…}, …}'
 
-Exit status 0 when the change is done and confirmed; 3 with the error on standard output when not.
-Killed at a call, it is as a machine whose power has gone: no goodbye of its own to the host.
+Exit status 0 when the change is done and confirmed; else 3, with the error on standard output.
+A child that is killed sends the host nothing more, like a machine without power.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ R = TypeVar("R")
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 Moment: TypeAlias = Literal["never", "call", "confirmed"]
-"""When the child ends itself: at the `at`-th call of its sockets; when the host has the
-confirmation, before anybody is told."""
+"""When the child kills itself: at the `at`-th call of its sockets; or once the host has the
+confirmation, before the caller learns of it."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a child does."""
+    """The change that a child makes."""
 
     target: Target
     files: Mapping[str, str]
@@ -45,7 +45,7 @@ class Job:
     die: Moment = "never"
     at: int = 0
     source: str = ""
-    """The address that it connects from, where it has several."""
+    """The source address of its connection, on a machine with several."""
 
     def to_json(self) -> str:
         """Return it as a line for the child."""
@@ -53,7 +53,7 @@ class Job:
 
 
 def start(job: Job, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """Begin it in a process of its own, by the command `prefix`; its input stays open."""
+    """Start the child, run through the command `prefix`; its input stays open."""
     process = subprocess.Popen(
         [*prefix, sys.executable, "-m", "tests.lab.atomic.child"],
         cwd=CHECKOUT,
@@ -70,7 +70,7 @@ def start(job: Job, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
 
 @dataclass(frozen=True)
 class Ended:
-    """A child that has ended: -9 when it was killed."""
+    """A child that has ended; `status` is -9 if it was killed."""
 
     status: int
     stdout: str
@@ -78,13 +78,13 @@ class Ended:
 
 
 def finish(process: subprocess.Popen[str], seconds: float = 120) -> Ended:
-    """Wait for a child's end, and tell it that its input has ended."""
+    """End a child's input and wait for its end."""
     stdout, stderr = process.communicate(timeout=seconds)
     return Ended(process.returncode, stdout, stderr)
 
 
 def run(job: Job, prefix: Sequence[str] = ()) -> Ended:
-    """Do it to its end."""
+    """Run a child to its end."""
     return finish(start(job, prefix))
 
 
@@ -92,7 +92,7 @@ def run(job: Job, prefix: Sequence[str] = ()) -> Ended:
 
 
 class _Calls:
-    """Counts what goes through sockets, and ends the process at one of them."""
+    """Counts socket calls, and kills the process at one of them."""
 
     def __init__(self, last: int) -> None:
         self.last = last
@@ -117,7 +117,7 @@ def _main() -> int:
     job = Job(**{**raw, "target": Target(**raw["target"])})
     calls = _Calls(job.at if job.die == "call" else 0)
     for name in ("send", "recv", "connect"):
-        # A class in Python of one in C: paramiko and create_connection use this one.
+        # A Python class around a C one: paramiko and create_connection both use it.
         setattr(socket.socket, name, calls.hook(getattr(socket.socket, name)))
     if job.source:
         socket.create_connection = functools.partial(

@@ -1,4 +1,4 @@
-"""The operator's process killed, at each call of its sockets."""
+"""Kills the operator's process at each call of its sockets."""
 
 import time
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ from tests.lab.atomic.drill import Drill, Expected, Outcome, target, told
 from tests.lab.atomic.plans import files
 
 SECONDS = 2
-"""For which the host waits for an operator who is dead."""
+"""For which the host waits for the dead operator's confirmation."""
 
 DONE = 0
 KILLED = -9
 
 
 def clients(expected: Expected) -> Iterator[Outcome]:
-    """Yield what became of an update whose operator dies at the first call, the second, and so on.
+    """Yield the outcome of an update whose operator dies at the first call, the second, and so on.
 
-    It ends with the call that is never made: then the change is done and confirmed.
+    Ends with the first call number that is never reached: the change is then done and confirmed.
     """
     number, status = 0, KILLED
     while status != DONE:
@@ -38,7 +38,7 @@ def _one(expected: Expected, number: int) -> tuple[Outcome, int]:
     done = child.run(job)
     if done.status not in (DONE, KILLED):
         outcome.problems.append(f"ended with {done.status}: {done.stdout}{done.stderr}")
-    # Its command may be on the way still: what had come whole, runs.
+    # Its command may still be in transit: one that arrived completely is executed.
     time.sleep(0.5)
     seen = drill.look(10)
     outcome.ended = "old" if seen.same(old) else "new" if seen.same(new) else "between"

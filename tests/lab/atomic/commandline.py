@@ -1,4 +1,4 @@
-"""The real CLI with one network, stopped on the host at a step, and killed there."""
+"""The real CLI with one network, held on the host at a step and killed there."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.lab.atomic.drill import Drill
 from tests.lab.atomic.programs import FOLDER, Fault, Step, arm, disarm
 
 Victim: TypeAlias = Literal["CLI", "plugin"]
-"""`pulumi` itself; the process that has the dynamic provider in it."""
+"""`pulumi` itself, or the process that runs the dynamic provider."""
 
 Phase: TypeAlias = Literal["before", "loading", "unconfirmed", "confirmed"]
 PHASES: Mapping[Phase, str] = {
@@ -24,8 +24,8 @@ PHASES: Mapping[Phase, str] = {
     "unconfirmed": "sh */wanbound confirm *",
     "confirmed": "systemctl stop wanbound-undo-*.timer",
 }
-"""The step that is held meanwhile: nothing has begun; the kernel has a part of it; the host waits;
-the host has the confirmation."""
+"""The step that is held: nothing has begun; the kernel has part of the change; the host waits for
+the confirmation; the host has the confirmation."""
 
 CONFIRM_SECONDS = 5
 STACK = "killed"
@@ -71,7 +71,7 @@ class Deployment:
 
     @contextmanager
     def running(self, command: str) -> Iterator[subprocess.Popen[str]]:
-        """Have `pulumi` run, in a session of its own; whatever is left of it ends with this."""
+        """Run `pulumi` in a session of its own; kill all of that session at the end."""
         words = ["--yes", "--skip-preview", "--color", "never", "--non-interactive", "--stack"]
         process = subprocess.Popen(
             ["pulumi", command, *words, STACK],
@@ -92,7 +92,7 @@ class Deployment:
 
 
 def kill(process: subprocess.Popen[str], victim: Victim) -> str:
-    """Kill one process of a run; returns what the run says to that, once it has ended."""
+    """Kill one process of a run; return the run's output, once it has ended."""
     if victim == "CLI":
         process.kill()
         process.wait()
@@ -125,12 +125,12 @@ def _words(pid: int) -> str:
 
 
 def hold(drill: Drill, phase: Phase) -> None:
-    """Have the next change stand still in that phase."""
+    """Make the next change stop in that phase."""
     drill.ask(arm(Fault("hold", Step(PHASES[phase], 1))))
 
 
 def held(drill: Drill, process: subprocess.Popen[str], seconds: float = 120) -> None:
-    """Wait until it does."""
+    """Wait until the change has stopped."""
     until = time.monotonic() + seconds
     while "held" not in drill.ask(f"ls {FOLDER}"):
         assert process.poll() is None, process.communicate()[0]
@@ -139,5 +139,5 @@ def held(drill: Drill, process: subprocess.Popen[str], seconds: float = 120) -> 
 
 
 def release(drill: Drill) -> None:
-    """Have it go on."""
+    """Let the change continue."""
     drill.ask(disarm() + f"true >{FOLDER}/go")

@@ -1,4 +1,4 @@
-"""The operator's key for every test of this folder, and hosts in the state where tests begin."""
+"""An SSH agent with the operator's key for every test here, and hosts in their initial state."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from lab.api import Lab
 
 @pytest.fixture(scope="package", autouse=True)
 def agent(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The key is where an operator has it."""
+    """Point SSH_AUTH_SOCK at an agent with the operator's key."""
     if not any(item.get_closest_marker("lab") for item in request.session.items):
         yield
         return

@@ -1,4 +1,4 @@
-"""One host, the changes that are made on it, and what it has before and after each."""
+"""One host, the changes that are made to it, and its state before and after each."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -39,9 +39,9 @@ cd /etc/wanbound/current && for file in wanbound wanbound*.service; do
     case $file in *.service) cp $file /etc/systemd/system/$file || exit ;; esac
 done
 """
-"""Makes script and units those of an older version, which an update replaces.
+"""Turns script and units into those of an older version, which an update replaces.
 
-By a rename: what systemd is just about to execute cannot be written to ("Text file busy").
+Renames, because a file that systemd is about to execute cannot be written ("Text file busy").
 """
 
 REBOOTED = r"""
@@ -52,7 +52,7 @@ fi 2>/dev/null
 cd /etc/systemd/system/multi-user.target.wants
 [ ! -e wanbound.service ] || /usr/local/sbin/wanbound apply
 """
-"""What a boot finds, without the boot: no timer, `armed` from another one. Then its unit runs."""
+"""Simulates a reboot: no timer, `armed` has another boot's id. Then runs the boot unit."""
 
 RUN_UNDO = """
 if read -r token boot phase _ </etc/wanbound/armed; then
@@ -61,20 +61,20 @@ if read -r token boot phase _ </etc/wanbound/armed; then
 fi 2>/dev/null
 true
 """
-"""What the timer does, as if its time had come."""
+"""Runs what the timer would run, as if it had expired."""
 
 LONG = 600
-"""Seconds: no timer is earlier than what a test does meanwhile."""
+"""Seconds; no timer of this length expires during a test."""
 
 
 def target(host: Host, seconds: int = 30) -> Target:
-    """How the host is reached, and for how long it waits to be confirmed."""
+    """Return how to reach the host, and for how long it waits for the confirmation."""
     return Target(host.name, host.address, 22, "root", host.host_key, confirm_seconds=seconds)
 
 
 @contextmanager
 def provider(host: Host, seconds: int = 30) -> Iterator["Provided"]:
-    """The host's resource, as the engine calls its provider; its connection ends with this."""
+    """Yield the host's resource, as the engine calls its provider; close its connection."""
     try:
         yield Provided(host, seconds)
     finally:
@@ -84,7 +84,7 @@ def provider(host: Host, seconds: int = 30) -> Iterator["Provided"]:
 
 
 class Provided:
-    """The provider of one host: it asks the host what is there, and decides."""
+    """The provider of one host: it reads the host's state and decides."""
 
     def __init__(self, host: Host, seconds: int) -> None:
         self.host = host
@@ -96,17 +96,17 @@ class Provided:
         self._provider.create(props(self.host, wanted, confirm_seconds=self.seconds))
 
     def destroy(self, had: Plan) -> None:
-        """Remove all. Raises HostError."""
+        """Remove everything. Raises HostError."""
         self._provider.delete(self.host.name, props(self.host, had, confirm_seconds=self.seconds))
 
 
 class Drill:
-    """A host with two networks and lines of its own, in two versions."""
+    """A host with two networks and own lines, in two versions."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
         self.session = Session(target(host))
-        # The one's address changes and the other network goes, while a third one comes.
+        # One network's address changes, another network is removed, and a third one is added.
         self.plans: dict[int, Plan | None] = {
             -1: None,
             0: plan(host, [Net("one", 64), Net("two", 66)], base(1)),
@@ -120,11 +120,11 @@ class Drill:
         self.session.close()
 
     def run(self, program: str) -> Completed:
-        """Run a program as root; what it prints is nobody's business but the caller's."""
+        """Run a program as root. Checks neither its status nor its output."""
         return self.session.run(program, 120)
 
     def run_once(self, program: str) -> bool:
-        """Run a program that may be killed, and never twice; return whether it ended well."""
+        """Run a program that may be killed, without a retry; return whether it succeeded."""
         connection = self.session._connected()
         try:
             return exchange(connection.transport, "sh -s", program, 120).exit_code == 0
@@ -132,18 +132,18 @@ class Drill:
             return False
 
     def ask(self, commands: str) -> str:
-        """Return what commands of the test's own print on the host."""
+        """Return what the test's own commands print on the host."""
         done = self.run(SAFE_PATH + commands)
         assert done.exit_code == 0, done.stderr
         return done.stdout
 
     def look(self, seconds: float = 0) -> Look:
-        """Return what the host has, at the latest after `seconds` of waiting for an undo."""
+        """Return the host's state, after at most `seconds` of waiting for an undo."""
         return Look.parse(self.ask(look(seconds)))
 
     @property
     def generation(self) -> str:
-        """The id of what is loaded."""
+        """The id of the loaded generation."""
         return self.ask("readlink /etc/wanbound/current || true").strip() or NONE
 
     def program(self, wanted: Plan | None, seconds: int, expected: str = "") -> tuple[str, str]:
@@ -155,15 +155,15 @@ class Drill:
         )
 
     def apply(self, wanted: Plan | None) -> None:
-        """Bring the host to a plan, with nothing in the way, and confirm it. Raises HostError.
+        """Bring the host to a plan, without a fault, and confirm it. Raises HostError.
 
-        Over one connection: that another one gets in as well is not what these tests are about.
+        Over one connection: these tests do not check that a second one is accepted.
         """
         token, program = self.program(wanted, 30)
         done = self.run(program)
         if done.exit_code == CHANGED_MEANWHILE:
-            # It has undone what a run before it left, and wants to be asked again, as the provider
-            # does.
+            # It rolled back what an earlier run had left; as the provider does, read its state and
+            # retry.
             token, program = self.program(wanted, 30)
             done = self.run(program)
         self._done(done, f"wanbound\narmed {token}\n")
@@ -175,17 +175,17 @@ class Drill:
             raise HostError(self.host.name, f"{done}", "-", "-")
 
     def unconfirmed(self, wanted: Plan | None, seconds: int = LONG) -> str:
-        """Have a change loaded that nobody confirms; return its token."""
+        """Load a change without confirming it; return its token."""
         token, program = self.program(wanted, seconds)
         self._done(self.run(program), f"wanbound\narmed {token}\n")
         return token
 
     def to(self, kind: Kind) -> Plan | None:
-        """Return the plan that an operation of that kind leads to."""
+        """Return the plan that an operation of that kind results in."""
         return self.plans[{"create": 0, "update": 1, "delete": -1}[kind]]
 
     def since(self, kind: Kind) -> Plan | None:
-        """Return the plan that the host has before."""
+        """Return the plan that the host has before an operation of that kind."""
         return self.plans[-1 if kind == "create" else 0]
 
 
@@ -207,7 +207,7 @@ class Outcome:
 
 
 class Expected:
-    """What the host has before and after each operation, when nothing goes wrong, and the steps."""
+    """The host's states before and after each operation without a fault, and the recorded steps."""
 
     def __init__(self, drill: Drill) -> None:
         self.drill = drill
@@ -229,7 +229,7 @@ class Expected:
         assert self.new("delete") == self.bare, self.bare.differences(self.new("delete"))
 
     def begin(self, kind: Kind) -> None:
-        """Bring the host to where an operation of that kind begins."""
+        """Bring the host to the initial state of an operation of that kind."""
         if self.drill.now != self.drill.since(kind):
             self.drill.apply(self.drill.since(kind))
         if kind == "update":
@@ -243,14 +243,14 @@ class Expected:
         return found
 
     def old(self, kind: Kind) -> Look:
-        """What is there before."""
+        """Return the state before the operation."""
         return self._looks[kind, False]
 
     def new(self, kind: Kind) -> Look:
-        """What is there after."""
+        """Return the state after the operation."""
         return self._looks[kind, True]
 
 
 def told(expected: Mapping[str, Look], seen: Look) -> str:
-    """Say in which lines and files what was seen differs from each."""
+    """Return the lines and files in which `seen` differs from each."""
     return "\n".join(f"not {name}: {look.differences(seen)}" for name, look in expected.items())

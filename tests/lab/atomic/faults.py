@@ -1,4 +1,4 @@
-"""The loops: one fault at a time, at each step of an operation, and what the host has then."""
+"""The loops: one fault at a time, at each step of an operation, and the host's state afterwards."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -37,15 +37,15 @@ from tests.lab.atomic.programs import (
 
 Way: TypeAlias = Literal["timer", "boot", "next run"]
 WAYS: tuple[Way, ...] = ("timer", "next run", "boot")
-"""Who finishes what a kill has left: the timer, the unit that runs at boot, or the next change."""
+"""What cleans up after a kill: the timer, the unit that runs at boot, or the next change."""
 
 LIVING: tuple[Mode, ...] = ("drop", "fail", "fail for good")
-"""Faults after which the operator is there still, and is told."""
+"""Faults that the operator's run survives, and that it reports."""
 
 MODES: tuple[Mode, ...] = ("kill before", "kill after", *LIVING)
 
 CONFIRM_SECONDS = 4
-"""For which the host waits for a living operator."""
+"""For which the host waits for the confirmation of an operator's run that survives."""
 
 RECOVERED_SECONDS = 10.0
 
@@ -56,9 +56,9 @@ FIRED = f"! [ -e {FOLDER}/fired -o -e {FOLDER}/failing ] || echo fired\n"
 class Loop:
     """A fault at the steps of an operation, or of its undo.
 
-    At all of them, where `every`; else at those that change something: a kill before one that only
-    reads leaves what a kill before the next of these leaves. `part` is (K, N): each N-th of them,
-    from the K-th on. The ways take turns, from `first` on; each step has all of them where `every`.
+    With `every`, at all steps; else at those that change something: a kill before a step that only
+    reads leaves the same state as a kill before the next changing step. `part` is (K, N): each N-th
+    step, from the K-th on. The ways alternate, from `first` on; with `every`, each step gets all.
     """
 
     mode: Mode
@@ -69,11 +69,11 @@ class Loop:
     first: int = 0
 
     def steps(self, recorded: Sequence[Recorded]) -> Iterator[tuple[int, Step, Way]]:
-        """Yield the place of each step, the step, and who finishes."""
+        """Yield the index of each step, the step, and what cleans up."""
         places = [n for n, each in enumerate(recorded) if self.every or each.changes]
         start, every = self.part
         for turn, place in enumerate(places[start::every]):
-            # A boot that is none does not give a bare host its kernel parameters back.
+            # The simulated boot does not reset the kernel parameters of a bare host.
             possible = WAYS[:2] if self.kind == "create" else WAYS
             turns = (possible[(self.first + turn) % len(possible)],)
             for way in possible if self.every else turns:
@@ -87,7 +87,7 @@ EVERY_LOOP: tuple[Loop, ...] = (
 
 
 def run(expected: Expected, loop: Loop) -> Iterator[Outcome]:
-    """Yield what became of the operation, with the fault at each of the loop's steps in turn."""
+    """Yield the operation's outcome, with the fault at each of the loop's steps in turn."""
     recorded = (expected.undos if loop.undo else expected.changes)[loop.kind]
     for place, step, way in loop.steps(recorded):
         began = time.monotonic()
@@ -109,14 +109,14 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
     step = recorded[place].step
     outcome = Outcome(kind, f"{loop.mode}, {way}", str(step))
     old, new, wanted = expected.old(kind), expected.new(kind), drill.to(kind)
-    # A timer that is due at once waits for the lock, and so begins as soon as the script is dead.
-    # Not so once all is loaded: it would be before the confirmation, for which the next run waits.
+    # A timer that is due at once waits for the lock, so it begins as soon as the script is dead.
+    # Once all is loaded it would fire before the confirmation, for which the next run has to wait.
     loaded = place > _loaded(recorded)
     seconds = LONG if way == "boot" or (way == "next run" and not loaded) else int(loaded)
     token, program = drill.program(wanted, seconds)
     drill.ask(arm(Fault(loop.mode, step)))
     for each in (program, shell_program(f"confirm {token} $stage", {})):
-        # As a machine that has lost its power: after the kill it does nothing more.
+        # Like a machine without power: after the kill it sends nothing more.
         if not drill.run_once(each):
             break
     if "fired" not in drill.ask(disarm() + FIRED):
@@ -132,19 +132,19 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
     if outcome.ended == "new":
         drill.now = wanted
     elif seen.armed:
-        # The next of these begins where nothing is armed.
+        # The next fault must begin with nothing armed.
         drill.ask(RUN_UNDO)
     return outcome
 
 
 def _loaded(recorded: Sequence[Recorded]) -> int:
-    """Return where the host begins to wait: `armed` is written for the second time."""
+    """Return the index of the step from which the host waits: the second write of `armed`."""
     armed = Step("mv /etc/wanbound/armed.next /etc/wanbound/armed", 2)
     return [each.step for each in recorded].index(armed)
 
 
 def _living(expected: Expected, kind: Kind, mode: Mode, step: Step) -> Outcome:
-    """Have one call go wrong under an operator who lives: what he is told has to be so."""
+    """Make one call fail under an operator's run that survives: its report must be true."""
     drill = expected.drill
     outcome = Outcome(kind, mode, str(step))
     old, new, wanted = expected.old(kind), expected.new(kind), drill.to(kind)
@@ -169,7 +169,7 @@ def _living(expected: Expected, kind: Kind, mode: Mode, step: Step) -> Outcome:
 
 
 def _undo(expected: Expected, kind: Kind, step: Step, way: Way) -> Outcome:
-    """Kill the undo at one step; whoever comes next finishes it."""
+    """Kill the undo at one step; the timer, the boot unit or the next run finishes it."""
     drill = expected.drill
     outcome = Outcome(kind, f"undo killed, {way}", str(step))
     old, wanted = expected.old(kind), drill.to(kind)
@@ -195,13 +195,13 @@ def _judge(outcome: Outcome, seen: Look, old: Look, new: Look) -> None:
     else:
         outcome.ended = "between"
         outcome.problems.append(told({"old": old, "new": new}, seen))
-    # Killed before there is a timer, it stays armed, with nothing to undo, for the next run to see.
+    # A change killed before its timer exists stays armed, with nothing to undo, for the next run.
     if seen.armed and outcome.ended != "old":
         outcome.problems.append(f"still armed: {seen.armed}")
 
 
 def _finish(outcome: Outcome, expected: Expected, wanted: Plan | None) -> None:
-    """Have the next change made: it brings the new state, with nothing left behind."""
+    """Make the next change: it must bring the new state and leave nothing behind."""
     drill, new = expected.drill, expected.new(outcome.kind)
     try:
         drill.apply(wanted)

@@ -1,4 +1,4 @@
-"""A disk that is really full, page by page."""
+"""A full disk, at every number of free pages."""
 
 import time
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from tests.lab.atomic.faults import CONFIRM_SECONDS
 from tests.lab.atomic.plans import files
 
 PLACES = ("/etc/wanbound", "/run/wanbound")
-"""Where the script keeps its generations, and what it works in."""
+"""Where the script keeps its generations, and where it works."""
 
 FULL = ("No space left on device", "I/O error")
-"""What says why: ENOSPC in words, or what the `echo` of dash makes of it."""
+"""ENOSPC in words, or what the `echo` of dash makes of it."""
 
 PAGE = 4096
 ROOM = 4 * 1024 * 1024
 
 
 def full_disks(expected: Expected, stride: int = 1) -> Iterator[Outcome]:
-    """Yield what became of an update with no page left, with `stride`, and so on: until it is done.
+    """Yield outcomes of an update with 0 free pages, then `stride` more, until it succeeds.
 
-    The host has the old state before each, and the new one in the end.
+    The host has the old state before each, and the new one at the end.
     """
     drill = expected.drill
     for place in PLACES:
@@ -42,7 +42,7 @@ def full_disks(expected: Expected, stride: int = 1) -> Iterator[Outcome]:
 
 @contextmanager
 def _small(drill: Drill, place: str) -> Iterator[None]:
-    """Have a small disk there, with the same content."""
+    """Mount a small disk there, with the same content."""
     drill.ask(
         f"exec 9</run/wanbound/lock; flock 9; cp -a {place} /run/kept;"
         f" mount -t tmpfs -o size={ROOM},mode=755 none {place}; cp -a /run/kept/. {place}/"

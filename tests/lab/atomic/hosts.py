@@ -1,4 +1,4 @@
-"""Both hosts at once: what is tried on one engine is tried on the other in the same time."""
+"""Runs a test's action on both hosts at the same time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 def on_both(lab: Lab, act: Callable[[Host], T]) -> list[T]:
-    """Return what `act` returns on each host of the lab. Raises what it raises on any of them.
+    """Return the results of `act` on each host of the lab. Raises the errors of all of them.
 
-    All errors are raised together, so that a fault of one engine can be told from one of both.
+    All errors are raised together, which shows whether one engine failed or both.
     """
 
     def caught(host: Host) -> tuple[T | None, Exception | None]:

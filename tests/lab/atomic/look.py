@@ -1,4 +1,4 @@
-"""What a host has of everything that a change may touch, read with one short command."""
+"""A host's state, as far as a change may touch it, read with one short command."""
 
 import re
 from dataclasses import dataclass, field
@@ -48,10 +48,10 @@ true
 """
 
 SYSCTLS = "ipv4/ip_forward ipv4/conf/wan0/accept_redirects ipv6/conf/wan0/accept_ra"
-"""Those that the tests' own plans turn."""
+"""The parameters that the tests' own plans set."""
 
 SAFE_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; unset SSH_CONNECTION\n"
-"""Puts a command of the test itself out of the stand-ins' way."""
+"""Makes the test's own commands bypass the stand-ins."""
 
 SETTLED = """
 # A change that was killed before it had a timer stays armed, with nothing to undo.
@@ -67,12 +67,12 @@ for i in $(seq {tries}); do
     sleep 0.05
 done
 """
-"""Waits until nothing is armed, and nobody is about to."""
+"""Waits until nothing is armed, and no process is about to arm anything."""
 
 ALONE = """
 [ ! -e /run/wanbound/lock ] || { exec 9</run/wanbound/lock; flock -w 20 9; }
 """
-"""Keeps everybody else out while the host is looked at, the watcher too."""
+"""Keeps all other processes, including the watcher, from changing the host while it is read."""
 
 NONE = "none"
 BOOT_UNIT = "multi-user.target.wants/wanbound.service"
@@ -80,10 +80,10 @@ BOOT_UNIT = "multi-user.target.wants/wanbound.service"
 
 @dataclass(frozen=True)
 class Look:
-    """A host at one moment: equal to another where all that is in force or on disk is the same.
+    """A host's state at one moment. Equal means: the same rules in force and the same files.
 
-    `litter` are files that nobody acts on: what a run that was killed has left behind. The id of
-    the generation is another after each change, and does not count.
+    `litter` are files without effect that a killed run has left behind. The generation's id differs
+    after each change, and is not compared.
     """
 
     force: tuple[tuple[str, str], ...]
@@ -110,15 +110,15 @@ class Look:
         own = re.compile(rf"etc/wanbound(/(current|confirmed|{generation}(/.*)?))?")
         left = [line for line in litter.splitlines() if own.fullmatch(line) is None]
         if generation == NONE or BOOT_UNIT not in found["files"]:
-            # Script and units have nothing to do, or nobody loads what they would: nothing is in
-            # force, until the next run takes it all away.
+            # Script and units have no generation, or no boot unit loads it: nothing is in force,
+            # and the next run removes these files.
             left += found["files"].splitlines()
             found["files"] = ""
         litter = "".join(f"{line}\n" for line in sorted(left))
         return cls(tuple(found.items()), litter, armed, generation)
 
     def differences(self, other: "Look") -> str:
-        """Every line that only one of the two has, for a failing test's message."""
+        """Return every line that only one of the two has, for a failing test's message."""
         lines = []
         for (name, mine), (_, theirs) in zip(self.force, other.force, strict=True):
             lines += [f"{name} - {line}" for line in mine.splitlines() if line not in theirs]
@@ -131,12 +131,12 @@ class Look:
         return "\n".join(lines)
 
     def lines(self) -> list[str]:
-        """All lines, in no order."""
+        """All lines, sorted."""
         return sorted(line for _, text in self.force for line in text.splitlines())
 
     @property
     def ours(self) -> tuple[str, ...]:
-        """What is in force, in its order, without what Docker has for itself."""
+        """What is in force, in its order, without Docker's own rules."""
         found = dict(self.force)
         for name in ("iptables", "ip6tables"):
             found[name] = "\n".join(line for line in found[name].split("\n") if "WANBOUND" in line)
@@ -145,11 +145,11 @@ class Look:
         return tuple(found.values())
 
     def same(self, other: "Look") -> bool:
-        """Whether the same is in force, litter or not."""
+        """Return whether the same is in force, whatever the litter."""
         return self.force == other.force
 
 
 def look(seconds: float = 0) -> str:
-    """Return the commands that print what a host has, once nothing is armed, or `seconds` later."""
+    """Return the commands that print a host's state, once nothing is armed or after `seconds`."""
     wait = SETTLED.format(tries=int(seconds * 20)) if seconds else ""
     return SAFE_PATH + wait + ALONE + LOOK.format(sysctls=SYSCTLS)

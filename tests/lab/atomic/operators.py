@@ -1,4 +1,4 @@
-"""Operators whose runs stop, die or are listened to at a moment of the test's choice."""
+"""Operators whose runs pause, die or are observed at a moment that the test chooses."""
 
 import threading
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from tests.lab.atomic.plans import files
 
 
 class DiedError(Exception):
-    """The operator's machine is gone."""
+    """The operator's machine has died."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: `error` is what it failed with, "" where it did not; `notes` what it was
-    told meanwhile."""
+    """How a run ended: `error` is its error message, "" on success; `notes` are the notes that it
+    received from the host."""
 
     error: str
     notes: str
@@ -34,16 +34,16 @@ class Operator(SshRemote):
         super().__init__(Session(where))
         self.notes: list[str] = []
         self.armed = threading.Event()
-        """Set once the host has said so."""
+        """Set once the host has reported this."""
         self.go = threading.Event()
-        """Where it holds, it confirms once this is set."""
+        """With `hold`, the run confirms once this is set."""
         self._hold = hold
         self._die = die
         self._pool = ThreadPoolExecutor(1)
         self._running: Future[None] | None = None
 
     def start(self, drill: Drill, wanted: Plan | None) -> None:
-        """Begin a change to a plan, from what the host has now."""
+        """Begin a change to a plan, from the host's present state."""
         contents, expected = files(wanted, drill.now), drill.generation
         self._running = self._pool.submit(self.change, contents, expected, {})
 
@@ -68,7 +68,7 @@ class Operator(SshRemote):
 
     @property
     def is_running(self) -> bool:
-        """Whether the change is under way."""
+        """Whether the change is still running."""
         return self._running is not None and not self._running.done()
 
     def _confirm(self, token: str, saved: Mapping[str, str], until: float) -> None:

@@ -1,4 +1,4 @@
-"""What the hosts here are to have: plans made by the planner, with their generations."""
+"""The plans of these tests, made by the planner, with their generations."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -19,9 +19,9 @@ PORT = 7000
 
 @dataclass(frozen=True)
 class Net:
-    """A network: its name is that of its bridge; the last parts of its addresses and subnets.
+    """A network, named after its bridge; the numbers are the last parts of addresses and subnets.
 
-    No two hosts may have one address, so the second host adds 100 to `public`.
+    No two hosts may share an address, so the second host adds 100 to `public`.
     """
 
     name: str
@@ -30,10 +30,10 @@ class Net:
     container: int = 254
     """The last part of its container's IPv4 address, and of its IPv6 address in hexadecimal."""
     managed: bool = True
-    """Whether its public addresses are added for it."""
+    """Whether wanbound adds its public addresses."""
 
     def publics(self, host: Host) -> tuple[str, str]:
-        """The public addresses that it has on a host."""
+        """The public addresses of the network on a host."""
         number = self.public + 100 * (int(host.name[-1]) % 2 == 0)
         return f"203.0.113.{number}", f"2001:db8::{number}"
 
@@ -62,7 +62,7 @@ def plan(
     lines: Lines | None = None,
     firewall: str = "iptables",
 ) -> Plan:
-    """Return the plan of a host with these networks, and these lines of its own besides."""
+    """Return the plan of a host with these networks and these lines of its own."""
     raw = {
         "hosts": [
             {
@@ -102,8 +102,8 @@ def _config(host: Host, net: Net) -> dict[str, object]:
 def base(version: int, gateway: int = 0) -> Lines:
     """The host's own lines: routes, kernel parameters and INPUT differ by version.
 
-    The gateway ends in that number. Unless told, it is not the one that the host had: that would
-    stay as it is, whoever has put it there.
+    `gateway` is the last number of the gateway. By default it differs from the host's original one:
+    wanbound leaves a route alone that is already there.
     """
     gateway = gateway or 252 + version
     ipv6 = f"-A WANBOUND-INPUT -s 2001:db8:ffff::{version}/128 -p udp -j DROP"

@@ -1,9 +1,8 @@
-"""Every program that the host script runs, and how one call of one of them is made to go wrong.
+"""Every program that the host script runs, and how one call of one of them is made to fail.
 
-A stand-in for each program is put where the script looks first. At the call that is meant it ends
-the script, drops the connection or fails. Which programs there are is read from the script itself,
-so that a new one cannot be forgotten: every word of its text that the host has a program for is
-one.
+A stand-in for each program is put where the script looks first. At the chosen call it kills the
+script, drops the connection or fails. The programs are read from the script itself, so that a new
+one cannot be forgotten: every word of its text for which the host has a program counts as one.
 """
 
 import re
@@ -22,8 +21,8 @@ Mode: TypeAlias = Literal["kill before", "kill after", "drop", "fail", "fail for
 
 kill before, kill after   SIGKILL to all of the script's process group, before or after the program
 drop                      SIGKILL to the sshd process of this connection; the script goes on
-fail                      what a full disk does: the program does not run, and ends with status 1
-fail for good             so does this call, and every later one of that program
+fail                      like a full disk: the program does not run, and the call has status 1
+fail for good             this call fails, and every later one of that program
 hold                      the call waits until `release`; the file `held` is there meanwhile
 """
 
@@ -31,15 +30,15 @@ BESIDE = "/usr/local/sbin"
 """Where the script looks for programs first."""
 
 FOLDER = "/run/atomic"
-"""Where the stand-ins find out what is meant, and leave what they have seen."""
+"""Where the stand-ins read which call is meant, and record what they have seen."""
 
 OPERATOR = '[ -n "${SSH_CONNECTION-}" ]'
 UNDO = '[ -n "${ATOMIC-}" ] || case $parent in *wanboundundo*) ;; *) false ;; esac'
 ALL = "true"
 """Whose calls count: those of an operator's connection, those of a timer's `wanbound undo`, all."""
 
-# Only what the shell itself can do: each further process would cost a millisecond a call.
-# `sh -s` is sshd's way in, not a step of the script.
+# Shell builtins only: each further process would cost a millisecond per call.
+# `sh -s` is the call by sshd, not a step of the script.
 _STAND_IN = """\
 #!/bin/sh
 real={real}
@@ -76,10 +75,10 @@ _READERS = re.compile(
     r"|ip .*\b(show|monitor)\b|nft (-c|.*\blist)\b|ip6?tables-(save|restore .*--test)"
     r"|conntrack -L|systemctl show|(cp|mkdir|mv|rm|rmdir)( -\S+)*( \*\S*)+$"
 )
-"""Calls that change nothing, or nothing but a folder of their run's own in memory. What reads a
-kernel parameter is not among them: the shell itself writes those, between two of these."""
+"""Calls that change nothing, or only a folder in memory of their own run. Programs that read a
+kernel parameter are not listed: the shell writes parameters itself, between two such calls."""
 
-# Armed once. What fails for good has to stay armed, and says so elsewhere.
+# Fires once. `fail for good` stays armed, and records itself elsewhere.
 _FIRED = f"true >{FOLDER}/fired"
 _ACTIONS: Mapping[Mode, str] = {
     "kill before": f"{_FIRED}; kill -9 0",
@@ -96,7 +95,7 @@ _ACTIONS: Mapping[Mode, str] = {
     "hold": f"true >{FOLDER}/held; while [ ! -e {FOLDER}/go ]; do /bin/sleep 0.02; done",
 }
 
-# Another in each run: names of folders, tokens, processes, and for how long the host waits.
+# Different in each run: names of folders, tokens, processes, and how long the host waits.
 _VOLATILE = re.compile(
     r"/run/wanbound/run\.\d+\.\w+|\b[0-9a-f]{16}\b|(?<=/proc/)\d+"
     r"|(?<=--on-active=)\d+|(?<=-c sleep )\d+|\b\d+ (none|[0-9a-f]{16})$"
@@ -107,7 +106,7 @@ _VOLATILE = re.compile(
 class Step:
     """The `call`-th call, since the fault was armed, of a program with these words.
 
-    Its words are kept with an asterisk for what differs from run to run.
+    In its words, an asterisk replaces what differs from run to run.
     """
 
     words: str
@@ -124,7 +123,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, where, and whose calls count."""
+    """What fails, where, and whose calls count."""
 
     mode: Mode
     step: Step
@@ -136,7 +135,7 @@ class Fault:
 
 def externals(host: Host) -> dict[str, str]:
     """Return the programs that the script may run on `host`, by name, and where they are."""
-    text = host_script() + shell_program("facts", {})  # and, in that, the script that travels
+    text = host_script() + shell_program("facts", {})  # and the script sent for a call
     words = set(re.findall(r"[A-Za-z][\w.+-]*", text))
     words |= {
         f"{family}{tool}"
@@ -151,7 +150,7 @@ def externals(host: Host) -> dict[str, str]:
 
 @contextmanager
 def stand_ins(host: Host) -> Iterator[None]:
-    """Put a stand-in before every program of the script; gone afterwards."""
+    """Put a stand-in before every program of the script; remove them afterwards."""
     programs = externals(host)
     script = f"set -e; mkdir -p {FOLDER}; cd {BESIDE}\n"
     for name, real in programs.items():
@@ -177,7 +176,7 @@ def arm(fault: Fault) -> str:
 
 
 def record(scope: str = OPERATOR) -> str:
-    """Return the shell commands after which every call is written down."""
+    """Return the shell commands after which every call is recorded."""
     return _arming(scope, "*", _RECORD)
 
 
@@ -190,20 +189,20 @@ def _arming(scope: str, pattern: str, action: str) -> str:
 
 
 def disarm() -> str:
-    """Return the shell commands after which no stand-in does anything; its traces stay."""
+    """Return the shell commands after which no stand-in does anything; the trace stays."""
     return f"rm -f {FOLDER}/armed\n"
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A step, and whether it changes anything that outlives its run."""
+    """A step, and whether its effect outlives its run."""
 
     step: Step
     changes: bool
 
 
 def steps(trace: str) -> list[Recorded]:
-    """Return the calls that a trace tells of, in their order."""
+    """Return the calls of a trace, in their order."""
     found = []
     calls: Counter[str] = Counter()
     for text in trace.split(_CALL)[:-1]:

@@ -1,4 +1,4 @@
-"""What came of many faults, as a table."""
+"""The outcomes of many faults, as a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from tests.lab.atomic.drill import Outcome
 
 
 def report(outcomes: Sequence[Outcome]) -> None:
-    """Print how many of each kind there were and how they ended; fails with all that went wrong."""
+    """Print how many of each kind there were and how they ended; fail with all problems."""
     for (kind, mode, ended), number in sorted(
         Counter((each.kind, each.mode, each.ended) for each in outcomes).items()
     ):

@@ -1,4 +1,4 @@
-"""A host that goes to and fro between two versions, under operators to whom things happen."""
+"""A host that alternates between two versions, with operators' runs that fail."""
 
 import socket
 import time
@@ -17,7 +17,7 @@ SECONDS = 2
 """For which the hosts here wait for a confirmation."""
 
 RECOVERED_SECONDS = 6.0
-"""Within which the host is as before once that time is over: it is busy, and so is the machine."""
+"""Within which the host is restored after that time; host and machine are busy."""
 
 UNDONE = "was not confirmed in time over a new SSH connection and was rolled back"
 NOT_LET_IN = "it accepted no new SSH connection after the change"
@@ -25,7 +25,7 @@ CAME_TOO_LATE = "it rolled the change back, because no confirmation came in time
 
 
 class Side(Drill):
-    """One host; its operator gets in by every way in both versions."""
+    """One host, whose operator can log in by every way in both versions."""
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -43,10 +43,10 @@ class Side(Drill):
         return found
 
     def back(self, before: Look, seconds: float = SECONDS) -> None:
-        """The host is as before, exactly, once nothing is armed any more."""
+        """Assert that the host has exactly its former state, once nothing is armed any more."""
         until = time.monotonic() + seconds + RECOVERED_SECONDS
         while True:
-            # An attempt that began under a rule that redirects it will be redirected for ever.
+            # A connection that begins under a redirecting rule stays redirected until its end.
             with suppress(OSError), socket.create_connection((self.host.address, 22), 0.5):
                 break
             assert time.monotonic() < until, "nobody gets in"
@@ -55,7 +55,7 @@ class Side(Drill):
         assert seen.same(before), before.differences(seen)
 
     def told(self, why: str = UNDONE) -> None:
-        """The next run says what has happened, and brings the new state; the next one does not."""
+        """Assert that the next run reports `why` and succeeds, and that the one after does not."""
         for expected in (True, False):
             wanted = self.other
             done = operator(self).run(self, wanted)
@@ -65,7 +65,7 @@ class Side(Drill):
 
 
 def refused(done: Ended, *words: str) -> None:
-    """The run has failed, with one of those words, and says how the host is."""
+    """Assert that the run failed, with one of those words, and reports the host's state."""
     print(done.error)
     assert "as it was before the change, in both families" in done.error
     assert any(word in done.error for word in words), done.error
@@ -73,7 +73,7 @@ def refused(done: Ended, *words: str) -> None:
 
 @contextmanager
 def sides(lab: Lab) -> Iterator[Mapping[str, Side]]:
-    """Both hosts, in version 0 at first; bare as before afterwards."""
+    """Yield both hosts, in version 0 at first; they are bare again afterwards."""
     found = {name: Side(host) for name, host in lab.hosts.items()}
     with ExitStack() as stack:
         for side in found.values():

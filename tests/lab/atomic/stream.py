@@ -1,9 +1,9 @@
-"""Numbered data both ways over one connection, until told to stop: nothing may be missing.
+"""Numbered data both ways over one connection until stopped; no number may be missing.
 
     python3 stream.py tcp|udp listen|connect ADDRESS PORT
 
 Runs with the standard library alone, in a container's network and on the internet's side. It prints
-"listening" where it does, and "ready" when data flows; when its standard input ends it stops, and
+"listening" when it does, and "ready" when data flows; when its standard input ends it stops, and
 prints a line of JSON: how many numbers it sent and received, the longest silence in seconds, and
 what went wrong.
 """
@@ -25,7 +25,7 @@ QUIET = 3.0
 
 
 def opened(kind: str, role: str, address: str, port: int) -> tuple[socket.socket, bytes]:
-    """Return the connection, and what the other side has said by then."""
+    """Return the connection, and the data that the other side has sent by then."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     if kind == "tcp" and role == "listen":
         with socket.create_server((address, port), family=family) as server:
@@ -34,7 +34,7 @@ def opened(kind: str, role: str, address: str, port: int) -> tuple[socket.socket
     if kind == "tcp":
         return socket.create_connection((address, port), 10), b""
     link = socket.socket(family, socket.SOCK_DGRAM)
-    # A second of a busy machine must not pass for lost datagrams (socket(7)).
+    # A busy second of the machine must not look like lost datagrams (socket(7)).
     link.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 22)
     if role == "connect":
         link.connect((address, port))

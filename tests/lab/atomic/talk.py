@@ -1,11 +1,11 @@
-"""One container's part: it sends all the time, and says who it is to whoever comes.
+"""A container's traffic: sends continuously, and answers every connection with its name.
 
     python3 talk.py NAME PORT PORT_OF_OURS ADDRESS…
 
 Runs with the standard library alone, in a container's network. To each ADDRESS, at PORT, it sends a
-datagram every 20 ms, each from another port: so each is a connection of its own. It says its name
-to whoever connects to PORT_OF_OURS, and again for all that comes there. It prints "ready", and ends
-when its standard input does.
+datagram every 20 ms, each from another port, so that each is a connection of its own. It sends its
+name to each client that connects to PORT_OF_OURS, and again for all data that arrives there. It
+prints "ready", and ends with its standard input.
 """
 
 import selectors
@@ -17,7 +17,7 @@ EVERY = 0.02
 
 
 def _answer(other: socket.socket, name: bytes) -> bool:
-    """Say the name to whoever has said something; return whether he is still there."""
+    """Send the name in answer to data; return whether the peer is still connected."""
     try:
         if not other.recv(4096):
             return False
@@ -63,7 +63,7 @@ def main() -> None:
                 try:
                     link.sendto(name.encode(), (address, int(port)))
                 except OSError:
-                    # No route for a moment, or the guard has said no.
+                    # No route at the moment, or the guard dropped it.
                     continue
 
 

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.lab
 NUMBERS = {"create": 64, "update": 65}
 RECOVERED_SECONDS = 15.0
 VICTIMS: tuple[Victim, Victim] = ("CLI", "plugin")
-"""The one is killed on the one engine, the other on the other."""
+"""Each is killed on one of the two engines."""
 
 
 class Story:
-    """One host, its stack, and what it has before and after each operation."""
+    """One host, its stack, and the host's state before and after each operation."""
 
     def __init__(self, lab: Lab, host: Host, victim: Victim, folder: Path) -> None:
         self.victim = victim
@@ -45,25 +45,25 @@ class Story:
             self.looks[kind] = self.drill.look()
 
     def configure(self, kind: Kind) -> None:
-        """Write the configuration for it."""
+        """Write the configuration of an operation."""
         if kind != "delete":
             self.deployment.stack.configure(config(self.drill.host, NUMBERS[kind]))
 
     def run(self, kind: Kind) -> Run:
-        """Do it, undisturbed."""
+        """Run an operation, undisturbed."""
         self.configure(kind)
         if kind == "delete":
             return self.deployment.stack.destroy(check=False)
         return self.deployment.stack.up(check=False)
 
     def old(self, kind: Kind) -> Look:
-        """What the host has before."""
+        """Return the state before an operation."""
         return self.looks[KINDS[KINDS.index(kind) - 1]]
 
 
 @pytest.mark.timeout(1200)
 def test_old_or_new_and_then_new(lab: Lab, tmp_path: Path) -> None:
-    """Whoever dies when: the host is whole, and the next `up` brings the new state."""
+    """Whichever process dies, and whenever: no mixture is left, and the next `up` succeeds."""
 
     def act(host: Host) -> None:
         number = list(lab.hosts).index(host.name)
@@ -98,16 +98,16 @@ def _kill(story: Story, kind: Kind, phase: Phase) -> None:
         release(drill)
         seen = drill.look(CONFIRM_SECONDS + RECOVERED_SECONDS)
     assert not seen.armed
-    # The Docker network comes after the rules, and goes before them: it is a resource of its own.
+    # The Docker network is a resource of its own, made after the rules and removed before them.
     ended = {old.ours: "old", new.ours: "new"}.get(seen.ours, "between")
     print(f"{drill.host.name}: {victim} killed, {kind}, {phase}: {ended}; {said[-300:]}")
     assert ended != "between", new.differences(seen)
-    # The plugin outlives a CLI that was killed, and may still confirm what it has made. A command
-    # to confirm that the host has got is carried out, though who sent it is dead.
+    # The plugin outlives a CLI that was killed, and may still confirm its change. A confirmation
+    # that has reached the host is carried out, even if its sender is dead.
     if phase in ("before", "loading") and victim == "plugin":
         assert ended == "old"
     if victim == "CLI":
-        # What a CLI that was killed leaves is its own lock; a plugin's end lets the CLI clean up.
+        # A killed CLI leaves its own lock behind; a killed plugin lets the CLI clean up.
         if phase == "before":
             assert "currently locked by" in story.run(kind).output
         stack.run("cancel", "--yes", "--stack", commandline.STACK)

@@ -1,4 +1,4 @@
-"""A change that nobody confirms is undone by the host, whatever has become of the operator."""
+"""The host rolls back a change that is not confirmed, whatever happened to the operator."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -33,14 +33,14 @@ UUID = "/proc/sys/kernel/random/uuid"
 
 @pytest.fixture(scope="module")
 def both(lab: Lab) -> Iterator[Mapping[str, Side]]:
-    """Both hosts; each test leaves them in either version."""
+    """Yield both hosts; a test may leave them in either version."""
     with sides(lab) as found:
         yield found
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A line that cuts the operator off, whose it is, and who that operator is."""
+    """A line that cuts the operator off, its network, and the operator's way to the host."""
 
     name: str
     network: str | None
@@ -62,11 +62,11 @@ CUTS = (
     ),
     Cut("the-operators-address", "two", "addresses", "inet {operator}/32 scope host wan0"),
 )
-"""Each in a change that does more, in both families."""
+"""Each is part of a larger change, in both families."""
 
 
 def _with_cut(lab: Lab, side: Side, cut: Cut) -> Plan:
-    """The other version and a second network, with the cut in it."""
+    """Return the other version with a second network and the cut."""
     operator_ = str(lab.settings.management[1])
     line = cut.line.format(operator=operator_, address=side.host.address)
     role = "ipv6" if cut.name == "gateway-ipv6" else "ipv4" if cut.name == "gateway" else "cut"
@@ -82,7 +82,7 @@ def _with_cut(lab: Lab, side: Side, cut: Cut) -> Plan:
 
 
 def _cut_off(lab: Lab, side: Side, cut: Cut) -> Ended:
-    """Make the change, from where it cuts."""
+    """Make the change over the way that it cuts."""
     wanted = _with_cut(lab, side, cut)
     host = side.host
     if cut.operator == "management":
@@ -100,7 +100,7 @@ def _cut_off(lab: Lab, side: Side, cut: Cut) -> Ended:
 
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: cut.name)
 def test_a_change_that_cuts_the_operator_off(lab: Lab, both: Mapping[str, Side], cut: Cut) -> None:
-    """The host goes back by itself, and lets the operator in again."""
+    """The host rolls the change back, and accepts the operator's login again."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -108,12 +108,12 @@ def test_a_change_that_cuts_the_operator_off(lab: Lab, both: Mapping[str, Side],
         side.session.close()
         began = time.monotonic()
         done = _cut_off(lab, side, cut)
-        # Which of the two depends on whether the answer to the change still got through.
+        # Which of the two depends on whether the reply to the change still got through.
         refused(done, NOT_LET_IN, CAME_TOO_LATE)
         side.back(before)
         took = time.monotonic() - began
         print(f"{host.name}: as before and reachable after {took:.1f} s")
-        # The longest is the operator's own: it tries to connect again after 1, 3, 7 and 15 s.
+        # The operator's own retries take longest: it connects again after 1, 3, 7 and 15 s.
         assert took < SECONDS + 15 + RECOVERED_SECONDS
         side.told()
 
@@ -128,7 +128,7 @@ exec /usr/sbin/ip6tables-restore "$@"
 
 
 def test_sshd_stops_in_the_change(lab: Lab, both: Mapping[str, Side]) -> None:
-    """What cannot be confirmed is undone, whatever the reason.
+    """A change that cannot be confirmed is rolled back, whatever the reason.
 
     The connection that makes the change outlives sshd, as on every Debian.
     """
@@ -151,7 +151,7 @@ def test_sshd_stops_in_the_change(lab: Lab, both: Mapping[str, Side]) -> None:
 
 
 def test_the_operators_machine_dies(lab: Lab, both: Mapping[str, Side]) -> None:
-    """Between the change and its confirmation."""
+    """The host rolls back a change whose operator dies before the confirmation."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -164,7 +164,7 @@ def test_the_operators_machine_dies(lab: Lab, both: Mapping[str, Side]) -> None:
 
 
 def test_the_operator_dies_after_the_confirmation(lab: Lab, both: Mapping[str, Side]) -> None:
-    """The host has it: the change stays, though nobody was told."""
+    """The change stays once the host has the confirmation, though the operator is not told."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -187,7 +187,7 @@ def test_the_operator_dies_after_the_confirmation(lab: Lab, both: Mapping[str, S
 
 
 def test_a_late_confirmation(lab: Lab, both: Mapping[str, Side]) -> None:
-    """It comes when the host has gone back: the run fails and says so."""
+    """A confirmation after the rollback fails, and the run reports that."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -204,7 +204,7 @@ def test_a_late_confirmation(lab: Lab, both: Mapping[str, Side]) -> None:
 
 
 def test_a_confirmation_after_a_reboot(lab: Lab, both: Mapping[str, Side]) -> None:
-    """It may be there before the boot unit: what it would confirm is not in force any more."""
+    """A confirmation may arrive before the boot unit runs: its change is no longer in force."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -212,7 +212,7 @@ def test_a_confirmation_after_a_reboot(lab: Lab, both: Mapping[str, Side]) -> No
         late = operator(side, LONG, hold=True)
         late.start(side, side.other)
         assert late.armed.wait(60)
-        # As a reboot leaves it: the boot that it was made in is another one.
+        # As after a reboot: `armed` has the id of another boot.
         side.ask(
             "armed=/etc/wanbound/armed; systemctl stop 'wanbound-undo-*.timer';"
             f" set -- $(cat $armed); echo $1 $(cat {UUID}) $3 $4 >$armed"
@@ -235,7 +235,7 @@ exec /usr/sbin/ip6tables-restore "$@"
 def test_a_slow_load_takes_no_time_from_the_confirmation(
     lab: Lab, both: Mapping[str, Side]
 ) -> None:
-    """Both clocks start when all is loaded, however long that took: it is confirmed and stays."""
+    """Both timeouts start when all is loaded, however long that took: the change is confirmed."""
 
     def act(host: Host) -> None:
         side = both[host.name]

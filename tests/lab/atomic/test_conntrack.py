@@ -1,4 +1,4 @@
-"""Addresses change under traffic: what went through them ends, and nothing else notices."""
+"""Addresses change under traffic: their connections end, and no other connection is affected."""
 
 import itertools
 
@@ -26,7 +26,7 @@ STATES = (
 
 
 def test_addresses_change_under_traffic(lab: Lab) -> None:
-    """A swap, a move, all at once: no packet with a wrong source, and nobody else loses one."""
+    """A swap, a move, all at once: no packet has a wrong source, and no other network loses one."""
     on_both(lab, lambda host: _changes(lab, host))
 
 
@@ -55,7 +55,7 @@ def _under_traffic(lab: Lab, drill: Drill) -> None:
 
 
 def _change(lab: Lab, drill: Drill, old: dict[str, Net], new: dict[str, Net]) -> None:
-    """Make one change, and look at what is tracked before and after and at who answers then."""
+    """Make one change; check the tracked connections before and after, and who answers then."""
     host = drill.host
     changing = [old[name] for name in old if old[name] != new[name]]
     before = tracked(drill)
@@ -65,7 +65,7 @@ def _change(lab: Lab, drill: Drill, old: dict[str, Net], new: dict[str, Net]) ->
     after = tracked(drill)
     for net in changing:
         assert translated(after, net, host) == set()
-    # This test's own connections to the host come and go, and so do single datagrams.
+    # Connections of the test itself to the host come and go, and so do single datagrams.
     lost = {
         entry
         for entry in translated(before, STAYS, host) - after

@@ -1,4 +1,4 @@
-"""A host goes from iptables to nftables and back under traffic, and nothing of it is noticed."""
+"""A host switches from iptables to nftables and back under traffic, without any effect on it."""
 
 import time
 
@@ -23,7 +23,7 @@ OURS = "for tool in iptables ip6tables; do $tool-save | grep WANBOUND; done; tru
 
 
 def test_a_host_changes_its_dialect_under_traffic(lab: Lab) -> None:
-    """There and back twice, and an undo: no packet with a wrong source, no stream loses one."""
+    """Twice there and back, and an undo: no packet has a wrong source, no stream loses one."""
     on_both(lab, lambda host: _there_and_back(lab, host))
 
 
@@ -55,7 +55,7 @@ def _under_traffic(lab: Lab, drill: Drill) -> None:
 
 
 def _speaks(drill: Drill, firewall: str) -> None:
-    """Nothing of the other dialect is left; of iptables one accept stays, where Docker uses it."""
+    """Assert that the other dialect is gone; where Docker uses iptables, one accept rule stays."""
     ours = drill.ask(OURS).splitlines()
     table = drill.ask("nft list table inet wanbound")
     if firewall == "nftables":
@@ -70,7 +70,7 @@ def _speaks(drill: Drill, firewall: str) -> None:
 
 
 def test_a_reboot_loads_the_dialect_that_was_confirmed(lab: Lab) -> None:
-    """Before Docker starts, and with the accept once Docker's rules are there."""
+    """Before Docker starts, and with the accept rule once Docker's rules are loaded."""
     on_both(lab, lambda host: _reboot(lab, host))
 
 

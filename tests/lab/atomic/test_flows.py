@@ -1,7 +1,7 @@
-"""Connections that are open while the rules change are translated as the rules say, soon.
+"""Connections that are open while rules change soon get the new translation.
 
-NAT is decided once per connection. So after each load and each repair those end that have another
-translation: their next packet begins a new connection, as the rules say now.
+NAT is decided once per connection. So each load and each repair ends the connections whose
+translation has changed: their next packet begins a new connection under the present rules.
 """
 
 import json
@@ -27,14 +27,14 @@ pytestmark = pytest.mark.lab
 ASKER = Path(__file__).with_name("asker.py").read_text()
 PLACE = "/run/asker.py"
 WITHIN = 3.0
-"""Seconds after a load within which the right one answers, and the wrong one does not any more.
+"""Seconds after a load within which the new container answers and the former one stops.
 
-It is one on an idle machine. A UDP flow that nobody ends is dead for 30 to 120 (its timeout).
+One second on an idle machine. An untouched UDP flow would time out after 30 to 120 s.
 """
 
 LEFT, RIGHT = Net("left", 70), Net("right", 71)
 OTHER = replace(LEFT, name="other", container=253)
-"""Another container of the network that LEFT's is in."""
+"""Another container in the network of LEFT's container."""
 
 FLUSHED = [
     f"{tool} -t nat -F WANBOUND-{chain}\n"
@@ -43,11 +43,11 @@ FLUSHED = [
 ]
 
 NOBODY = "ConnectionRefusedError", "ConnectionResetError", "end"
-"""What whoever has lost his connection hears."""
+"""What an asker hears when its connection is lost."""
 
 
 class Asker:
-    """Somebody who asks all the time over one connection."""
+    """A client that asks continuously over one connection."""
 
     def __init__(self, what: str, command: Sequence[str]) -> None:
         self.what = what
@@ -58,14 +58,14 @@ class Asker:
         assert self.process.stdout.readline() == "asking\n", what
 
     def heard(self) -> dict[str, tuple[float, float]]:
-        """End it; return when each name was heard first and last."""
+        """End the client; return when each name was heard first and last."""
         said, _ = self.process.communicate(timeout=30)
         found = {name: (first, last) for name, (first, last) in json.loads(said).items()}
         print(self.what, found)
         return found
 
     def kill(self) -> None:
-        """End it, however it is."""
+        """Kill the client."""
         self.process.kill()
         self.process.wait()
 
@@ -86,7 +86,7 @@ def asking(lab: Lab, addresses: Sequence[str], kinds: Sequence[str]) -> Iterator
 def by_one_then_another(
     asker: Asker, former: str, now: str | None, before: float, after: float
 ) -> None:
-    """Until `before` the former one answers; soon after `after` the other does, and he alone."""
+    """Assert that the former answers until `before`, and only the new one soon after `after`."""
     heard = asker.heard()
     wrong = {name: times for name, times in heard.items() if name not in (former, now, *NOBODY)}
     assert wrong == {}
@@ -100,7 +100,7 @@ def by_one_then_another(
 
 @contextmanager
 def prepared(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
-    """The Docker networks, each with a container that answers; as it was when it ends."""
+    """Yield Docker networks, each with a container that answers; restore the host at the end."""
     drill = Drill(host)
     bare = drill.look()
     with docker(host, nets), talking(lab, host, nets):
@@ -112,7 +112,7 @@ def prepared(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
 
 
 def timed(act: Callable[[], object]) -> tuple[float, float]:
-    """Return when it began and ended, after a second for what was there, and before another."""
+    """Return when the call began and ended, with time before it and after it for answers."""
     time.sleep(1)
     began = time.time()
     act()
@@ -123,7 +123,7 @@ def timed(act: Callable[[], object]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("managed", [True, False], ids=["our addresses", "the operator's"])
 def test_after_a_swap_the_new_owner_answers(lab: Lab, managed: bool) -> None:
-    """Over the same UDP socket. A TCP connection to the former owner ends."""
+    """A UDP socket gets the new owner's answers; a TCP connection to the former owner ends."""
     on_both(lab, lambda host: _swap(lab, host, managed))
 
 
@@ -148,7 +148,7 @@ def _swap(lab: Lab, host: Host, managed: bool) -> None:
 
 
 def test_a_port_that_goes_to_another_container_is_answered_by_it(lab: Lab) -> None:
-    """Over the same UDP socket; the former one has not ended anything."""
+    """A UDP socket gets the new container's answers, although the former one is still running."""
     on_both(lab, lambda host: _target(lab, host))
 
 
@@ -169,7 +169,7 @@ def _target(lab: Lab, host: Host) -> None:
 
 
 def test_what_begins_while_rules_are_gone_lives_after_the_repair(lab: Lab) -> None:
-    """An UDP flow from the internet; and one that has been there all the time, as before."""
+    """A UDP flow from the internet that began without rules works after the repair."""
     on_both(lab, lambda host: _gap(lab, host))
 
 
@@ -186,7 +186,7 @@ def _gap(lab: Lab, host: Host) -> None:
 
 
 def test_what_runs_before_the_first_up_leaves_with_the_public_address(lab: Lab) -> None:
-    """A flow of a container, over one socket: until then it leaves with its private address."""
+    """A container's flow over one socket switches from its private address to the public one."""
     on_both(lab, lambda host: _first(lab, host))
 
 

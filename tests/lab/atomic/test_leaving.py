@@ -1,7 +1,7 @@
-"""A network that has left the configuration while Docker still has it.
+"""A network that was removed from the configuration while Docker still has it.
 
-Its lines stay until its bridge is gone, and then the host drops them by itself. Whether it is gone
-is what the host says: what a plugin reports changes nothing.
+Its lines stay until its bridge is gone; then the host drops them by itself. The host decides
+whether the bridge is gone; reports of a plugin have no influence.
 """
 
 import time
@@ -28,26 +28,26 @@ HEIR = Net("heir", 80, 81)
 """Another network, with the addresses of the one that leaves."""
 
 DROPPED_SECONDS = 3.0
-"""Within which the host has dropped the lines: it takes one second where nothing else runs."""
+"""Within which the host has dropped the lines: one second on an idle machine."""
 
 
 @dataclass
 class Leaving:
-    """A host with both networks, whose containers talk all the time."""
+    """A host with both networks, whose containers send continuously."""
 
     lab: Lab
     host: Host
     drill: Drill
     provided: Provided
     alone: Look
-    """What the host has when there has never been another network than STAYS."""
+    """The host's state if STAYS were the only network that ever existed."""
 
     def up(self, *nets: Net) -> None:
         """What `pulumi up` does for the host."""
         self.provided.up(plan(self.host, nets, base(1, gateway=1)))
 
     def dropped(self) -> float:
-        """Wait until the host has dropped the lines, and return how many seconds that took."""
+        """Wait until the host has dropped the lines; return how many seconds that took."""
         began = time.monotonic()
         while not self.drill.generation.endswith("-then"):
             assert time.monotonic() - began < DROPPED_SECONDS, "its lines are still there"
@@ -57,14 +57,14 @@ class Leaving:
         return took
 
     def is_alone(self) -> None:
-        """The host is as if the network had never been there."""
+        """Assert that the host is as if the network had never existed."""
         seen = self.drill.look()
-        # Docker has its own lines for STAYS, which were not there then.
+        # Docker now has lines of its own for STAYS, which `alone` does not have.
         assert seen.ours == self.alone.ours, self.alone.differences(seen)
         assert not seen.armed
 
     def in_force(self) -> bool:
-        """Whether the network's lines are: its rules, its addresses, the guard of its bridge."""
+        """Whether the network's lines are in force: rules, addresses, the guard of its bridge."""
         four, six = LEAVES.publics(self.host)
         shown = self.drill.ask(
             "iptables-save; ip6tables-save; nft list table inet wanbound; ip -o addr show dev wan0"
@@ -83,7 +83,7 @@ class Leaving:
 
 @contextmanager
 def leaving(lab: Lab, host: Host) -> Iterator[Leaving]:
-    """The host with both networks; bare as before afterwards."""
+    """Yield the host with both networks; it is bare again afterwards."""
     drill = Drill(host)
     bare = drill.look()
     with ExitStack() as stack:
@@ -101,7 +101,7 @@ def leaving(lab: Lab, host: Host) -> Iterator[Leaving]:
 
 
 def test_its_lines_stay_until_its_bridge_is_gone(lab: Lab) -> None:
-    """Whatever the run that removed it from the configuration has become."""
+    """The lines stay until then, whatever became of the run that removed the network."""
 
     def act(host: Host) -> None:
         with leaving(lab, host) as story:
@@ -113,7 +113,7 @@ def test_its_lines_stay_until_its_bridge_is_gone(lab: Lab) -> None:
                 assert story.in_force()
                 publics = LEAVES.publics(host)
                 assert answers(lab, publics) == ["leaves"] * 4
-                # Another change of the host, and a refresh, leave them alone as well.
+                # Neither another change of the host nor a refresh removes them.
                 story.up(STAYS)
                 assert story.in_force()
                 time.sleep(0.5)
@@ -121,7 +121,7 @@ def test_its_lines_stay_until_its_bridge_is_gone(lab: Lab) -> None:
             for net in (STAYS, LEAVES):
                 assert sources(host, packets, net) == set(net.publics(host))
             _docker_has_not_started(story)
-            # Here the run has failed, or Docker's plugin has taken an error for "removed".
+            # As after a failed run, or after Docker's plugin has taken an error for "removed".
             remove(host, LEAVES)
             story.dropped()
             story.is_alone()
@@ -131,7 +131,7 @@ def test_its_lines_stay_until_its_bridge_is_gone(lab: Lab) -> None:
 
 
 def _docker_has_not_started(story: Leaving) -> None:
-    """A bridge that is not there after a boot may still come: as long as Docker has not started."""
+    """Assert that the lines stay while Docker has not started: it may still make the bridge."""
     drill = story.drill
     drill.ask(
         "systemctl stop docker.socket docker; rm -f /run/wanbound/docker; ip link del leaves;"
@@ -139,14 +139,14 @@ def _docker_has_not_started(story: Leaving) -> None:
     )
     assert story.in_force()
     drill.ask("systemctl start docker.socket docker; timeout 30 docker version >/dev/null")
-    # Docker makes the bridge again, and only then the boot's unit of Docker has run.
+    # The boot unit that follows Docker runs only after Docker has made the bridge again.
     drill.ask("for i in $(seq 100); do [ ! -e /sys/class/net/leaves ] || break; sleep 0.1; done")
     drill.ask("/usr/local/sbin/wanbound mend")
     assert story.in_force()
 
 
 def test_a_change_is_undone_while_a_bridge_goes(lab: Lab) -> None:
-    """The lines go with the bridge while a change is armed; the undo does not bring them back."""
+    """The lines are dropped with the bridge while a change is armed; the undo adds none again."""
 
     def act(host: Host) -> None:
         with leaving(lab, host) as story:
@@ -172,7 +172,7 @@ def test_a_change_is_undone_while_a_bridge_goes(lab: Lab) -> None:
 
 
 def test_its_address_goes_to_another_network_at_once(lab: Lab) -> None:
-    """Then nothing passes its bridge any more, while the new one has the address to itself."""
+    """Nothing passes the old bridge any more, and the new network alone uses the address."""
 
     def act(host: Host) -> None:
         with leaving(lab, host) as story, docker(host, [HEIR]):
@@ -198,7 +198,7 @@ def test_its_address_goes_to_another_network_at_once(lab: Lab) -> None:
 
 
 def test_a_destroy_is_refused_while_a_bridge_exists(lab: Lab) -> None:
-    """It names the bridge, the network and what is in it, and all stays in force."""
+    """The error names the bridge, the network and its containers, and all stays in force."""
 
     def act(host: Host) -> None:
         with leaving(lab, host) as story:
@@ -213,7 +213,7 @@ def test_a_destroy_is_refused_while_a_bridge_exists(lab: Lab) -> None:
                 assert f"bridge {net.name} of network {net.name} (containers {net.name})" in said
             assert "all rules, addresses and the guard are still in force" in said
             assert drill.look() == before
-            # One that comes while it decides: then it is the host itself that refuses.
+            # A network that appears while the provider decides: the host itself refuses.
             drill.now = both
             done = operator(drill).run(drill, None)
             assert "still exists" in done.error

@@ -1,4 +1,4 @@
-"""Two operators at once, a lost answer, and a host without systemd."""
+"""Two operators at once, a lost reply, and a host without systemd."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ CHANGED = "its state changed after wanbound had read it"
 
 @pytest.fixture(scope="module")
 def both(lab: Lab) -> Iterator[Mapping[str, Side]]:
-    """Both hosts; each test leaves them in either version."""
+    """Yield both hosts; a test may leave them in either version."""
     with sides(lab) as found:
         yield found
 
@@ -45,7 +45,7 @@ exec /bin/sleep "$@"
 
 @contextmanager
 def hasty(host: Host) -> Iterator[None]:
-    """Have whoever waits for a confirmation look ten times as often, and tell as often of it."""
+    """Make runs that wait for a confirmation poll ten times as often, and report as often."""
     host.put("/usr/local/sbin/sleep", HASTY, mode=0o755)
     try:
         yield
@@ -56,11 +56,11 @@ def hasty(host: Host) -> Iterator[None]:
 def test_another_operator_waits_and_is_told_so(
     lab: Lab, both: Mapping[str, Side], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Again and again, while the first one's change may still be confirmed; then it is served.
+    """The second operator is told repeatedly while the first change may be confirmed; then it runs.
 
-    However long that is: what counts is silence, and the host is not silent for so long.
+    A long wait is no error: the timeout counts silence, and the host reports more often than that.
     """
-    # In place of 150 s; the host's note comes every 1.5 s or so, in place of 12.
+    # In place of 150 s; the host's note comes about every 1.5 s, in place of 12.
     monkeypatch.setattr(session, "SILENCE_SECONDS", 4.0)
 
     def act(host: Host) -> None:
@@ -70,7 +70,7 @@ def test_another_operator_waits_and_is_told_so(
         first.start(side, wanted)
         assert first.armed.wait(60)
         with hasty(host):
-            # From what will be there: this one has read the host after the change.
+            # It starts from the future state, as if it had read the host after the change.
             side.now = wanted
             second.start(side, side.other)
             began = time.monotonic()
@@ -91,7 +91,7 @@ def test_another_operator_waits_and_is_told_so(
 
 
 def test_another_operator_goes_on_after_an_undo(lab: Lab, both: Mapping[str, Side]) -> None:
-    """The first one died: the second waits for the undo, is told of it, and decides anew."""
+    """The first one died: the second waits for the rollback, is told of it, and decides again."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -100,7 +100,7 @@ def test_another_operator_goes_on_after_an_undo(lab: Lab, both: Mapping[str, Sid
         old = side.generation
         first = operator(side, SECONDS + 1, die=True)
         assert first.run(side, wanted).error == "died"
-        # One that has read the host before the first change, and one that has read it after.
+        # One operator that read the host before the first change, and one that read it after.
         for expected, error in ((side.generation, CHANGED), (old, "")):
             second = SshRemote(Session(target(host)))
             said: list[str] = []
@@ -123,7 +123,7 @@ def test_another_operator_goes_on_after_an_undo(lab: Lab, both: Mapping[str, Sid
 
 
 def test_two_operators_at_once(lab: Lab, both: Mapping[str, Side]) -> None:
-    """By way of the provider: the second decides anew, and the host has the plan of one of them."""
+    """The second provider decides again, and the host ends with the plan of one of them."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -138,7 +138,7 @@ def test_two_operators_at_once(lab: Lab, both: Mapping[str, Side]) -> None:
         started = threading.Barrier(2)
 
         def change(name: str, number: int) -> None:
-            # Two operators' machines: a connection is kept for each way to reach a host.
+            # Two operators' machines: each has a connection of its own.
             with provider(host, 30 + number) as provided:
                 started.wait(60)
                 provided.up(plans[name])
@@ -157,7 +157,7 @@ def test_two_operators_at_once(lab: Lab, both: Mapping[str, Side]) -> None:
 
 
 def test_another_stack_is_refused(lab: Lab, both: Mapping[str, Side]) -> None:
-    """A host belongs to one stack: the host itself says so, and names it."""
+    """A host belongs to one stack: the host itself refuses, and names that stack."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -191,7 +191,7 @@ class _Forgetful(Session):
 
 
 def test_an_answer_to_the_confirmation_is_lost(lab: Lab, both: Mapping[str, Side]) -> None:
-    """It is confirmed again, and stays."""
+    """The confirmation is repeated, and the change stays."""
 
     def act(host: Host) -> None:
         side = both[host.name]
@@ -205,7 +205,7 @@ def test_an_answer_to_the_confirmation_is_lost(lab: Lab, both: Mapping[str, Side
         side.now = wanted
         now = side.look()
         assert not now.armed
-        # Neither what it would be undone to nor its timer is there any more.
+        # Both the state to roll back to and the timer are gone.
         assert set(now.litter.split()) == LOADED
         assert "wanbound-undo" not in side.ask("ls /run/systemd/transient/; true")
 
@@ -227,7 +227,7 @@ exec unshare --mount /bin/sh -c 'mount -t tmpfs none /run/systemd && exec /bin/s
 
 @contextmanager
 def without_systemd(host: Host) -> Iterator[None]:
-    """Hide systemd from whatever comes over SSH; it goes on starting the host's other services."""
+    """Hide systemd from SSH sessions; it still starts the host's other services."""
     host.put("/usr/local/sbin/sh", WITHOUT, mode=0o755)
     try:
         yield
@@ -236,7 +236,7 @@ def without_systemd(host: Host) -> Iterator[None]:
 
 
 def test_without_systemd(lab: Lab, both: Mapping[str, Side]) -> None:
-    """A process of its own undoes what is not confirmed, and nothing else."""
+    """A process of wanbound rolls back what is not confirmed, and nothing else."""
 
     def act(host: Host) -> None:
         side: Drill = both[host.name]

@@ -1,4 +1,4 @@
-"""What the loops read: traces and hosts. No host is needed here."""
+"""How the loops read traces and host states. These tests need no host."""
 
 from tests.lab.atomic.faults import WAYS, Loop
 from tests.lab.atomic.look import Look
@@ -42,7 +42,7 @@ WHOLE = SEEN.replace("{generation}", "0123456789abcdef").replace(
 
 
 def test_steps_are_calls_in_their_order() -> None:
-    """By their words, without what is another in each run; and which of the calls with these."""
+    """A step is a call's words, less what differs between runs, and its number of that kind."""
     found = steps(TRACE)
     assert [each.step.call for each in found] == [1, 1, 1, 2, 1, 1, 1]
     assert found[0].step.words == "mkdir -p *"
@@ -51,13 +51,13 @@ def test_steps_are_calls_in_their_order() -> None:
 
 
 def test_a_pattern_is_for_the_shell() -> None:
-    """What a word has in it means nothing to `case`; asterisks are what differs."""
+    """Special characters in a word mean nothing to `case`; asterisks stand for what differs."""
     assert Step("sed 's/[a]/b/' *x", 1).pattern == """'sed '"'"'s/[a]/b/'"'"' '*x"""
     assert Step("*", 1).pattern == "*"
 
 
 def test_the_loop_kills_before_what_changes_something() -> None:
-    """The ways take turns; where every step counts, each has all of them."""
+    """The ways alternate; with `every`, each step has all of them."""
     recorded = [Recorded(Step(str(n), 1), n != 1) for n in range(4)]
     short = list(Loop("kill before", "update", first=1).steps(recorded))
     assert [place for place, _, _ in short] == [0, 2, 3]
@@ -72,7 +72,7 @@ def test_the_loop_kills_before_what_changes_something() -> None:
 
 
 def test_two_looks_differ_in_what_is_in_force() -> None:
-    """Not in litter, nor in what counts down or settles by itself, nor in a generation's name."""
+    """They do not differ in litter, in counters and tentative states, or in a generation's name."""
     one = Look.parse(WHOLE)
     assert one.litter == "run/wanbound/bridges\n"
     same = Look.parse(WHOLE.replace(" tentative", "").replace("0123456789abcdef", "f" * 16))
@@ -86,7 +86,7 @@ def test_two_looks_differ_in_what_is_in_force() -> None:
 
 
 def test_script_and_units_without_a_generation_are_litter() -> None:
-    """They do nothing, and the next run takes them away."""
+    """They have no effect, and the next run removes them."""
     bare = Look.parse(SEEN.replace("{file}\n", "").replace("{generation}\n", ""))
     left = Look.parse(
         SEEN.replace("{file}", "aa  usr/local/sbin/wanbound").replace("{generation}\n", "")

@@ -20,10 +20,10 @@ MOVED = SENDS.moved(65)
 
 
 def test_a_reboot_while_armed(lab: Lab) -> None:
-    """It ends in the old state, and no packet of the new one leaves after it.
+    """The host ends in the old state, and no packet of the new one leaves after the boot.
 
-    A network that is leaving has its lines again as soon as Docker has its bridge again; and they
-    go with that, as before.
+    A network that is leaving gets its lines back as soon as Docker has its bridge again; they go
+    with the bridge, as before.
     """
     on_both(lab, lambda host: _reboots(lab, host))
 
@@ -40,7 +40,7 @@ def _reboots(lab: Lab, host: Host) -> None:
     drill.apply(with_both)
     sending = f"ping -q {lab.internet.ipv4} & ping -q {lab.internet.ipv6} & wait"
     with docker(host, [SENDS, LEAVES], sending):
-        # Not before: without its bridge the network would have gone at once.
+        # Not earlier: without its bridge the network would have been dropped at once.
         drill.apply(old)
         before = drill.look()
         done = operator(drill, LONG, die=True).run(drill, new)
@@ -49,7 +49,7 @@ def _reboots(lab: Lab, host: Host) -> None:
         now = drill.ask("ip -o addr show dev wan0")
         assert all(f" {address}/" in now for net in (MOVED, LEAVES) for address in publics[net])
         pings = f"dst host {lab.internet.ipv4} or dst host {lab.internet.ipv6}"
-        # On the bridge: the host's own cable ends with it, and so would its capture.
+        # Captured on the lab's bridge: a capture on the host's own cable would end with the reboot.
         with lab.internet.capture(pings) as seen:
             boot = host.boot_id
             drill.close()
@@ -62,7 +62,7 @@ def _reboots(lab: Lab, host: Host) -> None:
         packets = [packet for packet in seen.packets if packet.src not in theirs]
         sources = Counter(packet.src for packet in packets)
         print(host.name, sources)
-        # In a container the clock is this machine's, and of the capture.
+        # The host is a container: its clock is this machine's, which the capture uses as well.
         shown = host.run("systemctl show --value -p UserspaceTimestampMonotonic").stdout
         booted = time.time() - time.monotonic() + int(shown) / 1e6
         late = [each for each in packets if each.src in publics[MOVED] and each.time > booted]
@@ -74,7 +74,7 @@ def _reboots(lab: Lab, host: Host) -> None:
         assert set(sources) <= {*own, *(each for pair in publics.values() for each in pair)}
         seen_now = drill.look(10)
         assert not seen_now.armed
-        # At boot Docker makes its own chains anew, in another order.
+        # At boot Docker makes its chains again, in another order.
         assert seen_now.ours == before.ours, before.differences(seen_now)
         assert seen_now.lines() == before.lines(), before.differences(seen_now)
         remove(host, LEAVES)

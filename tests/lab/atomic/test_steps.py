@@ -1,6 +1,6 @@
-"""A change that is ended at one of its steps: old or new, and then new without help.
+"""A change that is killed at one of its steps: old or new, and then new without help.
 
-The short plan: the rest is `python -m tests.lab.atomic`, which docs/atomicity.md tells about.
+The short plan; docs/atomicity.md describes the full one, `python -m tests.lab.atomic`.
 """
 
 from collections.abc import Iterator
@@ -35,10 +35,10 @@ LOOPS: tuple[tuple[Loop, ...], tuple[Loop, ...]] = (
         Loop("kill before", "delete", undo=True, part=(2, 6), first=2),
     ),
 )
-"""Of the steps of all three operations, and of their undos, each host has every sixth."""
+"""Of the steps of all three operations and their undos, each host tests every sixth."""
 
 STRIDE = 15
-"""Pages by which the room grows from one full disk to the next."""
+"""Pages that are added from one full disk to the next."""
 
 
 @pytest.mark.timeout(1200)

@@ -1,4 +1,4 @@
-"""Docker networks with a container that sends and answers, and what is seen of them outside."""
+"""Docker networks with a container that sends and answers, and checks of their packets outside."""
 
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,10 +12,10 @@ from tests.lab.atomic.plans import IMAGE, PORT, Net
 TALK = Path(__file__).with_name("talk.py").read_text()
 PLACE = "/run/talk.py"
 FIRST_PORT = 7100
-"""To which the first network of the first host sends; each has a port of its own."""
+"""To which the first network of the first host sends; each network has a port of its own."""
 
 OUT_OF_ORDER = 0.01
-"""Seconds. Two packets of one moment may be seen in either order: the host has two processors."""
+"""Seconds. Two packets of one moment may be captured in either order: a host has two processors."""
 
 _ASK = """
 import socket, sys
@@ -42,7 +42,7 @@ def port(host: Host, net: Net) -> int:
 
 @contextmanager
 def docker(host: Host, nets: Iterable[Net], command: str = "sleep 99999") -> Iterator[None]:
-    """Have Docker networks with a container each, which comes back after a reboot."""
+    """Run Docker networks with a container each that restarts after a reboot."""
     made = list(nets)
     try:
         host.run("set -e\n" + "".join(_made(host, net, command) for net in made), timeout=120)
@@ -67,7 +67,7 @@ def container(net: Net, network: str, command: str = "sleep 99999") -> str:
     """Return the command that runs the container of a net in a Docker network."""
     return (
         f"docker run -d --name {net.name} --network {network} --restart always"
-        # What is process 1 does not hear of TERM, and Docker waits for 10 s.
+        # Process 1 ignores TERM by default, and Docker would wait for 10 s.
         " --stop-signal KILL"
         f" --ip {net.inside[0]} --ip6 {net.inside[1]} {IMAGE} sh -c '{command}'"
     )
@@ -80,7 +80,7 @@ def remove(host: Host, net: Net) -> None:
 
 @contextmanager
 def talking(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[None]:
-    """Have their containers send all the time, to the internet in both families."""
+    """Make their containers send continuously, to the internet in both families."""
     host.put(PLACE, TALK)
     started = []
     try:
@@ -114,24 +114,24 @@ def talking(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[None]:
 
 
 def answers(lab: Lab, addresses: Sequence[str]) -> list[str]:
-    """Who answers at each address, by TCP and by UDP: a name, or an error's."""
+    """Return who answers at each address, by TCP and by UDP: a name, or an error's name."""
     pairs = [f"{kind}={address}" for address in addresses for kind in ("tcp", "udp")]
     said = lab.internet.run(["python3", "-c", _ASK, str(PORT), *pairs], timeout=120).stdout
     return said.splitlines()
 
 
 def sources(host: Host, packets: Iterable[Packet], net: Net) -> set[str]:
-    """The sources of what a network's container has sent."""
+    """Return the source addresses of the packets of a network's container."""
     return {packet.src for packet in packets if packet.dport == port(host, net)}
 
 
 def wrong(
     host: Host, packets: Iterable[Packet], states: Sequence[Mapping[str, Net]]
 ) -> list[Packet]:
-    """Return the packets with another source than their network's at that time.
+    """Return the packets whose source is not their network's address at that time.
 
-    `states` are the host's networks by name, one after the other. All move at one moment, in each
-    family: so what belongs to an earlier state may not come after what belongs to a later one.
+    `states` are the host's networks by name, in order. In each family all networks change at one
+    moment: a packet of an earlier state may not follow one of a later state.
     """
     names = {port(host, net): name for name, net in states[0].items()}
     found = []

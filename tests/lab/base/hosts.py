@@ -45,7 +45,7 @@ def config(lab: Lab) -> Config:
 
 
 def parameters(host: Host) -> str:
-    """Every parameter of the network that does not change by itself."""
+    """Return every parameter of the network that does not change by itself."""
     return host.run(
         "sysctl -a 2>/dev/null | grep -v -e mtu -e stable_secret"
         " | grep -E '^net\\.ipv[46]\\.(ip_forward|conf\\.(all|default|wan0)\\.)'"
@@ -53,5 +53,5 @@ def parameters(host: Host) -> str:
 
 
 def routes(host: Host) -> str:
-    """Every route of IPv4 and the default ones of IPv6."""
+    """Return all IPv4 routes and the IPv6 default routes."""
     return host.run("ip -4 route show; ip -6 route show default").stdout

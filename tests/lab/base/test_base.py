@@ -1,4 +1,4 @@
-"""What a host wants for itself, on real hosts: shown before it is done, in force, given back."""
+"""A host's baseline on real hosts: shown in the preview, in force, and undone by a destroy."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Based:
 
 @dataclass(frozen=True)
 class Seen:
-    """All of a host that must be as before in the end."""
+    """The state of a host that must be the same in the end."""
 
     snapshot: Snapshot
     parameters: str
@@ -50,7 +50,7 @@ class Seen:
 
     @classmethod
     def on(cls, host: Host) -> "Seen":
-        """Look at it."""
+        """Read it."""
         return cls(snapshot(host), parameters(host), routes(host))
 
 
@@ -79,7 +79,7 @@ def test_the_preview_shows_every_line(based: Based) -> None:
 
 
 def test_the_host_shows_the_lines_of_the_preview(based: Based) -> None:
-    """The same text in iptables-save and sysctl; the jump last, in a chain of our own."""
+    """iptables-save and sysctl print the same text; the jump is the last rule of INPUT."""
     for host in based.lab.hosts.values():
         saved = host.run(
             "iptables-save -t filter; ip6tables-save -t filter; sysctl -a 2>/dev/null; true"
@@ -92,13 +92,13 @@ def test_the_host_shows_the_lines_of_the_preview(based: Based) -> None:
 
 
 def test_nothing_changes_when_nothing_changed(based: Based) -> None:
-    """Neither the state nor the hosts have anything that a second `up` would do."""
+    """A second `up` would change neither the state nor the hosts."""
     based.stack.preview("--refresh", "--expect-no-changes")
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_what_is_open_is_open_and_the_rest_is_dropped(based: Based, family: int) -> None:
-    """Asked from the internet's side, with a server that listens on every port."""
+    """Asked from the internet, with a server on every port."""
     for host in based.lab.hosts.values():
         address = host.wan_ipv4 if family == 4 else host.wan_ipv6
         for port, answers in ((OPEN_TCP, True), (CLOSED, False), (22, False)):
@@ -111,22 +111,22 @@ def test_what_is_open_is_open_and_the_rest_is_dropped(based: Based, family: int)
             url = f"http://[{address}]:{port}/" if family == 6 else f"http://{address}:{port}/"
             command = ["curl", "-s", "-o", "/dev/null", "--http0.9", "-m", "2", url]
             status = based.lab.internet.run(command, check=False).status
-            # 28: no answer in time, as a packet that is dropped has none.
+            # 28: timeout, as for a dropped packet.
             assert (status != 28) == answers, (host.name, url, status)
 
 
 def test_the_host_is_still_a_neighbour(based: Based) -> None:
-    """ICMP, and the ICMPv6 without which there is no IPv6: another machine can ping it."""
+    """ICMP, and the ICMPv6 that IPv6 needs, pass: another machine can ping the host."""
     one, other = based.lab.hosts.values()
     for host, asked in ((one, other), (other, one)):
         for address in (asked.wan_ipv4, asked.wan_ipv6):
-            # Whom they asked before they may still remember: so without a neighbour entry.
+            # A neighbour entry would hide the lack of neighbour discovery.
             host.run(f"ip neigh flush dev wan0; ping -c 1 -W 3 {address}")
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_stranger_is_not_forwarded(based: Based, family: int) -> None:
-    """A neighbour routes through the host; nothing comes out again."""
+    """A host does not forward the packets that a neighbour routes through it."""
     lab = based.lab
     one, other = lab.hosts.values()
     for host, beyond in ((one, other), (other, one)):
@@ -141,13 +141,13 @@ def test_a_stranger_is_not_forwarded(based: Based, family: int) -> None:
                     lab.internet.run(["bash", "-c", f"echo >/dev/udp/{target}/{port}"])
             finally:
                 lab.internet.run(["ip", f"-{family}", "route", "del", *words])
-        # The host got each once, on its own cable; were they forwarded, they would be there twice.
+        # Each packet reaches the host once, on its own cable; a forwarded one would appear twice.
         ports = sorted(packet.dport for packet in seen.packets if packet.dst == target)
         assert ports == [5001, 5002, 5003], (host.name, ports)
 
 
 def test_only_what_stands_last_is_ours(based: Based) -> None:
-    """A rule that somebody appends behind ours is before it after the next look."""
+    """A rule that is appended behind ours is before it after the next check."""
     for host in based.lab.hosts.values():
         host.run("iptables -A INPUT -p tcp --dport 9999 -j ACCEPT")
         try:
@@ -162,7 +162,7 @@ def test_only_what_stands_last_is_ours(based: Based) -> None:
 
 
 def test_another_gateway_is_one_line(based: Based) -> None:
-    """Of the host's route, and nothing else, is changed and changed back."""
+    """The preview of another gateway shows the changed route, and nothing else."""
     changed = {**based.config, "hosts": [dict(host) for host in based.config["hosts"]]}
     wan = dict(changed["hosts"][0]["wan"])
     changed["hosts"][0]["wan"] = {**wan, "gateway_ipv6": "fe80::2"}

@@ -1,4 +1,4 @@
-"""Default routes with several next hops: what is there before a gateway of ours comes back."""
+"""Default routes with several next hops are restored when wanbound's gateway is removed."""
 
 import pytest
 
@@ -31,7 +31,7 @@ CONFIRM_SECONDS = 5
 def test_several_next_hops_come_back(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, confirmed: bool
 ) -> None:
-    """To the letter, in both families: after an undo, and after a destroy."""
+    """Exactly as before, in both families: after a rollback and after a destroy."""
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
     if not confirmed:
         monkeypatch.setattr(SshRemote, "_confirm", lambda *_: None)

@@ -1,4 +1,4 @@
-"""The real ufw beside wanbound: what it decides, and what it does not (docs/other-firewalls.md)."""
+"""The real ufw beside wanbound: what it filters, and what it does not (docs/other-firewalls.md)."""
 
 import json
 from collections.abc import Iterator
@@ -29,21 +29,21 @@ class Firewalled:
     stack: LabStack
 
     def answers(self, address: str) -> bool:
-        """Whether somebody on the internet's side gets a connection to the port."""
+        """Whether a client on the internet's side gets a connection to the port."""
         command = ["curl", "-s", "-o", "/dev/null", "--http0.9", "-m", "3"]
         done = self.lab.internet.run([*command, f"http://{address}:{PORT}/"], check=False)
         # 7: refused, 28: no answer in time.
         return done.status not in (7, 28)
 
     def serves_itself(self) -> None:
-        """Have the host listen on the port at its own address."""
+        """Make the host listen on the port at its own address."""
         server = f"python3 -m http.server --bind {self.host.wan_ipv4} {PORT}"
         self.host.run(f"timeout 30 {server} >/dev/null 2>&1 & sleep 1")
 
 
 @pytest.fixture(scope="module")
 def firewalled(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewalled]:
-    """A host of its own, gone afterwards."""
+    """Yield a host with ufw; it is removed afterwards."""
     larger = Lab.up(f"{NAME}=forky+bare", lab.settings)
     host = larger.host(NAME)
     try:
@@ -83,7 +83,7 @@ def firewalled(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
 
 
 def test_ufw_deny_is_for_the_host_alone(firewalled: Firewalled) -> None:
-    """It closes the host's own port, and no port of a network; neither does `ufw route deny`."""
+    """It closes the host's port and no port of a network; `ufw route deny` closes none either."""
     firewalled.host.run(f"ufw allow {PORT}/tcp")
     firewalled.serves_itself()
     assert firewalled.answers(firewalled.host.wan_ipv4)
@@ -96,7 +96,7 @@ def test_ufw_deny_is_for_the_host_alone(firewalled: Firewalled) -> None:
 
 
 def test_a_reload_of_ufw_changes_nothing_of_ours(firewalled: Firewalled) -> None:
-    """Nor does turning it off and on."""
+    """Neither does turning it off and on."""
     for command in ("ufw reload", "ufw disable", "ufw --force enable"):
         firewalled.host.run(command)
         assert firewalled.answers(PUBLIC), command

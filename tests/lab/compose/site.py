@@ -1,4 +1,4 @@
-"""A host on which a page's blocks are followed, with stand-ins for the images that it names."""
+"""A host on which a documentation page's blocks are run, with stand-ins for its images."""
 
 import shlex
 import time
@@ -20,7 +20,7 @@ from tests.pages import Step, steps
 
 PROJECTS = ("shop", "mail")
 LISTENING_SECONDS = 2.0
-"""Within which a container that has started accepts connections."""
+"""Within which a started container accepts connections."""
 
 WHOAMI = "wanbound/whoami:1"
 
@@ -37,12 +37,12 @@ STAND_INS = {
         f"CMD {['serve-tcp', *(f':{port}' for port in MAIL)]}".replace("'", '"'),
     ),
 }
-"""Image of the page → what it is made of here. The shop says what the world sees of it."""
+"""Image of the page → the image and settings that replace it. The shop shows its public address."""
 
 
 @dataclass
 class Site:
-    """The host, and the page's steps that are still to be done."""
+    """The host, and the steps of the page that are still to be run."""
 
     lab: Lab
     host: Host
@@ -50,7 +50,7 @@ class Site:
     left: list[Step] = field(default_factory=list)
 
     def follow(self, count: int) -> None:
-        """Do the next blocks of the page, exactly as they are."""
+        """Run the next blocks of the page, exactly as they are."""
         for step in [self.left.pop(0) for _ in range(count)]:
             if step.kind == "server":
                 self.host.run(step.text, timeout=300)
@@ -77,29 +77,29 @@ class Site:
         return self.host.run(f"cd /root/{project} && docker compose {words}", timeout=300).stdout
 
     def inside(self, container: str, command: str) -> str:
-        """Run a command of the host in a container's network, nothing where it fails."""
+        """Run a command of the host in a container's network; return "" if it fails."""
         pid = f"$(docker inspect --format '{{{{.State.Pid}}}}' {container})"
         entered = f"nsenter --net --target {pid} {command}"
         return self.host.run(entered, check=False).stdout.strip()
 
     def leaves_with(self, container: str, family: int) -> str:
-        """Return the address that the world sees of a container, nothing without an answer."""
+        """Return the address that the internet sees of a container, "" without an answer."""
         echo = f"[{ECHO_IPV6}]" if family == 6 else ECHO_IPV4
         return self.inside(container, f"curl -g -s -m 4 http://{echo}/")
 
     def shop(self, address: str) -> str:
-        """Ask the shop from the internet by its name at one address, nothing without an answer."""
+        """Ask the shop from the internet by name at one address; return "" without an answer."""
         at = f"[{address}]" if ":" in address else address
         family = "-6" if ":" in address else "-4"
         name = "shop.example.com"
-        # Traefik needs a moment to see a container, and says 404 until then.
+        # Traefik needs a moment to notice a container, and answers 404 until then.
         patient = ["-f", "--retry", "8", "--retry-delay", "1", "--retry-all-errors", "-m", "30"]
         asked = [family, *patient, "--resolve", f"{name}:80:{at}", f"http://{name}/"]
         return self.lab.internet.curl(*asked, check=False).stdout
 
 
 def adapted(text: str, host: Host) -> dict[str, object]:
-    """Return a page's stack with the way to the lab's host in it, and nothing else changed."""
+    """Return a page's stack with the lab host's SSH access and interface, otherwise unchanged."""
     config = {
         key.removeprefix(PREFIX): value for key, value in yaml.safe_load(text)["config"].items()
     }
@@ -111,7 +111,7 @@ def adapted(text: str, host: Host) -> dict[str, object]:
 
 @contextmanager
 def following(lab: Lab, host: Host, page: str, folder: Path) -> Iterator[Site]:
-    """Yield a host for a page; bare afterwards. It has compose, as its distribution brings it."""
+    """Yield a host for a page; bare afterwards. Its compose is the distribution's own."""
     host.run("docker compose version")
     blocks = list(steps(page))
     first = next(step.text for step in blocks if step.where.startswith("stacks/"))

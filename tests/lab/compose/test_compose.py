@@ -1,4 +1,4 @@
-"""docs/compose.md on a real host with the real docker compose, its blocks as they are."""
+"""docs/compose.md on a real host with the real docker compose, its blocks unchanged."""
 
 import time
 from collections.abc import Iterator
@@ -29,14 +29,14 @@ def site(lab: Lab, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @FAMILIES
 def test_the_shop_has_its_networks_address(site: Site, family: int) -> None:
-    """In through Traefik by its labels, and out."""
+    """Traefik routes to it by its labels, and it leaves with the network's address."""
     assert SHOP[family] in site.shop(SHOP[family])
     assert site.leaves_with("shop-shop-1", family) == SHOP[family]
 
 
 @FAMILIES
 def test_mail_has_its_four_ports_and_its_address(site: Site, family: int) -> None:
-    """It sees the client's own address; no other port leads to it."""
+    """It sees the client's own address; no other port is forwarded to it."""
     for port in MAIL:
         assert asked(site.lab, "tcp", MAILSERVER[family], port) == ROUTER[family]
     assert asked(site.lab, "tcp", MAILSERVER[family], 80) == ""
@@ -44,7 +44,7 @@ def test_mail_has_its_four_ports_and_its_address(site: Site, family: int) -> Non
 
 
 def test_the_database_is_reached_by_the_shop_alone(site: Site) -> None:
-    """It has no default route; neither the internet nor another network gets there."""
+    """It has no default route, and neither the internet nor another network reaches it."""
     address = site.host.run(
         "docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'"
         " shop-db-1"
@@ -60,13 +60,13 @@ def test_the_database_is_reached_by_the_shop_alone(site: Site) -> None:
 
 
 def test_the_default_route_leads_to_the_shops_network(site: Site) -> None:
-    """As the page's last command shows: beside an internal network it is ours."""
+    """The page's last command shows it: an internal network does not take the default route."""
     route = site.inside("shop-shop-1", "ip route show default")
     assert route.startswith("default via 10.20.10.1 dev vweb"), route
 
 
 def test_down_leaves_the_network_and_up_brings_the_same_addresses(site: Site) -> None:
-    """An external network is not compose's to remove."""
+    """Compose does not remove an external network."""
     before = site.host.run("docker network inspect --format '{{.Id}}' mail").stdout
     site.compose("mail", "down")
     assert site.host.run("docker network inspect --format '{{.Id}}' mail").stdout == before
@@ -77,12 +77,12 @@ def test_down_leaves_the_network_and_up_brings_the_same_addresses(site: Site) ->
 
 @pytest.fixture
 def agent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key is where an operator has it."""
+    """Point SSH_AUTH_SOCK at an agent with the operator's key."""
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
 
 
 def _told(host: Host) -> list[Elsewhere]:
-    """Return what a refresh would tell of containers that leave past their network."""
+    """Return what a refresh reports of containers that leave through another network."""
     found = facts(host)
     assert found.plan is not None
     assert found.containers["shop-db-1"].project == "shop"
@@ -91,7 +91,7 @@ def _told(host: Host) -> list[Elsewhere]:
 
 @pytest.mark.usefixtures("agent")
 def test_a_network_before_ours_in_the_alphabet_takes_the_default_route(site: Site) -> None:
-    """The trap: it leaves with the host's address, until gw_priority says otherwise."""
+    """The trap: a container leaves with the host's address, unless gw_priority is set."""
     host = site.host
     host.run("docker network create --ipv6 aaa")
     try:

@@ -1,4 +1,4 @@
-"""docs/migrate.md on a real host with the real docker compose: each step, and a way back."""
+"""docs/migrate.md on a real host with the real docker compose: each step, and the way back."""
 
 import time
 
@@ -14,7 +14,7 @@ SHOP, MAILSERVER = ("203.0.113.10", "2001:db8::10"), ("203.0.113.20", "2001:db8:
 
 
 def _mail_is_at(site: Site, address: str) -> None:
-    """Hold mail against one IPv4 address, in and out."""
+    """Assert that mail uses this IPv4 address, in and out."""
     for port in MAIL:
         assert asked(site.lab, "tcp", address, port) == ROUTER[4], (address, port)
     assert site.leaves_with("mail-mailserver-1", 4) == address
@@ -42,7 +42,7 @@ def _timed(site: Site, what: str, count: int) -> None:
 def test_each_step_and_its_way_back(
     lab: Lab, host: Host, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What has not moved stays as it was, after each step."""
+    """After each step, the project that has not been migrated works as before."""
     with following(lab, host, "migrate.md", tmp_path_factory.mktemp("migrate")) as site:
         own = site.host.wan_ipv4
         site.follow(2)  # the compose files as they were

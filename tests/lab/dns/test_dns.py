@@ -1,8 +1,8 @@
-"""With which address a DNS server sees containers, without and with `dns`; captured at the server.
+"""The source address that a DNS server sees of containers, without and with `dns`.
 
-Docker 20.10 asks it from the container's network namespace, Docker 29 from the host's where the
-server comes from the host's resolv.conf. With `dns`, both ask as the network; with `engine.dns`
-also for containers that were started by hand.
+Captured at the server. Docker 20.10 asks it from the container's network namespace; Docker 29 asks
+servers of the host's resolv.conf from the host's. With `dns`, both ask as the network; with
+`engine.dns` also for containers that were started manually.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def _ipv6(last: int, number: int) -> str:
 
 
 def config(lab: Lab, phase: Phase) -> Config:
-    """Networks of both families, of IPv4 and of IPv6 alone on each host."""
+    """Return a stack with a network of both families, one of IPv4 and one of IPv6 on each host."""
     return {
         "hosts": [
             {
@@ -99,7 +99,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Both phases on both hosts, one after the other."""
+    """Run both phases on both hosts, one after the other."""
     told = Story()
     hosts = list(lab.hosts.values())
     told.daemon.append(each(hosts, _daemon_json))
@@ -126,7 +126,7 @@ def _daemon_json(host: Host) -> str:
 
 
 def _look(lab: Lab, told: Story, phase: Phase) -> None:
-    """Note who asks for names: the declared containers, and those that are started by hand."""
+    """Note the source of each container's queries: declared ones, and ones started manually."""
     for number, host in enumerate(lab.hosts.values()):
         for network, container in DECLARED.items():
             told.sources[phase, number, network] = _sources(lab, host, container)
@@ -143,7 +143,7 @@ def _sources(lab: Lab, host: Host, container: str) -> set[str]:
 
 
 def _native(number: int) -> bool:
-    """Whether it is the host whose Docker asks the host's servers itself: the second, with 29."""
+    """Whether the host's Docker asks the host's servers itself: the second, with Docker 29."""
     return number == 1
 
 
@@ -152,14 +152,14 @@ STARTED = pytest.mark.parametrize("prefix", ["", "by-hand-"], ids=["declared", "
 
 
 def test_the_engines_are_those_of_the_documentation(lab: Lab) -> None:
-    """20.10 is before the change of Docker 28.0, 29 after it."""
+    """Docker 28.0 changed this: 20.10 is older, 29 newer."""
     assert [host.docker_version.split(".")[0] for host in lab.hosts.values()] == ["20", "29"]
 
 
 @STARTED
 @BOTH
 def test_without_the_key_docker_decides(lab: Lab, story: Story, number: int, prefix: str) -> None:
-    """As the network on 20.10; as the host itself on 29, whatever the network is."""
+    """Docker 20.10 asks as the network; 29 asks as the host itself, for every network."""
     host = list(lab.hosts.values())[number]
     own = {host.wan_ipv4, host.wan_ipv6}
     for network, public in (("mail", _ipv4(MAIL, number)), ("four", _ipv4(FOUR, number))):
@@ -174,7 +174,7 @@ def test_without_the_key_docker_decides(lab: Lab, story: Story, number: int, pre
 @STARTED
 @BOTH
 def test_with_the_key_a_server_sees_the_network(story: Story, number: int, prefix: str) -> None:
-    """Declared or started by hand; a second server may be asked, as the network as well."""
+    """Declared or started manually; a second server may be asked, also as the network."""
     seen = story.sources["with", number, f"{prefix}mail"]
     assert seen
     assert seen <= {_ipv4(MAIL, number), _ipv6(MAIL, number)}
@@ -183,23 +183,23 @@ def test_with_the_key_a_server_sees_the_network(story: Story, number: int, prefi
 
 @BOTH
 def test_a_network_with_ipv6_alone_asks_by_ipv6(story: Story, number: int) -> None:
-    """Of the host's servers its containers get those that they can ask."""
+    """Its containers get only those of the host's servers that they can reach."""
     assert story.sources["with", number, "six"] == {_ipv6(SIX, number)}
 
 
 @BOTH
 def test_by_hand_in_ipv6_alone_nothing_leaves_as_the_host(story: Story, number: int) -> None:
-    """daemon.json has servers of both families; what goes to the other one is dropped."""
+    """daemon.json has servers of both families; queries to the other family's are dropped."""
     assert story.sources["with", number, "by-hand-six"] <= {_ipv6(SIX, number)}
 
 
 def test_the_matrix_has_it(story: Story) -> None:
-    """Each network of each host, by the checks that the demo shows."""
+    """The checks that the demo shows pass for each network of each host."""
     assert story.failed == []
     assert story.checks >= 6
 
 
 def test_daemon_json_is_as_it_was(story: Story) -> None:
-    """To the byte, after the destroy."""
+    """Byte for byte, after the destroy."""
     before, after = story.daemon
     assert before == after

@@ -1,4 +1,4 @@
-"""The demo's three networks with what an operator adds to them, for all tests of this folder."""
+"""The demo's three networks with an operator's additions, for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.lab.stack.configs import demo, network
 
 USER, PASSWORD = "testmonitor", "wanbound-demo"
 FOUR = ("four.web.example.com", "four.web.example.net")
-"""A name with an A record alone, of each host."""
+"""A name with only an A record, for each host."""
 
 HTTP_CHALLENGE = (2, "special")
 """The network that is validated on port 80, with its host, counted from 1."""
@@ -37,11 +37,11 @@ class Edge:
 
     @property
     def plan(self) -> Stack:
-        """The configuration as the program sees it."""
+        """The configuration as the program parses it."""
         return parsed(self.config, self.stack.name)
 
     def changed(self) -> Config:
-        """A copy of the configuration to change; `back` undoes what comes of it."""
+        """Return a copy of the configuration to change; `back` undoes the change."""
         return copy.deepcopy(self.config)
 
     def back(self) -> None:
@@ -52,7 +52,7 @@ class Edge:
 
 @pytest.fixture(scope="package")
 def edge(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """One `up` on both engines; the authority's own packets are seen meanwhile."""
+    """Run one `up` on both engines, and capture the authority's packets meanwhile."""
     config = demo(lab)
     records = []
     for number, name in enumerate(FOUR, 1):
@@ -66,7 +66,7 @@ def edge(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     try:
         with lab.internet.capture(asks) as capture:
             done = stack.up()
-            # They wait for the certificates of all names.
+            # The checks wait for the certificates of all names.
             assert [
                 page.why for page in pages(lab, parsed(config, stack.name)) if not page.ok
             ] == []
@@ -78,7 +78,7 @@ def edge(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 
 
 def _own_container(config: Config, name: str) -> dict[str, object]:
-    """What an operator adds to a network, as docs/edge.md has it."""
+    """The container that an operator adds, as in docs/edge.md."""
     return {
         "name": "app",
         "image": "wanbound/whoami:1",
@@ -88,7 +88,7 @@ def _own_container(config: Config, name: str) -> dict[str, object]:
         },
         "labels": {
             "lb.net": "web",
-            # A rule that says more than the host: its name is not published for both families.
+            # A rule with more than the host: wanbound does not publish its name for both families.
             "traefik.http.routers.app.rule": f"Host(`{name}`) && PathPrefix(`/`)",
             "traefik.http.routers.app.entrypoints": "websecure",
             "traefik.http.routers.app.tls.certresolver": "lec",

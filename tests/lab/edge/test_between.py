@@ -1,4 +1,4 @@
-"""Between networks by public names: the gotcha of the recipe; nothing is resolved to the inside."""
+"""Networks reach each other by public names; no name is resolved to a private address."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.lab
 
 NETWORKS = ("web", "mail", "special")
 EMBEDDED = ("127.0.0.11",)
-"""Docker's own DNS, as a container of a network that somebody made finds it in its resolv.conf."""
+"""Docker's own DNS, as in the resolv.conf of a container in a user-defined network."""
 
 DIRECT = (NAMES_IPV4, NAMES_IPV6)
-"""The server on the internet, asked by the container itself: Mastodon and others do that."""
+"""The server on the internet, asked by the container itself, as Mastodon and others do."""
 
 _SCRIPT = """\
 set -u
@@ -56,7 +56,7 @@ class Call:
     family: int
     name: str
     sees: str
-    """The address that the other side has to see: the caller's public one."""
+    """The caller's public address, which the other side must see."""
 
 
 def _calls(edge: Edge) -> Iterator[Call]:
@@ -77,7 +77,7 @@ def _calls(edge: Edge) -> Iterator[Call]:
 
 @pytest.fixture(scope="module")
 def answers(edge: Edge) -> dict[Call, str]:
-    """What the other side saw, or what curl said in place of it."""
+    """What the other side saw, or curl's error."""
     found: dict[Call, str] = {}
     calls = list(_calls(edge))
     for number, host in enumerate(edge.plan.hosts):
@@ -118,7 +118,7 @@ def _seen(text: str) -> str:
 def test_every_page_is_reached_by_name_and_sees_the_callers_public_address(
     answers: dict[Call, str], number: int, origin: str, resolver: tuple[str, ...], family: int
 ) -> None:
-    """Its own network's, those of its host's others, and those of the other host; over HTTPS."""
+    """Its own network's page, those of its host's other networks, and the other host's; HTTPS."""
     mine = {
         call: seen
         for call, seen in answers.items()
@@ -131,7 +131,7 @@ def test_every_page_is_reached_by_name_and_sees_the_callers_public_address(
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_containers_are_given_the_embedded_resolver(edge: Edge, number: int) -> None:
-    """What stands in their resolv.conf is what the requests above were made with."""
+    """Their resolv.conf has the resolver that the requests above used."""
     host = edge.lab.host(edge.plan.hosts[number].name)
     path = host.run("docker inspect -f '{{.ResolvConfPath}}' whoami-web").stdout.strip()
     assert "nameserver 127.0.0.11" in host.run(f"cat {shlex.quote(path)}").stdout

@@ -1,4 +1,4 @@
-"""What stays through changes: certificates, secrets, and what runs while something is refused."""
+"""What survives changes and refused changes: certificates, secrets, running containers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOSTS = (0, 1)
 
 
 def _serial(edge: Edge, name: str) -> str:
-    """The certificate's serial number, as a visitor gets it."""
+    """Return the certificate's serial number, as a client gets it."""
     words = ["--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-m", "5"]
     form = ["-o", "/dev/null", "-w", "%{certs}"]
     said = edge.lab.internet.curl("-6", *words, *form, f"https://{name}/", timeout=120).stdout
@@ -34,9 +34,9 @@ def _container(edge: Edge, number: int, name: str) -> str:
 
 
 def test_a_new_load_balancer_has_the_old_certificate(edge: Edge) -> None:
-    """The container is another one; its certificates and its account are in the volume.
+    """The container is replaced; its certificates and its account are in the volume.
 
-    One of those that are made anew reads Docker's socket itself, which takes the explicit key.
+    One of the replaced load balancers reads Docker's socket itself, which takes the explicit key.
     """
     names = [page(edge, number, "web") for number in HOSTS]
     before = [_serial(edge, name) for name in names]
@@ -64,7 +64,7 @@ def test_a_new_load_balancer_has_the_old_certificate(edge: Edge) -> None:
 
 
 def test_an_image_that_cannot_be_pulled_changes_nothing(edge: Edge) -> None:
-    """One clear error, before anything is touched: the load balancer of before goes on."""
+    """One clear error, before any change: the former load balancer keeps running."""
     before = _container(edge, 0, "web_lb")
     changed = edge.changed()
     network(changed, 1, "web")["load_balancer"]["image"] = "wanbound/nosuch:1"
@@ -79,14 +79,14 @@ def test_an_image_that_cannot_be_pulled_changes_nothing(edge: Edge) -> None:
         assert _container(edge, 0, "web_lb") == before
         host = edge.lab.host(edge.plan.hosts[0].name)
         assert "2001:db8::77" not in host.run("ip6tables-save; ip addr show dev wan0").stdout
-        # By IPv4: the DNS has the address that was wanted already.
+        # By IPv4: the DNS already has the new IPv6 address.
         assert edge.lab.internet.curl("-4", f"https://{page(edge, 0, 'web')}/").status == 0
     finally:
         edge.back()
 
 
 def test_the_hash_is_nowhere_in_clear(edge: Edge) -> None:
-    """Not in what `up` and a preview of a change say, not in the state, not in Docker's answers."""
+    """Not in the output of `up` and of a preview, not in the state, not in Docker's answers."""
     changed = edge.changed()
     for number in HOSTS:
         network(changed, number + 1, "mail")["load_balancer"]["dashboard"]["user"] = "other"
@@ -121,7 +121,7 @@ def test_nothing_is_left_to_do(edge: Edge) -> None:
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_a_container_that_is_started_by_hand_is_routed_to_at_once(edge: Edge, number: int) -> None:
-    """Its events come through the proxy, too; when it has gone, so has its route."""
+    """The proxy passes its events on; when the container is gone, so is its route."""
     host, name = edge.lab.host(edge.plan.hosts[number].name), page(edge, number, "web")
     router = "traefik.http.routers.byhand"
     labels = {

@@ -1,4 +1,4 @@
-"""What a visitor from the internet sees: every network's page by name, and what is before it."""
+"""What a client on the internet sees: every network's page by name, redirects and passwords."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTS = (0, 1)
 
 @pytest.fixture(scope="module")
 def seen(edge: Edge) -> dict[tuple[str, str, int], str]:
-    """What is wrong with each page by host, network and family; "" for one that is right."""
+    """The error of each page by host, network and family; "" for a correct one."""
     found = pages(edge.lab, edge.plan)
     return {(p.host, p.network, p.family): "" if p.ok else p.why for p in found}
 
@@ -38,7 +38,7 @@ def test_a_page_says_the_recipes_three_words(
 
 
 def test_names_are_validated_through_the_rules_in_both_families(edge: Edge) -> None:
-    """The authority came to the challenge's port: by IPv6, and by IPv4 where there is no AAAA."""
+    """The authority reached the challenge's port: by IPv6, and by IPv4 where there is no AAAA."""
     asked = {(packet.dst, packet.dport) for packet in edge.validations}
     ports = {"tls-alpn": 443, "http": 80}
     seen = set()
@@ -59,7 +59,7 @@ def test_names_are_validated_through_the_rules_in_both_families(edge: Edge) -> N
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_an_own_container_is_routed_to_by_its_labels(edge: Edge, number: int) -> None:
-    """As docs/edge.md has it; its name has an A record alone, so IPv4 was validated."""
+    """As in docs/edge.md; its name has only an A record, so IPv4 was validated."""
     said = edge.lab.internet.curl("-4", f"https://{FOUR[number]}/").stdout
     assert json.loads(said)["x-forwarded-for"] == CLIENT_IPV4
     refused = edge.lab.internet.curl("-6", "-m", "5", f"https://{FOUR[number]}/", check=False)
@@ -70,7 +70,7 @@ def test_an_own_container_is_routed_to_by_its_labels(edge: Edge, number: int) ->
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("number", HOSTS)
 def test_http_goes_to_https_for_good(edge: Edge, number: int, name: str, family: int) -> None:
-    """Path and query come along."""
+    """The redirect is permanent and keeps path and query."""
     host = page(edge, number, name)
     form = "%{http_code} %{redirect_url}"
     url = f"http://{host}/a/b?c=d"
@@ -86,7 +86,7 @@ def _status(lab: Lab, family: int, url: str, *words: str) -> str:
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("number", HOSTS)
 def test_the_dashboard_wants_its_password(edge: Edge, number: int, family: int) -> None:
-    """The middleware is attached: page and API alike are closed without the right password."""
+    """The middleware is attached: page and API are closed without the right password."""
     name = dashboard(edge, number)
     for path in ("dashboard/", "api/rawdata"):
         url = f"https://{name}/{path}"
@@ -98,9 +98,9 @@ def test_the_dashboard_wants_its_password(edge: Edge, number: int, family: int) 
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_the_dashboard_is_at_its_name_alone(edge: Edge, number: int) -> None:
-    """Nothing of the API at a page's name, nor at another port."""
+    """The API is neither at a page's name nor at another port."""
     name = page(edge, number, "mail")
-    # whoami has one page; Traefik's answer to this path would be its routers.
+    # whoami has one page; Traefik would answer this path with its routers.
     said = edge.lab.internet.curl("-4", f"https://{name}/api/rawdata").stdout
     assert said == "404 page not found\n"
     for port in (8080, 8082):
@@ -110,7 +110,7 @@ def test_the_dashboard_is_at_its_name_alone(edge: Edge, number: int) -> None:
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_a_forwarded_header_of_a_stranger_is_not_believed(edge: Edge, number: int) -> None:
-    """Only the network's own subnets may say for whom they ask."""
+    """Traefik accepts a forwarded header only from the network's own subnets."""
     words = ["-H", "X-Forwarded-For: 192.0.2.66", "-H", "X-Real-Ip: 192.0.2.66"]
     url = f"https://{page(edge, number, 'web')}/"
     for family, client in ((4, CLIENT_IPV4), (6, CLIENT_IPV6)):
@@ -118,7 +118,7 @@ def test_a_forwarded_header_of_a_stranger_is_not_believed(edge: Edge, number: in
         assert json.loads(said)["x-forwarded-for"] == client
 
 
-# RFC 9000, 6.1 and 17.2.1: to a version that nobody has a server answers which ones it has.
+# RFC 9000, 6.1 and 17.2.1: a server answers an unknown version with those that it supports.
 _ASKS_FOR_A_VERSION = """
 import socket, sys
 host, family = sys.argv[1], int(sys.argv[2])
@@ -147,7 +147,7 @@ def _quic(edge: Edge, network: Network, family: int) -> str:
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("number", HOSTS)
 def test_http3_is_reached_where_it_is_on(edge: Edge, number: int, family: int) -> None:
-    """UDP 443 leads to Traefik's QUIC, which its pages advertise; elsewhere nothing answers."""
+    """UDP 443 leads to Traefik's QUIC, which its pages advertise; other networks do not answer."""
     networks = {network.name: network for network in edge.plan.hosts[number].networks}
     assert _quic(edge, networks["special"], family) == "QUIC"
     assert _quic(edge, networks["web"], family).startswith("nothing")
@@ -160,7 +160,7 @@ def test_http3_is_reached_where_it_is_on(edge: Edge, number: int, family: int) -
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("number", HOSTS)
 def test_the_load_balancer_says_that_it_is_well(edge: Edge, number: int, name: str) -> None:
-    """Docker asks it by `traefik healthcheck`."""
+    """`traefik healthcheck` is Docker's health check."""
     host = edge.lab.host(edge.plan.hosts[number].name)
     ask = f"docker inspect -f '{{{{.State.Health.Status}}}}' {name}_lb"
     said = host.run(

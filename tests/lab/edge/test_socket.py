@@ -1,4 +1,4 @@
-"""The way to Docker's socket: what Traefik gets through it, who else does, and where it leads."""
+"""Access to Docker's socket: what Traefik gets through the proxy, who else reaches it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _proxy(edge: Edge, number: int, name: str) -> str:
 
 
 def _inside(container: str, *words: str) -> str:
-    """A command of the host's, in the network of a container."""
+    """Return a command that runs a program of the host in a container's network."""
     pid = f"$(docker inspect -f '{{{{.State.Pid}}}}' {shlex.quote(container)})"
     return f"nsenter --target {pid} --net -- {shlex.join(words)}"
 
 
 def _ask(edge: Edge, number: int, name: str, path: str, *words: str) -> tuple[int, str]:
-    """Ask a network's proxy from where its load balancer is; return status and body."""
+    """Ask a network's proxy from its load balancer's network; return status and body."""
     url = f"http://{_proxy(edge, number, name)}:{SOCKET_PORT}{path}"
     curl = ["curl", "-sS", "--path-as-is", "-m", "5", "-w", "\n%{http_code}", *words, url]
     body, _, status = _host(edge, number).run(_inside(f"{name}_lb", *curl)).stdout.rpartition("\n")
@@ -51,7 +51,7 @@ def _ask(edge: Edge, number: int, name: str, path: str, *words: str) -> tuple[in
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_only_the_proxy_has_the_socket(edge: Edge, number: int) -> None:
-    """Of all containers of the host, none but the proxies has it mounted."""
+    """No other container of the host has it mounted."""
     form = "{{.Name}}{{range .Mounts}} {{.Source}}{{end}}"
     said = _host(edge, number).run(f"docker inspect -f {shlex.quote(form)} $(docker ps -aq)").stdout
     holders = {line.split()[0] for line in said.splitlines() if "docker.sock" in line}
@@ -63,14 +63,14 @@ def test_only_the_proxy_has_the_socket(edge: Edge, number: int) -> None:
 def test_a_load_balancer_sees_its_own_networks_containers_alone(
     edge: Edge, number: int, name: str
 ) -> None:
-    """Whatever it asks for: those of others, with their environment, are not in any answer."""
+    """Whatever it asks for: no answer has other networks' containers or their environment."""
     everything = [
         "",
         "?all=1",
         "?filters=%7B%7D",
         "?all=1&filters=%7B%22name%22%3A%5B%22m%22%5D%7D",
     ]
-    # The newest that the engine has: Docker 29 refuses those of 20.10.
+    # The engine's newest API version: Docker 29 refuses those of 20.10.
     form = "{{.Server.APIVersion}}"
     version = _host(edge, number).run(f"docker version -f '{form}'").stdout.strip()
     for query in everything:
@@ -103,14 +103,14 @@ def test_a_load_balancer_sees_its_own_networks_containers_alone(
 )
 @pytest.mark.parametrize("number", HOSTS)
 def test_all_else_is_refused(edge: Edge, number: int, path: str, words: list[str]) -> None:
-    """By the proxy, before Docker hears of it."""
+    """The proxy refuses it without asking Docker."""
     status, _ = _ask(edge, number, "web", path, *words)
     assert status == 403
 
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_the_default_route_stays_the_isolated_networks(edge: Edge, number: int) -> None:
-    """The second network gives a load balancer no route but that to its proxy."""
+    """The second network gives a load balancer no route except the one to its proxy."""
     for name in NETWORKS:
         docker = _network(edge, number, name).docker
         own = {ipam.gateway for ipam in docker.ipam}
@@ -129,14 +129,14 @@ def test_a_proxy_has_no_way_out(edge: Edge, number: int) -> None:
         ask = ["curl", "-sS", "-m", "2", "-o", "/dev/null", edge.plan.echo.ipv4]
         with edge.lab.internet.capture(f"src host {_proxy(edge, number, name)}") as capture:
             done = _host(edge, number).run(_inside(f"{name}_socket", *ask), check=False)
-        # curl(1), EXIT CODES: no connection, or none in time.
+        # curl(1), EXIT CODES: connection refused, or timeout.
         assert done.status in (7, 28), done.stderr
         assert capture.packets == []
 
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_nobody_else_reaches_a_proxy(edge: Edge, number: int) -> None:
-    """No container of any network, the proxy's own included, and no neighbour on the link."""
+    """No container of any network, including the proxy's own, and no neighbour on the link."""
     name = edge.plan.hosts[number].name
     checks = [c for c in matrix(edge.plan) if (c.kind, c.host) == ("socket", name)]
     assert len(checks) == 3 * 4
@@ -145,10 +145,10 @@ def test_nobody_else_reaches_a_proxy(edge: Edge, number: int) -> None:
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_the_second_network_is_no_way_out(edge: Edge, number: int) -> None:
-    """Even a load balancer that was given a route by somebody gets nowhere by that bridge.
+    """Even a load balancer that was given a route gets nowhere through that bridge.
 
-    Neither to the internet nor to another network's public address, whose rules accept what comes
-    for them before Docker's own isolation is asked; not with Docker's rules flushed, either.
+    Neither to the internet nor to another network's public address, whose rules accept packets
+    before Docker's own isolation rules; not with Docker's rules flushed, either.
     """
     host = _host(edge, number)
     web = _network(edge, number, "web")
@@ -173,7 +173,7 @@ def test_the_second_network_is_no_way_out(edge: Edge, number: int) -> None:
 
 @pytest.mark.parametrize("number", HOSTS)
 def test_nothing_can_be_forged_in_a_load_balancer(edge: Edge, number: int) -> None:
-    """It has no right to raw packets or routes, and the proxy has no rights at all."""
+    """It has no capability for raw packets or routes, and the proxy has no capability at all."""
     for name in NETWORKS:
         for container, kept in ((f"{name}_lb", 1 << 10), (f"{name}_socket", 0)):
             pid = f"$(docker inspect -f '{{{{.State.Pid}}}}' {container})"

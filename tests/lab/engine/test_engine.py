@@ -1,4 +1,4 @@
-"""DockerEngine on real engines, Docker 20.10 and 29: what its keys do, cost and leave behind."""
+"""DockerEngine on real engines, Docker 20.10 and 29: effect, restarts and clean removal."""
 
 import json
 import shlex
@@ -37,43 +37,43 @@ class Engine:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What Docker says of itself."""
+        """The output of docker info."""
         found = json.loads(self.host.run("docker info --format '{{json .}}'").stdout)
         assert isinstance(found, dict)
         return found
 
     @property
     def starts(self) -> str:
-        """Another text after each start of dockerd, and of the container that runs."""
+        """Differs after each start of dockerd, and of the running container."""
         said = "docker inspect -f '{{.State.StartedAt}}' probe; systemctl show -p MainPID docker"
         return self.host.run(said).stdout
 
     @property
     def litter(self) -> str:
-        """What is left in our folders."""
+        """The files in our folders."""
         return self.host.run("ls -A /var/lib/wanbound /etc/docker", check=False).stdout
 
     def props(self, daemon: dict[str, Any], **other: object) -> dict[str, Any]:
-        """Return properties as the program has them."""
+        """Return properties as the program passes them."""
         where = props(self.host, Plan(STACK, "wan0", {}))["host"]
         base = {"host": where, "docker_host": "ssh://x", "daemon": daemon}
         return {**base, "install": False, "restart": True, **other}
 
     def effect(self, daemon: dict[str, Any], olds: dict[str, Any] | None = None) -> str:
-        """What a preview says."""
+        """Return the effect that a preview shows."""
         checked = PROVIDER.check(olds or {}, self.props(daemon))
         assert checked.failures == []
         return str(checked.inputs["effect"])
 
     def up(self, daemon: dict[str, Any], olds: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Bring it there; return the outputs."""
+        """Apply the keys; return the outputs."""
         news = self.props(daemon)
         result = PROVIDER.update("id", olds, news) if olds else PROVIDER.create(news)
         assert result.outs is not None
         return result.outs
 
     def refused(self, daemon: dict[str, Any]) -> str:
-        """What it fails with; the file is as it was, and Docker answers."""
+        """Return the error of an apply; the file must be unchanged, and Docker must answer."""
         before = self.file
         with pytest.raises(HostError) as caught:
             PROVIDER.create(self.props(daemon))
@@ -83,21 +83,21 @@ class Engine:
         return str(caught.value)
 
     def start(self) -> tuple[str, str]:
-        """Start a container that comes back; return what must be there again at the end."""
+        """Start a container that restarts with Docker; return what `end` compares."""
         found = self.file, self.litter
         run = f"docker run -d --restart always --name probe {PROBE} serve-tcp :7000"
         self.host.run(run, timeout=120)
         return found
 
     def end(self, before: tuple[str, str]) -> None:
-        """Check that all is as it was before `start`, and remove the container."""
+        """Check that all is as before `start`, and remove the container."""
         self.host.run("docker rm -f probe")
         assert (self.file, self.litter) == before
 
 
 @pytest.fixture(scope="module")
 def started(lab: Lab) -> Iterator[Sequence[Engine]]:
-    """Both engines with a container; their daemon.json is the one before afterwards."""
+    """Both engines with a container; daemon.json must be the original one afterwards."""
     engines = [Engine(host) for host in lab.hosts.values()]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
@@ -108,7 +108,7 @@ def started(lab: Lab) -> Iterator[Sequence[Engine]]:
 
 @pytest.fixture
 def engines(started: Sequence[Engine]) -> Iterator[Sequence[Engine]]:
-    """The same; each test gives back what it has set."""
+    """The same engines; each test's keys are removed afterwards."""
     before = each(started, lambda engine: engine.file)
     yield started
     each(started, lambda engine: PROVIDER.delete("id", engine.props({})))
@@ -117,7 +117,7 @@ def engines(started: Sequence[Engine]) -> Iterator[Sequence[Engine]]:
 
 @on_each
 def test_the_default_bridge_has_ipv6_and_gives_it_back(engine: Engine) -> None:
-    """Docker is restarted, the container comes back; afterwards the file is there to the byte."""
+    """Docker is restarted, the container comes back; removal restores the file exactly."""
     keys = {"ipv6": True, "fixed-cidr-v6": "fd00:d0c::/64"}
     assert "with it 1 container stops and starts again" in engine.effect(keys)
     before = engine.file
@@ -132,7 +132,7 @@ def test_the_default_bridge_has_ipv6_and_gives_it_back(engine: Engine) -> None:
 
 @on_each
 def test_what_can_be_reloaded_restarts_nothing(engine: Engine) -> None:
-    """Neither on the way there nor on the way back, where the mirrors are the old ones again."""
+    """Neither when set nor when removed; removal restores the former mirrors."""
     starts, mirrors = engine.starts, engine.info["RegistryConfig"]["Mirrors"]
     keys = {"debug": True, "registry-mirrors": ["http://198.51.100.2:5001"], "labels": ["a=b"]}
     assert engine.effect(keys) == "Docker reloads it; no container stops"
@@ -149,7 +149,7 @@ def test_what_can_be_reloaded_restarts_nothing(engine: Engine) -> None:
 
 @on_each
 def test_live_restore_keeps_containers_through_a_restart(engine: Engine) -> None:
-    """Also through the one that comes with it: it is reloaded first."""
+    """Also in the restart that first turns it on: it is reloaded before."""
     started = engine.host.run("docker inspect -f '{{.State.StartedAt}}' probe").stdout
     keys = {"live-restore": True, "max-concurrent-downloads": 2, "log-opts": {"max-file": "2"}}
     assert "live-restore keeps 1 container running" in engine.effect(keys)
@@ -161,7 +161,7 @@ def test_live_restore_keeps_containers_through_a_restart(engine: Engine) -> None
 
 @on_each
 def test_a_key_edited_by_hand_is_found_and_put_right(engine: Engine) -> None:
-    """By a refresh and the next up; what is not ours is not looked at."""
+    """A refresh finds the edit and the next up reverts it; other keys are ignored."""
     outs = engine.up({"debug": True, "shutdown-timeout": 20})
     engine.host.run(
         f"python3 - <<'END'\nimport json\nd = json.load(open('{FILE}'))\nd['debug'] = False\n"
@@ -172,7 +172,7 @@ def test_a_key_edited_by_hand_is_found_and_put_right(engine: Engine) -> None:
     assert found.inputs["daemon"] == {"debug": False, "shutdown-timeout": 20}
     engine.up({"debug": True, "shutdown-timeout": 20}, found.inputs)
     assert engine.info["Debug"] is True
-    # Not to the byte: it is another file now. The fixture compares with the first one.
+    # Not byte for byte, as other keys were edited; the fixture compares with the original file.
     engine.host.run(
         f"python3 - <<'END'\nimport json\nd = json.load(open('{FILE}'))\ndel d['labels']\n"
         f"json.dump(d, open('{FILE}', 'w'), indent=2)\nopen('{FILE}', 'a').write('\\n')\nEND\n"
@@ -184,7 +184,7 @@ def test_a_key_edited_by_hand_is_found_and_put_right(engine: Engine) -> None:
 )
 @on_each
 def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any]) -> None:
-    """Docker runs with the old file, the container too, and the error has Docker's own words."""
+    """Docker and the container run with the old file, and the error quotes Docker's message."""
     said = engine.refused(keys)
     assert "as it was" in said
     assert "Fix: " in said
@@ -195,7 +195,7 @@ def test_what_docker_does_not_take_goes_back(engine: Engine, keys: dict[str, Any
 
 @on_each
 def test_a_file_that_is_no_json_is_kept(engine: Engine) -> None:
-    """The preview says so already, with line and column; nothing is done."""
+    """The preview already names line and column; nothing is changed."""
     before = engine.host.run(f"cat {FILE}").stdout
     engine.host.put(FILE, '{\n  "debug": true,\n  "mtu": nope\n}\n')
     try:
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_json_is_kept(engine: Engine) -> None:
 
 @on_each
 def test_ip6tables_needs_experimental_where_the_engine_is_old(engine: Engine) -> None:
-    """Said before anything is changed; with it, both engines take it."""
+    """The error comes before any change; with `experimental`, both engines accept it."""
     if engine.host.suite == "bookworm":
         said = engine.refused({"ip6tables": True})
         assert "takes ip6tables: true only with experimental: true" in said
@@ -221,9 +221,9 @@ def test_ip6tables_needs_experimental_where_the_engine_is_old(engine: Engine) ->
 
 @on_each
 def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engine) -> None:
-    """Between the new file and the restart: the next run restarts, though the file is right."""
+    """Killed between new file and restart: the next run restarts, though the file is right."""
     stand_in = STAND_IN.format("systemctl")
-    # `restart` is run by timeout(1), which the script runs.
+    # The script runs `restart` through timeout(1).
     engine.host.put(
         stand_in,
         '#!/bin/sh\ncase $1 in restart) rm "$0"\n'
@@ -260,17 +260,17 @@ def test_a_run_that_is_killed_in_the_middle_is_finished_by_the_next(engine: Engi
 def test_rules_go_to_no_engine_that_has_no_place_for_them(
     engine: Engine, edit: str, what: str
 ) -> None:
-    """The error says what to do, nothing changes, and what is there can go all the same."""
+    """The error says what to do and nothing changes, but existing rules can be removed."""
     host = engine.host
     if host.suite != "bookworm":
-        # Where the engine says it, it says it there.
+        # An engine that reports its backend reports it here.
         assert engine.info["FirewallBackend"]["Driver"] == "iptables"
     stand_in = STAND_IN.format("docker")
     program = (
         f'#!/bin/sh\ncase $1 in\ninfo) /usr/bin/docker "$@" | sed {shlex.quote(edit)} ;;\n'
         '*) exec /usr/bin/docker "$@" ;;\nesac\n'
     )
-    # What the engine said is kept until it starts again.
+    # The engine's answer is cached until it restarts.
     forget = "rm -f /run/wanbound/engine"
     bring(host, numbered(host, {"old": 61}))
     host.run(forget)

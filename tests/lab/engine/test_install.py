@@ -1,4 +1,4 @@
-"""Docker on a host that has none, from the newest distribution, where its client is a package."""
+"""Docker is installed on a host without it, from the newest distribution."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ BUSY = (
 
 @pytest.fixture(scope="module")
 def bare(lab: Lab) -> Iterator[Host]:
-    """A host without Docker; gone afterwards."""
+    """A host without Docker; removed afterwards."""
     yield Lab.up(f"{NAME}=forky+bare", lab.settings).host(NAME)
     lifecycle.remove_host(lab.settings, NAME)
 
@@ -38,7 +38,7 @@ def test_docker_is_installed_where_that_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Refused without the key; with it, it waits for another apt-get, and then all is there."""
+    """Refused without the key; with it, the run waits for another apt-get and then installs it."""
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
     engine = Engine(bare)
     with pytest.raises(HostError, match=r"there is no Docker Engine[^$]*engine\.install"):

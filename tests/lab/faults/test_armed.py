@@ -1,4 +1,4 @@
-"""What a row of an unconfirmed change leaves behind when it cannot be done."""
+"""What a row of an unconfirmed change leaves behind when it cannot be completed."""
 
 from types import SimpleNamespace
 from typing import cast
@@ -32,7 +32,7 @@ class _Stack:
 
 
 def test_hosts_can_be_reached_again_when_a_row_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cut is taken back on every host; and no host waits for a change that never begins."""
+    """The cut is reverted on every host, and no host waits for a change that never begins."""
 
     def failed(*words: object, **more: object) -> None:
         raise LabError("not done within 205 s")

@@ -1,6 +1,6 @@
-"""Each fault on five hosts at one time: Docker 20.10, 28, 29, legacy iptables, and nftables.
+"""Each fault on five hosts at once: Docker 20.10, 28, 29, legacy iptables, and nftables.
 
-`make faults` does the same with Docker 26 besides, and shows a table. It also waits for undos,
+`make faults` does the same, with Docker 26 as well, and shows a table. It also waits for rollbacks,
 which tests/lab/atomic tests at every step.
 """
 
@@ -25,18 +25,18 @@ NFTABLES = "test-5"
 FIRST = 20
 
 IDLE = Deed("idle", Idle(seconds=15), "no CPU time; legacy reads its tables")
-"""Shorter than in `make faults`: what is looked for is a watcher that never rests."""
+"""Shorter than in `make faults`: enough to find a watcher that never sleeps."""
 
 
 def rows() -> list[Row]:
-    """Every row that is quick, the idle minute cut short."""
+    """Every quick row; the idle row is shortened."""
     short = [IDLE if row.name == IDLE.name else row for row in ROWS]
     return [row for row in short if not (isinstance(row, Deed) and row.long)]
 
 
 @pytest.fixture(scope="module")
 def hosts(lab: Lab) -> Iterator[Lab]:
-    """The tests' hosts, and three more, which go again."""
+    """The tests' hosts and three more, which are removed afterwards."""
     wanted = f"{LEGACY}=bookworm+legacy,{DOCKER_28}=forky,{NFTABLES}=forky+29nft"
     more = Lab.up(wanted, lab.settings)
     try:
@@ -48,13 +48,13 @@ def hosts(lab: Lab) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def runner(hosts: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """The stack of the faults on all of them, sending."""
+    """The stack of the faults on all hosts, with traffic."""
     with site(hosts, list(hosts.hosts), FIRST, tmp_path_factory.mktemp("faults")) as place:
         yield Runner(place)
 
 
 def test_the_legacy_host_is_one(hosts: Lab) -> None:
-    """Docker's own rules are in the legacy tables, and there are none in the others."""
+    """Docker's own rules are in the legacy tables and not in the others."""
     host = hosts.host(LEGACY)
     for tool in ("iptables", "ip6tables"):
         assert "(legacy)" in host.run(f"{tool} -V").stdout
@@ -64,7 +64,7 @@ def test_the_legacy_host_is_one(hosts: Lab) -> None:
 
 
 def test_the_host_in_nftables_has_no_rule_of_iptables(hosts: Lab, runner: Runner) -> None:
-    """With the stack up: neither Docker's nor ours."""
+    """With the stack up: neither Docker's nor wanbound's."""
     host = hosts.host(NFTABLES)
     assert "docker-bridges" in host.run("nft list tables").stdout
     assert "chain nat-postrouting" in host.run("nft list table inet wanbound").stdout
@@ -83,7 +83,7 @@ def _done_on(row: Row, hosts: Lab) -> set[str]:
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
 def test_everything_comes_back_and_nothing_gets_out(hosts: Lab, runner: Runner, row: Row) -> None:
-    """In time, without an operator, with no packet of a wrong source."""
+    """In time, without an operator, and without a packet of a wrong source."""
     outcomes = runner.run(row)
     for outcome in outcomes:
         print(line(outcome, hosts.hosts))

@@ -1,4 +1,4 @@
-"""The verdict on a fault: each thing that must not pass, and what may."""
+"""The verdict on a fault: what must fail it, and what may not."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ def packet(
 
 
 def flood(pauses: Mapping[str, tuple[float, float]] | None = None) -> list[Packet]:
-    """Both kinds of both families of `web`, every 50 ms, but for a pause per family."""
+    """Both kinds of both families of `web`, every 50 ms, except for a pause per family."""
     packets = []
     for number in range(81):
         time = number / 20
@@ -46,32 +46,32 @@ def flood(pauses: Mapping[str, tuple[float, float]] | None = None) -> list[Packe
 
 
 def test_steady_traffic() -> None:
-    """Counted, and back at once, for it never went."""
+    """It is counted, and its time to return is 0, as it never stopped."""
     seen = traffic(flood(), NETWORKS, TIMES)
     assert (seen.right, seen.wrong_count, seen.silent, seen.back, seen.still) == (324, 0, [], 0, [])
 
 
 def test_a_pause_ends_when_the_last_flow_runs() -> None:
-    """In seconds from the event's end."""
+    """The pause is measured in seconds from the event's end."""
     seen = traffic(flood({"2001:db8::20": (1.05, 2.0)}), NETWORKS, TIMES)
     assert seen.back == pytest.approx(0.9)
 
 
 def test_a_flow_that_stays_away_is_named() -> None:
-    """With its network, family and kind."""
+    """The report has its network, family and kind."""
     seen = traffic(flood({"2001:db8::20": (2.0, 9.0)}), NETWORKS, TIMES)
     assert seen.back is None
     assert seen.still == ["web IPv6 TCP", "web IPv6 UDP"]
 
 
 def test_an_unanswered_connection_is_no_traffic() -> None:
-    """A SYN alone says that something went out, not that anything came back."""
+    """A SYN alone proves that a packet left, not that a reply arrived."""
     packets = [replace(one, flags="S") if one.flags else one for one in flood()]
     assert traffic(packets, NETWORKS, TIMES).silent == ["web IPv4 TCP", "web IPv6 TCP"]
 
 
 def test_silence_before_the_event_is_told() -> None:
-    """Nothing that was not there can be shown to have been stopped."""
+    """Traffic that did not flow before the event cannot show that the event stopped it."""
     seen = traffic([one for one in flood() if one.time > BEGIN], NETWORKS, TIMES)
     assert len(seen.silent) == 4
 
@@ -79,18 +79,18 @@ def test_silence_before_the_event_is_told() -> None:
 @pytest.mark.parametrize(
     ("source", "port", "counts"),
     [
-        ("203.0.113.101", 7701, True),  # the host's own
-        ("203.0.113.24", 7701, True),  # another network's
+        ("203.0.113.101", 7701, True),  # the host's own address
+        ("203.0.113.24", 7701, True),  # another network's address
         ("172.24.0.9", 7701, True),
-        ("172.24.0.9", 443, True),  # private, whatever it is for
-        ("10.9.9.9", 443, True),  # of nobody that is known, so of everybody
+        ("172.24.0.9", 443, True),  # private, on any port
+        ("10.9.9.9", 443, True),  # of no known subnet, so it counts on every host
         ("203.0.113.20", 7702, False),  # the other host's flood
         ("172.24.1.9", 443, False),  # the other host's subnet
-        ("203.0.113.101", 443, False),  # the host's own business
+        ("203.0.113.101", 443, False),  # not a flood: the host's own traffic
     ],
 )
 def test_wrong_packets_are_those_of_this_host(source: str, port: int, counts: bool) -> None:
-    """By the port that a flood sends to, else by the subnet of the source."""
+    """They are assigned by the port that a flood sends to, else by the subnet of the source."""
     seen = traffic([*flood(), packet(2.0, source, port)], NETWORKS, TIMES)
     assert seen.wrong_count == counts
     assert seen.last_wrong == (2.0 if counts else None)
@@ -106,12 +106,12 @@ FAULT = Fault("a fault", "true")
 def problems(
     row: Fault | Deed, observation: Observation, seen: Traffic = GOOD, *checks: str
 ) -> str:
-    """All that is wrong with it."""
+    """Return all problems of an outcome, as one text."""
     return "; ".join(outcome(row, "host-1", observation, seen, checks, suite="bookworm").problems)
 
 
 def test_a_repaired_host_passes() -> None:
-    """And its time to repair is that of the later one of rules and traffic."""
+    """Its time to repair is that of rules or traffic, whichever is later."""
     found = outcome(FAULT, "host-1", SEEN, GOOD, [], suite="bookworm")
     assert found.ok
     assert found.seconds == 0.5
@@ -133,17 +133,17 @@ def test_a_repaired_host_passes() -> None:
     ],
 )
 def test_what_must_not_pass(observation: Observation, seen: Traffic, word: str) -> None:
-    """Each by itself."""
+    """Each condition by itself fails the row."""
     assert word in problems(FAULT, observation, seen)
 
 
 def test_a_failed_check_is_a_problem() -> None:
-    """Ingress, say, that no longer answers."""
+    """For instance: a published port no longer answers."""
     assert problems(FAULT, SEEN, GOOD, "no answer") == "no answer"
 
 
 def test_an_open_row_may_leak_until_the_repair_and_no_longer() -> None:
-    """Where the fault takes everything that could stop a packet."""
+    """This holds where the fault removes everything that could stop a packet."""
     row = replace(FAULT, open="it takes all")
     leaked = replace(GOOD, wrong={"x": 2}, last_wrong=1.35)
     assert problems(row, SEEN, leaked) == ""
@@ -154,7 +154,7 @@ def test_an_open_row_may_leak_until_the_repair_and_no_longer() -> None:
 
 
 def test_a_closed_row_needs_no_repair() -> None:
-    """Only that nothing gets out wrong."""
+    """It only requires that no packet with a wrong source leaves."""
     row = replace(FAULT, expected="closed")
     still = replace(GOOD, back=None, still=["web IPv4 TCP"])
     found = outcome(row, "host-1", replace(SEEN, changes=[GONE]), still, [], suite="forky")
@@ -163,7 +163,7 @@ def test_a_closed_row_needs_no_repair() -> None:
 
 
 def test_a_row_that_spares_a_host_must_not_show_there() -> None:
-    """Where it changes nothing of ours, nothing may be gone, not even for a moment."""
+    """Where it changes nothing of wanbound's, nothing may be missing, not even for a moment."""
     row = replace(FAULT, spares=("nftables",))
     still = replace(SEEN, changes=[])
 
@@ -181,7 +181,7 @@ def test_a_row_that_spares_a_host_must_not_show_there() -> None:
 
 
 def test_a_closed_row_that_changes_nothing_of_ours_is_closed() -> None:
-    """By what others do before our rules, say."""
+    """For instance, because of another program's rules before wanbound's."""
     row = replace(FAULT, expected="closed", unseen=True)
     still = replace(SEEN, changes=[])
     stopped = replace(GOOD, back=None, still=["web IPv4 TCP"])
@@ -194,7 +194,7 @@ def test_a_closed_row_that_changes_nothing_of_ours_is_closed() -> None:
 
 
 def test_a_deed_says_itself_what_is_wrong() -> None:
-    """And its traffic is judged as that of any other row."""
+    """Its traffic is judged like that of any other row."""
     row = Deed("a deed", lambda _site, _names: {}, "well")
     seen = replace(SEEN, changes=[], problems=["it was not done"])
     assert problems(row, seen) == "it was not done"

@@ -1,4 +1,4 @@
-"""What the observer takes for a difference, and what not."""
+"""What counts as a difference for the observer, and what does not."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ RULES = [
 
 
 def test_rules_and_jumps_are_told() -> None:
-    """Wanbound's chains line by line, and each jump with its place; nobody else's rules."""
+    """It returns wanbound's chains line by line, each jump with its position, and nothing else."""
     assert list(observer.own_rules("ipv4", SAVED)) == RULES
 
 
@@ -45,13 +45,13 @@ def test_rules_and_jumps_are_told() -> None:
     [
         ("-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE", "-j ACCEPT"),
         ("-A FORWARD -j DOCKER-FORWARD\n", ""),
-        # Without Docker's chain the jump stands in FORWARD itself.
+        # Without Docker's chain the jump is in FORWARD itself.
         ("-A FORWARD -j DOCKER-USER\n", "-A FORWARD -j WANBOUND-FORWARD\n"),
         ("-A INPUT -p tcp -j f2b-sshd\n", ""),
     ],
 )
 def test_what_others_do_is_no_difference(old: str, new: str) -> None:
-    """As long as nothing comes before what is ours."""
+    """Other programs' changes are ignored, as long as no rule precedes wanbound's."""
     assert old in SAVED
     assert list(observer.own_rules("ipv4", SAVED.replace(old, new))) == RULES
 
@@ -70,19 +70,19 @@ def test_what_others_do_is_no_difference(old: str, new: str) -> None:
     ],
 )
 def test_what_is_done_to_ours_is_a_difference(old: str, new: str) -> None:
-    """A line gone, another one, a jump gone, doubled or behind others."""
+    """A missing or different line; a jump that is missing, doubled or behind other rules."""
     assert old in SAVED
     assert list(observer.own_rules("ipv4", SAVED.replace(old, new, 1))) != RULES
 
 
 def test_the_order_of_tables_means_nothing() -> None:
-    """The legacy iptables prints them in the order in which they were first used."""
+    """The legacy iptables prints the tables in the order of their first use."""
     nat, filter_ = SAVED.split("*filter\n")
     assert list(observer.own_rules("ipv4", f"*filter\n{filter_}{nat}")) == RULES
 
 
 def test_addresses_that_matter() -> None:
-    """All of wan0 but its link-local, and single addresses elsewhere."""
+    """Addresses of wan0 except the link-local ones; elsewhere, single addresses."""
     shown = """\
 1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever
 3: wan0    inet 203.0.113.101/24 brd 203.0.113.255 scope global wan0\\       valid_lft forever
@@ -100,7 +100,7 @@ def test_addresses_that_matter() -> None:
 
 
 def test_a_table_of_nft_has_no_order_of_its_own() -> None:
-    """But its rules have."""
+    """Maps and chains are compared without their order, rules with it."""
     one = "table inet wanbound {\n\tmap a {\n\t\telements = { x : 1,\n\t\t\ty : 2 }\n\t}\n"
     other = "table inet wanbound {\n\tmap a {\n\t\telements = { y : 2, x : 1 }\n\t}\n"
     chain = "\tchain c {\n\t\tdrop\n\t\taccept\n\t}\n"
@@ -142,14 +142,14 @@ table inet wanbound {
     ],
 )
 def test_the_nat_of_a_host_in_nftables_is_told(old: str, new: str) -> None:
-    """It is in the guard's table: an element of a map, a rule, the place of a chain."""
+    """It is in the guard's table: a map's element, a rule and a chain's priority count."""
     assert old in NAT
     assert len(observer.blocks(NAT)) == 3
     assert observer.blocks(NAT.replace(old, new)) != observer.blocks(NAT)
 
 
 def test_the_files_of_a_generation_matter_and_its_records_do_not(tmp_path: Path) -> None:
-    """What it remembers of the host before it is another thing each time."""
+    """Its records of the host's earlier state differ each time."""
     for name in ("ipv4.rules", "was", "before", "added"):
         (tmp_path / name).write_text("")
     assert list(observer.files(tmp_path)) == ["file: ipv4.rules e3b0c44298fc"]
@@ -157,7 +157,7 @@ def test_the_files_of_a_generation_matter_and_its_records_do_not(tmp_path: Path)
 
 
 def test_an_injection_is_timed_and_its_failure_told() -> None:
-    """The end is what the shell's own clock said behind the last command."""
+    """The end is the shell's own time after the last command."""
     done = observer.Injection("sleep 0.2", {})
     done.run()
     assert done.status == 0
@@ -168,7 +168,7 @@ def test_an_injection_is_timed_and_its_failure_told() -> None:
 
 
 def test_it_runs_alone(tmp_path: Path) -> None:
-    """On a host there is nothing but Python; a machine without these tools has nothing of ours."""
+    """It needs nothing but Python; a machine without these tools has nothing of wanbound."""
     program = tmp_path / "observer.py"
     program.write_text(Path(observer.__file__).read_text())
     request: observer.Request = {

@@ -1,4 +1,4 @@
-"""The table of faults as data, and how it is shown."""
+"""The table of faults as data, and its output."""
 
 import io
 import subprocess
@@ -19,21 +19,21 @@ HOST = Host(Settings(), HostSpec("fault-4", "bookworm", "legacy"))
 
 
 def test_names_are_names() -> None:
-    """A row is found by its name."""
+    """Names are unique, as they select a row."""
     names = [row.name for row in ROWS]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if isinstance(row, Fault)], ids=str)
 def test_scripts_are_shell(row: Fault) -> None:
-    """As far as a shell can tell without running them."""
+    """`sh -n` accepts them."""
     for script in (row.prepare, row.inject, row.restore):
         subprocess.run(["/bin/sh", "-n"], input=script, text=True, check=True)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if isinstance(row, Fault)], ids=str)
 def test_a_row_spares_only_hosts_that_it_is_done_to(row: Fault) -> None:
-    """And is done somewhere."""
+    """Each row is also run on some host."""
     assert row.firewalls
     assert set(row.spares) <= set(row.firewalls)
 
@@ -45,7 +45,7 @@ def _in_a_namespace(script: str) -> str:
 
 
 def test_dockers_own_nft_tables_are_brought_back(tmp_path: Path) -> None:
-    """After a row that has flushed or deleted them: no rule and no element is lost."""
+    """After a row that has flushed or deleted them, no rule and no element is missing."""
     docker = """\
 table %s docker-bridges {
     map jumps {
@@ -70,7 +70,7 @@ table %s docker-bridges {
 
 
 def test_a_host_whose_docker_speaks_nftables_is_shown_and_configured_so() -> None:
-    """Its iptables would be nft, which has no rules there."""
+    """Not by its iptables program, which would be called nft but has no rules there."""
     other = Host(Settings(), HostSpec("fault-6", "forky", "29nft"))
     other.__dict__["docker_version"] = "29.3.0"
     assert about(other) == "fault-6 (29.3, nftables)"
@@ -80,7 +80,7 @@ def test_a_host_whose_docker_speaks_nftables_is_shown_and_configured_so() -> Non
 
 
 def test_the_table_has_all_that_matters() -> None:
-    """Fault, host with engine and backend, expected, seen, time, wrong packets, verdict."""
+    """Fault, host with engine and backend, expectation, result, time, wrong packets, verdict."""
     HOST.__dict__["docker_version"] = "20.10.24+dfsg1"
     good = Outcome(
         row=Fault("iptables -F", "iptables -F"),

@@ -1,4 +1,4 @@
-"""docker-ipv6nat, or what stands in for it, as an image on a host of the lab."""
+"""docker-ipv6nat, or its stand-in, as an image on a host of the lab."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ cd / && rm -rf /run/ipv6nat
 
 
 def bring(lab: Lab, host: Host, folder: Path) -> None:
-    """Build the stand-in here, and make an image of it there."""
+    """Build the stand-in on this machine, and make an image of it on the host."""
     program = folder / "docker-ipv6nat"
     subprocess.run(
         [str(go()), "build", "-trimpath", "-ldflags=-s -w", "-o", str(program), "."],
@@ -50,7 +50,7 @@ def bring(lab: Lab, host: Host, folder: Path) -> None:
 
 
 def config(host: Host) -> Config:
-    """Two networks in mode nat, and one that docker-ipv6nat is for, on one host."""
+    """Two networks in mode nat, and one for docker-ipv6nat, on one host."""
     networks: list[dict[str, Any]] = [
         {
             "name": name,

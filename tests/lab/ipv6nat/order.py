@@ -1,4 +1,4 @@
-"""Which rule of a chain comes first: what counts where others put theirs beside ours. Pure."""
+"""Which rule of a chain comes first where other programs add theirs beside wanbound's. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def first_rule(saved: str, table: str, chain: str) -> str:
 def first_verdict(saved: str, chain: str) -> str:
     """Return the rule of table filter that a forwarded packet may meet first: our jump, or a drop.
 
-    Jumps are followed in their order, with and without conditions; "" where there is neither.
+    Jumps are followed in order, with and without conditions; "" if neither is found.
     """
     rules = list(_rules(saved, "filter"))
     return next(_verdicts(rules, chain, frozenset()), "")

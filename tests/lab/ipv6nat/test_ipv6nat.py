@@ -32,7 +32,7 @@ class Beside:
     config: Config
 
     def wait_for_rules(self) -> None:
-        """Until it has translated the published ports."""
+        """Wait until it has translated the published ports."""
         wait_until(
             "docker-ipv6nat has its rules",
             lambda: self.host.run("ip6tables-save -t nat").stdout.count(f"-d {PUBLIC}/128") == 2,
@@ -71,7 +71,7 @@ def beside(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besid
 
 @pytest.mark.lab
 def test_every_acceptance_check_passes(beside: Beside) -> None:
-    """All of them, of both networks that wanbound translates, and no private source on the wan."""
+    """All checks of both networks that wanbound translates pass; no private source leaves."""
     with beside.lab.internet.capture(PRIVATE) as capture:
         results = run(beside.lab, matrix(parsed(beside.config, "ipv6nat")))
     assert [str(result) for result in results if not result.ok] == []
@@ -82,7 +82,7 @@ def test_every_acceptance_check_passes(beside: Beside) -> None:
 @pytest.mark.lab
 @pytest.mark.parametrize(("protocol", "port"), [("tcp", 80), ("udp", 3478)])
 def test_published_ports_see_the_client(beside: Beside, protocol: str, port: int) -> None:
-    """What it is there for: without it the container would see Docker's own process."""
+    """Its purpose: without it the container would see Docker's userland proxy."""
     with beside.lab.internet.capture(f"host {PUBLIC}") as capture:
         assert asked(beside.lab, protocol, PUBLIC, port) == ROUTER_IPV6
     assert {packet.src for packet in capture.packets} == {PUBLIC, ROUTER_IPV6}
@@ -91,7 +91,7 @@ def test_published_ports_see_the_client(beside: Beside, protocol: str, port: int
 
 @pytest.mark.lab
 def test_ours_stand_first_and_nobody_fights(beside: Beside) -> None:
-    """Before every drop; over eight seconds nothing is repaired or moves."""
+    """They precede every drop; for eight seconds nothing is repaired or moved."""
     _in_order(beside.host)
     before = _rules(beside.host)
     since = beside.host.run("date +%s").stdout.strip()
@@ -103,7 +103,7 @@ def test_ours_stand_first_and_nobody_fights(beside: Beside) -> None:
 
 @pytest.mark.lab
 def test_docker_user_is_first_as_with_the_real_one(beside: Beside) -> None:
-    """0.4.4 puts it before isolation, so our jump is there and not in FORWARD."""
+    """0.4.4 inserts it before isolation, so wanbound's jump is there and not in FORWARD."""
     saved = _rules(beside.host)
     assert first_rule(saved, "filter", "FORWARD") == "-A FORWARD -j DOCKER-USER"
     assert first_rule(saved, "filter", "DOCKER-USER") == "-A DOCKER-USER -j WANBOUND-FORWARD"
@@ -114,7 +114,7 @@ def test_docker_user_is_first_as_with_the_real_one(beside: Beside) -> None:
     ("first", "chain"), [("DOCKER-ISOLATION-STAGE-1", "FORWARD"), ("DOCKER-USER", "DOCKER-USER")]
 )
 def test_in_either_order_what_we_accept_comes_first(beside: Beside, first: str, chain: str) -> None:
-    """Where isolation comes to stand before DOCKER-USER our jump moves to FORWARD, and back."""
+    """If isolation precedes DOCKER-USER, wanbound's jump moves to FORWARD; else it moves back."""
     jump = f"FORWARD -j {first}"
     beside.host.run(f"ip6tables -w -D {jump} && ip6tables -w -I {jump}")
 
@@ -130,7 +130,7 @@ def test_in_either_order_what_we_accept_comes_first(beside: Beside, first: str, 
 
 @pytest.mark.lab
 def test_a_start_of_docker_brings_both_back(beside: Beside) -> None:
-    """It puts its rules at the head again; ours come to stand before them, once."""
+    """docker-ipv6nat inserts its rules at the head again; wanbound's precede them again, once."""
     for _ in range(2):
         since = beside.host.run("date +%s").stdout.strip()
         with beside.lab.internet.capture(PRIVATE) as capture:
@@ -142,7 +142,7 @@ def test_a_start_of_docker_brings_both_back(beside: Beside) -> None:
             assert asked(beside.lab, "tcp", PUBLIC, 80) == ROUTER_IPV6
         assert [str(packet) for packet in capture.packets] == []
         said = beside.host.run(f"journalctl -u wanbound-watch --since @{since} -o cat").stdout
-        # A start of Docker and of every container is some bursts; a fight would be without end.
+        # Docker and every container cause a few bursts; a conflict would repair without end.
         assert said.count("repairing") < 15, said
     results = run(beside.lab, matrix(parsed(beside.config, "ipv6nat")))
     assert [str(result) for result in results if not result.ok] == []
@@ -150,13 +150,13 @@ def test_a_start_of_docker_brings_both_back(beside: Beside) -> None:
 
 @pytest.mark.lab
 def test_a_refresh_finds_nothing(beside: Beside) -> None:
-    """Its rules are nobody's drift."""
+    """docker-ipv6nat's rules are no drift."""
     beside.stack.preview("--refresh", "--expect-no-changes")
 
 
 @pytest.mark.lab
 def test_one_is_enough(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Beside one that was started by hand no second one is started; the change says so."""
+    """If one was started manually, the change is refused with an error and starts no second one."""
     host, stack = beside.host, beside.stack
     without = {**beside.config, "hosts": [dict(beside.config["hosts"][0])]}
     del without["hosts"][0]["ipv6nat"]
@@ -174,7 +174,7 @@ def test_one_is_enough(beside: Beside, tmp_path_factory: pytest.TempPathFactory)
         refused = stack.up(check=False)
         assert refused.status != 0
         assert "docker-ipv6nat already runs on this host" in refused.output
-        # Detected wherever rules of IPv6 are put.
+        # It is detected wherever IPv6 rules are loaded.
         assert "docker-ipv6nat runs here: its rules stay" in refused.output
         assert "ipv6nat" not in host.run("docker ps -a --format '{{.Names}}'").stdout.split()
     finally:
@@ -188,12 +188,12 @@ def test_one_is_enough(beside: Beside, tmp_path_factory: pytest.TempPathFactory)
 def test_an_engine_that_does_it_itself_is_refused(
     lab: Lab, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """On Docker 28 it would empty the engine's own chains."""
+    """On Docker 28 it would flush the engine's own chains."""
     _, host = lab.hosts.values()
     wanted = config(host)
     network = wanted["hosts"][0]["networks"][0]
     wanted["hosts"][0]["networks"] = [network]
-    # The other host has its addresses.
+    # The other host already has the configured addresses.
     network |= {
         "load_balancer": False,
         "public_ipv4": "203.0.113.59",
@@ -228,5 +228,5 @@ def _in_order(host: Host) -> None:
         ("POSTROUTING", "WANBOUND-SNAT"),
     ):
         assert first_rule(saved, "nat", chain) == f"-A {chain} -j {own}"
-    # Wherever our jump is: what we accept is accepted before anything is dropped.
+    # In whichever chain our jump is, its accepts precede every drop.
     assert first_verdict(saved, "FORWARD").endswith(" -j WANBOUND-FORWARD"), saved

@@ -1,4 +1,4 @@
-"""Which rule comes first, in both orders that docker-ipv6nat's jumps may have."""
+"""Which rule comes first, in both possible orders of docker-ipv6nat's jumps."""
 
 import pytest
 
@@ -29,20 +29,20 @@ def _saved(rules: str) -> str:
         (_STAGE_1 + _OURS + _USER + _ISOLATION, _ISOLATED),
         (_USER + _STAGE_1 + _ISOLATION, _ISOLATED),
         ("-A FORWARD -i web -j REJECT --reject-with x\n" + _OURS, "-A FORWARD -i web -j REJECT"),
-        # What others accept before ours does no harm.
+        # Accepts of other programs before ours are harmless.
         ("-A FORWARD -i tun0 -j ACCEPT\n" + _OURS, _OURS.strip()),
         (_USER, ""),
         ("", ""),
     ],
 )
 def test_our_jump_or_a_drop(rules: str, first: str) -> None:
-    """Whatever a packet meets first, through all jumps."""
+    """It is the first that a packet meets, through all jumps."""
     found = first_verdict(_saved(rules), "FORWARD")
     assert found.startswith(first) if first else found == ""
 
 
 def test_the_first_rule_of_a_chain() -> None:
-    """Of the table that is asked about."""
+    """It is the first of that table."""
     saved = _saved(_USER + _STAGE_1)
     assert first_rule(saved, "nat", "PREROUTING") == "-A PREROUTING -j WANBOUND-DNAT"
     assert first_rule(saved, "filter", "FORWARD") == _USER.strip()

@@ -1,4 +1,4 @@
-"""A dynamic resource that does nothing but log in at its host: what a stack's keys are for."""
+"""A dynamic resource that only logs in at its host, to test a stack's keys."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ from providers.ssh.target import target_of
 
 
 class ReachProvider(ResourceProvider):
-    """Logs in at each call; keeps and compares the property as HostNetworking does."""
+    """Logs in at each call; stores and compares the property as HostNetworking does."""
 
     serialize_as_secret_always = False
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Compare what came in clear."""
+        """Compare the decrypted inputs."""
         return DiffResult(changes=None if _olds["host"] != _news["host"] else False)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -48,7 +48,7 @@ def _reached(props: dict[str, Any]) -> dict[str, Any]:
 
 
 class Reach(Resource, module="test", name="Reach"):
-    """A host that was logged in at."""
+    """A host at which the provider logs in."""
 
     def __init__(self, name: str, host: dict[str, pulumi.Input[Any]]) -> None:
         super().__init__(ReachProvider(), name, {"host": host})

@@ -1,4 +1,4 @@
-"""A private key as a secret of a stack, from the CLI to sshd and back: used, and shown nowhere."""
+"""A private key as a secret of a stack: it is used by the providers, and never shown."""
 
 import os
 import subprocess
@@ -34,14 +34,14 @@ for host in plan(Stack.parse(raw, "keys")):
 
 @dataclass
 class Project:
-    """A project in a folder of its own, with a state of its own."""
+    """A Pulumi project in a folder of its own, with a state of its own."""
 
     folder: Path
     environment: dict[str, str]
     said: list[str] = field(default_factory=list)
 
     def pulumi(self, *words: str, text: str = "", fails: bool = False) -> str:
-        """Run the CLI; all that it says is kept."""
+        """Run the CLI; keep all of its output."""
         done = subprocess.run(
             ["pulumi", *words, "--non-interactive"],
             cwd=self.folder,
@@ -57,18 +57,18 @@ class Project:
         return said
 
     def secret(self, name: str, text: str) -> None:
-        """Put a value into wanbound:secrets."""
+        """Set a value in wanbound:secrets."""
         self.pulumi("config", "set", "--secret", "--path", f"wanbound:secrets.{name}", text=text)
 
     def everything(self) -> str:
-        """Return all that was said, and all files of the project and its state."""
+        """Return all output, and all files of the project and its state."""
         files = [path for path in self.folder.rglob("*") if path.is_file()]
         return "\n".join([*self.said, *(path.read_text(errors="replace") for path in files)])
 
 
 @pytest.fixture
 def sshds(tmp_path: Path) -> Iterator[list[Sshd]]:
-    """The host, and the jump host before it."""
+    """The host and its jump host."""
     for name in ("host", "jump"):
         (tmp_path / name).mkdir()
     with running(tmp_path / "host") as host, running(tmp_path / "jump") as jump:
@@ -77,7 +77,7 @@ def sshds(tmp_path: Path) -> Iterator[list[Sshd]]:
 
 @pytest.fixture
 def project(lab: Lab, tmp_path: Path, sshds: list[Sshd]) -> Project:
-    """A stack whose one host is behind the jump host; its key is still missing."""
+    """A stack whose one host is behind the jump host; its key is not set yet."""
     folder = tmp_path / "project"
     state = folder / "state"
     state.mkdir(parents=True)
@@ -100,7 +100,7 @@ def project(lab: Lab, tmp_path: Path, sshds: list[Sshd]) -> Project:
 
 
 def test_a_key_is_used_and_never_shown(project: Project, sshds: list[Sshd], tmp_path: Path) -> None:
-    """Through preview, up, refresh, change, failure and destroy."""
+    """During preview, up, refresh, change, failure and destroy."""
     keys = [make_key(tmp_path / kind, kind, PHRASE) for kind in ("ed25519", "rsa")]
     for sshd in sshds:
         for key in keys:
@@ -124,7 +124,7 @@ def test_a_key_is_used_and_never_shown(project: Project, sshds: list[Sshd], tmp_
     assert "host edge-1: ssh.key cannot be decrypted with its passphrase" in said
     project.pulumi("stack", "export")
 
-    # Without the program no agent would get the key for Docker's provider (docs/ssh.md).
+    # Without the program, no agent would get the key for Docker's provider (docs/ssh.md).
     (project.folder / "ran").unlink()
     project.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
     assert (project.folder / "ran").exists()

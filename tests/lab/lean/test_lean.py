@@ -1,6 +1,6 @@
-"""A stack without containers beside what others have on the hosts: all of it is left alone.
+"""A stack without containers leaves everything alone that others have on its hosts.
 
-In the order of the tests: what others have comes first, and is still there after the destroy.
+The tests run in order: others' networks exist before the first `up` and after the destroy.
 """
 
 import copy
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.lab
 
 FOREIGN_SUBNET, FOREIGN_GATEWAY = "172.20.0.0/16", "10.73.0.1"
 
-# As WireGuard's wg0 would have it, for which this kernel has no module; and a bridge of Docker's.
+# Stands in for WireGuard's wg0, for which this kernel has no module; and a bridge of Docker's.
 FOREIGN = f"""\
 set -e
 docker network create --subnet {FOREIGN_SUBNET} foo
@@ -36,7 +36,7 @@ ip link set office up
 """
 FOREIGN_GONE = "docker network rm foo; ip link del office"
 
-# Says the same of a rule as the host's own, as another version of iptables may.
+# Prints the same rules in another spelling, as another version of iptables may.
 OTHER_SPELLING = """\
 #!/bin/sh
 /usr/sbin/{tool} "$@" | sed 's/-m conntrack --ctstate RELATED,ESTABLISHED/-m state --state \
@@ -50,21 +50,21 @@ SSHD = "/etc/ssh/sshd_config.d/port.conf"
 
 @dataclass
 class Lean:
-    """The stack, and what others have on each host."""
+    """The stack, and what other programs have on each host."""
 
     lab: Lab
     stack: LabStack
     config: Config
     links: Sequence[str]
-    """Others' links before the first `up`."""
+    """Other programs' links before the first `up`."""
 
     @property
     def hosts(self) -> list[Host]:
-        """Both."""
+        """Both hosts."""
         return list(self.lab.hosts.values())
 
     def refused(self, stack: LabStack) -> str:
-        """What an `up` fails with; it changes nothing on either host."""
+        """Return the error of an `up`, which must change nothing on either host."""
         before = each(self.hosts, _seen)
         done = stack.up("--continue-on-error", check=False)
         after = each(self.hosts, _seen)
@@ -81,7 +81,7 @@ def _seen(host: Host) -> tuple[Snapshot, str]:
 
 
 def _links(host: Host) -> str:
-    """Number, name and address of what is not ours; also whether it is up."""
+    """Number, name, address and state of every link that is not wanbound's."""
     return host.run("ip -br addr show | grep -e ^office -e ^br- -e ^host0 -e ^docker0").stdout
 
 
@@ -101,7 +101,7 @@ def _network(host: int, name: str, number: int, **keys: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def lean(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lean]:
-    """Two networks on each host, whose iptables-save has its own way to spell; not up yet."""
+    """Two networks on each host, whose iptables-save has its own spelling; not up yet."""
     config = {
         "hosts": [
             {
@@ -121,7 +121,7 @@ def lean(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lean]:
     )
     each(hosts, lambda host: host.run("sh -s", stdin=f"{FOREIGN}{wrap}\n"))
     with pytest.MonkeyPatch.context() as patch:
-        # A host keeps in memory, from the first question on, which Docker it has.
+        # The first question makes a host cache its Docker version; that is no change of an `up`.
         patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
         each(hosts, facts)
     stack = LabStack.copy(lab, "lean", config, tmp_path_factory.mktemp("lean"))
@@ -135,7 +135,7 @@ def lean(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lean]:
 
 @pytest.fixture
 def hosts(lean: Lean) -> Sequence[Host]:
-    """Both."""
+    """Both hosts."""
     return lean.hosts
 
 
@@ -147,7 +147,7 @@ def _with(config: Config, *networks: tuple[str, int, Mapping[str, str]]) -> Conf
 
 
 def test_subnets_that_others_use_are_refused(lean: Lean) -> None:
-    """A network of Docker's and a link with the address of a gateway; each by its name."""
+    """A Docker network and a link with the gateway's address; the error names each."""
     lean.stack.configure(
         _with(
             lean.config,
@@ -165,7 +165,7 @@ def test_subnets_that_others_use_are_refused(lean: Lean) -> None:
 
 
 def test_a_link_with_a_bridges_name_is_refused(lean: Lean) -> None:
-    """It would be shut off by the guard, or renamed; it is neither."""
+    """The guard would block it, or the bridge would rename it; neither happens."""
     lean.stack.configure(_with(lean.config, ("three", 75, {"bridge": "office"})))
     said = lean.refused(lean.stack)
     assert said.count("there is an interface office already") >= 2
@@ -173,7 +173,7 @@ def test_a_link_with_a_bridges_name_is_refused(lean: Lean) -> None:
 
 
 def test_without_them_all_comes_up(lean: Lean) -> None:
-    """Beside what others have, and with another spelling of rules from the beginning."""
+    """It comes up beside the other networks and with the other spelling of rules."""
     lean.stack.configure(lean.config)
     lean.stack.up()
     for host in lean.hosts:
@@ -184,14 +184,14 @@ def test_without_them_all_comes_up(lean: Lean) -> None:
 
 
 def test_another_spelling_is_no_drift(lean: Lean) -> None:
-    """What is in force is compared with what was loaded, both as the host spells it."""
+    """Rules in force are compared with the loaded ones, both as the host prints them."""
     shown = lean.stack.preview("--refresh", "--expect-no-changes")
     assert set(shown.counts) == {"unchanged"}
 
 
 @on_each
 def test_another_spelling_is_no_fault(host: Host) -> None:
-    """Nothing is repaired for it; what is really gone comes back, once."""
+    """The spelling causes no repair; a rule that is really missing is restored once."""
     since = host.run("date +%s").stdout.strip()
     journal = f"journalctl -u wanbound-watch --since @{since} -o cat"
     host.run("iptables -N wake; iptables -X wake")
@@ -203,7 +203,7 @@ def test_another_spelling_is_no_fault(host: Host) -> None:
 
 
 def test_a_second_stack_is_refused(lean: Lean, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """By the first one's name; a host belongs to one stack, also for what the two do not share."""
+    """The error names the first stack, even if the two stacks share no network."""
     other = copy.deepcopy(lean.config)
     for number, host in enumerate(other["hosts"]):
         host["networks"] = [_network(number, "other", 76)]
@@ -217,7 +217,7 @@ def test_a_second_stack_is_refused(lean: Lean, tmp_path_factory: pytest.TempPath
 
 
 def test_another_port_and_one_network_less_in_one_up(lean: Lean) -> None:
-    """Where a host is reached is no identity: what leaves is removed over the new way."""
+    """Address and port do not identify a host: the removed network is removed over the new port."""
     changed = copy.deepcopy(lean.config)
     for host in changed["hosts"]:
         host["ssh"]["port"] = OTHER_PORT
@@ -238,14 +238,14 @@ def test_another_port_and_one_network_less_in_one_up(lean: Lean) -> None:
                 "ls: cannot access '/etc/wanbound': No such file or directory\n"
             )
     finally:
-        # Before there is nobody at that port any more.
+        # Destroy first: afterwards sshd no longer listens on that port.
         lean.stack.destroy(check=False)
         each(moved, lambda host: host.run(f"rm {SSHD}; systemctl restart ssh"))
     each(lean.hosts, lambda host: host.run("true"))
 
 
 def test_in_the_end_others_have_what_they_had(lean: Lean) -> None:
-    """No link was renamed, none is down, and Docker has its network."""
+    """No link was renamed or set down, and Docker has its network."""
     assert each(lean.hosts, _links) == lean.links
     for host in lean.hosts:
         assert "foo" in host.run("docker network ls --format '{{.Name}}'").stdout.split()
@@ -253,20 +253,20 @@ def test_in_the_end_others_have_what_they_had(lean: Lean) -> None:
 
 @dataclass
 class _Moved:
-    """A host whose sshd is at the other port."""
+    """A host whose sshd listens on the other port."""
 
     lab: Lab
     host: Host
 
     def run(self, command: str) -> str:
-        """What a command prints, whatever becomes of it."""
+        """Return what a command prints, whatever its status."""
         words = ["-p", str(OTHER_PORT), "-o", "ControlPath=none"]
         args = ssh(self.lab.settings, self.host.name, [command], *words)
         done = subprocess.run(args, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout
 
     def wait(self) -> None:
-        """Until it lets somebody in there, and nobody at the old port."""
+        """Wait until sshd accepts logins there; it must not listen on the old port."""
         wait_until(
             f"{self.host.name} listens",
             lambda: self.run("echo in") == "in\n",
@@ -277,7 +277,7 @@ class _Moved:
         assert listening == ""
 
     def wait_without(self, network: str) -> None:
-        """Until the host has dropped all of a network that Docker has removed."""
+        """Wait until the host has dropped all lines of a network that Docker has removed."""
         saved = "iptables-save; nft list table inet wanbound; ip -o link; ip -o addr"
         wait_until(
             f"{self.host.name} drops {network}",

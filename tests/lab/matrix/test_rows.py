@@ -1,4 +1,4 @@
-"""What is asked in the matrix, of whom, and how it is counted: without a host."""
+"""The matrix's stacks, scripts and totals, without a host."""
 
 import shlex
 import subprocess
@@ -39,7 +39,7 @@ def _config(families: Families) -> Config:
 
 @ALL
 def test_every_choice_is_a_stack_with_every_check(families: Families) -> None:
-    """Each kind of check is asked, on each host and in each of its families."""
+    """Each kind of check exists for each host and each of its families."""
     stack = parsed(_config(families), "matrix")
     assert [host.firewall for host in stack.hosts] == ["iptables", "nftables"]
     checks = matrix(stack)
@@ -47,7 +47,8 @@ def test_every_choice_is_a_stack_with_every_check(families: Families) -> None:
         for name in FAMILIES[families]:
             family = int(name[-1])
             found = {c.kind for c in checks if c.host == host and c.family == family}
-            # What stands before Docker's socket has IPv4 alone; who asks for names is captured.
+            # The proxy before Docker's socket has IPv4 only; name queries are checked by a capture
+            # instead.
             without = {"resolver", "socket"} if family == 6 else {"resolver"}
             assert found == set(KINDS) - without
 
@@ -55,7 +56,7 @@ def test_every_choice_is_a_stack_with_every_check(families: Families) -> None:
 @ALL
 @pytest.mark.parametrize("way", ["recipe", "docker"])
 def test_a_script_gets_the_same_addresses(families: Families, way: Way) -> None:
-    """As words of a shell, nine to each network; and what is added is removed."""
+    """They are shell words, nine for each network; every added address is also removed."""
     wanted = _config(families)
     hands = by_hand(HOSTS, wanted, way)
     assert len(hands) == 2
@@ -72,7 +73,7 @@ def test_a_script_gets_the_same_addresses(families: Families, way: Way) -> None:
 
 
 def test_docker_alone_is_for_the_hosts_that_have_both_options() -> None:
-    """The others are not asked, nor asked about; addresses stay those of the whole stack."""
+    """Other hosts are left out of hosts and checks; addresses are those of the whole stack."""
     wanted = config(HOSTS, "dual stack", 40)
     assert part(HOSTS, wanted, "recipe") == (HOSTS, wanted)
     hosts, found = part(HOSTS, wanted, "docker")
@@ -81,7 +82,7 @@ def test_docker_alone_is_for_the_hosts_that_have_both_options() -> None:
 
 
 def _runs(script: str, words: Sequence[str], folder: Path) -> list[str]:
-    """What a script runs on a host: each command of these names, with its words."""
+    """Return the commands of these names that a script runs, with their arguments."""
     log = folder / "log"
     for name in ("docker", "ip", "iptables", "ip6tables"):
         program = folder / name
@@ -104,7 +105,7 @@ def _of(way: Way, families: Families, folder: Path) -> list[str]:
 
 
 def test_docker_alone_has_its_options_and_no_rule(tmp_path: Path) -> None:
-    """Source addresses, published ports, DNS servers; the operator's addresses."""
+    """Source addresses, published ports, DNS servers and the operator's addresses, but no rule."""
     said = _of("docker", "dual stack", tmp_path)
     assert not [line for line in said if "tables" in line.split()[0]]
     [create] = [line for line in said if line.startswith("docker network create") and "web" in line]
@@ -126,7 +127,7 @@ def test_docker_alone_has_its_options_and_no_rule(tmp_path: Path) -> None:
 def test_docker_alone_leaves_the_other_family_out(
     families: Families, without: str, tmp_path: Path
 ) -> None:
-    """Neither an address nor a published port of it."""
+    """No address and no published port of the other family."""
     said = _of("docker", families, tmp_path)
     own = [line for line in said if line.startswith(("ip address", "docker network"))]
     assert len(own) == 4
@@ -135,7 +136,7 @@ def test_docker_alone_leaves_the_other_family_out(
 
 
 def test_the_recipe_is_the_recipes(tmp_path: Path) -> None:
-    """Its mistakes are what the column is for; whoever mends them here must say so."""
+    """The column shows the recipe's mistakes; a change of the script must not correct them."""
     text = "\n".join(_of("recipe", "dual stack", tmp_path))
     for words in (
         "container_interface_prefix",
@@ -156,7 +157,7 @@ def _result(kind: Kind, good: bool, host: str = "matrix-1") -> Result:
 
 
 def test_what_failed_is_counted() -> None:
-    """Of how many, in its own row and column, and in words at the end where it is ours."""
+    """Per row and column, with the number of checks; wanbound's failures are listed at the end."""
     ours = Column("IPv4 only", "wanbound", (_result("egress", True), _result("ingress", False)))
     recipe = Column("IPv4 only", "recipe", (_result("egress", False), _result("egress", True)))
     assert cell(ours, "matrix-1", "egress", 4) == "[green]✓ 1[/]"

@@ -1,4 +1,4 @@
-"""Hosts with a network of each mode, for tests."""
+"""Hosts with one network of each mode, for tests."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +32,13 @@ class Place:
 
 
 POSTED, OUT, MANY, EXTRA = 140, 150, 160, 170
-"""The last parts of the public addresses of each network; EXTRA is a further one of MANY."""
+"""The last parts of each network's public addresses; EXTRA is a further one of MANY."""
 
 
 def config(lab: Lab, firewall: str = "iptables") -> Config:
     """Return a stack whose hosts have a network of each mode, in one dialect."""
     return {
-        # A one-shot container in each network asks, as soon as the network is there.
+        # As soon as the network is up, a one-shot container in it asks the echo service.
         "verify": True,
         "echo": {"ipv4": f"http://{ECHO_IPV4}/", "ipv6": f"http://[{ECHO_IPV6}]/"},
         "hosts": [
@@ -109,18 +109,18 @@ def _at(name: str, last: int, command: list[str]) -> dict[str, Any]:
 
 
 def asked(lab: Lab, protocol: str, address: str, port: int) -> str:
-    """Ask a probe from the internet's side; whom it saw, nothing where none answered."""
+    """Ask a probe from the internet; return the client that it saw, "" without an answer."""
     at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     words = [str(probe_program(lab.settings.cache)), f"ask-{protocol}", "-timeout", "2s", at]
     return lab.internet.run(words, check=False).stdout.strip()
 
 
 def seen(host: Host, container: str, family: int) -> str:
-    """Which address the world sees of a container, nothing where it does not get out."""
+    """Return the address that the internet sees of a container, "" if it does not get out."""
     echo = f"[{ECHO_IPV6}]" if family == 6 else ECHO_IPV4
     command = f"docker exec {container} /probe get -timeout 3s http://{echo}/"
     return host.run(command, check=False).stdout.strip()
 
 
 ROUTER = {4: ROUTER_IPV4, 6: ROUTER_IPV6}
-"""The internet's own addresses on the hosts' link, from which `asked` asks."""
+"""The internet's own addresses on the hosts' link, the client addresses of `asked`."""

@@ -1,4 +1,4 @@
-"""Who reaches a port with `from` on real engines: the internet, the host and another network."""
+"""Who reaches a port with `from` on real engines: the internet, the host or another network."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,8 +17,8 @@ DB, CALLER = 180, 190
 """The last parts of the networks' public addresses."""
 
 INTERNET, ELSEWHERE, NEIGHBOUR, ITSELF = 5432, 5433, 5434, 5435
-"""Ports of the database: for the internet's router, for nobody here, for the network `callers`,
-and for the database's own public addresses, which the host has where it calls them."""
+"""Ports of the database: open to the internet's router, to no client of this test, to the network
+`callers`, and to the database's own public addresses, which the host uses to call them."""
 
 
 def _config(lab: Lab) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _callers(place: Place) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def limited(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One `up` for all tests."""
+    """One stack for all tests, brought up once."""
     stack = LabStack.copy(lab, "from", _config(lab), tmp_path_factory.mktemp("from"))
     try:
         stack.up()
@@ -84,21 +84,21 @@ def limited(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 
 
 def _asks(host: Host, container: str, address: str, port: int) -> str:
-    """Return as whom a container is seen by the database, nothing without an answer."""
+    """Return the address that the database sees of a container, "" without an answer."""
     at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     command = f"docker exec {container} /probe ask-tcp -timeout 2s {at}"
     return host.run(command, check=False).stdout.strip()
 
 
 def _connects(host: Host, address: str, port: int) -> bool:
-    """Whether the host itself gets a connection."""
+    """Whether the host itself can connect."""
     program = f"import socket; socket.create_connection(('{address}', {port}), 2)"
     return host.run(f'python3 -c "{program}"', check=False).status == 0
 
 
 @FAMILIES
 def test_who_reaches_a_port(limited: Lab, family: int) -> None:
-    """Each port is for one of those who ask, and nobody else gets there; the drops are counted."""
+    """Only the client that a port is open to reaches it; the drops are counted."""
     for number, host in enumerate(limited.hosts.values()):
         place = Place(number)
         db, caller = (

@@ -1,4 +1,4 @@
-"""Every mode of a network on real engines, asked from outside and inside, with the packets seen."""
+"""Every mode of a network on real engines, tested from outside and inside with captured packets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def moded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moded]
 
 
 def goes_out_alone(lab: Lab, host: Host, public: str) -> None:
-    """Assert that `bridge-coi` leaves with its one address, and that nothing leads in by it."""
+    """Assert that `bridge-coi` leaves with its one address, and that it forwards no port."""
     once = f"docker run --rm --network bridge-coi {PROBE} get http://198.51.100.1/"
     assert host.run(once).stdout.strip() == public
     assert seen(host, "coi", 4) == public
@@ -64,7 +64,7 @@ def goes_out_alone(lab: Lab, host: Host, public: str) -> None:
 
 
 def nothing_gets_out_after(flush: str, moded: Moded, network: str, container: str) -> None:
-    """Assert that no packet of a network leaves without its rules, and that all comes back."""
+    """Assert that no packet of a network leaves without its rules; a repair restores it."""
     for host, place in moded.places:
         last = OUT if network == "bridge-coi" else MANY
         host.run(f"systemctl stop wanbound-watch; {flush}")
@@ -92,13 +92,13 @@ def _native(host: Host) -> bool:
 
 @FAMILIES
 def test_docker_publishes_on_the_public_addresses(moded: Moded, family: int) -> None:
-    """Mode masquerade: TCP and UDP reach the containers; answers come from the public address."""
+    """Mode masquerade: TCP and UDP reach the containers; replies come from the public address."""
     for host, place in moded.places:
         public = _public(place, POSTED, family)
         with moded.lab.internet.capture(f"host {public}") as capture:
             found = {asked(moded.lab, "tcp", public, 80), asked(moded.lab, "udp", public, TURN)}
-        # Engines that do not translate IPv6 hand it to a process of their own: the container is
-        # reached, and sees that process. docker-ipv6nat is for this.
+        # Engines that do not translate IPv6 forward it through their userland proxy: the container
+        # is reached but sees the proxy. docker-ipv6nat solves this.
         client = ROUTER[family] if family == 4 or _native(host) else "fd14::1"
         assert found == {client}, (host.name, found)
         assert {packet.src for packet in capture.packets} == {public, ROUTER[family]}
@@ -109,13 +109,13 @@ def test_docker_publishes_on_the_public_addresses(moded: Moded, family: int) -> 
 def test_what_goes_out_has_the_one_address(
     moded: Moded, family: int, container: str, last: int
 ) -> None:
-    """Also where Docker publishes, and where more addresses lead in."""
+    """Also where Docker publishes ports, and where further addresses are forwarded to it."""
     for host, place in moded.places:
         assert seen(host, container, family) == _public(place, last, family)
 
 
 def test_the_rule_has_the_subnet_that_docker_chose(moded: Moded) -> None:
-    """Mode snat: a container started by hand goes out by the second address, as in the recipe."""
+    """Mode snat: a manually started container leaves with the second address, as in the recipe."""
     for host, place in moded.places:
         public = place.ipv4(OUT)
         inspect = "docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}}{{end}}' bridge-coi"
@@ -127,12 +127,12 @@ def test_the_rule_has_the_subnet_that_docker_chose(moded: Moded) -> None:
 
 @pytest.mark.parametrize(("network", "container"), [("bridge-coi", "coi"), ("many", "front")])
 def test_without_rules_nothing_gets_out(moded: Moded, network: str, container: str) -> None:
-    """Nothing with another source, although the subnet stands nowhere in the guard of the one."""
+    """No packet with another source leaves, although `bridge-coi` has no subnet in the guard."""
     nothing_gets_out_after("iptables -t nat -F WANBOUND-SNAT", moded, network, container)
 
 
 def test_another_subnet_of_the_bridge_is_found(moded: Moded) -> None:
-    """Whatever it has at the time is put in: by the watcher, without any `up`."""
+    """The watcher adds the bridge's present subnet, without an `up`."""
     for host, place in moded.places:
         show = "ip -o -4 addr show dev bridge-coi | awk '{ print $4 }'"
         was = host.run(show).stdout.strip()
@@ -160,7 +160,7 @@ def _await_line(host: Host, subnet: str) -> None:
 
 @FAMILIES
 def test_each_port_has_its_container(moded: Moded, family: int) -> None:
-    """Mail's ports go to mail, 80 to the front, UDP to turn: by the translations in the kernel."""
+    """Mail's ports go to mail, 80 to front, UDP to turn: checked in the kernel's translations."""
     for host, place in moded.places:
         public = _public(place, MANY, family)
         wanted = {(port, "tcp"): 11 for port in MAIL} | {(80, "tcp"): 10, (TURN, "udp"): 12}
@@ -173,18 +173,18 @@ def test_each_port_has_its_container(moded: Moded, family: int) -> None:
 
 
 def _translated(host: Host, family: int, protocol: str, public: str, port: int) -> set[str]:
-    """Where the last connections to that port of an address went."""
+    """Return where the last connections to that port of an address were translated to."""
     listed = host.run(
         f"conntrack -L -f ipv{family} -p {protocol} --orig-dst {public}"
         f" --orig-port-dst {port} 2>/dev/null"
     ).stdout
-    # The reply's source stands behind the original's: src= dst= sport= dport= src= …
+    # The reply's source follows the original's: src= dst= sport= dport= src= …
     return {line.split("src=")[2].split()[0] for line in listed.splitlines()}
 
 
 @FAMILIES
 def test_a_further_address_leads_in_and_not_out(moded: Moded, family: int) -> None:
-    """One port of two addresses to two containers; answers come from where the question went."""
+    """One port of two addresses goes to two containers; replies come from the asked address."""
     for host, place in moded.places:
         extra = _public(place, EXTRA, family)
         with moded.lab.internet.capture(f"tcp and host {extra}") as capture:
@@ -192,13 +192,13 @@ def test_a_further_address_leads_in_and_not_out(moded: Moded, family: int) -> No
         assert {packet.src for packet in capture.packets} == {extra, ROUTER[family]}
         mail = "10.160.0.11" if family == 4 else "fd16::b"
         assert _translated(host, family, "tcp", extra, 80) == {mail}
-        # A port that the entry does not name is the host's own, and closed there.
+        # A port that the entry does not list is the host's own, and closed there.
         assert asked(moded.lab, "tcp", extra, 25) == ""
 
 
 @FAMILIES
 def test_the_guard_keeps_a_further_address_for_answers(moded: Moded, family: int) -> None:
-    """A rule made by hand gives the network that source: not one packet comes out, but answers."""
+    """A manual rule gives the network that source: only replies leave, no other packet."""
     for host, place in moded.places:
         tool, subnet = ("iptables", "10.160.0.0/24") if family == 4 else ("ip6tables", "fd16::/64")
         extra = _public(place, EXTRA, family)
@@ -217,19 +217,19 @@ def test_the_guard_keeps_a_further_address_for_answers(moded: Moded, family: int
 
 
 def test_nothing_changes_when_nothing_changed(moded: Moded) -> None:
-    """Neither the state nor the hosts have anything that a second `up` would do."""
+    """A second `up` would change neither the state nor the hosts."""
     moded.stack.preview("--refresh", "--expect-no-changes")
 
 
 def test_published_ports_are_there_after_a_reboot(moded: Moded) -> None:
-    """A container whose port cannot be bound at boot would not start, and is not tried again."""
+    """Docker starts a container only if it can bind its port at boot, and does not retry."""
 
     def reboot(at: tuple[Host, Place]) -> None:
         host, place = at
         host.reboot()
         for family in (4, 6):
             public = _public(place, POSTED, family)
-            # Docker's own bridge and containers have a second of duplicate address detection.
+            # Duplicate address detection delays Docker's own bridge and containers by a second.
             wait_until(
                 f"{host.name} answers at {public}",
                 partial(_answers, moded.lab, public),

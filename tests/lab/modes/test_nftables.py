@@ -31,7 +31,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def moded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moded]:
-    """One `up` for all tests, those of test_modes.py among them."""
+    """One stack for all tests, including those of test_modes.py."""
     wanted = config(lab, "nftables")
     stack = LabStack.copy(lab, "modes-nft", wanted, tmp_path_factory.mktemp("modes-nft"))
     try:
@@ -42,7 +42,7 @@ def moded(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moded]
 
 
 def test_a_subnet_of_dockers_choice_is_found_by_its_bridge(moded: Moded) -> None:
-    """No line of the host has the subnet; the network leaves with its address, and that alone."""
+    """The host's lines do not have the subnet; the network leaves only with its address."""
     for host, place in moded.places:
         public = place.ipv4(OUT)
         assert (
@@ -55,6 +55,6 @@ def test_a_subnet_of_dockers_choice_is_found_by_its_bridge(moded: Moded) -> None
 
 @pytest.mark.parametrize(("network", "container"), [("bridge-coi", "coi"), ("many", "front")])
 def test_without_rules_nothing_gets_out(moded: Moded, network: str, container: str) -> None:
-    """Nothing with another source: the guard is in the same table, and does not need them."""
+    """No packet with another source leaves: the guard in the same table does not need the rules."""
     flush = f"nft flush chain inet wanbound snat-{network}"
     nothing_gets_out_after(flush, moded, network, container)

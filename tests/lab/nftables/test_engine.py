@@ -1,4 +1,4 @@
-"""Docker 29 that loads its own rules with nftables: both ways, a reboot, and back to iptables."""
+"""Docker 29 with its nftables backend: both switches, a reboot, and back to iptables."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
 NAME = "test-3"
 FIRST = 180
-"""The networks' addresses are 203.0.113.180 and on."""
+"""The first network's last address part: the addresses are 203.0.113.180 and up."""
 
 NFTABLES = {"firewall": "nftables", "engine": {"firewall_backend": "nftables", "dns": True}}
 IPTABLES = {"firewall": "iptables", "engine": {"firewall_backend": "iptables", "dns": True}}
@@ -37,7 +37,7 @@ class Site:
         self.stack = LabStack.copy(lab, "nftables", self.config(NFTABLES), folder)
 
     def config(self, keys: dict[str, Any]) -> Config:
-        """The networks of the faults, on a host that is to speak so."""
+        """The networks of the faults, on a host with these keys."""
         found = copy.deepcopy(config([self.host], FIRST))
         [host] = found["hosts"]
         for key in SPOKEN["nftables"]:
@@ -46,12 +46,12 @@ class Site:
         return found
 
     def up(self, keys: dict[str, Any]) -> None:
-        """Bring the host there in one `up`."""
+        """Apply the keys in one `up`."""
         self.stack.configure(self.config(keys))
         self.stack.up()
 
     def wrong(self) -> list[str]:
-        """Ask everything of the matrix; return what is not as it has to be."""
+        """Run all checks of the matrix; return the failures."""
         wanted = parsed(self.config(NFTABLES), self.stack.name)
         checks = matrix(wanted)
         results: Sequence[Result] = [*run(self.lab, checks), *resolvers(self.lab, wanted)]
@@ -61,7 +61,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A host whose Docker speaks nftables, and that forwards nothing after a boot by itself."""
+    """A host whose Docker uses nftables, and where nothing enables forwarding at boot."""
     try:
         more = Lab.up(f"{NAME}=forky+29nft", lab.settings)
         place = Site(more, tmp_path_factory.mktemp("nftables"))
@@ -81,7 +81,7 @@ def _backend(host: Host) -> str:
 
 
 def test_iptables_is_refused_beside_it(site: Site) -> None:
-    """Before anything changes, with what to set: its drop would come after any accept of ours."""
+    """Before any change, with the fix: Docker's drop would follow any accept of ours."""
     assert _backend(site.host) == "nftables"
     site.stack.configure(site.config({}))
     done = site.stack.up(check=False)
@@ -93,7 +93,7 @@ def test_iptables_is_refused_beside_it(site: Site) -> None:
 
 
 def test_one_up_brings_it_into_nftables(site: Site) -> None:
-    """With forwarding on before Docker starts, and without a rule of iptables."""
+    """Forwarding is on before Docker starts, and there is no iptables rule."""
     site.up(NFTABLES)
     daemon = json.loads(site.host.run("cat /etc/docker/daemon.json").stdout)
     assert daemon["bridge-accept-fwmark"] == "0x2000000/0x2000000"
@@ -103,19 +103,19 @@ def test_one_up_brings_it_into_nftables(site: Site) -> None:
 
 
 def test_nothing_is_left_to_do(site: Site) -> None:
-    """Neither in the program nor on the host."""
+    """Neither the program nor the host has a change left."""
     assert set(site.stack.preview("--refresh", "--expect-no-changes").counts) == {"unchanged"}
 
 
 def test_all_is_back_after_a_reboot(site: Site) -> None:
-    """Docker does not start where forwarding is off, and nothing else turns it on."""
+    """Docker does not start without forwarding, which nothing but wanbound enables."""
     site.host.reboot()
     assert _backend(site.host) == "nftables"
     assert site.wrong() == []
 
 
 def test_another_up_leads_to_iptables_and_back(site: Site) -> None:
-    """Each in one `up`, and nothing of the other is left."""
+    """Each switch takes one `up` and leaves nothing of the other backend."""
     site.up(IPTABLES)
     assert _backend(site.host) == "iptables"
     assert "chain nat-" not in site.host.run("nft list table inet wanbound").stdout
@@ -128,7 +128,7 @@ def test_another_up_leads_to_iptables_and_back(site: Site) -> None:
 
 
 def test_a_destroy_leaves_docker_as_it_was(site: Site) -> None:
-    """With the backend that its daemon.json had."""
+    """Its daemon.json has its former backend."""
     site.stack.destroy()
     daemon = json.loads(site.host.run("cat /etc/docker/daemon.json").stdout)
     assert daemon["firewall-backend"] == "nftables"

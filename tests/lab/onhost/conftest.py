@@ -1,4 +1,4 @@
-"""Both hosts with one network loaded, without Pulumi: what they do by themselves is tested."""
+"""Both hosts with one network loaded, without Pulumi, to test what hosts do by themselves."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from tests.lab.together import each
 
 @pytest.fixture(scope="package")
 def hosts(lab: Lab) -> Iterator[Sequence[Host]]:
-    """Docker 20.10 and 29, with one network and the host's routes; as bare as before afterwards."""
+    """Docker 20.10 and 29, with one network and the host's routes; bare again afterwards."""
     found = list(lab.hosts.values())
     with pytest.MonkeyPatch.context() as patch:
-        # The key is where an operator has it.
+        # SSH_AUTH_SOCK points at an agent with the operator's key.
         patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
-        # Tests of this folder do it, and what another folder has left in memory goes with it.
+        # Tests here reboot, and a reboot also clears what another folder left in memory.
         each(found, Host.reboot)
         bare = each(found, _bare)
         each(found, lambda host: bring(host, plan(host)))
@@ -31,9 +31,9 @@ def hosts(lab: Lab) -> Iterator[Sequence[Host]]:
 
 
 def _bare(host: Host) -> Snapshot:
-    """Return what is there without docker0's own address: it has one from its first container on.
+    """Return the host's state without docker0's own address, which its first container adds.
 
-    A reboot in between takes it away. Docker's rules are in another order after a restart of it
+    A reboot removes that address. Docker's rules are in another order after a restart of Docker
     than after a boot.
     """
     host.run(RESTART_DOCKER, timeout=120)

@@ -1,4 +1,4 @@
-"""Breaks something on a host, and measures there how long it stays broken."""
+"""Breaks something on a host, and measures on the host how long it stays broken."""
 
 import shlex
 
@@ -13,18 +13,18 @@ NUMBERS = {"test-1": 51, "test-2": 151}
 """The last part of each host's public addresses."""
 
 RESTART_DOCKER = "systemctl reset-failed docker 2>/dev/null; systemctl restart docker"
-"""systemd refuses the fourth start within a minute; tests want more."""
+"""systemd refuses the fourth start within a minute; tests need more."""
 
 WAN = {"interface": "wan0", "gateway_ipv4": ROUTER_IPV4, "gateway_ipv6": ROUTER_LINK_LOCAL}
 
 
 def plan(host: Host, *more: str, **keys: object) -> Plan:
-    """Return the plan of one network, and of some more; `keys` go into the host's configuration."""
+    """Return the plan of one network and of `more`; `keys` go into the host's configuration."""
     names = {"net": 51} | {name: 52 + number for number, name in enumerate(more)}
     return numbered(host, names, **{"wan": WAN, **keys})
 
 
-# Runs on the host: a look from here takes longer than a repair.
+# Runs on the host: a check from this machine takes longer than a repair.
 _MEASURE = r"""
 seen() {
     # Ours and their order. Docker's own chains, whose jump leads to ours, may be flushed as well.
@@ -67,9 +67,9 @@ echo $(((ended - begun) / 1000000)) $((($(now) - ended) / 1000000))
 
 
 def repaired(host: Host, what: str, fault: str) -> float:
-    """Return how many seconds after the end of the command `fault` all of ours was there again.
+    """Return how many seconds after the command `fault` ended all of wanbound's state was restored.
 
-    Prints it. Raises LabError, with the difference, where it was not after some 10 s.
+    Prints it. Raises LabError with the difference if it is not restored within about 10 s.
     """
     answer = host.run(f"sh -s {shlex.quote(fault)}", stdin=_MEASURE, timeout=120).stdout
     state, fault_ms, repair_ms = answer.split()

@@ -1,4 +1,4 @@
-"""What a real host says of its state, and what it says when Docker does not answer."""
+"""What a real host reports of its state, also when Docker does not answer."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +49,7 @@ def test_all_that_a_refresh_compares_is_told(host: Host) -> None:
 
 @on_each
 def test_what_somebody_touched_is_told(host: Host) -> None:
-    """A unit disabled, stopped, edited, the script edited: each by its word."""
+    """A disabled, stopped or edited unit and an edited script each have a word of their own."""
     units, script = "/etc/systemd/system", "/etc/wanbound/current/wanbound"
     host.run(
         "systemctl disable wanbound wanbound-watch; systemctl stop wanbound-watch;"
@@ -72,7 +72,7 @@ def test_what_somebody_touched_is_told(host: Host) -> None:
     assert facts(host).units == UNITS
 
 
-# Instead of the minute for which the host waits for Docker.
+# Shortens the minute for which the host waits for Docker.
 IMPATIENT = """\
 #!/bin/sh
 [ "$1" != 60 ] || { shift; set -- 8 "$@"; }
@@ -82,9 +82,9 @@ exec /usr/bin/timeout "$@"
 
 @on_each
 def test_a_docker_that_hangs_is_not_taken_for_an_absent_one(host: Host) -> None:
-    """The run waits for it, and then fails and says so: nothing has changed.
+    """The change waits for Docker, then fails with an error and changes nothing.
 
-    Meanwhile a repair is as quick as ever: Docker is asked beside the lock.
+    A repair meanwhile is as fast as usual: the host asks Docker without holding the lock.
     """
     before = snapshot(host)
     host.put("/usr/local/sbin/timeout", IMPATIENT, mode=0o755)
@@ -114,7 +114,7 @@ def test_a_docker_that_hangs_is_not_taken_for_an_absent_one(host: Host) -> None:
 
 @on_each
 def test_a_docker_that_is_not_running_is_no_error(host: Host) -> None:
-    """All else is as true as before; and nobody starts it by asking."""
+    """All other facts are complete, and the question does not start Docker."""
     host.run("systemctl stop docker", timeout=120)
     try:
         found = facts(host)

@@ -1,4 +1,4 @@
-"""The file for Prometheus on a real host: systemd's timer writes it, and it goes with the key."""
+"""The file for Prometheus on a real host: a systemd timer writes it while the key is set."""
 
 import time
 
@@ -16,12 +16,12 @@ FOLDER = "/srv/metrics"
 FILE = f"{FOLDER}/wanbound.prom"
 
 TIMER_SECONDS = 30
-"""So often it is written."""
+"""The interval of the timer."""
 
 
 @on_each
 def test_the_timer_writes_the_file_and_both_go_with_the_key(host: Host) -> None:
-    """Twice, so that it was not written by the change alone; without a line in the journal."""
+    """Written twice, so that the change alone cannot have done it; nothing is logged."""
     try:
         host.run(f"mkdir {FOLDER}")
         since = host.run("date +%s").stdout.strip()
@@ -32,7 +32,7 @@ def test_the_timer_writes_the_file_and_both_go_with_the_key(host: Host) -> None:
         samples = parsed(host.run(f"cat {FILE}").stdout)
         assert samples["wanbound_rules_in_force", frozenset()] == 1
         assert host.run(f"stat -c '%a %U' {FILE}").stdout == "644 root\n"
-        # The lab's hosts have no limit of processes for systemd to read.
+        # systemd logs that the lab's hosts have no pids.max.
         journal = f"journalctl -q -o cat -u wanbound-metrics.service --since @{since}"
         assert host.run(f"{journal} | grep -v pids.max || true").stdout == ""
         assert host.run("systemctl is-enabled wanbound-metrics.timer").stdout == "enabled\n"

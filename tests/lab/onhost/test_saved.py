@@ -1,4 +1,4 @@
-"""The classic files: what iptables-restore makes of them, and what is left of them at the end."""
+"""The files of iptables-persistent: they load at boot, and are restored in the end."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ COMMIT
 
 RULES = "/etc/iptables/rules.v4"
 
-# What the package netfilter-persistent does at boot, at the same place in the order.
+# What the package netfilter-persistent does at boot, in the same order of units.
 BOOT_UNIT = """\
 [Unit]
 DefaultDependencies=no
@@ -48,13 +48,13 @@ WantedBy=multi-user.target
 
 @pytest.fixture(scope="module")
 def keys(lab: Lab) -> dict[str, Any]:
-    """What makes the host write the files, with rules of its own in them."""
+    """The configuration that makes the host write the files, with own rules in them."""
     return {"persist": "iptables-files", "baseline": {"ssh_from": [str(lab.settings.management)]}}
 
 
 @pytest.fixture(scope="module")
 def saveds(hosts: Sequence[Host], keys: dict[str, Any]) -> Iterator[Sequence[Host]]:
-    """The hosts, with somebody else's IPv4 file, and ours in both."""
+    """The hosts, with another author's IPv4 file, and wanbound's rules in both files."""
 
     def save(host: Host) -> None:
         host.put(RULES, THEIRS, mode=0o604)
@@ -68,13 +68,13 @@ def saveds(hosts: Sequence[Host], keys: dict[str, Any]) -> Iterator[Sequence[Hos
 
     each(hosts, save)
     yield hosts
-    # To the byte: it has no newline at its end.
+    # Byte for byte: it has no newline at its end.
     assert set(each(hosts, remove)) == {f"{THEIRS} 604\nrules.v4\n"}
 
 
 @on_each
 def test_each_file_is_good_by_itself(saved: Host) -> None:
-    """In a network namespace that has no rules, as at boot: tested, then loaded."""
+    """It is tested and loaded in a network namespace without rules, as at boot."""
     loaded = saved.run(
         "unshare -n sh -ec 'for tool in iptables ip6tables; do"
         " file=/etc/iptables/rules.v4; [ $tool = iptables ] || file=/etc/iptables/rules.v6;"
@@ -98,7 +98,7 @@ def test_each_file_is_good_by_itself(saved: Host) -> None:
 def test_another_network_is_in_the_file_as_soon_as_it_is_loaded(
     saved: Host, keys: dict[str, Any]
 ) -> None:
-    """And out of it when it goes."""
+    """It is removed from the file when it is removed."""
     before = saved.run(f"cat {RULES}").stdout
     bring(saved, plan(saved, "more", **keys))
     with_it = saved.run(f"cat {RULES}").stdout
@@ -109,7 +109,7 @@ def test_another_network_is_in_the_file_as_soon_as_it_is_loaded(
 
 @on_each
 def test_after_a_boot_that_loaded_the_files_all_is_there_once(saved: Host) -> None:
-    """The package loads them first; wanbound.service finds its own chains and doubles nothing."""
+    """The package loads them first; wanbound.service finds its chains and doubles nothing."""
     unit = "netfilter-persistent.service"
     saved.put(f"/etc/systemd/system/{unit}", BOOT_UNIT)
     try:

@@ -1,6 +1,6 @@
 """The host's own connections leave with its own address, whatever the order of the addresses.
 
-As at hosters where a server has a /32 and a gateway outside of it: only order would decide then.
+As at hosters where a server has a /32 and a gateway outside of it: the kernel goes by order there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ NETWORK = "/etc/systemd/network/10-wan0.network"
 
 SAVED = "/root/wan0.before"
 
-# The gateway is no neighbour by the address any more; a route says that it is on the link.
+# The gateway is outside of the address's subnet; a route declares it to be on the link.
 ALONE = f"""\
 set -e
 cp {NETWORK} {SAVED}
@@ -39,7 +39,7 @@ def loners(hosts: Sequence[Host]) -> Iterator[Sequence[Host]]:
     def configured(host: Host, command: str) -> None:
         host.run(command)
         wait_until(f"{host.name} is on the wan", lambda: _seen(host) != "", timeout=30, every=0.5)
-        # networkd has removed what it does not know.
+        # networkd has removed addresses that it did not configure.
         host.run("wanbound mend")
 
     each(hosts, lambda host: configured(host, ALONE))
@@ -48,7 +48,7 @@ def loners(hosts: Sequence[Host]) -> Iterator[Sequence[Host]]:
 
 
 def _seen(host: Host) -> str:
-    """Return the source that the IP-echo service sees, nothing where it is not reached."""
+    """Return the source that the IP-echo service sees, "" if it is not reached."""
     return host.run(f"curl -sf -m 5 http://{ECHO_IPV4}/", check=False).stdout.strip()
 
 
@@ -58,7 +58,7 @@ def _public(host: Host) -> str:
 
 @on_each
 def test_its_own_address_comes_back_last(loner: Host) -> None:
-    """Added again behind the public one. That is no drift, and nothing repairs it."""
+    """It was added again behind the public one. That is no drift, and nothing repairs it."""
     own = loner.wan_ipv4
     loner.run(
         f"ip addr del {own}/32 dev wan0; ip addr add {own}/32 dev wan0;"
@@ -81,7 +81,7 @@ def test_its_own_address_comes_back_last(loner: Host) -> None:
 )
 @on_each
 def test_its_interface_is_restarted(loner: Host, restart: str) -> None:
-    """At no time does a packet of the host have the public address."""
+    """The host never sends a packet with the public address."""
     loner.run(restart)
     seen: set[str] = set()
 
@@ -98,7 +98,7 @@ def test_its_interface_is_restarted(loner: Host, restart: str) -> None:
 
 
 def test_a_reboot(lab: Lab, loners: Sequence[Host]) -> None:
-    """What the hosts ask while they boot and when they are up, captured outside."""
+    """Packets of the hosts during and after the boot, captured outside."""
     publics = {_public(host) for host in loners}
     with lab.internet.capture(f"dst host {ECHO_IPV4}") as seen:
         each(loners, lambda host: host.reboot())

@@ -1,6 +1,6 @@
-"""The watcher repairs, within seconds and without the operator, what is flushed or lost.
+"""The watcher repairs flushed or lost state within seconds and without the operator.
 
-Kernel parameters are not among it: nobody is told when one is turned (watch.sh says why).
+Kernel parameters are excluded: the kernel announces no change of them (see watch.sh).
 """
 
 import re
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.lab
 IPV4, IPV6 = "203.0.113.{number}/32", "2001:db8::{number}/128"
 
 QUIET_SECONDS = 10
-"""For which the watcher is seen to do nothing."""
+"""For which the watcher must be idle."""
 
 TABLE = "table inet wanbound-keep"
 
@@ -62,14 +62,14 @@ FAULTS = {
 @pytest.mark.parametrize("what", FAULTS)
 @on_each
 def test_it_is_repaired(host: Host, what: str) -> None:
-    """By itself and soon; the time is printed."""
+    """Without an operator and in time; the time is printed."""
     fault = FAULTS[what].format(number=NUMBERS[host.name])
     assert repaired(host, what, fault) < ALLOWED_SECONDS
 
 
 @on_each
 def test_the_link_comes_up_again(host: Host) -> None:
-    """And with it the routes, which need it; the host's own addresses are networkd's business."""
+    """The routes return with it; the host's own addresses are restored by networkd."""
     host.run("ip link set wan0 down")
     begun = time.monotonic()
     while host.run(DEFAULT_ROUTES).stdout.count("default via") < 2:
@@ -81,9 +81,9 @@ def test_the_link_comes_up_again(host: Host) -> None:
 
 @on_each
 def test_it_rests_when_all_is_done(host: Host) -> None:
-    """It sleeps until the kernel says something; the legacy iptables would be polled.
+    """It sleeps until the kernel reports a change; the legacy iptables would be polled.
 
-    After Docker's start, at which wanbound-docker.service repairs as well: the two do not fight.
+    Also after a start of Docker, when wanbound-docker.service repairs too: they do not conflict.
     """
     host.run(RESTART_DOCKER, timeout=120)
     time.sleep(5)
@@ -98,7 +98,7 @@ def test_it_rests_when_all_is_done(host: Host) -> None:
 
 @on_each
 def test_a_burst_of_other_peoples_rules_is_one_event(host: Host) -> None:
-    """A hundred changes within a second: as few checks as if it had been one or two."""
+    """A hundred changes within a second cause as few checks as one or two."""
     before = _cpu_seconds(host)
     host.run(
         'iptables -N BURST; for i in $(seq 100); do echo "-A BURST -s 192.0.2.$i -j RETURN"; done'
@@ -107,17 +107,17 @@ def test_a_burst_of_other_peoples_rules_is_one_event(host: Host) -> None:
     time.sleep(3)
     used = _cpu_seconds(host) - before
     print(f"{host.name}: {used * 1000:.0f} ms of a processor for 100 changes of rules")
-    # Each check takes 50 to 100 ms: a hundred would take more than five seconds.
+    # Each check takes 50 to 100 ms; a hundred would take more than five seconds.
     assert used < 3
 
 
 @on_each
 def test_a_table_survives_a_flush_where_nft_can_own_one(host: Host) -> None:
-    """nft can from 1.1 on; a host with an older one says that it cannot, and has no such table."""
+    """nft can from 1.1 on; a host with an older one reports that, and has no such table."""
     can = host.suite != "bookworm"
     assert facts(host).owned_table == ("held" if can else "not supported")
     for _ in range(3):
-        # In one call: the repair takes a second.
+        # One command: the repair takes a second.
         left = host.run("nft flush ruleset; nft list tables").stdout.splitlines()
         assert left == ([TABLE] if can else [])
         wait_until(
@@ -131,7 +131,7 @@ def test_a_table_survives_a_flush_where_nft_can_own_one(host: Host) -> None:
         listed = host.run(f"nft list {TABLE}").stdout
         for word in ('"net"', f"10.66.{NUMBERS[host.name]}.0/24"):
             assert word in listed
-    # The rules of iptables come behind the guard.
+    # The iptables rules are repaired after the guard.
     host.run("flock /run/wanbound/lock true; wanbound mend")
     assert repaired(host, "the last of four flushes", "nft flush ruleset") < ALLOWED_SECONDS
     assert host.run("ls -A / /root | grep nft.history; true").stdout == ""
@@ -139,7 +139,7 @@ def test_a_table_survives_a_flush_where_nft_can_own_one(host: Host) -> None:
 
 @on_each
 def test_the_table_has_an_owner_again_after_each_end_of_the_watcher(host: Host) -> None:
-    """Stopped, the watcher leaves it without one: it stays, and can be deleted; then it is back."""
+    """Once the watcher stops, the table has no owner and can be deleted; a start restores it."""
     if host.suite == "bookworm":
         return
     main = _main(host)
@@ -161,7 +161,7 @@ def test_the_table_has_an_owner_again_after_each_end_of_the_watcher(host: Host) 
 
 @on_each
 def test_the_table_is_there_before_docker_after_a_boot(host: Host) -> None:
-    """Its owner is started before Docker is."""
+    """Its owner starts before Docker."""
     if host.suite == "bookworm":
         return
     host.reboot()
@@ -176,7 +176,7 @@ def test_the_table_is_there_before_docker_after_a_boot(host: Host) -> None:
 @pytest.mark.parametrize("monitor", ["nft monitor", "ip -o monitor"])
 @on_each
 def test_a_watcher_that_hears_nothing_starts_again(host: Host, monitor: str) -> None:
-    """The end of a monitor is the end of the service, which comes back; and it repairs again."""
+    """If a monitor ends, the service ends and restarts; then it repairs again."""
     main = _main(host)
     host.run(f"kill -9 $(pgrep -f '^{monitor}')")
     _until_running(host, main)
@@ -185,7 +185,7 @@ def test_a_watcher_that_hears_nothing_starts_again(host: Host, monitor: str) -> 
 
 @on_each
 def test_stopped_it_leaves_nothing_behind(host: Host) -> None:
-    """No monitor without its watcher, no failed unit, no file; also in the middle of a repair."""
+    """No monitor, no failed unit and no file is left, even if it stops during a repair."""
     kept = "lock|loaded|bridges|repairs|repaired|engine|docker"
     try:
         host.run(
@@ -200,7 +200,7 @@ def test_stopped_it_leaves_nothing_behind(host: Host) -> None:
 
 @on_each
 def test_what_cannot_be_repaired_is_told_once_and_repaired_when_it_can_be(host: Host) -> None:
-    """The interface is gone for a while; nobody fills the journal or the processor meanwhile."""
+    """While the interface is missing, the watcher floods neither the journal nor the processor."""
     gone_seconds = 10
     since = host.run("date +%s").stdout.strip()
     before = _cpu_seconds(host)
@@ -223,7 +223,7 @@ def test_what_cannot_be_repaired_is_told_once_and_repaired_when_it_can_be(host: 
 
 @on_each
 def test_nobody_can_stop_it_by_starting_it_often(host: Host) -> None:
-    """systemd counts starts, and gives up after five in ten seconds unless told not to."""
+    """By default systemd gives up after five starts in ten seconds."""
     for _ in range(7):
         main = _main(host)
         host.run(f"kill -9 {main}")
@@ -232,7 +232,7 @@ def test_nobody_can_stop_it_by_starting_it_often(host: Host) -> None:
 
 @on_each
 def test_a_monitor_that_does_not_hear_the_stop_holds_nothing_up(host: Host) -> None:
-    """It happens when the signal comes while the shell starts it: then systemd ends it."""
+    """A monitor can miss the signal while the shell starts it: then systemd kills it."""
     shim = "/usr/local/sbin/nft"
     host.put(
         shim,

@@ -1,7 +1,7 @@
-"""An operator's machine, on which the README's blocks are pasted into one shell, as they are.
+"""An operator's machine, on which the README's blocks are pasted into one shell, unchanged.
 
-What a reader does besides pasting is done here: the server's own address and interface, "yes" to
-the host key of the first login, and "yes" to what pulumi asks.
+This module also does what a reader does besides pasting: fills in the server's address and
+interface, and answers "yes" to the host key of the first login and to Pulumi.
 """
 
 import os
@@ -28,23 +28,23 @@ _SECONDS = 600
 
 
 def addressed(text: str, address: str) -> str:
-    """Return a block, or a file, with the address of the reader's own server."""
+    """Return a block or a file with the address of the reader's own server."""
     return _SERVER.sub(address, text)
 
 
 @dataclass(frozen=True)
 class Shell:
-    """A shell in `folder`: what a block exports is there for the next one."""
+    """A shell in `folder`; exported variables pass from one block to the next."""
 
     folder: Path
     environment: Mapping[str, str]
     kept: Path
-    """The file that has the exported variables from one block to the next."""
+    """The file with the exported variables."""
 
     def paste(self, block: str, *, most: int = 0) -> str:
-        """Run a block to its end or its first error; return all that it prints.
+        """Run a block up to its end or first error; return its output.
 
-        Raises LabError where the exit status is more than `most`.
+        Raises LabError if the exit status is more than `most`.
         """
         kept = shlex.quote(str(self.kept))
         script = f"set -e\n[ ! -e {kept} ] || . {kept}\n{block}\nexport -p >{kept}\n"
@@ -68,18 +68,18 @@ class Shell:
 
 
 def operator(lab: Lab, folder: Path) -> Shell:
-    """Return the shell of an operator in a copy of the checkout, with a home of their own."""
+    """Return the shell of an operator in a copy of the checkout, with a separate home."""
     home, programs, checkout = (folder / name for name in ("home", "bin", "wanbound"))
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     programs.mkdir()
     shutil.copytree(ROOT, checkout, symlinks=True, ignore=_NOT_COPIED)
-    # ssh takes its files from the home in /etc/passwd, whatever HOME is. The program's own calls
-    # still demand a known key: an option of the command line comes before the file's.
+    # ssh takes the home from /etc/passwd and ignores HOME. The program's own calls still demand a
+    # known key: an option of the command line precedes the file's.
     config = home / ".ssh" / "config"
     known = home / ".ssh" / "known_hosts"
     config.write_text(f"UserKnownHostsFile {known}\nStrictHostKeyChecking accept-new\n")
     _program(programs / "ssh", [str(shutil.which("ssh")), "-F", str(config)])
-    # The operator is on the internet. Traefik needs a moment to see a new container.
+    # The operator is on the internet. Traefik needs a moment to notice a new container.
     patient = ["-fsS", "--retry", "8", "--retry-delay", "1", "--retry-all-errors"]
     client = ["--interface", lab.internet.ipv4, "--noproxy", "*"]
     _program(
@@ -87,20 +87,20 @@ def operator(lab: Lab, folder: Path) -> Shell:
     )
     environment = {**os.environ, **lab.environment(), "HOME": str(home)}
     environment["PATH"] = f"{programs}:{environment['PATH']}"
-    # pulumi asks before it begins; without a terminal it cannot.
+    # pulumi asks for confirmation, which needs a terminal.
     environment["PULUMI_SKIP_CONFIRMATIONS"] = "true"
     plugins = Path(environment.pop("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins"
     if plugins.is_dir():
         (home / ".pulumi").mkdir()
         (home / ".pulumi" / "plugins").symlink_to(plugins)
-    # The page says where the state and its passphrase are.
+    # The page sets the state's location and passphrase itself.
     for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE"):
         environment.pop(name, None)
     return Shell(checkout, environment, folder / "exported")
 
 
 def edited(text: str, host: Host) -> str:
-    """Return the stack file as its reader writes it: address and interface of the server."""
+    """Return the stack file as its reader edits it: the server's address and interface."""
     found = addressed(text, host.address).replace("interface: eth0", "interface: wan0")
     if found.count(host.address) != 1 or found.count("wan0") != 1:
         raise ValueError("the stack file does not have one address and one interface of the server")

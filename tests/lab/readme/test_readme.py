@@ -1,4 +1,4 @@
-"""The README's "The first real host" on a real host, its blocks as they are."""
+"""The README's "The first real host" on a real host, its blocks unchanged."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +22,12 @@ STAND_INS = {
         (f"ENV ECHO_IPV4=http://{ECHO_IPV4}/", f"ENV ECHO_IPV6=http://[{ECHO_IPV6}]/"),
     ),
 }
-"""Image of the page → what it is made of here. The web server says what the world sees of it."""
+"""Image of the page → what replaces it. The web server shows its public address."""
 
 
 @contextmanager
 def _internet(lab: Lab, host: Host) -> Iterator[None]:
-    """Have the public service and the images of the page: its name is that of the lab's service."""
+    """Publish the name of the page's public service, the lab's echo, and make the page's images."""
     names.publish(lab.settings, "readme", [("ip4only.me", ECHO_IPV4)])
     for image, (base, changes) in STAND_INS.items():
         make(host, image, base, changes)
@@ -39,13 +39,13 @@ def _internet(lab: Lab, host: Host) -> Iterator[None]:
 
 
 def test_every_block_in_its_order(lab: Lab, tmp_path: Path) -> None:
-    """Set up, checked, applied, tested and removed; nothing of it stays on the server."""
+    """Set up, check, apply, test and remove; nothing of it stays on the server."""
     host = list(lab.hosts.values())[1]
     shell = operator(lab, tmp_path)
     said = {}
     with _internet(lab, host):
         for block in first_host():
-            # A status of 1 is a warning of the doctor's; 2 would be a problem.
+            # Status 1 is a warning of the doctor; 2 would be a problem.
             most = 1 if "wanbound doctor" in block else 0
             said[block] = shell.paste(addressed(block, host.address), most=most)
             if "pulumi stack init" in block:

@@ -1,6 +1,6 @@
-"""From a host without Docker to the first answer in one `up`; and again on a new host in its place.
+"""From a host without Docker to the first answer in one `up`; then again on a replacement host.
 
-The story is told once; each test looks at one side of it.
+The steps run once; each test checks one aspect.
 """
 
 import threading
@@ -31,7 +31,7 @@ ANSWER_SECONDS = 240.0
 
 
 def config(host: Host) -> Config:
-    """A network with load balancer, whoami and a container that keeps something."""
+    """A network with load balancer, whoami and a container that stores data."""
     return {
         "seed": "rebuild",
         "verify": True,
@@ -69,7 +69,7 @@ def config(host: Host) -> Config:
 
 @dataclass
 class Life:
-    """What one of the two hosts showed."""
+    """The observations of one of the two hosts."""
 
     key: str
     tools: str
@@ -81,12 +81,12 @@ class Life:
     addresses: dict[str, str]
     kept: str
     left: str = ""
-    """What is there after `destroy`."""
+    """What is left after `destroy`."""
 
 
 @dataclass
 class Story:
-    """Two lives, the `up` in between with the old key, and what came of a lost host."""
+    """Two hosts, the `up` between them with the old key, and the recovery of a lost host."""
 
     lives: list[Life] = field(default_factory=list)
     refused: Run | None = None
@@ -97,7 +97,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Live through it."""
+    """Run all steps."""
     told = Story()
     site = Lab.up(SYSTEM, lab.settings)
     first = config(site.host(NAME))
@@ -113,7 +113,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
         stack.configure(second)
         _restore(site.host(NAME), volume)
         told.lives.append(_live(site, stack, second, ""))
-        # Gone without `destroy`: the state still has all that was there.
+        # Replaced without `destroy`: the state still has all of its resources.
         lifecycle.replace_host(lab.settings, NAME)
         site = Lab.attach(lab.settings)
         third = config(site.host(NAME))
@@ -130,7 +130,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
 
 
 def _live(site: Lab, stack: LabStack, wanted: Config, write: str) -> Life:
-    """Bring a bare host up and look at it."""
+    """Bring a bare host up and record its state."""
     host = site.host(NAME)
     tools = host.run("command -v dockerd docker iptables nft conntrack", check=False).stdout
     preview = stack.preview("--diff", "--show-full-output")
@@ -152,7 +152,7 @@ def _failed(site: Lab, wanted: Config) -> list[str]:
 
 
 def _destroyed(site: Lab, stack: LabStack) -> str:
-    """Destroy the stack; return what is left of it on the host."""
+    """Destroy the stack; return what is left on the host."""
     stack.destroy()
     return (
         site.host(NAME)
@@ -168,7 +168,7 @@ def _destroyed(site: Lab, stack: LabStack) -> str:
 
 
 class _Watch:
-    """Asks from the internet, again and again, until whoami answers in both families."""
+    """Asks from the internet until whoami answers in both families."""
 
     def __init__(self, site: Lab) -> None:
         self.seconds: dict[str, float] = {}
@@ -191,7 +191,7 @@ class _Watch:
         pass
 
     def wait(self) -> None:
-        """Until both have answered."""
+        """Wait until both have answered."""
         for thread in self._threads:
             thread.join(60)
 
@@ -209,13 +209,13 @@ def _saved(host: Host) -> str:
 
 
 def _restore(host: Host, volume: str) -> None:
-    """As from a backup, on a host that has no Docker yet."""
+    """Restore from a backup, on a host that has no Docker yet."""
     host.run(f"mkdir -p {VOLUMES} && base64 -d | tar -C {VOLUMES} -x", stdin=volume)
 
 
 @pytest.mark.parametrize("life", [0, 1])
 def test_a_bare_host_answers_after_one_up(story: Story, life: int) -> None:
-    """Without Docker, iptables, nft and conntrack before it; every check of the matrix passes."""
+    """It has no Docker, iptables, nft or conntrack before; every check of the matrix passes."""
     told = story.lives[life]
     print(
         f"{'first' if life == 0 else 'new'} host: up took {told.up.seconds:.1f} s, first answer"
@@ -230,7 +230,7 @@ def test_a_bare_host_answers_after_one_up(story: Story, life: int) -> None:
 
 @pytest.mark.parametrize("life", [0, 1])
 def test_the_preview_of_a_bare_host_is_whole(story: Story, life: int) -> None:
-    """It says what is installed, and shows network, rules and containers as for any host."""
+    """It shows what is installed, and network, rules and containers as for any host."""
     said = story.lives[life].preview.output
     assert "installs docker.io" in said
     assert "wanbound:DockerEngine" in said
@@ -240,7 +240,7 @@ def test_the_preview_of_a_bare_host_is_whole(story: Story, life: int) -> None:
 
 
 def test_the_old_key_is_refused_for_the_new_host(story: Story) -> None:
-    """The host in its place is another machine until somebody writes down its key."""
+    """The replacement is refused as another machine until its key is configured."""
     assert story.lives[0].key != story.lives[1].key
     assert story.refused is not None
     assert story.refused.status != 0
@@ -248,7 +248,7 @@ def test_the_old_key_is_refused_for_the_new_host(story: Story) -> None:
 
 
 def test_the_new_host_has_the_same_rules_and_addresses(story: Story) -> None:
-    """Byte for byte; and every container at its address."""
+    """Rules are equal byte for byte, and every container has its address."""
     first, second = story.lives
     assert "WANBOUND-SNAT" in first.rules
     assert first.rules == second.rules
@@ -256,13 +256,13 @@ def test_the_new_host_has_the_same_rules_and_addresses(story: Story) -> None:
 
 
 def test_a_restored_volume_is_the_containers_own(story: Story) -> None:
-    """What the first host's container had is there for the second's."""
+    """The second host's container reads the data of the first's."""
     first, second = story.lives
     assert first.kept == second.kept == "written by the first host\n"
 
 
 def test_a_host_that_was_lost_comes_back_on_another(story: Story) -> None:
-    """Without a destroy: one `up` for Docker and rules, one with a refresh for what was in it."""
+    """Without a destroy: one `up` for Docker and rules, one with a refresh for the containers."""
     assert story.lost_failed == []
     assert story.lost_rules == story.lives[1].rules
     assert story.lost_addresses == story.lives[1].addresses
@@ -270,5 +270,5 @@ def test_a_host_that_was_lost_comes_back_on_another(story: Story) -> None:
 
 @pytest.mark.parametrize("life", [0, 1])
 def test_destroy_leaves_docker_and_the_volume(story: Story, life: int) -> None:
-    """daemon.json is absent again, as it was; nothing of ours is left."""
+    """daemon.json is absent again, and nothing of wanbound is left."""
     assert story.lives[life].left.split() == [KEPT, "/usr/sbin/dockerd"]

@@ -1,4 +1,4 @@
-"""Hosts set up by hand from the first recipe, and what is open through them meanwhile."""
+"""Hosts set up manually from the first recipe, and connections that stay open through them."""
 
 import json
 import subprocess
@@ -23,23 +23,23 @@ SUBNETS = {"web": ("172.16.0.0/24", "fd16:10::/64"), "mail": ("172.20.0.0/24", "
 
 @dataclass(frozen=True)
 class Site:
-    """One host, and the last parts of the public addresses of its networks."""
+    """One host, and the last parts of its networks' public addresses."""
 
     host: Host
     numbers: dict[str, int]
 
     def public(self, network: str) -> tuple[str, str]:
-        """The addresses of a network."""
+        """Return the addresses of a network."""
         number = self.numbers[network]
         return f"203.0.113.{number}", f"2001:db8::{number}"
 
     def set_up(self) -> None:
-        """As an operator has it running, who followed the recipe."""
+        """Set the host up as an operator who followed the recipe."""
         addresses = [*self.public("web"), *self.public("mail")]
         self._run("by_hand.sh", addresses, timeout=300)
 
     def undo(self) -> None:
-        """As the host was before; works after any part of `set_up`, and of what comes then."""
+        """Restore the host; works after any part of `set_up`, and after a takeover."""
         addresses = [
             f"{address}/{128 if ':' in address else 32}"
             for network in self.numbers
@@ -48,11 +48,11 @@ class Site:
         self._run("undone.sh", addresses)
 
     def network_id(self, name: str) -> str:
-        """Docker's id of a network."""
+        """Return Docker's id of a network."""
         return self.host.run(f"docker network inspect -f '{{{{.Id}}}}' {name}").stdout.strip()
 
     def members(self, name: str) -> set[str]:
-        """The names of the running containers in a network."""
+        """Return the names of the running containers in a network."""
         template = "{{range .Containers}}{{.Name}} {{end}}"
         found = self.host.run(f"docker network inspect -f '{template}' {name}")
         return set(found.stdout.split())
@@ -63,7 +63,7 @@ class Site:
 
 
 def config(sites: Sequence[Site], *names: str, adopt: bool = True) -> Config:
-    """A stack of these networks; its load balancers leave the hand-made ones their addresses."""
+    """Return a stack of these networks; its load balancers avoid the manual ones' addresses."""
     return {
         "seed": "by-hand",
         "verify": True,
@@ -96,12 +96,12 @@ def config(sites: Sequence[Site], *names: str, adopt: bool = True) -> Config:
 
 
 def whoami(lab: Lab, site: Site, network: str) -> list[dict[str, str]]:
-    """What an outside client reads on a network's page, asked in each family."""
+    """Return a network's page as an outside client reads it, in each family."""
     answers = []
     for address, client in zip(site.public(network), (CLIENT_IPV4, CLIENT_IPV6), strict=True):
         url = f"http://[{address}]/" if ":" in address else f"http://{address}/"
         words = ["curl", "-sS", "-g", "--noproxy", "*", "-m", "60", "--interface", client]
-        # A load balancer that has just started has yet to notice its containers.
+        # A load balancer that has just started needs a moment to notice its containers.
         words += ["--fail", "--retry", "30", "--retry-delay", "1", "--retry-all-errors"]
         words += ["-H", f"Host: whoami.{network}.example.com", url]
         answers.append(json.loads(lab.internet.run(words).stdout))
@@ -110,10 +110,10 @@ def whoami(lab: Lab, site: Site, network: str) -> list[dict[str, str]]:
 
 @contextmanager
 def addresses_watched(sites: Sequence[Site]) -> Iterator[dict[str, list[str]]]:
-    """Note every address that goes meanwhile, by the host's name.
+    """Note every address that is removed meanwhile, by the host's name.
 
-    An address is the host's as long as it has a local route. Of IPv4, an entry of the interface
-    may go while another one keeps that route: so its scope is changed.
+    An address is the host's as long as it has a local route. The interface's IPv4 entry may be
+    removed while another entry keeps that route: this changes its scope.
     """
     found: dict[str, list[str]] = {}
     for site in sites:
@@ -131,7 +131,7 @@ def addresses_watched(sites: Sequence[Site]) -> Iterator[dict[str, list[str]]]:
 
 
 class Connections:
-    """A connection in each direction and family through the hand-made rules of each host's web."""
+    """A connection per direction and family through the manual rules of each host's web."""
 
     def __init__(self, lab: Lab, sites: Sequence[Site]) -> None:
         self._lab = lab
@@ -140,7 +140,7 @@ class Connections:
         self._server: subprocess.Popen[str] | None = None
 
     def open(self) -> None:
-        """Open them all, and return when numbers come back on each."""
+        """Open them all; return when numbers come back on each."""
         self._server = self._start(["serve", str(PORT)])
         for site in self._sites:
             site.host.put(STEADY, (HERE / "steady.py").read_text())
@@ -156,9 +156,9 @@ class Connections:
                 )
 
     def close(self) -> dict[str, Told]:
-        """End them all, and say what became of each."""
+        """Close them all; return what became of each."""
         told = {}
-        # Before the servers that they talk to.
+        # Clients end before their servers.
         for name, process in self._inbound.items():
             process.terminate()
             told[name] = _told(process.communicate(timeout=30)[0])
@@ -175,7 +175,7 @@ class Connections:
         return told
 
     def _start(self, words: Sequence[str]) -> subprocess.Popen[str]:
-        # They must not outlive us.
+        # They must not outlive this process.
         line = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable]
         line += [str(HERE / "steady.py"), *words]
         return subprocess.Popen(inside(self._lab.settings, line), stdout=subprocess.PIPE, text=True)

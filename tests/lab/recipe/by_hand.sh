@@ -1,13 +1,14 @@
 #!/bin/sh
-# Sets a host up by hand, as the first recipe tells, with its mistakes mended where nothing would
-# work otherwise: the bridge's own name in the rules, private subnets without host bits, the host's
-# SSH and loopback let in, replies let through in both families, hairpin. No docker-ipv6nat: the
-# rules of IPv6 are written by hand, too.
+# Sets a host up manually from the first recipe. Corrects only those of its mistakes with which
+# nothing would work: the bridge's own name in the rules, private subnets without host bits, the
+# host's SSH and loopback let in, replies let through in both families, hairpin. No docker-ipv6nat:
+# the IPv6 rules are manual, too.
 #
 #   by_hand.sh WEB_IPV4 WEB_IPV6 MAIL_IPV4 MAIL_IPV6
 #
-# `web` is defined just as wanbound defines a network, by somebody who means to move; `mail` has the
-# recipe's own definition: bound to its public address, and with an option that Docker never had.
+# `web` is defined as wanbound defines a network, by an operator who plans to migrate; `mail` has
+# the recipe's own definition: bound to its public address, and with an option that Docker never
+# had.
 
 set -eu
 web4=$1 web6=$2 mail4=$3 mail6=$4
@@ -36,7 +37,7 @@ rules() { # rules NETWORK SUBNET4 LB4 PUBLIC4 SUBNET6 LB6 PUBLIC6
     ip6tables -t nat -A POSTROUTING -s "$5" ! -o "$1" -j SNAT --to-source "$7"
     ip6tables -t nat -A POSTROUTING -s "$5" -o "$1" -m conntrack --ctstate DNAT -j SNAT --to-source "$7"
     ip6tables -t nat -A PREROUTING -d "$7" -p tcp -j DNAT --to-destination "$6"
-    # First, as DOCKER-USER is: Docker 28 drops what goes to ports that are not published.
+    # First, like DOCKER-USER: Docker 28 drops packets to ports that are not published.
     ip6tables -I FORWARD -s "$5" -j ACCEPT
     ip6tables -I FORWARD -d "$6" -p tcp -j ACCEPT
 }
@@ -80,7 +81,7 @@ rules web 172.16.0.0/24 172.16.0.254 "$web4" fd16:10::/64 fd16:10::fffe "$web6"
 rules mail 172.20.0.0/24 172.20.0.254 "$mail4" fd20:10::/96 fd20:10::fffe "$mail6"
 containers web 172.16.0.254 fd16:10::fffe
 containers mail 172.20.0.254 fd20:10::fffe
-# What is loaded at the next boot, where iptables-persistent is installed.
+# iptables-persistent, where it is installed, loads these at the next boot.
 mkdir -p /etc/iptables
 iptables-save >/etc/iptables/rules.v4
 ip6tables-save >/etc/iptables/rules.v6

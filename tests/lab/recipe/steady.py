@@ -1,7 +1,7 @@
-"""A TCP connection that is never idle and knows each of its bytes: runs on hosts, alone.
+"""A TCP connection that is never idle and checks each of its bytes; runs on hosts, standalone.
 
-steady.py serve PORT          send everything back, to everybody, in both families
-steady.py keep ADDRESS PORT   send numbers until SIGTERM, then say as JSON what came back of them
+steady.py serve PORT          send everything back, to every client, in both families
+steady.py keep ADDRESS PORT   send numbers until SIGTERM, then print as JSON what came back
 """
 
 import json

@@ -1,6 +1,6 @@
-"""A host that was set up by hand from the first recipe comes under management, and nobody notices.
+"""A host that was set up manually from the first recipe is taken over without an interruption.
 
-One story on both engines, told once: each test looks at one part of it.
+The steps run once, on both engines; each test checks one aspect.
 """
 
 import re
@@ -17,7 +17,7 @@ from tests.lab.recipe.steady import Told
 from tests.lab.stack.evidence import Snapshot, snapshot
 from tests.lab.together import each
 
-# Eight runs of pulumi: two minutes, and many more where others use the machine.
+# Eight runs of pulumi: two minutes, and much longer on a busy machine.
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
 RENAME = re.compile(r"`(docker rename [\w.-]+ [\w.-]+)`")
@@ -28,7 +28,7 @@ HOSTS = pytest.mark.parametrize("at", [0, 1], ids=["Docker 20.10", "Docker 29"])
 
 @dataclass
 class Story:
-    """What happened, in its order; lists are by host."""
+    """The observations, in order; lists are by host."""
 
     sites: list[Site]
     runs: dict[str, Run] = field(default_factory=dict)
@@ -42,17 +42,17 @@ class Story:
     pages: dict[str, list[list[dict[str, str]]]] = field(default_factory=dict)
 
     def look(self, moment: str) -> None:
-        """Remember everything that a host has."""
+        """Record the state of every host."""
         self.snapshots[moment] = each(self.sites, lambda site: snapshot(site.host))
 
     def remember(self, moment: str) -> None:
-        """Remember which Docker network web is."""
+        """Record the id of web's Docker network."""
         self.ids[moment] = [site.network_id("web") for site in self.sites]
 
 
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Tell it; the hosts are bare again afterwards."""
+    """Run all steps; the hosts are bare again afterwards."""
     numbers = ({"web": 71, "mail": 72}, {"web": 171, "mail": 172})
     sites = [Site(host, each) for host, each in zip(lab.hosts.values(), numbers, strict=True)]
     stack = LabStack.copy(
@@ -61,14 +61,14 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
     try:
         yield tell(lab, sites, stack)
     finally:
-        # A run that was killed has left its lock.
+        # A killed run has left its lock.
         stack.run("cancel", "--stack", stack.name, "--yes", check=False)
         stack.destroy(check=False)
         each(sites, Site.undo)
 
 
 def tell(lab: Lab, sites: list[Site], stack: LabStack) -> Story:
-    """Set the hosts up by hand and take them over."""
+    """Set the hosts up manually and take them over."""
     told = Story(sites)
     each(sites, Site.set_up)
     told.pages["by hand"] = each(sites, lambda site: whoami(lab, site, "mail"))
@@ -113,7 +113,7 @@ def _take_over(lab: Lab, told: Story, stack: LabStack) -> None:
 
 
 def _move_mail(lab: Lab, told: Story, stack: LabStack) -> None:
-    """The network that could not be taken over is removed by hand, and made."""
+    """Remove the network that could not be taken over, and create it with the stack."""
     told.pages["beside"] = [whoami(lab, site, "mail") for site in told.sites]
     gone = "docker rm -f mail_lb whoami-mail; docker network rm mail"
     each(told.sites, lambda site: site.host.run(gone))
@@ -125,15 +125,15 @@ def _move_mail(lab: Lab, told: Story, stack: LabStack) -> None:
 def _check(lab: Lab, told: Story, stack: LabStack, moment: str, *names: str) -> None:
     checks = matrix(parsed(config(told.sites, *names), stack.name))
     if "mail" not in names:
-        # The recipe's own mistake, as long as it holds: an IPv6 address that was added by hand
-        # becomes the source of the host itself.
+        # The recipe's own mistake while mail is manual: an IPv6 address that was added manually
+        # becomes the host's own source.
         checks = tuple(check for check in checks if check.kind != "host source")
     told.failed[moment] = [str(result) for result in run(lab, checks) if not result.ok]
 
 
 @HOSTS
 def test_without_adopt_nothing_is_touched(story: Story, at: int) -> None:
-    """Rules that are not for the network would cut it off: the error says what to set."""
+    """Manual rules would block the network: the error says what to set."""
     result = story.runs["without adopt"]
     assert result.status != 0
     name = story.sites[at].host.name
@@ -143,7 +143,7 @@ def test_without_adopt_nothing_is_touched(story: Story, at: int) -> None:
 
 @HOSTS
 def test_another_definition_is_named_with_its_differences(story: Story, at: int) -> None:
-    """The recipe's own network: bound to its public address, an option that Docker never had."""
+    """The recipe uses another one: bound to its public address, an option that Docker never had."""
     result = story.runs["another definition"]
     assert result.status != 0
     assert "nothing has been changed" in result.output
@@ -162,13 +162,13 @@ def test_another_definition_is_named_with_its_differences(story: Story, at: int)
 
 @HOSTS
 def test_a_refusal_leaves_the_host_as_it_was(story: Story, at: int) -> None:
-    """Not a rule, an address, a file."""
+    """It changes no rule, no address and no file."""
     before, after = story.snapshots["by hand"][at], story.snapshots["refused"][at]
     assert before == after, before.differences(after)
 
 
 def test_the_preview_shows_an_import(story: Story) -> None:
-    """Of the networks, and of nothing else."""
+    """It imports the networks and nothing else."""
     output = story.runs["preview"].output
     assert re.search(r"=\s+2 to import", output), output
     assert "replace" not in output
@@ -176,19 +176,19 @@ def test_the_preview_shows_an_import(story: Story) -> None:
 
 @HOSTS
 def test_the_network_stays_the_same_one(story: Story, at: int) -> None:
-    """Docker's id, and the containers that were started by hand are in it as before."""
+    """It keeps Docker's id and the manually started containers."""
     assert story.ids["taken over"][at] == story.ids["by hand"][at]
     assert {"web_lb-by-hand", "whoami-web-by-hand", "web_lb", "whoami-web"} == story.members[at]
 
 
 @HOSTS
 def test_no_address_ever_goes(story: Story, at: int) -> None:
-    """Taken over in their places: `ip monitor` sees no local route deleted."""
+    """They are taken over in place: `ip monitor` sees no local route deleted."""
     assert story.gone[story.sites[at].host.name] == []
 
 
 def test_every_connection_survives_to_the_last_byte(story: Story) -> None:
-    """Through the hand-made SNAT and DNAT, both families; the rules under them go meanwhile."""
+    """Through the manual SNAT and DNAT, both families, though those rules are deleted meanwhile."""
     print("\n".join(f"{name}: {told}" for name, told in story.connections.items()))
     assert len(story.connections) == 8
     for name, told in story.connections.items():
@@ -199,7 +199,7 @@ def test_every_connection_survives_to_the_last_byte(story: Story) -> None:
 
 @HOSTS
 def test_rules_by_hand_are_named_with_what_removes_them(story: Story, at: int) -> None:
-    """Four of IPv4 and five of IPv6; each command was run and did its work."""
+    """Four of IPv4 and five of IPv6; each command was run and had its effect."""
     commands = story.commands[at]
     public4, public6 = story.sites[at].public("web")
     assert len(commands) == 9, commands
@@ -216,7 +216,7 @@ def test_rules_by_hand_are_named_with_what_removes_them(story: Story, at: int) -
 
 @HOSTS
 def test_saved_files_that_would_bring_them_back_are_named(story: Story, at: int) -> None:
-    """With the number of each line."""
+    """The report has the number of each line."""
     found = set(IN_A_FILE.findall(story.runs["up"].output))
     mine = [place for name, place in found if name == story.sites[at].host.name]
     assert len(mine) == 9, mine
@@ -224,24 +224,24 @@ def test_saved_files_that_would_bring_them_back_are_named(story: Story, at: int)
 
 @pytest.mark.parametrize("moment", ["taken over", "mail moved"])
 def test_everything_works(story: Story, moment: str) -> None:
-    """The whole matrix, with the hand-made rules gone."""
+    """The whole matrix passes without the manual rules."""
     assert story.failed[moment] == []
 
 
 @pytest.mark.parametrize("moment", ["again"])
 def test_the_next_up_changes_nothing(story: Story, moment: str) -> None:
-    """Taken over once and for all."""
+    """The takeover is complete after one `up`."""
     assert set(story.runs[moment].counts) == {"unchanged"}
 
 
 def test_a_refresh_finds_nothing(story: Story) -> None:
-    """A network without our label is no drift where it was taken over."""
+    """A network without wanbound's label is no drift if it was taken over."""
     assert story.runs["refreshed"].status == 0, story.runs["refreshed"].output
 
 
 @HOSTS
 def test_the_network_beside_is_left_alone(story: Story, at: int) -> None:
-    """Made by hand, and not in the stack: its page reads as before."""
+    """It is manual and not in the stack: its page is unchanged."""
     assert story.pages["beside"][at] == story.pages["by hand"][at]
     public = story.sites[at].public("mail")
     for page in story.pages["beside"][at]:
@@ -250,7 +250,7 @@ def test_the_network_beside_is_left_alone(story: Story, at: int) -> None:
 
 @HOSTS
 def test_destroy_removes_what_is_managed(story: Story, at: int) -> None:
-    """Networks, addresses and rules, whoever made them first; the operator's other rules stay."""
+    """Networks, addresses and rules, even manual ones; the operator's other rules stay."""
     assert story.runs["destroy"].status == 0, story.runs["destroy"].output
     left = story.snapshots["destroyed"][at]
     for network in ("web", "mail"):

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes everything away that by_hand.sh made, and whatever of it has been taken over since.
+# Removes everything that by_hand.sh made, also what has been taken over since.
 #
 #   undone.sh ADDRESS…
 
@@ -17,5 +17,5 @@ for address in "$@"; do
     ip address del "$address" dev wan0 2>/dev/null
 done
 rm -rf /etc/iptables
-# Docker writes its own rules anew.
+# Docker writes its own rules again.
 systemctl restart docker

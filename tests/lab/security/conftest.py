@@ -17,17 +17,17 @@ def stage(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]
 
 
 COUNTED = "counted"
-"""The property of a test's report that is a line for the end of the run: workers send it along."""
+"""The property of a test's report with a line for the end of the run; xdist workers transmit it."""
 
 
 @pytest.fixture
 def count(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """What counts has to be seen: the line is printed behind the results of all tests."""
+    """Add a line to the end of the run, where counts are seen even if the tests pass."""
     return partial(record_property, COUNTED)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was counted."""
+    """Print these lines behind the results of all tests."""
     for reports in terminalreporter.stats.values():
         for report in reports:
             if getattr(report, "when", "") == "call":

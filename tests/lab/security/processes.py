@@ -1,4 +1,4 @@
-"""The command line of every process that runs meanwhile, by looking as fast as that goes."""
+"""The command lines of all processes that run meanwhile, sampled as fast as possible."""
 
 import threading
 from pathlib import Path
@@ -6,9 +6,9 @@ from types import TracebackType
 
 
 class Sampler:
-    """Reads /proc/*/cmdline over and over; `seen` has every command line once.
+    """Reads /proc/*/cmdline repeatedly; `seen` has each command line once.
 
-    What lives for less than a round may be missed: `rounds` says how many there were.
+    A process shorter than a round may be missed: `rounds` is the number of rounds.
     """
 
     def __init__(self) -> None:
@@ -36,11 +36,11 @@ class Sampler:
                 try:
                     self.seen.add((folder / "cmdline").read_bytes())
                 except OSError:
-                    # It has ended between the listing and the look.
+                    # It ended between the listing and the read.
                     continue
             self.rounds += 1
 
     def having(self, word: str) -> list[str]:
-        """The command lines, with blanks between their words, that have `word` in them."""
+        """Return the command lines, with blanks between their words, that contain `word`."""
         lines = (line.replace(b"\0", b" ").decode(errors="replace") for line in self.seen)
         return [line for line in lines if word in line]

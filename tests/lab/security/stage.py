@@ -1,4 +1,4 @@
-"""Two networks on each host with an attacker in the first, brought up while somebody looks on."""
+"""Two networks on each host with an attacker in the first; their `up` is recorded."""
 
 import base64
 import secrets
@@ -24,10 +24,10 @@ from tests.lab.security.processes import Sampler
 
 PROBE = "wanbound/probe:1"
 ATTACKER, NEIGHBOUR = "attacker", "neighbour"
-"""The container of the network `one`, and that of `two`; both answer on port 80."""
+"""The containers of the networks `one` and `two`; both answer on port 80."""
 
 OPEN, CLOSED = 7900, 7901
-"""Ports of the host itself on which something listens."""
+"""Ports of the host itself on which a server listens."""
 
 LISTENER = "/root/listener"
 
@@ -40,22 +40,22 @@ class Place:
     number: int
 
     def public(self, network: str) -> tuple[str, str]:
-        """The public addresses of a network of this host."""
+        """Return the public addresses of a network of this host."""
         last = 53 + 2 * self.number + (network == "two")
         return f"203.0.113.{last}", f"2001:db8::{last}"
 
     def private(self, network: str) -> tuple[str, str]:
-        """The addresses of the network's container."""
+        """Return the addresses of the network's container."""
         prefix = self.subnet(network)
         return prefix[0].replace("0/24", "10"), prefix[1].replace("/64", "10")
 
     def gateway(self, network: str) -> tuple[str, str]:
-        """The addresses of the network's bridge, which are the host's own."""
+        """Return the addresses of the network's bridge, which are the host's own."""
         prefix = self.subnet(network)
         return prefix[0].replace("0/24", "1"), prefix[1].replace("/64", "1")
 
     def subnet(self, network: str) -> tuple[str, str]:
-        """The subnets of a network of this host."""
+        """Return the subnets of a network of this host."""
         third = 1 + (network == "two")
         return f"10.5{self.number}.{third}.0/24", f"fd5{self.number}:{third}::/64"
 
@@ -67,9 +67,9 @@ class Place:
 
 @dataclass
 class Stage:
-    """The stack is up; `up`, `previews` and `processes` are from when that happened.
+    """The stack is up; `up`, `previews` and `processes` are records of bringing it up.
 
-    `secrets` has what must be in clear nowhere, by what it is.
+    `secrets` has the texts, by name, that may not appear in clear anywhere.
     """
 
     lab: Lab
@@ -81,7 +81,7 @@ class Stage:
     processes: Sampler
 
     def place(self, number: int) -> Place:
-        """The host of that number, from 1."""
+        """Return the host of that number, from 1."""
         return self.places[number - 1]
 
 
@@ -111,14 +111,14 @@ def _network(place: Place, name: str) -> Config:
 
 
 def config(lab: Lab, places: tuple[Place, ...]) -> Config:
-    """The configuration: without secrets, which go past the file."""
+    """Return the configuration without secrets, which the file does not have."""
     return {"hosts": [_host(lab, place) for place in places]}
 
 
 def _host(lab: Lab, place: Place) -> Config:
     ssh: Config = {"address": place.host.address, "host_key": place.host.host_key}
     if place.number == 1:
-        # The other one has the key from the operator's agent.
+        # The other host takes the key from the operator's agent.
         ssh |= {"key": {"secret": "LOGIN"}, "key_passphrase": {"secret": "PHRASE"}}
     wan = {
         "interface": "wan0",
@@ -140,9 +140,9 @@ def _host(lab: Lab, place: Place) -> Config:
 
 @contextmanager
 def staged(lab: Lab, folder: Path) -> Iterator[Stage]:
-    """Bring it up, as an operator does, with every process of this machine looked at meanwhile.
+    """Bring the stack up, as an operator does, while all processes of this machine are sampled.
 
-    The hosts' processes are among them: they are containers of this machine.
+    This includes the hosts' processes: the hosts are containers of this machine.
     """
     places = tuple(Place(host, number) for number, host in enumerate(lab.hosts.values(), 1))
     stack = LabStack.copy(lab, "secured", config(lab, places), folder)
@@ -160,7 +160,7 @@ def staged(lab: Lab, folder: Path) -> Iterator[Stage]:
 
 
 def _keep_secrets(lab: Lab, stack: LabStack) -> dict[str, str]:
-    """Put the secrets where an operator has them; return what to look for, each on one line."""
+    """Store the secrets as an operator does; return the texts to search for, each on one line."""
     token, phrase = (f"hunter2-{secrets.token_hex(16)}" for _ in range(2))
     clear = client_key(lab.settings).read_text()
     key = load_ssh_private_key(clear.encode(), None)
@@ -170,7 +170,7 @@ def _keep_secrets(lab: Lab, stack: LabStack) -> dict[str, str]:
     values = {"TOKEN": token, "LOGIN": locked, "PHRASE": phrase}
     words = [f"--secret=wanbound:secrets.{name}={value}" for name, value in values.items()]
     stack.run("config", "set-all", "--stack", stack.name, "--path", *words)
-    # From the middle of the files: neither the frame, nor the public half, which is first.
+    # From the middle of the files: not the frame, and not the public half at the start.
     return {
         "a container's variable": token,
         "the key's passphrase": phrase,
@@ -181,7 +181,7 @@ def _keep_secrets(lab: Lab, stack: LabStack) -> dict[str, str]:
 
 @contextmanager
 def _listeners(lab: Lab, places: tuple[Place, ...]) -> Iterator[None]:
-    """Run something on each host that answers on the ports, so that only the filter can refuse."""
+    """Run a server on each host on these ports, so that only the filter can refuse."""
     program = probe_program(lab.settings.cache)
     try:
         for place in places:
@@ -204,7 +204,7 @@ def _copy(program: Path, host: Host) -> None:
 def stranger(
     host: Host, name: str, network: Sequence[str], container: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Have a container of which wanbound knows nothing, in a Docker network of the same name.
+    """Run a container that wanbound does not manage, in a Docker network of the same name.
 
     `network` and `container` are further options of both, as Docker takes them.
     """

@@ -1,6 +1,6 @@
-"""What a container of one network can do to others: it may send whatever it likes, as root.
+"""What a container can do to other networks: it sends arbitrary packets, as root.
 
-That a packet was really sent is told by counters that look at it before any rule has its turn.
+Counters before all other rules prove that a packet was really sent.
 """
 
 import json
@@ -20,28 +20,28 @@ from tests.lab.together import each, on_each
 
 pytestmark = pytest.mark.lab
 NUMBERS = (1, 2)
-"""Of the hosts."""
+"""The hosts' numbers."""
 
 HOSTS = pytest.mark.parametrize("number", NUMBERS)
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 CLIENT = {4: CLIENT_IPV4, 6: CLIENT_IPV6}
 STRANGER = {4: "198.51.100.250", 6: "2001:db8:ffff::bad"}
-"""An address of nobody here."""
+"""An address that no machine of the lab has."""
 
 COUNT = 10
-"""Packets that each forgery is made of."""
+"""Packets per forgery."""
 
 FIRST_PORT = 7000
 
 KINDS = ("udp", "syn", "stray", "broken", "other")
-"""Of `probe spoof`: a datagram, a SYN, an ACK of no connection, a wrong checksum, protocol 253."""
+"""Of `probe spoof`: a datagram, a SYN, an ACK without connection, a bad checksum, protocol 253."""
 
 SOURCES = ("own", "other's private", "other's public", "own public", "host", "gateway", "stranger")
 
 
 @dataclass(frozen=True)
 class Forgery:
-    """Packets of one kind and with one source; the port tells them from others."""
+    """Packets of one kind with one source; the port identifies them."""
 
     family: int
     source: str
@@ -51,7 +51,7 @@ class Forgery:
 
     @property
     def command(self) -> str:
-        """How the attacker sends it."""
+        """The command with which the attacker sends them."""
         to = CLIENT[self.family]
         to = f"[{to}]:{self.port}" if self.family == 6 else f"{to}:{self.port}"
         words = f"-from {self.address} -kind {self.kind} -count {COUNT} -interval 2ms {to}"
@@ -81,9 +81,9 @@ def forgeries(place: Place) -> list[Forgery]:
 
 @contextmanager
 def counting(host: Host, matches: Sequence[str]) -> Iterator[dict[str, int]]:
-    """Count what comes to the host and matches, before conntrack and every other rule see it.
+    """Count matching packets that reach the host, before conntrack and all other rules.
 
-    Yields a map that has the packets by match once the context has ended.
+    The yielded map has the packets per match once the context has ended.
     """
     counted: dict[str, int] = {}
     with witness(host, {"prerouting": (FIRST, matches)}) as found:
@@ -93,7 +93,7 @@ def counting(host: Host, matches: Sequence[str]) -> Iterator[dict[str, int]]:
 
 @dataclass(frozen=True)
 class Spoofed:
-    """What was sent on one host, what of it came to the host, and what of it got out."""
+    """The packets that one host's attacker sent, that reached the host, and that got out."""
 
     place: Place
     sent: Sequence[Forgery]
@@ -101,12 +101,12 @@ class Spoofed:
     outside: Sequence[Packet]
 
     def match(self, family: int, address: str) -> str:
-        """How its packets are told on the bridge."""
+        """Return what matches such packets on the bridge."""
         ip = "ip" if family == 4 else "ip6"
         return f'iifname "one" {ip} saddr {address} {ip} daddr {CLIENT[family]}'
 
     def got_out(self, forgery: Forgery) -> list[Packet]:
-        """The packets of a forgery that the internet saw."""
+        """Return the packets of a forgery that the internet saw."""
         if forgery.kind == "other":
             return [p for p in self.outside if p.proto == "253" and p.family == forgery.family]
         return [packet for packet in self.outside if packet.dport == forgery.port]
@@ -114,7 +114,7 @@ class Spoofed:
 
 @pytest.fixture(scope="module")
 def spoofed(stage: Stage) -> dict[int, Spoofed]:
-    """Everything that can be forged, sent on each host, under one capture."""
+    """Send every forgery on each host, under one capture."""
 
     def send(number: int) -> Spoofed:
         place = stage.place(number)
@@ -140,7 +140,7 @@ def spoofed(stage: Stage) -> dict[int, Spoofed]:
 def test_the_attacker_really_sends(
     spoofed: dict[int, Spoofed], number: int, family: int, source: str
 ) -> None:
-    """Each forged packet came to the host, by the bridge: what is missing outside was stopped."""
+    """Each forged packet reached the host by the bridge, so the host dropped the missing ones."""
     one = spoofed[number]
     mine = [f for f in one.sent if (f.family, f.source) == (family, source)]
     match = one.match(family, mine[0].address)
@@ -154,14 +154,14 @@ def test_the_attacker_really_sends(
 def test_nobody_sees_a_forged_source(
     spoofed: dict[int, Spoofed], number: int, family: int, source: str, kind: str
 ) -> None:
-    """Whatever the container writes as its source: what gets out has the network's own address."""
+    """Whatever source the container writes, packets that get out have the network's own address."""
     one = spoofed[number]
     [forgery] = [f for f in one.sent if (f.family, f.source, f.kind) == (family, source, kind)]
     public = one.place.public("one")[0 if family == 4 else 1]
     sources = Counter(packet.src for packet in one.got_out(forgery))
     print(dict(sources))
     assert sources.keys() <= {public}
-    # The gateway's address is one of the network's subnet, and is translated like the others.
+    # The gateway's address belongs to the network's subnet, and is translated like the others.
     if source not in ("own", "gateway") and kind != "other":
         assert sum(sources.values()) == 0
 
@@ -169,7 +169,7 @@ def test_nobody_sees_a_forged_source(
 @HOSTS
 @FAMILIES
 def test_what_is_not_forged_gets_out(spoofed: dict[int, Spoofed], number: int, family: int) -> None:
-    """The same program with the container's own source: so it is not the program that fails."""
+    """The program works with the container's own source, so the forged packets were dropped."""
     one = spoofed[number]
     for kind in ("udp", "syn"):
         [forgery] = [f for f in one.sent if (f.family, f.source, f.kind) == (family, "own", kind)]
@@ -182,11 +182,11 @@ def test_what_is_not_forged_gets_out(spoofed: dict[int, Spoofed], number: int, f
 
 
 HOSTS_ADDRESSES = ("gateway", "other's gateway", "wan", "public", "other's public")
-"""Addresses that are the host's own, as a container sees them."""
+"""Addresses of the host itself, from a container's view."""
 
 
 def _ask(host: Host, container: str, address: str, port: int) -> str:
-    """What the container is answered, nothing where it is not."""
+    """Return the answer to the container, "" without one."""
     to = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     done = host.run(f"docker exec {container} /probe ask-tcp -timeout 1s {to}", check=False)
     return done.stdout.strip()
@@ -194,7 +194,7 @@ def _ask(host: Host, container: str, address: str, port: int) -> str:
 
 @pytest.fixture
 def numbers() -> Sequence[int]:
-    """Of the hosts that are asked at one time."""
+    """The numbers of the hosts, which are asked at the same time."""
     return NUMBERS
 
 
@@ -203,7 +203,7 @@ def numbers() -> Sequence[int]:
 def test_another_network_is_reached_by_its_public_address_alone(
     number: int, stage: Stage, family: int
 ) -> None:
-    """Its private address gets no answer, though the question came as far as the host."""
+    """Its private address gives no answer, although the question reached the host."""
     place, at = stage.place(number), 0 if family == 4 else 1
     ip = "ip" if family == 4 else "ip6"
     private, public = place.private("two")[at], place.public("two")[at]
@@ -212,7 +212,7 @@ def test_another_network_is_reached_by_its_public_address_alone(
         assert _ask(place.host, ATTACKER, private, 80) == ""
     assert counted[match] > 0
     assert _ask(place.host, ATTACKER, public, 80) == place.public("one")[at]
-    # It is there, and answers those who may ask: itself.
+    # The server works: its own container is answered.
     assert _ask(place.host, NEIGHBOUR, private, 80) == private
 
 
@@ -222,7 +222,7 @@ def test_another_network_is_reached_by_its_public_address_alone(
 def test_the_hosts_own_ports_are_closed_to_containers(
     number: int, stage: Stage, family: int, address: str
 ) -> None:
-    """With a baseline a container gets to what is open to everybody, and to nothing else."""
+    """With a baseline, a container reaches the ports that are open to everybody, and no other."""
     place, at = stage.place(number), 0 if family == 4 else 1
     found = {
         "gateway": place.gateway("one"),
@@ -236,14 +236,14 @@ def test_the_hosts_own_ports_are_closed_to_containers(
         assert _ask(place.host, ATTACKER, found, 22) == ""
         assert _ask(place.host, ATTACKER, found, CLOSED) == ""
     assert all(count > 0 for count in counted.values()), counted
-    # The other bridge's own address is a private one of the other network: not even that.
+    # The other bridge's address is private to the other network, so even open ports are closed.
     answered = _ask(place.host, ATTACKER, found, OPEN) != ""
     assert answered == (address != "other's gateway")
 
 
 @on_each
 def test_the_management_address_is_closed_to_containers(number: int, stage: Stage) -> None:
-    """SSH is for `ssh_from`; a container is not there, whatever way its packet takes."""
+    """SSH is for `ssh_from`, which has no container, whatever way its packets take."""
     host = stage.place(number).host
     assert _ask(host, ATTACKER, host.address, 22) == ""
     assert _ask(host, ATTACKER, host.address, CLOSED) == ""
@@ -256,7 +256,7 @@ def test_the_management_address_is_closed_to_containers(number: int, stage: Stag
 def test_the_hosts_own_ports_are_closed_to_the_internet(
     number: int, stage: Stage, family: int
 ) -> None:
-    """The same from outside, on every address that the host has there."""
+    """The same from outside, on every address that the host has on the wan."""
     place, at = stage.place(number), 0 if family == 4 else 1
     for address in (place.wan[at], place.public("one")[at], place.public("two")[at]):
         for port, answers in ((22, False), (CLOSED, False), (OPEN, True)):
@@ -267,7 +267,7 @@ def test_the_hosts_own_ports_are_closed_to_the_internet(
 
 @on_each
 def test_a_container_that_plays_the_router_is_not_believed(number: int, stage: Stage) -> None:
-    """Router advertisements on a bridge would turn the host's own IPv6 to the container."""
+    """Router advertisements on a bridge would send the host's own IPv6 traffic to the container."""
     host = stage.place(number).host
     routes = "ip -6 route show default; ip -6 route show table all | grep -c 'proto ra.* dev one'"
     before = host.run(routes, check=False).stdout
@@ -281,7 +281,7 @@ def test_a_container_that_plays_the_router_is_not_believed(number: int, stage: S
 
 
 def _link(host: Host) -> str:
-    """The attacker's own interface."""
+    """Return the attacker's own interface."""
     pid = host.run(f"docker inspect -f '{{{{.State.Pid}}}}' {ATTACKER}").stdout.strip()
     listed = host.run(f"nsenter -t {pid} -n ip -o link show").stdout
     [link] = re.findall(r"^\d+: (\w+)@", listed, re.MULTILINE)

@@ -1,8 +1,8 @@
-"""Forged sources from every side: where a packet comes in decides which sources it may have.
+"""Forged sources from every side: the incoming interface determines which sources are allowed.
 
-Each packet gets a mark before any rule has its turn, and is counted by it behind all rules: in
-input, where the host would answer it, and in postrouting, where it would leave. So what is said to
-be stopped was really sent, and did not get anywhere.
+Each packet is marked before all other rules, and its mark is counted behind all rules: in input,
+where the host would answer it, and in postrouting, where it would leave. So a packet that counts as
+dropped was really sent, and reached nothing.
 """
 
 from collections import Counter
@@ -21,15 +21,15 @@ from tests.lab.together import each
 
 pytestmark = pytest.mark.lab
 NUMBERS = (1, 2)
-"""Of the hosts."""
+"""The hosts' numbers."""
 
 COUNT = 3
-"""Packets of each kind that a forgery is made of."""
+"""Packets of each kind per forgery."""
 
 KINDS = ("udp", "syn")
 CLIENT = CLIENT_IPV4, CLIENT_IPV6
 PLAIN = "plain"
-"""A container, its Docker network and its bridge, of which wanbound knows nothing."""
+"""A container, its Docker network and its bridge, which wanbound does not manage."""
 
 _SUBNET = "172.31.77.0/24", "fd77::/64"
 _ADDRESS = "172.31.77.10", "fd77::10"
@@ -39,7 +39,7 @@ SENDERS = ("container", "plain container", "neighbour", "host process")
 
 @dataclass(frozen=True)
 class Forgery:
-    """Who sends with which source to whom; the mark tells its packets from others."""
+    """A sender, a source and a target; the mark identifies the packets."""
 
     sender: str
     family: int
@@ -55,7 +55,7 @@ class Forgery:
 
 
 def forgeries(place: Place) -> list[Forgery]:
-    """Every sender with every source that is not its own, and with its own for comparison."""
+    """Every sender with every foreign source, and with its own for comparison."""
     found: list[Forgery] = []
     for family in (4, 6):
         at = 0 if family == 4 else 1
@@ -100,21 +100,21 @@ def _combinations() -> Iterator[tuple[str, str, str]]:
     for source in (*ours, "stranger"):
         for target in ("network two", "host"):
             yield "neighbour", source, target
-    # The public addresses are the host's own: it may use them.
+    # The public addresses are the host's own, so it may use them.
     for source in ("private of one", "private of two"):
         yield "host process", source, "client"
 
 
 @dataclass
 class Seen:
-    """How many packets of each forgery came to the host, and got past all rules."""
+    """How many packets of each forgery reached the host, and how many passed all rules."""
 
     came: Counter[int] = field(default_factory=Counter)
     passed: Counter[int] = field(default_factory=Counter)
 
 
 LINKS = {"container": "one", "plain container": PLAIN, "neighbour": "wan0"}
-"""The interface of the host by which each sender's packets come; the host's own come by none."""
+"""The host's interface on which each sender's packets arrive; the host's own arrive on none."""
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def _counting(host: Host, sent: Sequence[Forgery]) -> Iterator[Seen]:
         "output": [one for one in sent if one.sender not in LINKS],
     }
     chains = {hook: (FIRST, [_marked(one) for one in here]) for hook, here in ways_in.items()}
-    # What the guard lets pass has one more bit by then.
+    # The guard adds one bit to the mark of what it accepts.
     behind = [f"meta mark & 0xffff == {one.mark} {_still(one)}" for one in sent]
     seen = Seen()
     with witness(host, chains | dict.fromkeys(("input", "postrouting"), (LAST, behind))) as counted:
@@ -138,7 +138,7 @@ def _counting(host: Host, sent: Sequence[Forgery]) -> Iterator[Seen]:
 
 
 def _marked(forgery: Forgery) -> str:
-    """Return what matches its packets as they are sent, and marks them."""
+    """Return the expression that matches the forgery's packets and marks them."""
     ip = "ip" if forgery.family == 4 else "ip6"
     source, target = forgery.addresses
     link = f'iifname "{LINKS[forgery.sender]}" ' if forgery.sender in LINKS else ""
@@ -149,9 +149,9 @@ def _marked(forgery: Forgery) -> str:
 
 
 def _still(forgery: Forgery) -> str:
-    """Match what is counted: of the host everything but what has got a public address by then.
+    """Return the match of packets that count: of the host's own, only those with a private source.
 
-    It may use these: they are its own. What it may not is send with a private one.
+    A packet that was translated to a public address meanwhile is allowed: the address is its own.
     """
     if forgery.sender in LINKS:
         return ""
@@ -178,14 +178,14 @@ def _send(stage: Stage, place: Place, sent: Sequence[Forgery]) -> None:
                 tool = str(probe_program(stage.lab.settings.cache))
                 stage.lab.internet.run([tool, *words.split()])
             else:
-                # The kernel may refuse the host what it does not refuse a container.
+                # The kernel may refuse to send for the host what it sends for a container.
                 script += f"{program[forgery.sender]} {words} >/dev/null || echo refused\n"
     place.host.run("sh -s", stdin=script, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def forged(stage: Stage) -> dict[int, tuple[list[Forgery], Seen]]:
-    """Everything that can be forged, sent on each host."""
+    """Send every forgery on each host."""
 
     def send(number: int) -> tuple[list[Forgery], Seen]:
         place = stage.place(number)
@@ -207,7 +207,7 @@ def test_a_source_comes_from_its_own_side_alone(
     sender: str,
     count: Callable[[str], None],
 ) -> None:
-    """What has another's source gets to nobody: not out, not to a network, not to the host."""
+    """Packets with a foreign source do not get out, to another network or to the host."""
     sent, seen = forged[number]
     mine = [each_one for each_one in sent if each_one.sender == sender]
     false = [each_one for each_one in mine if not each_one.passes]
@@ -224,11 +224,11 @@ def test_a_source_comes_from_its_own_side_alone(
 def test_its_own_source_passes(
     forged: dict[int, tuple[list[Forgery], Seen]], number: int, sender: str
 ) -> None:
-    """The same packets with the sender's own source: so nobody is stopped for another reason."""
+    """The same packets with the sender's own source pass, so others are dropped for theirs."""
     sent, seen = forged[number]
     own = [each_one for each_one in sent if each_one.sender == sender and each_one.passes]
     assert {str(one) for one in own if not seen.passed[one.mark]} <= {
-        # No address of a bridge but one's own is reached.
+        # A container reaches no bridge's address except its own.
         f"container, IPv{family}: private of one to bridge of two" for family in (4, 6)
     }  # fmt: skip
     assert any(seen.passed[each_one.mark] for each_one in own)

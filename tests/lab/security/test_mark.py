@@ -1,4 +1,4 @@
-"""The bit that our accept asks for: a container that may set marks cannot bring it along."""
+"""The bit that our accept tests: a container that may set marks cannot send it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.lab
 
 MARK = 0x02000000
 NAME = "marking"
-"""A container with CAP_NET_ADMIN, its network and its bridge, of which wanbound knows nothing."""
+"""A container with CAP_NET_ADMIN, its network and its bridge, which wanbound does not manage."""
 
 SUBNET = "172.31.78.0/24"
 PORT = 7008
@@ -20,7 +20,7 @@ BEHIND = f"DOCKER-USER 2 -s {SUBNET} -j DROP"
 
 
 def _sent(host: Host) -> tuple[int, int, int]:
-    """Return how many packets came to the host, how many with the bit, and how many left."""
+    """Return how many packets reached the host, how many with the bit, and how many left."""
     mine = f"ip daddr {CLIENT_IPV4} tcp dport {PORT}"
     came = f'iifname "{NAME}" {mine}'
     chains = {
@@ -37,7 +37,7 @@ def _sent(host: Host) -> tuple[int, int, int]:
 def test_a_container_that_may_set_marks_does_not_get_past_an_operators_drop(
     stage: Stage, number: int
 ) -> None:
-    """SO_MARK is its own namespace's: the packet comes to the host without; and it was sent."""
+    """SO_MARK is local to its namespace: the packet was sent, and reached the host without it."""
     host = stage.place(number).host
     with stranger(host, NAME, ["--subnet", SUBNET], ["--cap-add", "NET_ADMIN"]):
         host.run(f"iptables -I {BEHIND}")

@@ -1,4 +1,4 @@
-"""A secret of the configuration, looked for in clear everywhere but in the container it is for."""
+"""A secret of the configuration appears in clear only in the container that it is for."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize("which", SECRETS)
 
 @HOSTS
 def test_the_container_has_it(stage: Stage, number: int) -> None:
-    """Else it would be no wonder that nobody else has."""
+    """Otherwise the other tests would prove nothing."""
     host = stage.place(number).host
     for container in (ATTACKER, NEIGHBOUR):
         said = host.run(f"docker inspect -f '{{{{json .Config.Env}}}}' {container}").stdout
@@ -26,14 +26,14 @@ def test_the_container_has_it(stage: Stage, number: int) -> None:
 
 
 def _files(stage: Stage) -> list[Path]:
-    """Every file of the project folder and its backend; not what is linked to the checkout."""
+    """Every file of the project folder and its backend, except links into the checkout."""
     own = [path for path in stage.stack.folder.iterdir() if not path.is_symlink()]
     return [path for top in own for path in [top, *top.rglob("*")] if path.is_file()]
 
 
 @EACH
 def test_not_in_the_state(stage: Stage, which: str) -> None:
-    """The backend's files, checkpoints, history and backups: encrypted there, and the file too."""
+    """Checkpoints, history and backups of the backend have it only encrypted, and the file too."""
     files = _files(stage)
     states = [path for path in files if "backend" in path.parts and ".json" in path.suffixes]
     assert any("ciphertext" in path.read_text() for path in states)
@@ -60,12 +60,12 @@ def test_not_in_a_preview(stage: Stage, which: str, preview: str) -> None:
 
 
 _PULUMIS = re.compile(r'\{"time":.*"v":([789])\}\s*')
-"""A line of Pulumi's own log, and from which level on it is there."""
+"""A line of Pulumi's own log, with its level."""
 
 
 @EACH
 def test_not_in_what_an_up_says(stage: Stage, which: str) -> None:
-    """Even with `-v=9 --logtostderr --logflow` no line of ours has it.
+    """Even with `-v=9 --logtostderr --logflow`, no line of wanbound's has it.
 
     Pulumi's own log has the configuration and all properties in clear from level 7 on; up to 6,
     and without these options, nothing is left (docs/security.md says so).
@@ -78,7 +78,7 @@ def test_not_in_what_an_up_says(stage: Stage, which: str) -> None:
 
 @EACH
 def test_not_on_a_command_line(stage: Stage, which: str) -> None:
-    """Of the operator's machine and of the hosts, whose processes can all be seen from here."""
+    """Neither the operator's machine nor the hosts, whose processes are all visible here."""
     processes = stage.processes
     print(f"{len(processes.seen)} command lines in {processes.rounds} rounds")
     assert processes.having("pulumi-language-python")
@@ -93,9 +93,9 @@ DOCKERS = ("/var/lib/docker/", "/var/lib/containerd/", "/run/containerd/", "/run
 @HOSTS
 @EACH
 def test_not_in_a_file_of_the_host(stage: Stage, number: int, which: str) -> None:
-    """Nor in its journal. Docker itself keeps a container's environment, for root alone."""
+    """Nor in its journal. Docker itself stores a container's environment, for root alone."""
     host = stage.place(number).host
-    # The word itself is on no command line here either: grep reads it.
+    # grep reads the word from a file, so no command line has it here.
     look = (
         "cat >/run/look; grep -rlsaFf /run/look --exclude-dir=proc --exclude-dir=sys"
         " --exclude-dir=overlay2 --exclude=look / 2>/dev/null; echo;"
@@ -119,7 +119,7 @@ UNITS = "$(find /etc/systemd/system -name 'wanbound*')"
 
 @HOSTS
 def test_modes_of_what_is_written_on_the_host(stage: Stage, number: int) -> None:
-    """Everything is root's, nobody else writes any of it, and the lock is for root alone."""
+    """Everything is owned by root and writable by root alone; only root can take the lock."""
     host = stage.place(number).host
     listed = host.run(
         "for name in current confirmed; do [ -L /etc/wanbound/$name ] || exit; done;"
@@ -143,12 +143,12 @@ def test_modes_of_what_is_written_on_the_host(stage: Stage, number: int) -> None
     assert modes["/run/wanbound"] == "700"
     for name in ("ipv4.rules", "ipv6.rules", "guard.nft", "addresses", "host", "plan.json"):
         assert f"{now[0]}/{name}" in modes
-    # There are no folders but those of generations.
+    # The only folders are those of generations.
     folders = {path for path in modes if kinds[path] == "d" and path.startswith("/etc/wanbound/")}
     assert folders == {now[0]}
     plain = {path: mode for path, mode in modes.items() if kinds[path] == "f"}
     assert {mode for path, mode in plain.items() if path not in scripts} <= {"600", "644"}
-    # systemd complains of a unit that not everybody can read.
+    # systemd complains about a unit that is not readable by everybody.
     units = {mode for path, mode in plain.items() if path.startswith("/etc/systemd/")}
     assert units == {"644"}
     for user in ("operator", "admin"):
@@ -158,7 +158,7 @@ def test_modes_of_what_is_written_on_the_host(stage: Stage, number: int) -> None
 
 
 def test_after_a_boot_the_lock_is_roots_too(stage: Stage) -> None:
-    """The folder is made anew by whoever comes first: here it is the boot's own run."""
+    """The first run makes the folder again: here it is the boot's own run."""
     host = stage.place(1).host
     host.run("systemctl stop wanbound-watch; rm -rf /run/wanbound; /usr/local/sbin/wanbound apply")
     assert host.run("stat -c %a /run/wanbound").stdout.strip() == "700"
@@ -166,7 +166,7 @@ def test_after_a_boot_the_lock_is_roots_too(stage: Stage) -> None:
 
 
 def test_modes_of_what_is_left_beside_the_operators_keys(stage: Stage) -> None:
-    """Whoever can open the socket of a connection or of an agent is root on the host."""
+    """Access to the socket of a connection or of an agent is equivalent to root on the host."""
     folder = Path("~/.ssh").expanduser()
     found = list(folder.glob("wanbound-*"))
     assert any(path.is_socket() for path in found), "neither a connection nor an agent"

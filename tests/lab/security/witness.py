@@ -1,4 +1,4 @@
-"""What a host's kernel sees of packets, counted by rules that decide nothing."""
+"""Counts what a host's kernel sees of packets, with rules that only count."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ FIRST, LAST = -400, 300
 def witness(
     host: Host, chains: Mapping[str, tuple[int, Sequence[str]]]
 ) -> Iterator[dict[str, list[int]]]:
-    """Count packets by matches; each hook has a priority and its matches.
+    """Count packets per match; each hook has a priority and its matches.
 
-    Yields a map that has the packets of each match, by hook, once the context has ended.
+    The yielded map has the packets per match, by hook, once the context has ended.
     """
     table = "table inet witness {\n"
     for hook, (priority, matches) in chains.items():

@@ -1,4 +1,4 @@
-"""Stack configurations for tests: the demo's, moved to the tests' hosts, and what it lacks."""
+"""Stack configurations for tests: the demo's, on the tests' hosts, and additions to it."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ __all__ = ["PROBE", "add_floods", "add_listed_ports", "add_single_families", "de
 
 
 def demo(lab: Lab) -> Config:
-    """The configuration of stacks/Pulumi.demo.yaml, with the tests' hosts for the demo's."""
+    """Return the configuration of stacks/Pulumi.demo.yaml, with the tests' hosts for the demo's."""
     return on(lab, read(CHECKOUT / "stacks" / "Pulumi.demo.yaml"))
 
 
 def network(config: Config, host: int, name: str) -> dict[str, Any]:
-    """The network called `name` of host `host`, counted from 1."""
+    """Return the network called `name` of host `host`, counted from 1."""
     [found] = [one for one in config["hosts"][host - 1]["networks"] if one["name"] == name]
     assert isinstance(found, dict)
     return found
 
 
 def add_single_families(config: Config) -> None:
-    """Give each host a network with IPv4 alone and one with IPv6 alone."""
+    """Give each host an IPv4-only and an IPv6-only network."""
     for number, host in enumerate(config["hosts"]):
         last = 100 * number + 40
         host["networks"] += [
@@ -41,7 +41,7 @@ def add_single_families(config: Config) -> None:
 
 TCP_OPEN, TCP_CLOSED = (2222, 5000, 5002), (2223, 5003)
 UDP_OPEN, UDP_CLOSED = (3478, 6000, 6001), (3479, 6002)
-"""Ports that are listed for the network `ports`, and ports that its servers have beside them."""
+"""Ports that are listed for the network `ports`, and unlisted ports of its servers."""
 
 
 def add_listed_ports(config: Config) -> None:

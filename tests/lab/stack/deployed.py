@@ -17,7 +17,7 @@ class Deployed:
     config: Config
 
     def changed(self) -> Config:
-        """A copy of the configuration to change; `back` undoes what comes of it."""
+        """Return a copy of the configuration to change; `back` undoes the change."""
         return copy.deepcopy(self.config)
 
     def back(self) -> None:
@@ -26,5 +26,5 @@ class Deployed:
         self.stack.up("--refresh")
 
     def results(self, config: Config | None = None) -> list[Result]:
-        """The whole matrix."""
+        """Run the whole matrix."""
         return run(self.lab, matrix(parsed(config or self.config, self.stack.name)))

@@ -1,4 +1,4 @@
-"""What a host has, as text that can be compared: before and after, here and there."""
+"""A host's state as text that can be compared, between times and between hosts."""
 
 import re
 from collections import Counter
@@ -10,7 +10,7 @@ from lab.api import Host
 _SECTIONS = {
     "iptables": "iptables-save",
     "ip6tables": "ip6tables-save",
-    # The watcher adds its table a moment later than all else: it has to be gone after a destroy.
+    # The watcher adds its table a moment after the rest: only after a destroy must it be missing.
     "nft": (
         "nft list tables | grep inet |"
         " { [ -e /etc/wanbound/current ] && grep -v -e -keep || cat; };"
@@ -19,10 +19,9 @@ _SECTIONS = {
     "addresses": "ip -o addr show",
     "networks": "docker network ls --format '{{.Name}} {{.Driver}}' | sort",
     "containers": "docker ps -a --format '{{.Names}}' | sort",
-    # Sums of what is in files; kind, mode, owner and target of everything; no lock without holder,
-    # no mark of an engine that was found usable.
-    # A generation is named by the change that brought it, and some of its files tell what was there
-    # before it.
+    # Checksums of files; kind, mode, owner and target of everything. Not the lock, which may exist
+    # without a holder, nor the mark of an engine that was found usable. A generation is named after
+    # its change, and some of its files record the earlier state.
     "files": (
         "{ find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
         " find /etc /usr/local $(ls -d /run/wanbound 2>/dev/null) ! -path '/run/wanbound*'"
@@ -36,7 +35,7 @@ _SECTIONS = {
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One host at one time; equal to another where nothing that matters differs."""
+    """One host at one time; snapshots are equal if nothing relevant differs."""
 
     iptables: str
     ip6tables: str
@@ -47,12 +46,12 @@ class Snapshot:
     files: str
 
     def differences(self, other: "Snapshot") -> str:
-        """Every line that only one of the two has, for a failing test's message."""
+        """Return every line that only one of the two has, for a failing test's message."""
         lines = []
         for field in fields(self):
             mine = getattr(self, field.name).splitlines()
             theirs = getattr(other, field.name).splitlines()
-            # Counted: Docker's own rules have been there twice.
+            # As counts, because Docker's own rules can be there twice.
             less, more = Counter(mine), Counter(theirs)
             lines += [f"{field.name} - {line}" for line in (less - more).elements()]
             lines += [f"{field.name} + {line}" for line in (more - less).elements()]
@@ -62,8 +61,8 @@ class Snapshot:
 
 
 def snapshot(host: Host) -> Snapshot:
-    """Read everything of `host` that an `up` may change and a `destroy` has to put back."""
-    # Nothing of ours is at work meanwhile, as the watcher is for a moment after each change.
+    """Read everything of `host` that an `up` may change and a `destroy` must restore."""
+    # Wait for wanbound on the host: the watcher is busy for a moment after each change.
     script = "[ ! -e /run/wanbound/lock ] || { exec 9</run/wanbound/lock && flock -w 30 9; }\n"
     script += "".join(f"echo '== {name}'\n{command}\n" for name, command in _SECTIONS.items())
     found: dict[str, str] = {}
@@ -74,18 +73,18 @@ def snapshot(host: Host) -> Snapshot:
         found[name] = "".join(f"{line}\n" for line in rules(found[name]))
     tables = [line for line in found["nft"].splitlines() if not line.startswith(("\t", "}"))]
     found["nft"] = "".join(f"{line}\n" for line in [*tables, *guard_blocks(found["nft"])])
-    # A new IPv6 address is tentative for a second; the times behind the backslash count down.
-    # A reboot numbers the interfaces anew.
+    # A new IPv6 address is tentative for a second; the times behind the backslash count down. A
+    # reboot renumbers the interfaces.
     lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
     found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
     return Snapshot(**found)
 
 
 def rules(saved: str) -> Iterator[str]:
-    """Yield the lines of iptables-save that mean something.
+    """Yield the relevant lines of iptables-save.
 
-    Without counters, comments, and the tables whose chains are all built in, accept, and have no
-    rule: a kernel has those from the first question on, and they do nothing.
+    Without counters, comments, and tables whose chains are all built in, accept, and have no rule:
+    a kernel creates those at the first query, and they have no effect.
     """
     for table in re.split(r"^(?=\*)", saved, flags=re.MULTILINE):
         lines = [
@@ -101,7 +100,7 @@ def rules(saved: str) -> Iterator[str]:
 
 
 def own_rules(host: Host) -> str:
-    """Everything on `host` that wanbound loads, and the files it loads it from, in order."""
+    """Return everything that wanbound loads on `host`, and the files that it loads, in order."""
     saved = host.run(
         "for save in iptables-save ip6tables-save; do"
         " $save | grep WANBOUND | sed 's/ \\[[0-9:]*\\]$//'; done;"
@@ -126,7 +125,7 @@ def guard_blocks(listed: str) -> list[str]:
 
 
 def container_addresses(host: Host) -> dict[str, str]:
-    """The addresses of each running container, by its name."""
+    """Return the addresses of each running container, by its name."""
     listed = host.run(
         "docker inspect -f '{{.Name}} {{range .NetworkSettings.Networks}}"
         "{{.IPAddress}} {{.GlobalIPv6Address}}{{end}}' $(docker ps -q)"

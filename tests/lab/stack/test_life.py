@@ -1,6 +1,6 @@
 """From the first `up` to the last `destroy`, on bare hosts and under constant traffic.
 
-The story is told once; each test looks at one side of it.
+The steps run once; each test checks one aspect.
 """
 
 import copy
@@ -25,7 +25,7 @@ SETTLED_SECONDS = 5.0
 
 @dataclass
 class Story:
-    """What was seen. `sources` by phase; `snapshots`, `rules` and `addresses` by moment."""
+    """The observations. `sources` by phase; `snapshots`, `rules` and `addresses` by moment."""
 
     ports: dict[int, tuple[str, str]]
     families: dict[int, tuple[int, ...]]
@@ -38,7 +38,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Live through it."""
+    """Run all steps."""
     first = demo(lab)
     for host in first["hosts"]:
         host["networks"] = [one for one in host["networks"] if one["name"] != "special"]
@@ -73,7 +73,7 @@ class _Teller:
         self.lab, self.stack, self.story = lab, stack, story
 
     def phase(self, name: str, expected: Publics, config: Config | None) -> None:
-        """Bring the hosts to `config`, to nothing for None, and note who sent meanwhile."""
+        """Bring the hosts to `config` (None: to nothing); record the packets' sources meanwhile."""
         with self.lab.internet.capture(expression(tuple(self.story.ports))) as capture:
             if config is None:
                 self.stack.destroy()
@@ -83,7 +83,7 @@ class _Teller:
         self.story.sources[name] = sources(capture.packets, expected)
 
     def reboot(self, name: str, expected: Publics, config: Config) -> None:
-        """Reboot every host, with nothing done for it afterwards, and note who sent meanwhile."""
+        """Reboot every host, with no further action, and record the packets' sources meanwhile."""
         with self.lab.internet.capture(expression(tuple(self.story.ports))) as capture:
             for host in self.lab.hosts.values():
                 host.reboot()
@@ -93,7 +93,7 @@ class _Teller:
         self.check("rebooted", config)
 
     def check(self, moment: str, config: Config) -> None:
-        """Note what of the matrix fails."""
+        """Record the failures of the matrix."""
         results = run(self.lab, matrix(parsed(config, self.stack.name)))
         self.story.failed[moment] = [str(result) for result in results if not result.ok]
 
@@ -107,7 +107,7 @@ class _Teller:
 
 
 def _with_other_addresses(config: Config) -> Config:
-    """Both addresses of one network change on each host, IPv4's to what the other host had."""
+    """Change both addresses of one network on each host; its IPv4 one was the other host's."""
     changed = copy.deepcopy(config)
     for number in (1, 2):
         web = network(changed, number, "web")
@@ -117,7 +117,7 @@ def _with_other_addresses(config: Config) -> Config:
 
 
 def _with_other_places(config: Config) -> Config:
-    """One network of each host gets other subnets, the other one another bridge."""
+    """Give one network of each host other subnets, and the other one another bridge."""
     replaced = copy.deepcopy(config)
     for number in (1, 2):
         web, mail = network(replaced, number, "web"), network(replaced, number, "mail")
@@ -128,7 +128,7 @@ def _with_other_places(config: Config) -> Config:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_no_packet_leaves_with_a_wrong_source(story: Story, phase: str) -> None:
-    """Not one, in either family, TCP or UDP, old flow or new, while anything changes."""
+    """No packet has one, in either family, TCP or UDP, old flow or new, during any change."""
     seen = story.sources[phase]
     print(f"{phase}: {seen}")
     assert seen.wrong == []
@@ -136,7 +136,7 @@ def test_no_packet_leaves_with_a_wrong_source(story: Story, phase: str) -> None:
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_every_network_was_sending(story: Story, phase: str) -> None:
-    """The proof above is of traffic that was there: each network got out in each family."""
+    """Each network sent packets in each family, so the test above had traffic to check."""
     seen = story.sources[phase]
     silent = [
         (story.ports[port], family)
@@ -148,7 +148,7 @@ def test_every_network_was_sending(story: Story, phase: str) -> None:
 
 
 def test_both_addresses_were_used_around_the_change(story: Story) -> None:
-    """The old address until it goes, the new one from then on."""
+    """The old address until it is removed, the new one from then on."""
     seen = story.sources["change"].counts
     for port, (_, name) in story.ports.items():
         for family in story.families[port]:
@@ -157,12 +157,12 @@ def test_both_addresses_were_used_around_the_change(story: Story) -> None:
 
 
 def test_a_reboot_brings_everything_back_by_itself(story: Story) -> None:
-    """Addresses, guard, and rules in their place behind Docker's own: the matrix, without an up."""
+    """Addresses, guard and rules are in place after Docker's: the matrix passes without an up."""
     assert story.failed["rebooted"] == []
 
 
 def test_replacing_a_network_works_in_one_up(story: Story) -> None:
-    """Another subnet, another bridge: everything is as it has to be right afterwards."""
+    """With another subnet and another bridge, the matrix passes right afterwards."""
     assert story.failed["replaced"] == []
 
 
@@ -176,7 +176,7 @@ def test_destroy_leaves_the_host_as_before(story: Story, host: int, moment: str)
 
 @pytest.mark.parametrize("host", [0, 1])
 def test_up_after_destroy_gives_the_same_again(story: Story, host: int) -> None:
-    """Byte-equal rules and files, and every container at its address."""
+    """Rules and files are byte-equal, and every container has its address."""
     assert story.rules["first"][host] == story.rules["second"][host]
     assert story.addresses["first"][host] == story.addresses["second"][host]
     assert "WANBOUND-SNAT" in story.rules["first"][host]

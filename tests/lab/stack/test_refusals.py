@@ -1,4 +1,4 @@
-"""What a host refuses, lacks or fails at: the error says so, and the host is as it was."""
+"""Changes that a host refuses or that fail: the error says why, and the host is unchanged."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ ENGINES = pytest.mark.parametrize("name", ["test-1", "test-2"])
 
 @pytest.fixture(autouse=True)
 def agent(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key is where an operator has it."""
+    """Point SSH_AUTH_SOCK at an agent with the operator's key."""
     monkeypatch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
 
 
 @pytest.fixture
 def host(lab: Lab, name: str) -> Iterator[Host]:
-    """A host with one network loaded; as bare as before afterwards."""
+    """A host with one network loaded; it is bare again afterwards."""
     found = lab.host(name)
     bare = snapshot(found)
     bring(found, numbered(found, {"old": 61}))
@@ -35,7 +35,7 @@ def host(lab: Lab, name: str) -> Iterator[Host]:
 
 
 def refused(host: Host, plan: Plan | None = None, **connection: object) -> str:
-    """What a change of one network and a new second one fails with; nothing else may happen."""
+    """Return the error of a change and a new second network; the host must be unchanged."""
     before = snapshot(host)
     with pytest.raises(HostError) as caught:
         bring(host, plan or numbered(host, {"old": 62, "new": 63}), **connection)
@@ -55,7 +55,7 @@ def refused(host: Host, plan: Plan | None = None, **connection: object) -> str:
 @pytest.mark.parametrize("name", ["test-1"])
 @pytest.mark.parametrize("last", [250, 1])
 def test_unreachable(lab: Lab, host: Host, last: int) -> None:
-    """Nobody at the address; nothing that listens on the port."""
+    """No machine has the address; no server listens on the port."""
     address = str(lab.settings.management[last])
     said = refused(host, address=address, port=2)
     assert f"cannot be reached at {address} port 2" in said
@@ -65,7 +65,7 @@ def test_unreachable(lab: Lab, host: Host, last: int) -> None:
 
 @ENGINES
 def test_wrong_host_key(lab: Lab, host: Host) -> None:
-    """Another machine answers, or the host was rebuilt."""
+    """Another machine answers, or the host was reinstalled."""
     [other] = [each for each in lab.hosts.values() if each.name != host.name]
     said = refused(host, host_key=other.host_key)
     assert "not the one that is pinned" in said
@@ -83,7 +83,7 @@ def test_unknown_host_key_is_never_learned(host: Host) -> None:
 
 @ENGINES
 def test_refused_login(host: Host) -> None:
-    """No such user, no accepted key: sshd does not say which."""
+    """Unknown user or rejected key: sshd does not say which."""
     said = refused(host, user="mallory")
     assert "it rejects the login of mallory" in said
     assert "unchanged" in said
@@ -91,7 +91,7 @@ def test_refused_login(host: Host) -> None:
 
 @ENGINES
 def test_no_sudo(host: Host) -> None:
-    """Let in, but not to root."""
+    """The user can log in, but has no sudo."""
     said = refused(host, user="operator")
     assert "operator may not use sudo without a password" in said
     assert "unchanged" in said
@@ -100,7 +100,7 @@ def test_no_sudo(host: Host) -> None:
 
 @ENGINES
 def test_sudo_without_a_password_is_as_good_as_root(host: Host) -> None:
-    """The same files and rules as root leaves."""
+    """It leaves the same files and rules as root does."""
     plan = numbered(host, {"old": 61, "new": 63})
     bring(host, plan)
     by_root = snapshot(host)
@@ -116,7 +116,7 @@ def test_sudo_without_a_password_is_as_good_as_root(host: Host) -> None:
 
 @contextmanager
 def sabotaged(host: Host, script: str, repair: str) -> Iterator[None]:
-    """Break something on the host, and mend it whatever happens."""
+    """Break something on the host; repair it in any case."""
     try:
         host.run(script)
         yield
@@ -126,7 +126,7 @@ def sabotaged(host: Host, script: str, repair: str) -> Iterator[None]:
 
 @contextmanager
 def without(host: Host, program: str) -> Iterator[None]:
-    """Take a program away."""
+    """Remove a program."""
     path = f"/usr/sbin/{program}"
     with sabotaged(host, f"mv {path} {path}.gone", f"mv {path}.gone {path}"):
         yield
@@ -135,7 +135,7 @@ def without(host: Host, program: str) -> Iterator[None]:
 @ENGINES
 @pytest.mark.parametrize("program", ["iptables-restore", "ip6tables-save", "nft"])
 def test_a_program_is_missing(host: Host, program: str) -> None:
-    """No iptables; no nftables."""
+    """Without iptables or without nftables."""
     before = snapshot(host)
     with without(host, program), pytest.raises(HostError) as caught:
         bring(host, numbered(host, {"old": 61, "new": 63}))
@@ -149,7 +149,7 @@ def test_a_program_is_missing(host: Host, program: str) -> None:
 
 @ENGINES
 def test_no_such_interface(host: Host) -> None:
-    """The key wan.interface names what the host does not have."""
+    """wan.interface names an interface that the host does not have."""
     said = refused(host, numbered(host, {"old": 61, "new": 63}, wan={"interface": "eth7"}))
     assert "there is no interface eth7 here" in said
     assert AS_IT_WAS in said
@@ -157,7 +157,7 @@ def test_no_such_interface(host: Host) -> None:
 
 @ENGINES
 def test_the_hosts_own_address(host: Host) -> None:
-    """A public address that the host has itself is not taken over unasked."""
+    """A public address that is the host's own is not taken over without the key for it."""
     number = int(host.wan_ipv4.rpartition(".")[2])
     said = refused(host, numbered(host, {"old": 61, "new": number}))
     assert f"{host.wan_ipv4} is the host's own already ({host.wan_ipv4}/24 on wan0)" in said
@@ -166,7 +166,7 @@ def test_the_hosts_own_address(host: Host) -> None:
 
 @ENGINES
 def test_a_rule_that_iptables_does_not_know(host: Host) -> None:
-    """Found out by the test, before anything is touched."""
+    """The test of the rules finds it, before any change."""
     plan = numbered(host, {"old": 61, "new": 63})
     line = "-A WANBOUND-SNAT --no-such-option"
     said = refused(host, with_line(plan, "new", "snat_ipv6", "odd", line))
@@ -176,13 +176,13 @@ def test_a_rule_that_iptables_does_not_know(host: Host) -> None:
 
 @ENGINES
 def test_disk_full(host: Host) -> None:
-    """No room for the new generation: the old one stays, whole."""
+    """Without room for the new generation, the old one stays complete."""
     fill = (
         "cp -a /etc/wanbound /root/wanbound.kept && mount -t tmpfs -o size=256k none /etc/wanbound"
         " && cp -a /root/wanbound.kept/. /etc/wanbound/"
         " && { cat /dev/zero >/etc/wanbound/filling 2>/dev/null; df /etc/wanbound; }"
     )
-    # Lazily: the watcher may have begun anew from there.
+    # Lazy unmount: the watcher may have been restarted from there.
     with sabotaged(host, fill, "umount -l /etc/wanbound; rm -rf /root/wanbound.kept"):
         said = refused(host)
     assert "it cannot write the rules to disk" in said
@@ -208,7 +208,7 @@ chmod +x /usr/local/sbin/{program}"""
 
 @contextmanager
 def failing(host: Host, program: str, when: str, times: int) -> Iterator[None]:
-    """Have the kernel refuse the first loads by `program` that have `when` among their words."""
+    """Make the kernel refuse the first loads by `program` with `when` among the arguments."""
     script = WRAPPER.format(program=program, when=when, times=times)
     repair = f"rm -f /usr/local/sbin/{program} /run/failed"
     with sabotaged(host, script, repair):
@@ -226,7 +226,7 @@ def failing(host: Host, program: str, when: str, times: int) -> Iterator[None]:
     ],
 )
 def test_the_kernel_refuses_the_load(host: Host, program: str, when: str, times: int) -> None:
-    """Whichever step fails: rules, addresses and guard of both families are as they were."""
+    """Whichever step fails: rules, addresses and guard of both families are unchanged."""
     before = snapshot(host)
     with failing(host, program, when, times), pytest.raises(HostError) as caught:
         bring(host, numbered(host, {"old": 62, "new": 63}))
@@ -240,7 +240,7 @@ def test_the_kernel_refuses_the_load(host: Host, program: str, when: str, times:
 
 @ENGINES
 def test_the_kernel_refuses_the_undo_too(host: Host) -> None:
-    """The error says that the host is between the two; the next run mends it."""
+    """The error says that the host is partly changed; the next run repairs it."""
     before = snapshot(host)
     with failing(host, "ip6tables-restore", "--noflush", 9), pytest.raises(HostError) as caught:
         bring(host, numbered(host, {"old": 62}))

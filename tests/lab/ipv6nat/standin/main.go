@@ -1,8 +1,8 @@
-// Command docker-ipv6nat stands in for the program of that name, which this machine's tests cannot
-// have: Go's module proxy does not serve github.com/robbertkl/docker-ipv6nat. It makes the rules
-// that 0.4.4 makes, each inserted at the same place: its chains are emptied at the start, its jumps go
-// to the head of FORWARD, DOCKER-USER before isolation, and each event of Docker's brings the rules of
-// networks and containers up to date.
+// Command docker-ipv6nat is a stand-in for the program of that name, which this machine's tests
+// cannot have: Go's module proxy does not serve github.com/robbertkl/docker-ipv6nat. It makes the
+// rules of 0.4.4 in the same places: it empties its chains at the start, puts its jumps at the head
+// of FORWARD, DOCKER-USER before isolation, and updates the rules of networks and containers at
+// each event of Docker's.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 
 func run() error {
 	for _, each := range chains {
-		// It may be there already: then it is emptied.
+		// An existing chain is emptied.
 		_ = ip6tables("-t", each[0], "-N", each[1])
 		if err := ip6tables("-t", each[0], "-F", each[1]); err != nil {
 			return err
@@ -63,12 +63,12 @@ func run() error {
 				break
 			}
 		}
-		// What is announced may not be there at once.
+		// An announced network or container may not exist at once.
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-// sync makes what is missing and removes what was ours and is not wanted any more.
+// sync adds missing rules and removes those of had that are no longer wanted.
 func sync(had []rule) ([]rule, error) {
 	networks, containers, err := look()
 	if err != nil {

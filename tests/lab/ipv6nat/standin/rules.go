@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// rule is one line for ip6tables. One that is put first goes to the head of its chain; the others
-// stand in their order behind those.
+// rule is one line for ip6tables. With first, it goes to the head of its chain; the others follow
+// in their order.
 type rule struct {
 	table, chain string
 	first        bool
 	spec         string
 }
 
-// network and container are what counts of Docker's answers.
+// network and container have the used parts of Docker's answers.
 type network struct {
 	ID         string `json:"Id"`
 	Driver     string
@@ -34,7 +34,7 @@ type container struct {
 	}
 }
 
-// chains are emptied at the start, and jumped to from the chains of the kernel.
+// chains are emptied at the start; the kernel's chains jump to them.
 var chains = [][2]string{
 	{"filter", "DOCKER"},
 	{"filter", "DOCKER-ISOLATION-STAGE-1"},
@@ -42,7 +42,7 @@ var chains = [][2]string{
 	{"nat", "DOCKER"},
 }
 
-// The last one that goes first is put first, so DOCKER-USER comes to stand before isolation.
+// Rules with first are inserted in reverse, so DOCKER-USER comes before isolation.
 var base = []rule{
 	{"filter", "FORWARD", true, "-j DOCKER-USER"},
 	{"filter", "FORWARD", true, "-j DOCKER-ISOLATION-STAGE-1"},
@@ -52,15 +52,15 @@ var base = []rule{
 	{"nat", "OUTPUT", false, "! -d ::1 -m addrtype --dst-type LOCAL -j DOCKER"},
 }
 
-// insertion is a rule and where it goes in its chain, 1 for the head.
+// insertion is a rule and its position in its chain, 1 for the head.
 type insertion struct {
 	rule
 	position int
 }
 
-// insertions returns what is put where, in this order, for rules that are not had yet. Of each group
-// those that do not go first are put behind all that are there already; then those that go first, the
-// last one first.
+// insertions returns the insertions, in order, of rules that had lacks. Of each group, rules
+// without first are put behind all existing ones; then those with first are inserted at the head in
+// reverse.
 func insertions(had []rule, groups [][]rule) []insertion {
 	active := map[[2]string]int{}
 	for _, each := range had {
@@ -92,7 +92,7 @@ func insertions(had []rule, groups [][]rule) []insertion {
 	return found
 }
 
-// wanted returns the rules for what Docker has now: its own, those of each network and container.
+// wanted returns the rules for Docker's present networks and containers, after its base rules.
 func wanted(networks []network, containers []container) [][]rule {
 	found := [][]rule{base}
 	bridges := map[string]string{}
@@ -114,7 +114,7 @@ func wanted(networks []network, containers []container) [][]rule {
 	return found
 }
 
-// localSubnet returns the first subnet within fc00::/7, the only ones that are looked at.
+// localSubnet returns the first subnet within fc00::/7; others are ignored.
 func localSubnet(each network) string {
 	local := netip.MustParsePrefix("fc00::/7")
 	for _, config := range each.IPAM.Config {

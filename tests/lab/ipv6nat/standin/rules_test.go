@@ -91,7 +91,7 @@ func inserted(had []rule, groups [][]rule) string {
 	return strings.Join(found, "\n")
 }
 
-// What 0.4.4 was seen to do on Docker 20.10, in its order.
+// The rules that 0.4.4 made on Docker 20.10, in their order.
 func TestRulesGoWhereTheRealOnePutsThem(t *testing.T) {
 	const want = `filter DOCKER-ISOLATION-STAGE-1 1 -j RETURN
 filter DOCKER-ISOLATION-STAGE-2 1 -j RETURN

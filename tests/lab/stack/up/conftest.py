@@ -20,7 +20,7 @@ def deployed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dep
     try:
         stack.up()
         with pytest.MonkeyPatch.context() as patch:
-            # The key is where an operator has it.
+            # SSH_AUTH_SOCK points at an agent with the operator's key.
             patch.setenv("SSH_AUTH_SOCK", lab.environment()["SSH_AUTH_SOCK"])
             yield Deployed(lab, stack, config)
     finally:

@@ -1,4 +1,4 @@
-"""What somebody changes on a host by hand, and what a refresh has to say about it, by line."""
+"""Manual changes of a host, and the lines with which a refresh must report them."""
 
 import hashlib
 import re
@@ -13,21 +13,21 @@ from providers.host.generation import compose
 from providers.ssh.remote import host_script
 
 Leaf = tuple[str, str, str]
-"""Sign, path of the property ("networks/web/snat_ipv4/egress"), and what is there now."""
+"""Sign, path of the property ("networks/web/snat_ipv4/egress"), and its present value."""
 
 WATCHER: Leaf = ("~", "installed/wanbound-watch.service", "enabled, inactive")
-"""Every host's: the watcher is stopped first, or it would repair the rest before it is seen."""
+"""On every host the watcher is stopped first: it would repair the changes before the refresh."""
 
 
 @dataclass(frozen=True)
 class Injected:
-    """Commands for one host, and what a refresh says of it."""
+    """Commands for one host, and what a refresh must report."""
 
     commands: list[str] = field(default_factory=list)
     said: set[Leaf] = field(default_factory=set)
 
     def add(self, command: str, *leaves: Leaf) -> None:
-        """Add a command and what is said of it."""
+        """Add a command and what is reported of it."""
         self.commands.append(command)
         self.said.update(leaves)
 
@@ -70,9 +70,9 @@ class Line:
 
 
 def changes(shown: str) -> dict[str, set[Leaf]]:
-    """Read ``pulumi preview --refresh --diff``: what its refresh found, by host.
+    """Parse ``pulumi preview --refresh --diff``: what its refresh found, by host.
 
-    Only of HostNetworking, and of what is different there.
+    Only of HostNetworking, and only differences.
     """
     found: dict[str, set[Leaf]] = {}
     leaves: set[Leaf] | None = None
@@ -105,7 +105,7 @@ def _of(network: NetworkPlan, section: str, role: str) -> str:
 
 
 def lines(host: HostPlan) -> Injected:
-    """Change single rules: each network's in another way, and the host's own."""
+    """Change single rules: another kind of change for each network, and the host's own."""
     done = Injected()
     web, mail, special, four, six, ports = host.networks[:6]
 
@@ -118,7 +118,7 @@ def lines(host: HostPlan) -> Injected:
     place = _of(mail, "dnat_ipv6", "ingress tcp")
     done.add(Line(6, "nat", ingress).edited(edited), ("~", place, edited))
 
-    # With the comment kept, as far as our lines have one: whoever goes by it is deceived.
+    # The comment is kept, as far as our lines have one, so it must not decide.
     ingress = _lines(six)["dnat_ipv6"]["ingress tcp"]
     comment = "-m comment --comment kept"
     edited = re.sub(r"-j DNAT .*", f"{comment} -j DNAT --to-destination fd00::7", ingress)
@@ -147,7 +147,7 @@ def lines(host: HostPlan) -> Injected:
     done.add(Line(4, "filter", strangers).edited(edited), ("~", "own/input_ipv4/strangers", edited))
     added = "-A WANBOUND-INPUT -p tcp -m tcp --dport 23 -j ACCEPT"
     done.add(Line(6, "filter", added).added(1), _surplus("drift/ipv6 WANBOUND-INPUT", 1, added))
-    # The last line of the chain goes, and the first comes once more, in its place.
+    # Delete the chain's last line, and insert the first again at its place.
     again, strangers = own["forward_ipv6"]["marked"], own["forward_ipv6"]["strangers"]
     done.add(
         f"{Line(6, 'filter', strangers).deleted()}; {Line(6, 'filter', again).added()}",
@@ -161,7 +161,7 @@ def _surplus(where: str, number: int, line: str) -> Leaf:
 
 
 def tables(host: HostPlan) -> Injected:
-    """Change what all networks have in common: jumps, a flushed table, the guard, the units."""
+    """Change what all networks share: jumps, a flushed table, the guard, the units."""
     done = Injected()
     masquerade = "-A POSTROUTING -o wan0 -j MASQUERADE"
     behind = "-A INPUT -p tcp -m tcp --dport 23 -j ACCEPT"
@@ -218,7 +218,7 @@ def addresses(host: HostPlan) -> Injected:
     done.add(f"ip addr del {_address(line)} dev wan0", gone)
     line = _lines(mail)["addresses"]["ipv6"]
     address = _address(line)
-    # Not on host0, by which the operator comes; lo is on every host.
+    # Not on host0, the operator's way in; lo exists on every host.
     done.add(
         f"ip addr del {address} dev wan0; ip addr add {address} dev lo",
         ("-", _of(mail, "addresses", "ipv6"), line),
@@ -280,7 +280,7 @@ def _address(line: str) -> str:
 
 
 def remade(host: HostPlan, network: NetworkPlan, containers: Iterable[str]) -> Injected:
-    """Have somebody make a Docker network of ours anew, without its containers."""
+    """Replace a Docker network of ours with a manual one, without its containers."""
     done = Injected()
     docker = network.docker
     words = [f"--opt {key}={value}" for key, value in docker.options.items()]
@@ -301,8 +301,8 @@ def remade(host: HostPlan, network: NetworkPlan, containers: Iterable[str]) -> I
 
 
 def unplugged(host: HostPlan, done: Injected) -> None:
-    """Take the wan link down: with it the kernel drops routes, and IPv6 addresses."""
-    # networkd hears of it, and takes away what it had set up itself.
+    """Set the wan link down: the kernel then drops routes and IPv6 addresses."""
+    # networkd also removes what it had configured.
     routes = _lines(host)["routes"].items()
     done.add(
         "ip link set wan0 down; sleep 3",

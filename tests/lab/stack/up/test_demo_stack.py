@@ -1,4 +1,4 @@
-"""The demo's stack right after `up`: everything is as declared, and nothing is left to do."""
+"""The demo's stack right after `up`: everything is as declared, and no change is left."""
 
 import re
 import socket
@@ -38,7 +38,7 @@ KINDS = (
 
 @pytest.fixture(scope="module")
 def results(deployed: Deployed) -> list[Result]:
-    """What became of each check."""
+    """The results of all checks."""
     return deployed.results()
 
 
@@ -55,7 +55,7 @@ def test_matrix(results: list[Result], host: str, family: int, kind: str) -> Non
 
 
 def test_names_are_asked_for_as_the_network(deployed: Deployed) -> None:
-    """Each of them, on each engine: a DNS server sees the network's address, never the host's."""
+    """On each engine, a DNS server sees each network's own address, never the host's."""
     wanted = parsed(deployed.config, deployed.stack.name)
     results = resolvers(deployed.lab, wanted)
     networks = {(host.name, network.name) for host in wanted.hosts for network in host.networks}
@@ -64,7 +64,7 @@ def test_names_are_asked_for_as_the_network(deployed: Deployed) -> None:
 
 
 def test_strangers_are_heard_and_not_answered(deployed: Deployed) -> None:
-    """What a neighbour with a route sends does come to the host: it is the host that drops it."""
+    """Packets of a neighbour with a route reach the host, so it is the host that drops them."""
     checks = matrix(parsed(deployed.config, deployed.stack.name))
     asked = [check.question for check in checks if check.kind == "stranger"]
     private = {question.address for question in asked}
@@ -76,20 +76,20 @@ def test_strangers_are_heard_and_not_answered(deployed: Deployed) -> None:
 
 
 def test_nothing_to_do(deployed: Deployed) -> None:
-    """A second preview finds nothing, neither in the program nor on the hosts."""
+    """A second preview finds no change, neither in the program nor on the hosts."""
     deployed.stack.preview("--expect-no-changes")
-    # --diff: should it fail, it says what differs.
+    # With --diff, a failure shows what differs.
     refreshed = deployed.stack.preview("--refresh", "--expect-no-changes", "--diff")
     assert set(refreshed.counts) == {"unchanged"}
 
 
 def test_a_second_up_changes_nothing(deployed: Deployed) -> None:
-    """What `make demo` says when it is run twice."""
+    """As `make demo` reports when it is run twice."""
     assert set(deployed.stack.up().counts) == {"unchanged"}
 
 
 def test_a_plain_preview_contacts_no_host(deployed: Deployed) -> None:
-    """No connection to any host is opened, by whichever of the program, plugins and ssh."""
+    """Neither the program nor plugins nor ssh open a connection to a host."""
     with _connections(deployed) as seen:
         deployed.stack.preview("--expect-no-changes")
     assert seen == []
@@ -97,7 +97,7 @@ def test_a_plain_preview_contacts_no_host(deployed: Deployed) -> None:
 
 @contextmanager
 def _connections(deployed: Deployed) -> Iterator[list[str]]:
-    """Yield the list that has every TCP connection to a host, once the context has ended."""
+    """The yielded list has every TCP connection to a host, once the context has ended."""
     settings = deployed.lab.settings
     _end_shared_connections(parsed(deployed.config, deployed.stack.name))
     opening = "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn"
@@ -111,7 +111,7 @@ def _connections(deployed: Deployed) -> Iterator[list[str]]:
         try:
             _await(log, "listening on")
             yield seen
-            # One of our own, last: that it is seen says that the others would have been.
+            # The test's own connection comes last: once it is captured, all earlier ones are.
             host = deployed.lab.host("test-1").address
             with socket.create_connection((host, 22), timeout=10) as own:
                 port = str(own.getsockname()[1])
@@ -131,7 +131,7 @@ def _await(log: Path, text: str) -> None:
 
 
 def _end_shared_connections(stack: Stack) -> None:
-    """End what an earlier command left open: a connection that is reused opens none."""
+    """Close connections of earlier commands: a reused connection would not be captured."""
     for host in stack.hosts:
         words = ["ssh", *ssh_options(host.ssh), "-O", "exit", f"root@{host.ssh.address}"]
         subprocess.run(words, capture_output=True, timeout=10, check=False)
@@ -141,7 +141,7 @@ OLD, NEW = "2001:db8::10", "2001:db8::77"
 
 
 def test_a_changed_address_shows_its_own_lines_alone(deployed: Deployed) -> None:
-    """A reviewer sees the lines that go and come, as `ip` and `ip6tables-save` will show them."""
+    """The preview shows only removed and added lines, as `ip` and `ip6tables-save` print them."""
     changed = deployed.changed()
     network(changed, 1, "web")["public_ipv6"] = NEW
     deployed.stack.configure(changed)
@@ -176,7 +176,7 @@ def test_a_changed_address_shows_its_own_lines_alone(deployed: Deployed) -> None
 
 
 def _changes(shown: str) -> tuple[set[str], set[str], list[str]]:
-    """Return types of changed resources, names of changed properties, and lines that change."""
+    """Return types of changed resources, names of changed properties, and changed lines."""
     resources, sections, leaves = set(), set(), []
     for line in shown.splitlines():
         if resource := re.match(r"^ *[-+~]+ \S*:(\w+): \((\w+)\)$", line):

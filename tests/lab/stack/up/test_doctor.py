@@ -1,4 +1,4 @@
-"""`./wanbound doctor` of the demo's hosts, held against what is there and what is put there."""
+"""`./wanbound doctor` of the demo's hosts, compared with their state and with injected problems."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def _problems(stack: Stack, host: str) -> list[str]:
 
 @HOSTS
 def test_a_host_that_is_up_has_no_problem(stack: Stack, host: str) -> None:
-    """What is there is the stack's own."""
+    """The doctor recognises the stack's own resources."""
     assert _problems(stack, host) == []
     said = "\n".join(each.what for each in _findings(stack, host) if each.level == "ok")
     assert "Docker 2" in said
@@ -46,7 +46,7 @@ def test_a_host_that_is_up_has_no_problem(stack: Stack, host: str) -> None:
 
 @HOSTS
 def test_the_hosts_own_sshd_answers_where_tcp_is_not_forwarded(stack: Stack, host: str) -> None:
-    """At the address of the network with listed ports (test_ports.py has the banner)."""
+    """It warns at the address of the network with listed ports (test_ports.py has the banner)."""
     address = "203.0.113.60" if host == "test-1" else "203.0.113.160"
     [finding] = [each for each in _findings(stack, host) if "tcp port 22 (" in each.what]
     assert finding.level == "warning"
@@ -65,7 +65,7 @@ def _put(deployed: Deployed, host: str, there: str, gone: str) -> Iterator[None]
 
 @HOSTS
 def test_what_is_in_use_is_named_with_its_user(deployed: Deployed, host: str) -> None:
-    """An address, a subnet and a network's name, of a network that is not up yet."""
+    """The error names the user of an address and of a subnet of a new network."""
     changed = deployed.changed()
     number = 1 if host == "test-1" else 2
     base = network(changed, number, "web")
@@ -91,7 +91,7 @@ def test_what_is_in_use_is_named_with_its_user(deployed: Deployed, host: str) ->
 def test_a_port_at_every_address_and_a_flushing_file_are_warnings(
     deployed: Deployed, stack: Stack, host: str
 ) -> None:
-    """A UDP port of the host answers at every public address, and Debian's file flushes."""
+    """A UDP port of the host answers at every public address, and /etc/nftables.conf flushes."""
     server = (
         "systemd-run --quiet --unit a-server python3 -c 'import socket, time\n"
         "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
@@ -116,7 +116,7 @@ def test_a_port_at_every_address_and_a_flushing_file_are_warnings(
 def test_it_is_read_only_and_says_by_its_exit_status_what_it_found(
     deployed: Deployed, stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both hosts have the port of their sshd as a warning."""
+    """Status 1 for the warning that both hosts have: the port of their sshd."""
     assert print_findings(stack, None) == 1
     assert capsys.readouterr().out.count("\nhost ") == 1
     deployed.stack.preview("--refresh", "--expect-no-changes")

@@ -1,4 +1,4 @@
-"""What somebody changed on a host by hand is shown line by line, and mended by one `up`."""
+"""Manual changes on a host are shown line by line, and reverted by one `up`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.lab
 
 
 def with_base(config: Config) -> Config:
-    """Have each host want something for itself, too: routes, parameters, a filter."""
+    """Give each host a baseline: routes, parameters, a filter."""
     for host in config["hosts"]:
         host["wan"] |= {"gateway_ipv4": "203.0.113.1", "gateway_ipv6": "fe80::1"}
         management = re.sub(r"\.\d+$", ".0/24", host["ssh"]["address"])
@@ -25,7 +25,7 @@ def with_base(config: Config) -> Config:
 
 @pytest.fixture(scope="module")
 def hosts(deployed: Deployed) -> Iterator[dict[str, HostPlan]]:
-    """The hosts' plans by name; while this module runs, each host has a base."""
+    """The hosts' plans by name; while this module runs, each host has a baseline."""
     config = with_base(deployed.changed())
     deployed.stack.configure(config)
     deployed.stack.up()
@@ -42,7 +42,7 @@ def _drift_and_mend(
     *,
     again: bool = False,
 ) -> None:
-    """Make the changes on all hosts, read the preview, bring the stack up once, and look again."""
+    """Make the changes on all hosts, check the preview, run `up` once, and check again."""
     for name, done in what.items():
         script = "\n".join(["systemctl stop wanbound-watch.service", *done.commands])
         deployed.lab.host(name).run(f"set -e\n{script}\n")
@@ -63,37 +63,37 @@ def _drift_and_mend(
 
 
 def _cut(leaves: set[Leaf]) -> set[Leaf]:
-    """Return leaves as pulumi shows them: no more than the beginning of what is long."""
+    """Return leaves as pulumi shows them: long values are cut."""
     return {(sign, role, value.rstrip(".")[:140]) for sign, role, value in leaves}
 
 
 def _refreshed_again(deployed: Deployed) -> None:
-    """Refresh without an `up` behind it: the next refresh finds what the first did, no less."""
+    """Refresh without an `up` after it: the next refresh must find the same as the first."""
     deployed.stack.run("refresh", "--yes", "--skip-preview", "--stack", deployed.stack.name)
     again = deployed.stack.preview("--refresh", "--diff").output
     assert changes(again) == {}, again
 
 
 def test_lines(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
-    """A rule deleted, added, moved, edited, doubled, in every network another; the host's own."""
+    """Rules deleted, added, moved, edited, doubled: one per network; and the host's own."""
     what = {name: injected.lines(host) for name, host in hosts.items()}
     _drift_and_mend(deployed, hosts, what)
 
 
 def test_tables(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
-    """Jumps doubled, gone and not first, a chain flushed, the guard gone; units and script."""
+    """Jumps doubled, missing or not first, a chain flushed, no guard; units and script."""
     what = {name: injected.tables(host) for name, host in hosts.items()}
     _drift_and_mend(deployed, hosts, what, again=True)
 
 
 def test_addresses(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
-    """Addresses gone, moved and widened; a bridge renamed; files, routes and parameters."""
+    """Addresses missing, moved and widened; a bridge renamed; files, routes and parameters."""
     what = {name: injected.addresses(host) for name, host in hosts.items()}
     _drift_and_mend(deployed, hosts, what)
 
 
 def test_docker_network_and_link(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
-    """One with the same name, bridge and subnets, made by hand; and the wan link is down."""
+    """A manual one with the same name, bridge and subnets; and the wan link is down."""
     what = {}
     for name, host in hosts.items():
         network = host.networks[2]

@@ -1,4 +1,4 @@
-"""Every answer of explain holds for real packets: the matrix, ports, and whom the host sees."""
+"""Every answer of explain is true of real packets: the matrix, ports, and the seen sources."""
 
 from ipaddress import ip_address
 
@@ -30,7 +30,7 @@ def _results(deployed: Deployed) -> list[Result]:
 
 
 def _private(stack: Stack, check: Check) -> str:
-    """Return the address in the family of the check of the container that asks."""
+    """Return the address of the asking container in the family of the check."""
     for host in plan(stack):
         for network in host.networks:
             for container in network.containers:
@@ -39,7 +39,7 @@ def _private(stack: Stack, check: Check) -> str:
                     found = container.ipv4 if check.family == 4 else container.ipv6
                     if found is not None:
                         return found
-                    # Docker chooses one in the subnet that only it uses.
+                    # Docker chooses an address in the subnet that is reserved for it.
                     [inner] = [
                         each.inner_subnet
                         for one in stack.hosts
@@ -52,7 +52,7 @@ def _private(stack: Stack, check: Check) -> str:
 
 
 def _of_host(answers: tuple[Answer, ...], host: str, caller: str = "") -> Answer:
-    """Return that of one host; `caller` is where the caller is, as private subnets are alike."""
+    """Return one host's answer; `caller` is the caller's host, as private subnets are alike."""
     [found] = [
         each for each in answers if each.host == host and each.caller in ("", caller or host)
     ]
@@ -60,7 +60,7 @@ def _of_host(answers: tuple[Answer, ...], host: str, caller: str = "") -> Answer
 
 
 def _explained(stack: Stack, check: Check) -> Answer:
-    """Return what explain says of the request of a check."""
+    """Return what explain says of a check's request."""
     question, origin = check.question, check.question.origin
     to = ip_address(question.address)
     if check.kind == "egress":
@@ -89,7 +89,7 @@ NOTHING = ("private", "stranger", "socket")
 def test_the_address_that_is_seen_is_the_one_that_explain_names(
     stack: Stack, results: list[Result], host: str, family: int, kind: str
 ) -> None:
-    """By the echo, and by whoami: it is the caller's own where explain names none."""
+    """As the echo service and whoami see it: the caller's own where explain names none."""
     of = [
         each
         for each in results
@@ -114,7 +114,7 @@ def test_what_explain_calls_dropped_gets_no_answer(
 ) -> None:
     """From other networks, from a neighbour, and to the proxy before Docker's socket."""
     of = [each for each in results if (each.check.host, each.check.kind) == (host, kind)]
-    # A ping has no port; explain is asked for port 80 of the same address.
+    # A ping has no port, so explain is asked about port 80 of the same address.
     assert of
     for result in of:
         assert _explained(stack, result.check).verdict == "dropped", str(result)
@@ -125,7 +125,7 @@ def test_what_explain_calls_dropped_gets_no_answer(
 def test_the_host_itself_is_seen_as_explain_says(
     stack: Stack, results: list[Result], host: str
 ) -> None:
-    """It calls each network's public IPv4 address."""
+    """The host calls each network's public IPv4 address."""
     of = [
         each
         for each in results
@@ -141,7 +141,7 @@ def test_the_host_itself_is_seen_as_explain_says(
 def test_listed_ports_lead_where_explain_says(
     deployed: Deployed, stack: Stack, host: str, family: int
 ) -> None:
-    """The container whose server answers is the one that is named; others are the host's."""
+    """The named container's server answers; other ports are the host's."""
     last = 60 if host == "test-1" else 160
     public = f"203.0.113.{last}" if family == 4 else f"2001:db8::{last}"
     program = str(probe_program(deployed.lab.settings.cache))
@@ -158,7 +158,7 @@ def test_listed_ports_lead_where_explain_says(
             assert answer.verdict == expected, str(target)
             if expected == "container":
                 assert answer.container == f"{protocol}-server"
-            # A server listens on the open ports alone, and nothing of the host on any.
+            # A container's server listens on the open ports alone, and the host on none.
             assert (status == 0) == (port in of), str(target)
 
 
@@ -166,7 +166,7 @@ def test_listed_ports_lead_where_explain_says(
 def test_a_port_of_the_host_is_answered_by_the_host(
     deployed: Deployed, stack: Stack, host: str
 ) -> None:
-    """Its SSH server, at a network's address that does not forward port 22."""
+    """Its SSH server answers at a network's address that does not forward port 22."""
     address = "203.0.113.60" if host == "test-1" else "203.0.113.160"
     target = Target(ip_address(address), 22, "tcp")
     assert _of_host(Explainer(stack).arriving(target), host).verdict == "host"
@@ -179,7 +179,7 @@ def test_a_port_of_the_host_is_answered_by_the_host(
 def test_a_container_that_calls_itself_is_told_of_br_netfilter(
     deployed: Deployed, stack: Stack, host: str
 ) -> None:
-    """The rules let it pass; on the first host the bridge does not, of which explain warns."""
+    """The rules let it pass; on the first host the bridge does not, and explain warns of that."""
     address = "203.0.113.60" if host == "test-1" else "203.0.113.160"
     target = Target(ip_address(address), TCP_OPEN[0], "tcp")
     answer = _of_host(Explainer(stack).arriving(target, ip_address("10.77.0.10")), host)
@@ -194,7 +194,7 @@ def test_a_container_that_calls_itself_is_told_of_br_netfilter(
 def test_the_lines_that_explain_names_are_in_force(
     deployed: Deployed, stack: Stack, host: str
 ) -> None:
-    """Each is a line that the host prints: of iptables, ip6tables, nft or ip."""
+    """Each is a line that iptables, ip6tables, nft or ip prints on the host."""
     printed = deployed.lab.host(host).run(
         "iptables-save; ip6tables-save; nft -s list table inet wanbound; ip addr show dev wan0"
     )

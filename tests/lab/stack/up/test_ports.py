@@ -1,4 +1,4 @@
-"""Listed TCP and UDP ports go to named containers; others do not."""
+"""Listed TCP and UDP ports are forwarded to named containers; others are not."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def _ask_from_outside(lab: Lab, protocol: str, address: str, port: int) -> str |
 
 
 def _ask_from(lab: Lab, place: tuple[str, str], protocol: str, address: str, port: int) -> str:
-    """The same from inside the network `ports`, by a real container's own process.
+    """Ask from inside the network `ports`, by a real container's own process.
 
     `place` is the host and the container.
     """
@@ -46,7 +46,7 @@ def _ask_from(lab: Lab, place: tuple[str, str], protocol: str, address: str, por
 def test_listed_ports_are_reached_with_the_clients_own_address(
     deployed: Deployed, host: str, family: int
 ) -> None:
-    """TCP and UDP, single ports and ranges: the container sees who it really is."""
+    """For TCP and UDP, single ports and ranges, the container sees the client's address."""
     client = ROUTER_IPV4 if family == 4 else ROUTER_IPV6
     address = ADDRESSES[host, family]
     asked = [("tcp", port) for port in TCP_OPEN] + [("udp", port) for port in UDP_OPEN]
@@ -56,7 +56,7 @@ def test_listed_ports_are_reached_with_the_clients_own_address(
 
 @PLACES
 def test_other_ports_are_not_reached(deployed: Deployed, host: str, family: int) -> None:
-    """Neither other ports of the same container, nor a listed port by the other protocol."""
+    """No other port of the same container answers, and no listed port by the other protocol."""
     address = ADDRESSES[host, family]
     asked = [("tcp", port) for port in TCP_CLOSED] + [("udp", port) for port in UDP_CLOSED]
     asked += [("tcp", UDP_OPEN[0]), ("udp", TCP_OPEN[0])]
@@ -69,7 +69,7 @@ def test_other_ports_are_not_reached(deployed: Deployed, host: str, family: int)
 def test_networks_see_each_others_public_address(
     deployed: Deployed, host: str, family: int, protocol: str
 ) -> None:
-    """A network asks its own public address and the other host's: the caller's own is seen."""
+    """A network asks its own public address and the other host's, with its own as the source."""
     asking = "udp-server" if protocol == "tcp" else "tcp-server"
     port = TCP_OPEN[0] if protocol == "tcp" else UDP_OPEN[0]
     asked = (ADDRESSES["test-1", family], ADDRESSES["test-2", family])
@@ -81,7 +81,7 @@ def test_networks_see_each_others_public_address(
 def test_a_container_reaches_itself_by_the_public_address(
     deployed: Deployed, host: str, family: int
 ) -> None:
-    """The container that listed ports go to calls the network's public address.
+    """The container behind a listed port calls the network's public address.
 
     With br_netfilter, which Docker loads up to 27.2, it has no answer: the bridge translates the
     packet itself and does not send it back to the port that it came from. Ports have the hairpin
@@ -99,7 +99,7 @@ def test_a_container_reaches_itself_by_the_public_address(
 def test_the_host_keeps_the_ports_that_are_not_listed(
     deployed: Deployed, host: str, family: int
 ) -> None:
-    """The host's sshd answers on the network's public address: nothing took port 22 from it."""
+    """The host's sshd answers on the network's public address: no container gets port 22."""
     banner = f"head -c 8 </dev/tcp/{ADDRESSES[host, family]}/22"
     said = deployed.lab.internet.run(["timeout", "3", "bash", "-c", banner], check=False).stdout
     assert said.startswith("SSH-2.0-")

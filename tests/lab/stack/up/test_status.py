@@ -1,4 +1,4 @@
-"""`./wanbound status` of the demo, and the same on a host, held against what is there."""
+"""`./wanbound status` of the demo, and the same on a host, compared with the real state."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ def _stack(deployed: Deployed) -> Stack:
 
 
 def _view(stack: Stack, host: str) -> Mapping[str, Any]:
-    """Return what `--json` prints of a host; it logs in as the tests' operator does."""
+    """Return what `--json` prints of a host, over the tests' operator's login."""
     [found] = read(stack, host, lambda _, remote: parse(remote.status()))
     assert found.found is not None, found.error
     return status.view(stack.name, found.host, found.found)
@@ -36,7 +36,7 @@ def _view(stack: Stack, host: str) -> Mapping[str, Any]:
 def test_every_network_is_in_force_with_its_addresses_and_containers(
     stack: Stack, host: str
 ) -> None:
-    """As the stack file says, by what the host's bridges, flows and Docker say."""
+    """The host's bridges, flows and Docker agree with the stack file."""
     view = _view(stack, host)
     [planned] = [each for each in plan(stack) if each.name == host]
     assert view["of_this_stack"]
@@ -58,7 +58,7 @@ def test_every_network_is_in_force_with_its_addresses_and_containers(
 
 @HOSTS
 def test_the_host_says_the_same_without_an_operator(deployed: Deployed, host: str) -> None:
-    """The installed script, in the same form."""
+    """The installed script has the same form."""
     said = parse(deployed.lab.host(host).run("wanbound status").stdout)
     assert isinstance(said, Status)
     assert said.current == deployed.lab.host(host).run("readlink /etc/wanbound/current").stdout[:-1]
@@ -67,9 +67,9 @@ def test_the_host_says_the_same_without_an_operator(deployed: Deployed, host: st
 
 @contextmanager
 def _trapped(deployed: Deployed, host: str) -> Iterator[None]:
-    """Have a container as compose makes one: in ours and in a network of its project.
+    """Run a container as compose makes one: in our network and in one of its project.
 
-    That has both families, too: a network with a gateway of both is preferred to one without.
+    That one has both families, too: Docker prefers a network with gateways of both.
     """
     lab = deployed.lab.host(host)
     lab.run(
@@ -88,7 +88,7 @@ def _trapped(deployed: Deployed, host: str) -> Iterator[None]:
 def test_a_container_that_leaves_by_another_network_is_told(
     deployed: Deployed, stack: Stack, host: str
 ) -> None:
-    """The trap of compose: the network whose name sorts first has the default route."""
+    """The trap of compose: the network whose name sorts first gets the default route."""
     with _trapped(deployed, host):
         [web] = [each for each in _view(stack, host)["networks"] if each["name"] == "web"]
         [service] = [each for each in web["containers"] if each["name"] == "a-service"]
@@ -98,7 +98,7 @@ def test_a_container_that_leaves_by_another_network_is_told(
 
 @HOSTS
 def test_a_forged_packet_counts_by_its_reason(deployed: Deployed, stack: Stack, host: str) -> None:
-    """A container sends with a source that is not its own, and the guard drops it."""
+    """A container sends with a foreign source, and the guard drops and counts the packets."""
     lab = deployed.lab.host(host)
     before = _dropped(_view(stack, host))
     lab.run(
@@ -119,7 +119,7 @@ def _dropped(view: Mapping[str, Any]) -> int:
 
 @HOSTS
 def test_a_repair_of_the_watcher_is_told(deployed: Deployed, stack: Stack, host: str) -> None:
-    """With what had differed."""
+    """The report names what differed."""
     before = len(_view(stack, host)["repairs"])
     deployed.lab.host(host).run(
         "iptables -t nat -F WANBOUND-SNAT;"
@@ -134,18 +134,18 @@ def test_a_repair_of_the_watcher_is_told(deployed: Deployed, stack: Stack, host:
 def test_the_program_prints_both_hosts(
     deployed: Deployed, stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As JSON and for people, with status 0."""
+    """As JSON and as text, with status 0."""
     assert status.print_status(stack, None, as_json=True) == 0
     found = json.loads(capsys.readouterr().out)
     assert [each["host"] for each in found["hosts"]] == ["test-1", "test-2"]
     assert status.print_status(stack, None, as_json=False) == 0
     assert "host test-2" in capsys.readouterr().out
-    # Raises if there is any: the status has changed nothing.
+    # Fails on any change: the status must have made none.
     deployed.stack.preview("--refresh", "--expect-no-changes")
 
 
 def test_a_host_that_does_not_answer_is_an_error(stack: Stack) -> None:
-    """The other one is read all the same."""
+    """The other host is read all the same."""
     [first, second] = stack.hosts
     wrong = first.model_copy(update={"ssh": first.ssh.model_copy(update={"port": 1})})
     broken = stack.model_copy(update={"hosts": (wrong, second)})
@@ -155,7 +155,7 @@ def test_a_host_that_does_not_answer_is_an_error(stack: Stack) -> None:
 
 
 def test_the_answers_do_not_differ_from_what_nft_counts(deployed: Deployed) -> None:
-    """Every rule that has dropped something is told, and nothing else."""
+    """Every rule that has dropped packets is reported, and no other."""
     said = deployed.lab.host("test-1").run(
         "nft list table inet wanbound | grep -c 'counter packets [1-9]' || true; wanbound status"
     )

@@ -1,4 +1,4 @@
-"""The check at the end of `up`, and what the guard does where something is wrong."""
+"""The check at the end of `up`, and what the guard does if a source is wrong."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.lab.stack.deployed import Deployed
 
 pytestmark = pytest.mark.lab
 
-# Somebody else's translation, before ours: iptables sees only what comes after it.
+# A foreign translation before wanbound's, which iptables then never sees.
 SABOTAGE = """
 table ip sabotage {
     chain post {
@@ -21,7 +21,7 @@ table ip sabotage {
 
 
 def test_up_fails_where_a_network_would_leave_with_another_address(deployed: Deployed) -> None:
-    """Not one such packet gets out, and the check says that nothing answers."""
+    """No packet with the wrong source gets out, and the check reports a missing answer."""
     changed = deployed.changed()
     for number, last in ((1, 71), (2, 171)):
         network(changed, number, "web")["public_ipv4"] = f"203.0.113.{last}"
