@@ -13,6 +13,7 @@ from lab.namespace import inside
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from lab.stacks import Config
 from lab.steps import wait_until
+from planner.config.types import FirewallWord
 from tests.lab.recipe.steady import Told
 
 HERE = Path(__file__).parent
@@ -23,10 +24,11 @@ SUBNETS = {"web": ("172.16.0.0/24", "fd16:10::/64"), "mail": ("172.20.0.0/24", "
 
 @dataclass(frozen=True)
 class Site:
-    """One host, and the last parts of its networks' public addresses."""
+    """One host, the last parts of its networks' public addresses, and the dialect of its stack."""
 
     host: Host
     numbers: dict[str, int]
+    firewall: FirewallWord = "iptables"
 
     def public(self, network: str) -> tuple[str, str]:
         """Return the addresses of a network."""
@@ -74,6 +76,7 @@ def config(sites: Sequence[Site], *names: str, adopt: bool = True) -> Config:
                 "ssh": {"address": site.host.address, "host_key": site.host.host_key},
                 "wan": {"interface": "wan0"},
                 "adopt": adopt,
+                "firewall": site.firewall,
                 "networks": [
                     {
                         "name": name,

@@ -1,6 +1,6 @@
 """A host that was set up manually from the first recipe is taken over without an interruption.
 
-The steps run once, on both engines; each test checks one aspect.
+The steps run once, on all hosts; each test checks one aspect.
 """
 
 import re
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lab import lifecycle
 from lab.api import Lab
 from lab.checks import matrix, run
 from lab.stacks import LabStack, Run, parsed
@@ -23,7 +24,11 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 RENAME = re.compile(r"`(docker rename [\w.-]+ [\w.-]+)`")
 BY_HAND = re.compile(r"host (\S+): created manually, and no longer needed: (ip6?tables .*)")
 IN_A_FILE = re.compile(r"host (\S+): created manually, [^/]*(/etc/iptables/rules\.v[46]:\d+): ")
-HOSTS = pytest.mark.parametrize("at", [0, 1], ids=["Docker 20.10", "Docker 29"])
+HOSTS = pytest.mark.parametrize(
+    "at", range(3), ids=["Docker 20.10", "Docker 29", "Docker 29, nftables"]
+)
+NFTABLES = "test-3"
+"""Its rules are of iptables when it is taken over, and wanbound's of nftables afterwards."""
 
 
 @dataclass
@@ -53,18 +58,26 @@ class Story:
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Run all steps; the hosts are bare again afterwards."""
-    numbers = ({"web": 71, "mail": 72}, {"web": 171, "mail": 172})
-    sites = [Site(host, each) for host, each in zip(lab.hosts.values(), numbers, strict=True)]
-    stack = LabStack.copy(
-        lab, "by-hand", config(sites, "web", adopt=False), tmp_path_factory.mktemp("by-hand")
-    )
     try:
-        yield tell(lab, sites, stack)
+        lab = Lab.up(f"{NFTABLES}=forky+29", lab.settings)
+        first, second, third = lab.hosts.values()
+        sites = [
+            Site(first, {"web": 71, "mail": 72}),
+            Site(second, {"web": 171, "mail": 172}),
+            Site(third, {"web": 175, "mail": 176}, "nftables"),
+        ]
+        stack = LabStack.copy(
+            lab, "by-hand", config(sites, "web", adopt=False), tmp_path_factory.mktemp("by-hand")
+        )
+        try:
+            yield tell(lab, sites, stack)
+        finally:
+            # A killed run has left its lock.
+            stack.run("cancel", "--stack", stack.name, "--yes", check=False)
+            stack.destroy(check=False)
+            each(sites, Site.undo)
     finally:
-        # A killed run has left its lock.
-        stack.run("cancel", "--stack", stack.name, "--yes", check=False)
-        stack.destroy(check=False)
-        each(sites, Site.undo)
+        lifecycle.remove_host(lab.settings, NFTABLES)
 
 
 def tell(lab: Lab, sites: list[Site], stack: LabStack) -> Story:
@@ -170,7 +183,7 @@ def test_a_refusal_leaves_the_host_as_it_was(story: Story, at: int) -> None:
 def test_the_preview_shows_an_import(story: Story) -> None:
     """It imports the networks and nothing else."""
     output = story.runs["preview"].output
-    assert re.search(r"=\s+2 to import", output), output
+    assert re.search(r"=\s+3 to import", output), output
     assert "replace" not in output
 
 
@@ -190,7 +203,7 @@ def test_no_address_ever_goes(story: Story, at: int) -> None:
 def test_every_connection_survives_to_the_last_byte(story: Story) -> None:
     """Through the manual SNAT and DNAT, both families, though those rules are deleted meanwhile."""
     print("\n".join(f"{name}: {told}" for name, told in story.connections.items()))
-    assert len(story.connections) == 8
+    assert len(story.connections) == 12
     for name, told in story.connections.items():
         assert told.error == "", name
         assert told.sent == told.back, name
