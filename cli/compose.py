@@ -48,7 +48,7 @@ def snippet(
     """Return YAML for the services `names`; `database` is one that only these may reach.
 
     With `default` the services stay in the default network of their project as well. Raises
-    StackFileError for what cannot be, with what the stack has instead.
+    StackFileError for names that cannot be used, with those that the stack has.
     """
     others = [] if database is None else [database]
     for name in [*names, *others]:
@@ -90,7 +90,7 @@ _NAMES = "write letters, digits, . _ and -, such as shop"
 
 
 class _Writer:
-    """Writes one snippet. The lines are text and not a dump: their comments are half of it."""
+    """Writes one snippet, as lines of text and not as a dump, because it needs comments."""
 
     def __init__(
         self,

@@ -87,8 +87,8 @@ def _sysctls(host: Host) -> Iterator[Setting]:
     yield Setting("sysctls", "rp_filter", f"net.ipv4.conf.{wan}.rp_filter = 2")
     if any(network.ipv6 is not None for network in host.networks):
         if host.wan.gateway_ipv6 is None:
-            # Else the route is ours, and a host that was told to ignore advertisements goes on to.
-            # First, because the kernel forgets the router that it learned in the moment in which
+            # With a gateway the route is ours, and accept_ra stays as it is.
+            # Before forwarding: the kernel forgets the router that it learned as soon as
             # forwarding is turned on, unless this is 2.
             accept_ra = f"net.ipv6.conf.{wan}.accept_ra = 2"
             yield Setting("sysctls", "accept_ra", accept_ra, FIRST)
@@ -101,7 +101,7 @@ def _input(baseline: Baseline, ssh_port: int, version: Version) -> Iterator[Rule
         text = f"-A {INPUT_CHAIN} {match}{space}-j {target}"
         return Rule("ipv4" if version == 4 else "ipv6", INPUT_CHAIN, role, text, order)
 
-    # Most packets are of these: a packet walks the chain no further than this.
+    # First, because most packets match it.
     yield rule("established", "-m conntrack --ctstate RELATED,ESTABLISHED", order=FIRST)
     yield rule("loopback", "-i lo", order=FIRST)
     if version == 4:
@@ -128,7 +128,7 @@ def _open(baseline: Baseline) -> Iterator[tuple[str, PortRange]]:
 
 
 def _from(source: Subnet) -> str:
-    """Return the match on a source; iptables-save prints none for every address there is."""
+    """Return the match on a source; iptables-save prints none for all addresses."""
     return f"-s {source} " if source.prefixlen else ""
 
 
