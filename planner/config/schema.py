@@ -424,7 +424,7 @@ class Network(Model):
 
 
 class Open(Model):
-    """An entry of `open` of a baseline: ports of the host itself that everybody may reach.
+    """An entry of `open` of a baseline: ports of the host itself that are open to every source.
 
     `ports` is sorted and without overlaps.
     """
