@@ -31,8 +31,8 @@ _NO_GATEWAY = (
     " it may leave with the host's address."
 )
 _BACKEND = (
-    "Internal: no default route, no way in or out. What is only here is reached by the services"
-    " above, and by nothing else."
+    "Internal: no default route, no traffic in or out. Only the services above reach a service that"
+    " is in no other network."
 )
 
 
@@ -170,10 +170,10 @@ class _Writer:
             yield from _comment(0, f"What it publishes (key ports) is reached at {publics}.")
 
     def _labels(self, service: str, balancer: LoadBalancer) -> Iterator[str]:
-        """Yield what routes from the network's Traefik (docs/edge.md)."""
+        """Yield the labels for the network's Traefik (docs/edge.md)."""
         router = re.sub("[^A-Za-z0-9-]", "-", service)
         rule = f"traefik.http.routers.{router}"
-        yield from _comment(0, "For Traefik: the host name, and the port that the service has.")
+        yield from _comment(0, "For Traefik: the host name, and the port of the service.")
         yield "labels:"
         yield f"  {ROUTING_LABEL}: {_key(self.network.name)}"
         yield f"  {rule}.rule: Host(`{service}.example.com`)"

@@ -112,7 +112,7 @@ def volumes(network: Network) -> tuple[VolumePlan, ...]:
 def socket_rules(network: str) -> str:
     """Return HAProxy's configuration: it passes the five requests that Traefik makes to Docker.
 
-    Lists and events are always filtered by the network's own label, whatever the client asks for
+    Lists and events are always filtered by the network's own label, regardless of the request
     (Engine API, ContainerList and SystemEvents: `filters`). Inspecting a container needs its id,
     which has 256 random bits; names are refused. So only listed containers can be inspected.
     """

@@ -356,7 +356,7 @@ def _mode(draft: NetworkDraft) -> Problems:
 
 
 def _by_docker(draft: NetworkDraft) -> Problems:
-    """Refuse a subnet of Docker's choosing where something has to know it beforehand."""
+    """Refuse a subnet that Docker chooses where a rule or address needs it beforehand."""
     network, loc = draft.network, (*draft.loc, "subnet_ipv4")
     if network.mode != "snat":
         what = f"is {BY_DOCKER}, and the network's mode is {network.mode}"

@@ -27,7 +27,7 @@ from providers.ssh.target import target_of
 _PROPERTIES = ("host", "docker_host", "daemon", "install", "restart", "firewall", "forwarding")
 
 _ATTEMPTS = 5
-"""Two for installations, one for what is decided after them, two for others at work meanwhile."""
+"""Two for installations, one for the decision after them, two for changes by others meanwhile."""
 
 
 class DockerEngineProvider(ResourceProvider):

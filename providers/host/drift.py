@@ -123,7 +123,7 @@ def _gaps(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, in
     """Align two texts; yield where they differ: old[a:b] became new[c:d].
 
     Lines that each text has once hold them together ("patience diff"), so the time is that of
-    sorting, whatever a host prints: difflib takes cubic time where many lines are alike.
+    sorting, for any output of a host: difflib takes cubic time where many lines are alike.
     """
     counts, others = Counter(old), Counter(new)
     places = {line: place for place, line in enumerate(new) if others[line] == 1}

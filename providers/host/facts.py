@@ -49,7 +49,7 @@ class Container:
     """A running container. `label` is that of the key "wanbound", empty where others started it.
 
     `project` and `service` are empty where compose did not. `gateways` has the gateway of each
-    default route in its network namespace with the family; they are read with drift alone.
+    default route in its network namespace with the family; they are read only with drift.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """HostNetworking: all that wanbound wants on one host, as one dynamic resource.
 
 One resource for a host and not one for each network, because a host changes as a whole or not at
-all: one transaction, one undo and one confirmation, whatever the number of networks.
+all: one transaction, one undo and one confirmation, for any number of networks.
 """
 
 import hashlib

@@ -223,8 +223,8 @@ class SshRemote:
                     f"as it was, or it rolls back within {target.confirm_seconds} s",
                     "check what its shell prints by itself, then run again",
                 )
-            # The host's clock started when it said so: a connection that was lost after that, and
-            # the command that was repeated, do not start it again.
+            # The host's clock started with its first "armed". A lost connection and a repeated
+            # command do not restart it.
             began = armed[0] if armed else time.monotonic()
             self._confirm(token, saved, began + target.confirm_seconds)
 
