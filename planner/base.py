@@ -1,4 +1,4 @@
-"""The lines of a host besides its networks': the accept of their traffic, and the host's own lines.
+"""The lines of a host that belong to no network: the accept of their traffic, and the host's own.
 
 The host's own lines are default routes, sysctls, and the filter of packets to the host itself.
 
@@ -17,7 +17,7 @@ from planner.rule import FIRST, LAST, Rule, Setting, Wanted
 from planner.rules import FORWARD_CHAIN, forward
 
 INPUT_CHAIN = "WANBOUND-INPUT"
-"""Jumped to last from filter INPUT."""
+"""The last rule of filter INPUT jumps to it."""
 
 MARKED: Mapping[Firewall, str] = {
     "iptables": "marked",
@@ -28,7 +28,7 @@ loaded only if Docker uses iptables (providers/onhost/load.sh)."""
 
 
 def base(host: Host, mark: int) -> list[Wanted]:
-    """Return what `host` wants besides its networks; `mark` is the bit of what may be forwarded.
+    """Return the lines of `host` that belong to no network; `mark` is the bit of the guard.
 
     Only for families that a network has: a host without IPv6 networks should need no ip6tables and
     no IPv6. (With `baseline`, the host is closed in both families.)
@@ -43,7 +43,7 @@ def base(host: Host, mark: int) -> list[Wanted]:
 
 
 def _own(host: Host) -> list[Wanted]:
-    """Return what `host` wants for itself, nothing where its configuration asks for nothing."""
+    """Return the host's own lines; nothing if its configuration asks for none."""
     wan, baseline = host.wan.interface, host.baseline
     routes = _routes(host)
     found: list[Wanted] = list(routes)

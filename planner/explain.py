@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """What becomes of a connection on one host.
+    """What happens to a connection on one host.
 
     A `container` of `network` answers at `address`, or the `host` itself, or the packet is
     `dropped`; `because` says why. If it `leaves` or is answered, `sees` is the caller's address
@@ -99,13 +99,13 @@ class _Member:
     firewall: Firewall
 
     def dnat(self, name: str, way: Entrance) -> Line:
-        """Return the line that translates what comes in."""
+        """Return the line that translates incoming packets."""
         if self.firewall == "nftables":
             return self.line(f"chain dnat-{self.network.bridge}", f"ingress {name} {way.role}")
         return self.line(f"dnat_{name}", f"ingress {way.role}")
 
     def snat(self, name: str, role: str) -> Line:
-        """Return the line that gives what leaves its source."""
+        """Return the line that gives outgoing packets their source."""
         if self.firewall == "nftables":
             return self.line(f"chain snat-{self.network.bridge}", f"{role} {name}")
         return self.line(f"snat_{name}", role)
@@ -114,7 +114,7 @@ class _Member:
         return _line(self.plan.wanted, f"networks → {self.network.name}", section, role)
 
     def address_line(self, address: Address) -> tuple[Line, ...]:
-        """Return what puts a public address on the host, nothing where others do."""
+        """Return the line that adds a public address; nothing if wanbound does not add it."""
         if not self.network.manage_addresses:
             return ()
         name = f"ipv{address.version}"
@@ -398,7 +398,7 @@ _MASQUERADED = (
 def _forwarded(
     site: _Site, member: _Member, family: Family, way: Entrance, target: Target, caller: _Caller
 ) -> Answer:
-    """Return what becomes of what wanbound translates to a container."""
+    """Return what happens to a connection that wanbound translates to a container."""
     name, address = f"ipv{family.version}", target.address
     other = caller.member
     if other is not None and _stops(other, family.version, caller.address):
@@ -492,7 +492,7 @@ def _ranges(
 def _published(
     site: _Site, member: _Member, container: ContainerPlan, target: Target, caller: _Caller
 ) -> Answer:
-    """Return what becomes of what Docker translates to a container (mode masquerade)."""
+    """Return what happens to a connection that Docker translates to a container (masquerade)."""
     note = "Docker publishes this port; its own rules translate it"
     if caller.member is not None or caller.is_host:
         note += ", and decide whether the host and its networks reach it"
@@ -513,7 +513,7 @@ def _published(
 
 
 def _stops(member: _Member, version: Version, source: Address | None) -> bool:
-    """Return whether what a container sends beyond its bridge is dropped."""
+    """Return whether packets that a container sends beyond its bridge are dropped."""
     closed = source is not None and member.has_in_socket(source)
     return closed or member.network.public(version) is None
 

@@ -103,7 +103,7 @@ class EngineWanted:
 
 
 def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> EngineChange:
-    """Return what has to be done on `host`. Raises HostError where it cannot or must not be."""
+    """Return what has to be done on `host`. Raises HostError if it is impossible or not allowed."""
     if not wanted.going and (missing := _missing(host, state, wanted)):
         keys = f", then sets {', '.join(wanted.keys)}" if wanted.keys else ""
         effect = f"installs {', '.join(missing)} from the distribution{keys}"

@@ -42,7 +42,7 @@ class EngineState:
     `version` is that of the installed dockerd, "" where it does not say, None without one.
     `programs` are those that are installed, of all that rules need. `apparmor` says that the kernel
     uses it. `config` is the file that the running dockerd was told to read, "" for the usual one.
-    `doing` is what a run that was killed had still to do ("reload", "restart", …). `containers` are
+    `doing` is what a killed run still had to do ("reload", "restart", …). `containers` are
     the policies and names of running ones, `info` is what `docker info` says, empty where it does
     not answer. `file` is daemon.json's text, None without one.
     """
