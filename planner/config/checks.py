@@ -387,7 +387,7 @@ def _default_ingress(draft: NetworkDraft) -> Problems:
 
 
 _MOST = 256
-"""Most ports of a container that may be published in mode masquerade."""
+"""Limit of the published ports of a container in mode masquerade."""
 
 
 def _published(draft: NetworkDraft) -> Problems:
