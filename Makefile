@@ -1,11 +1,11 @@
-# make demo      set everything up, boot the lab, `pulumi up` the demo, show what the world sees
+# make demo      set everything up, boot the lab, `pulumi up` the demo, show what the internet sees
 # make test      everything: lint, types, unit tests, then the lab tests on real hosts (root)
 # make check     lint, types and unit tests; no root needed
 # make preview   STACK=name: what `pulumi up` would change, line by line
 # make faults    every fault on six hosts of its own, under constant traffic, as one table (root)
 # make matrix    every check on four engines and their backends, the recipe, Docker alone (root)
 # make bench     speed against a floor and against peers, as ratios (root)
-# make release-check  what speaks against a release of this checkout: version, changelog, lock, tree
+# make release-check  check this checkout before a release: version, changelog, lock, tree
 # make clean     stop the lab, remove what it made, its caches and .venv
 
 STACK ?= demo
@@ -22,8 +22,8 @@ setup:
 demo: setup
 	@$(PYTHON_IN) -m lab.demo
 
-# What takes minutes the first time comes before pytest, which would keep its progress to itself, and
-# whose workers would each do it.
+# Builds that take minutes the first time run before pytest, which would hide their progress and
+# repeat them in each worker.
 check: setup
 	@tools/test-tools.sh
 	@echo '· lint'
@@ -35,19 +35,19 @@ check: setup
 	@echo '· unit tests'
 	@$(PYTHON_IN) -m pytest -n auto --dist loadfile --durations=10 -m 'not lab'
 
-# The lab tests come after the unit tests and not beside them: what they time needs the processors.
-# They wait for most of their time, so that two workers run them, each in a lab of its own.
+# The lab tests run after the unit tests and not in parallel: their timing needs the processors.
+# They spend most of their time waiting, so two workers run them, each in a lab of its own.
 lab-test: setup
 	@$(PYTHON_IN) -m lab prepare \
 	    --hosts test-1=bookworm,test-2=forky+29,test-3=bookworm+bare,test-4=forky+bare
 	@echo '· lab tests: real hosts, real Docker, real packets'
 	@$(PYTHON_IN) -m pytest -n 2 --no-loadscope-reorder --durations=10 -m lab
-	@echo '· left to make matrix: every check on Docker 26 and legacy iptables, beside the recipe and Docker alone'
+	@echo '· only in make matrix: every check on Docker 26 and legacy iptables, with the recipe and Docker alone'
 
 test: check lab-test
 
-# --show-full-output: pulumi cuts lines at 150 characters otherwise, and a rule is read to its end.
-# What it says of plugins that it finds on PATH, the lab's, is left out; its status comes by way of 3.
+# --show-full-output: otherwise pulumi cuts lines at 150 characters, and rules are longer.
+# Its warnings about the lab's plugins on PATH are removed; descriptor 3 passes its exit status.
 preview: setup
 	@set -e; PATH="$$PWD/.venv/bin:$$PATH"; preview='pulumi preview --diff --show-full-output'; \
 	if [ "$(STACK)" != demo ]; then exec $$preview --stack "$(STACK)"; fi; \

@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 class Format(StrEnum):
-    """In what language a picture is written."""
+    """The format of a picture."""
 
     MERMAID = "mermaid"
     SVG = "svg"
@@ -59,7 +59,7 @@ _STACK = typer.Argument(help="NAME of stacks/Pulumi.NAME.yaml")
 def print_diagnosis(
     stack: Annotated[str, _STACK], host: Annotated[str | None, _HOST] = None
 ) -> None:
-    """Look at the hosts before the first `up`: a line for each thing that may stand in its way.
+    """Check the hosts before the first `up`: a line for each finding.
 
     Exit status: 0 if all is well, 1 with warnings, 2 with problems.
     """

@@ -31,8 +31,8 @@ _NO_GATEWAY = (
     " it may leave with the host's address."
 )
 _BACKEND = (
-    "Internal: no default route, no way in or out. What is only here is reached by the services"
-    " above, and by nothing else."
+    "Internal: no default route, no traffic in or out. Only the services above reach a service that"
+    " is in no other network."
 )
 
 
@@ -48,7 +48,7 @@ def snippet(
     """Return YAML for the services `names`; `database` is one that only these may reach.
 
     With `default` the services stay in the default network of their project as well. Raises
-    StackFileError for what cannot be, with what the stack has instead.
+    StackFileError for names that cannot be used, with those that the stack has.
     """
     others = [] if database is None else [database]
     for name in [*names, *others]:
@@ -90,7 +90,7 @@ _NAMES = "write letters, digits, . _ and -, such as shop"
 
 
 class _Writer:
-    """Writes one snippet. The lines are text and not a dump: their comments are half of it."""
+    """Writes one snippet, as lines of text and not as a dump, because it needs comments."""
 
     def __init__(
         self,
@@ -170,10 +170,10 @@ class _Writer:
             yield from _comment(0, f"What it publishes (key ports) is reached at {publics}.")
 
     def _labels(self, service: str, balancer: LoadBalancer) -> Iterator[str]:
-        """Yield what routes from the network's Traefik (docs/edge.md)."""
+        """Yield the labels for the network's Traefik (docs/edge.md)."""
         router = re.sub("[^A-Za-z0-9-]", "-", service)
         rule = f"traefik.http.routers.{router}"
-        yield from _comment(0, "For Traefik: the host name, and the port that the service has.")
+        yield from _comment(0, "For Traefik: the host name, and the port of the service.")
         yield "labels:"
         yield f"  {ROUTING_LABEL}: {_key(self.network.name)}"
         yield f"  {rule}.rule: Host(`{service}.example.com`)"

@@ -1,4 +1,4 @@
-"""What speaks against a first `up`, by what the plan wants and what the host says. Pure."""
+"""What may prevent a first `up`, from what the plan wants and what the host says. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -285,7 +285,7 @@ def _routes(host: HostPlan, inspection: Inspection, *, has_baseline: bool) -> It
 
 
 def _ports(stack: Stack, host: HostPlan, inspection: Inspection) -> Iterator[Finding]:
-    """Yield the ports of the host that its networks' public addresses answer at, too."""
+    """Yield the ports of the host that are reachable at its networks' public addresses, too."""
     if inspection.listeners is None:
         yield Finding(
             "warning",
@@ -317,7 +317,7 @@ def _ports(stack: Stack, host: HostPlan, inspection: Inspection) -> Iterator[Fin
 
 
 def _publics(host: HostPlan, listener: Listener) -> list[str]:
-    """Return where a listener would be reached that is not there yet: not the host's own."""
+    """Return the public addresses that wanbound adds, at which a listener would answer."""
     managed = [
         address
         for network in host.networks
@@ -352,7 +352,7 @@ def _answers(explainer: Explainer, host: HostPlan, listener: Listener) -> list[s
 
 
 def _host(stack: Stack, host: HostPlan, facts: Facts) -> Iterator[Finding]:
-    """Yield whose the host is, and what is in use on it."""
+    """Yield who owns the host, and what is in use on it."""
     owner = facts.owner.rpartition("/")[2]
     if owner not in ("", stack.name):
         yield Finding(

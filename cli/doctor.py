@@ -1,4 +1,4 @@
-"""Looks at the hosts of a stack before the first `up`, and prints what speaks against it."""
+"""Checks the hosts of a stack before the first `up`, and prints what may prevent it."""
 
 import time
 from collections.abc import Callable

@@ -1,5 +1,5 @@
-"""What a command says instead of its answer."""
+"""The error of a command."""
 
 
 class OperatorError(Exception):
-    """Something that the operator has to put right; the text says what, and how."""
+    """Something that the operator has to correct; the text says what, and how."""

@@ -14,7 +14,7 @@ def text() -> str:
 
 
 def stack_schema() -> dict[str, object]:
-    """Return the schema: below `config` stand wanbound's keys, and those of other programs."""
+    """Return the schema: `config` has wanbound's keys, and those of other programs."""
     keys = json_schema()
     models = keys.pop("$defs")
     for model in (keys, *models.values()):

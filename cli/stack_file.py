@@ -62,7 +62,7 @@ def read(name: str) -> Stack:
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs it is Any
-    """Takes for text what YAML 1.1 alone takes for a value: `no`, `12:30` and dates.
+    """Reads as text what only YAML 1.1 reads as another value: `no`, `12:30` and dates.
 
     Pulumi's own reader does the same (gopkg.in/yaml.v3).
     """

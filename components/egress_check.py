@@ -1,4 +1,4 @@
-"""The check that ends every `up`: what does the outside world see of this network?"""
+"""The check at the end of an `up`: which address does the internet see of this network?"""
 
 import shlex
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 # Checks which source address an IP-echo service sees of the containers in a Docker network.
 #
-# components/egress_check.py sends this, with a call of `check` behind it.
+# components/egress_check.py sends this, followed by a call of `check`.
 set -u
 
 check() { # check WHO OPTION…: WHO is what messages call the network, then options of `docker run`: the
@@ -30,7 +30,7 @@ check() { # check WHO OPTION…: WHO is what messages call the network, then opt
     while read -r family wanted url; do
         # No proxy, and a new connection for each question: NAT is decided once per connection. A network
         # that has just started may need a moment, so curl tries again. The last line is the answer, or
-        # the last error of curl or Docker, which names its help behind it.
+        # the last error of curl or Docker, which prints a hint after it.
         answer=$(
             docker run --rm --user 65534:65534 --cap-drop ALL "$@" "$image" \
                 curl -q "-${family#ipv}" -g -s -S -L --max-redirs 3 --proto '=http,https' --noproxy '*' \

@@ -79,7 +79,7 @@ class Host(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _engine(self, plan: HostPlan, engine: Engine, secrets: Secrets) -> DockerEngine:
-        """Return the host's Docker: there, with what rules need, before everything else."""
+        """Return the resource of the host's Docker, on which everything else depends."""
         return DockerEngine(
             plan.name,
             host=connection(plan, secrets),

@@ -13,7 +13,7 @@ from planner.docker import ContainerPlan, VolumePlan
 from planner.plan import HostPlan, NetworkPlan
 from planner.takeover import LABEL, UNIMPORTANT, Same
 
-# Not only while `adopt` is there: what was taken over stays so without it.
+# Also without `adopt`: a network that was taken over stays so.
 _OPTIONS = [f'options["{name}"]' for name in UNIMPORTANT]
 
 
@@ -24,7 +24,7 @@ def network_args(plan: NetworkPlan, owner: str) -> docker.NetworkArgs:
         driver="bridge",
         attachable=True,
         ipv6=plan.docker.ipv6,
-        # None of them where Docker chooses: the provider then writes down what it has chosen.
+        # None where Docker chooses: the provider then records what it has chosen.
         ipam_configs=[
             docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
             for ipam in plan.docker.ipam
@@ -61,11 +61,11 @@ class IsolatedNetwork(pulumi.ComponentResource):
             network_args(plan, owner),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Imported where it is not in the state yet, and nothing more where it is.
+                # Imported only if it is not in the state yet.
                 import_=taken_over.id if taken_over else None,
                 # Docker cannot change any: one taken over would be replaced for the label that it
                 # lacks, for a flag that only means something in a swarm, or for options that no
-                # guarantee needs. Nor may what Docker has chosen itself be taken for a change.
+                # guarantee needs. Nor may values that Docker chose count as a change.
                 ignore_changes=["labels", "attachable", *_OPTIONS, *_chosen(plan)],
                 # Delete first: two networks cannot have the same name, bridge or subnet.
                 delete_before_replace=True,

@@ -37,7 +37,7 @@ def _value(key: str, text: str) -> object:
     try:
         value: object = json.loads(text, parse_int=_integer)
     except ValueError:
-        # Not our error to tell: the planner says what the key should have been.
+        # The planner reports it, and says what the key should be.
         return text
     except RecursionError:
         return _TOO_DEEP
@@ -60,5 +60,5 @@ def secret_texts() -> Mapping[str, object]:
 
 
 def secret_values() -> dict[str, pulumi.Output[str]]:
-    """Return the values of ``wanbound:secrets`` by name; they stay secret wherever they go."""
+    """Return the values of ``wanbound:secrets`` by name; they stay marked as secret."""
     return {name: pulumi.Output.secret(str(value)) for name, value in secret_texts().items()}

@@ -17,7 +17,7 @@ _SHARED = (
     "-o", "ControlMaster=auto",
     "-o", "ControlPersist=30",
     "-o", "StrictHostKeyChecking=yes",
-    # Nor is a key learned that the host offers beside the known one.
+    # Other keys that the host offers are not learned either.
     "-o", "UpdateHostKeys=no",
 )  # fmt: skip
 
@@ -76,7 +76,7 @@ def _pinned(host_key: str | None) -> list[str]:
 
 def _keys(ssh: Ssh) -> list[str]:
     socket = agent_socket(ssh)
-    # A user's own "IdentitiesOnly yes" would keep the agent's keys back: no file has them.
+    # A user's own "IdentitiesOnly yes" would exclude the agent's keys, which no file has.
     return [] if socket is None else ["-o", f"IdentityAgent={socket}", "-o", "IdentitiesOnly=no"]
 
 

@@ -95,7 +95,7 @@ def _keys(host: HostPlan, secrets: Mapping[str, object]) -> list[str]:
     try:
         hop = route(target(host))
     except RouteError:
-        # HostNetworking tells it, with the remedy.
+        # HostNetworking reports it, with the remedy.
         hop = None
     while hop is not None:
         for file in hop.files if hop.key else ():

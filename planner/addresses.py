@@ -16,7 +16,7 @@ ULA = IPv6Network("fc00::/7")
 """Unique local IPv6 addresses (RFC 4193 section 3.1), both halves."""
 
 LOCAL_ULA = IPv6Network("fd00::/8")
-"""The half of `ULA` whose Global IDs everybody may choose (RFC 4193: L bit set)."""
+"""The half of `ULA` for locally chosen Global IDs (RFC 4193: L bit set)."""
 
 
 def ula_subnet(seed: str, host: str, network: str) -> IPv6Network:
@@ -99,6 +99,6 @@ def overlaps(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -
 
 
 def _digest(*parts: str) -> bytes:
-    # Each part goes in behind its length: ("ab", "c") and ("a", "bc") must not be the same.
+    # Each part is hashed after its length: ("ab", "c") and ("a", "bc") must differ.
     encoded = [part.encode() for part in parts]
     return hashlib.sha256(b"".join(len(e).to_bytes(4) + e for e in encoded)).digest()

@@ -1,4 +1,4 @@
-"""The lines of a host besides its networks': the accept of their traffic, and the host's own lines.
+"""The lines of a host that belong to no network: the accept of their traffic, and the host's own.
 
 The host's own lines are default routes, sysctls, and the filter of packets to the host itself.
 
@@ -17,7 +17,7 @@ from planner.rule import FIRST, LAST, Rule, Setting, Wanted
 from planner.rules import FORWARD_CHAIN, forward
 
 INPUT_CHAIN = "WANBOUND-INPUT"
-"""Jumped to last from filter INPUT."""
+"""The last rule of filter INPUT jumps to it."""
 
 MARKED: Mapping[Firewall, str] = {
     "iptables": "marked",
@@ -28,7 +28,7 @@ loaded only if Docker uses iptables (providers/onhost/load.sh)."""
 
 
 def base(host: Host, mark: int) -> list[Wanted]:
-    """Return what `host` wants besides its networks; `mark` is the bit of what may be forwarded.
+    """Return the lines of `host` that belong to no network; `mark` is the bit of the guard.
 
     Only for families that a network has: a host without IPv6 networks should need no ip6tables and
     no IPv6. (With `baseline`, the host is closed in both families.)
@@ -43,7 +43,7 @@ def base(host: Host, mark: int) -> list[Wanted]:
 
 
 def _own(host: Host) -> list[Wanted]:
-    """Return what `host` wants for itself, nothing where its configuration asks for nothing."""
+    """Return the host's own lines; nothing if its configuration asks for none."""
     wan, baseline = host.wan.interface, host.baseline
     routes = _routes(host)
     found: list[Wanted] = list(routes)
@@ -87,8 +87,8 @@ def _sysctls(host: Host) -> Iterator[Setting]:
     yield Setting("sysctls", "rp_filter", f"net.ipv4.conf.{wan}.rp_filter = 2")
     if any(network.ipv6 is not None for network in host.networks):
         if host.wan.gateway_ipv6 is None:
-            # Else the route is ours, and a host that was told to ignore advertisements goes on to.
-            # First, because the kernel forgets the router that it learned in the moment in which
+            # With a gateway the route is ours, and accept_ra stays as it is.
+            # Before forwarding: the kernel forgets the router that it learned as soon as
             # forwarding is turned on, unless this is 2.
             accept_ra = f"net.ipv6.conf.{wan}.accept_ra = 2"
             yield Setting("sysctls", "accept_ra", accept_ra, FIRST)
@@ -101,7 +101,7 @@ def _input(baseline: Baseline, ssh_port: int, version: Version) -> Iterator[Rule
         text = f"-A {INPUT_CHAIN} {match}{space}-j {target}"
         return Rule("ipv4" if version == 4 else "ipv6", INPUT_CHAIN, role, text, order)
 
-    # Most packets are of these: a packet walks the chain no further than this.
+    # First, because most packets match it.
     yield rule("established", "-m conntrack --ctstate RELATED,ESTABLISHED", order=FIRST)
     yield rule("loopback", "-i lo", order=FIRST)
     if version == 4:
@@ -128,7 +128,7 @@ def _open(baseline: Baseline) -> Iterator[tuple[str, PortRange]]:
 
 
 def _from(source: Subnet) -> str:
-    """Return the match on a source; iptables-save prints none for every address there is."""
+    """Return the match on a source; iptables-save prints none for all addresses."""
     return f"-s {source} " if source.prefixlen else ""
 
 

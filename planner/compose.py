@@ -14,7 +14,7 @@ from planner.plan import NetworkPlan
 class Service:
     """A service and its addresses, as an ingress entry names them.
 
-    `declared` says that an entry of the stack does, so ports lead there.
+    `declared` says that an entry of the stack names them, so ports lead there.
     """
 
     name: str
@@ -27,10 +27,10 @@ def services(
 ) -> tuple[Service, ...]:
     """Return a service for each name, and for each pair of addresses that the ingress names.
 
-    The pairs go to the names in their order; those left over are called after the last name, but
-    not as a service of `others` is. The other services get addresses that no container of the
-    stack has, at a hash of their names: two compose files do not get the same ones. Raises
-    LookupError where a subnet is full.
+    The names take the pairs in order. Pairs that are left get a name derived from the last one,
+    unlike any in `others`. Other services get addresses that no container of the stack has, from
+    a hash of their names, so that two compose files do not get the same ones. Raises LookupError
+    where a subnet is full.
     """
     pairs = network.undeclared
     numbered = (f"{names[-1]}-{number}" for number in count(2))

@@ -41,7 +41,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """How Docker asks a container whether it is well; times as Go writes them (`30s`)."""
+    """The health check of a container; times as Go writes them (`30s`)."""
 
     test: tuple[str, ...]
     interval: str
@@ -80,7 +80,7 @@ class ContainerPlan:
 
 @dataclass(frozen=True)
 class SocketPlan:
-    """The way of a load balancer to Docker: a proxy, and a network that only the two are in."""
+    """A load balancer's access to Docker: a proxy, and a network with only these two members."""
 
     docker: DockerNetwork
     proxy: ContainerPlan
@@ -88,7 +88,7 @@ class SocketPlan:
 
 @dataclass(frozen=True)
 class VolumePlan:
-    """A named Docker volume; with `keep` it stays on the host when everything else goes."""
+    """A named Docker volume; with `keep` it stays on the host when everything else is removed."""
 
     name: str
     keep: bool

@@ -1,4 +1,4 @@
-"""A network's way in: Traefik, what it may read of Docker, and whoami behind it.
+"""A network's load balancer (Traefik), its access to Docker, and whoami behind it.
 
 Flags and labels are those of Traefik 3 (doc.traefik.io/traefik/reference). docs/edge.md explains
 the reasons for them.
@@ -28,7 +28,7 @@ _STORAGE = "/letsencrypt"
 _USERS = "/etc/traefik/dashboard.users"
 _CA = "/etc/traefik/acme-ca.pem"
 _PROXY_CONFIG = "/usr/local/etc/haproxy/haproxy.cfg"
-# Loopback: only the health check of the container itself asks there.
+# Loopback: only the container's own health check connects to it.
 _PING = (
     "--ping=true",
     "--ping.entrypoint=ping",
@@ -55,7 +55,7 @@ def load_balancer(network: Network, balancer: LoadBalancer) -> ContainerPlan:
         ipv4=_text(network.ipv4.load_balancer if network.ipv4 else None),
         ipv6=_text(network.ipv6.load_balancer if network.ipv6 else None),
         restart="unless-stopped",
-        # Behind the gateway, which Docker makes in an internal network as well, and the proxy.
+        # After the gateway, which Docker also gives to an internal network, and the proxy.
         socket_ipv4=None if subnet is None else str(subnet.network_address + 3),
         uploads=_uploads(balancer),
         health=_health() if balancer.acme is not None else None,
@@ -65,7 +65,7 @@ def load_balancer(network: Network, balancer: LoadBalancer) -> ContainerPlan:
 
 
 def socket(network: Network) -> SocketPlan | None:
-    """Return the load balancer's way to Docker; None where it has the socket itself, or is off."""
+    """Return the load balancer's socket proxy; None where it mounts the socket, or is off."""
     balancer = network.load_balancer
     if balancer is None or balancer.socket_image is None or balancer.socket_subnet is None:
         return None
@@ -94,8 +94,8 @@ def socket(network: Network) -> SocketPlan | None:
             socket_ipv4=_proxy_address(balancer),
             uploads=(Upload(_PROXY_CONFIG, (socket_rules(network.name),)),),
             capabilities=(),
-            # The socket is root's and the group docker's, whose number differs from host to host.
-            # Root without any capability may do there what its owner may, and nothing else.
+            # The socket belongs to root and the group docker, whose number differs between hosts.
+            # Root without any capability has only the rights of the socket's owner.
             user="0:0",
         ),
     )
@@ -112,7 +112,7 @@ def volumes(network: Network) -> tuple[VolumePlan, ...]:
 def socket_rules(network: str) -> str:
     """Return HAProxy's configuration: it passes the five requests that Traefik makes to Docker.
 
-    Lists and events are always filtered by the network's own label, whatever the client asks for
+    Lists and events are always filtered by the network's own label, regardless of the request
     (Engine API, ContainerList and SystemEvents: `filters`). Inspecting a container needs its id,
     which has 256 random bits; names are refused. So only listed containers can be inspected.
     """
@@ -153,9 +153,9 @@ backend engine
 
 
 def _encoded(text: str) -> str:
-    """Return JSON as a query has it (RFC 3986; names of networks need nothing more).
+    """Return JSON encoded for a query (RFC 3986; names of networks need nothing more).
 
-    Each % is there twice: HAProxy reads what it sets as a format, in which one % begins a variable.
+    Each % is doubled: HAProxy reads the value as a format, in which one % begins a variable.
     """
     for character in '{}[]":,=':
         text = text.replace(character, f"%%{ord(character):02X}")
@@ -163,7 +163,7 @@ def _encoded(text: str) -> str:
 
 
 def whoami(network: Network, page: Whoami, echoes: dict[str, str]) -> ContainerPlan:
-    """Return the network's whoami, at its domain; `echoes` tell it whom to ask."""
+    """Return the network's whoami, at its domain; `echoes` are its settings for IP-echo."""
     balancer = network.load_balancer
     router = f"traefik.http.routers.{page.name}"
     secure = balancer is not None and balancer.acme is not None

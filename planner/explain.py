@@ -52,11 +52,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """What becomes of a connection on one host.
+    """What happens to a connection on one host.
 
     A `container` of `network` answers at `address`, or the `host` itself, or the packet is
-    `dropped`; `because` says why. One that `leaves`, and one that is answered, `sees` is how the
-    other side sees the caller: an address, or nothing where that is the address it has anyway.
+    `dropped`; `because` says why. If it `leaves` or is answered, `sees` is the caller's address
+    as the other side sees it, or nothing where that is the caller's own.
     `caller` is the caller's host, if its address is in networks of several hosts.
     """
 
@@ -99,13 +99,13 @@ class _Member:
     firewall: Firewall
 
     def dnat(self, name: str, way: Entrance) -> Line:
-        """Return the line that translates what comes in."""
+        """Return the line that translates incoming packets."""
         if self.firewall == "nftables":
             return self.line(f"chain dnat-{self.network.bridge}", f"ingress {name} {way.role}")
         return self.line(f"dnat_{name}", f"ingress {way.role}")
 
     def snat(self, name: str, role: str) -> Line:
-        """Return the line that gives what leaves its source."""
+        """Return the line that gives outgoing packets their source."""
         if self.firewall == "nftables":
             return self.line(f"chain snat-{self.network.bridge}", f"{role} {name}")
         return self.line(f"snat_{name}", role)
@@ -114,7 +114,7 @@ class _Member:
         return _line(self.plan.wanted, f"networks → {self.network.name}", section, role)
 
     def address_line(self, address: Address) -> tuple[Line, ...]:
-        """Return what puts a public address on the host, nothing where others do."""
+        """Return the line that adds a public address; nothing if wanbound does not add it."""
         if not self.network.manage_addresses:
             return ()
         name = f"ipv{address.version}"
@@ -135,7 +135,7 @@ class _Member:
         return bool(self.network.ingress) or self.network.mode == "masquerade"
 
     def owns(self, address: Address) -> bool:
-        """Return whether this is a public address of the network, for whatever direction."""
+        """Return whether this is a public address of the network, for either direction."""
         return str(address) in self.plan.owns.addresses.values()
 
     def has_inside(self, address: Address) -> bool:
@@ -186,7 +186,7 @@ class _Site:
     members: tuple[_Member, ...]
 
     def forward(self, name: str) -> tuple[Line, ...]:
-        """Return the one accept of all that is marked, nothing where Docker itself has it."""
+        """Return the rule that accepts marked packets, nothing where Docker itself has it."""
         engine = self.host.engine
         if engine is not None and engine.firewall_backend == "nftables":
             return ()
@@ -283,7 +283,7 @@ class Explainer:
             yield replace(answer, caller=site.host.name) if len(places) > 1 else answer
 
     def leaving(self, host: str, network: str, to: Address) -> Answer:
-        """Return how what a network's containers send to an address leaves.
+        """Return how packets of a network's containers to an address leave.
 
         Raises QuestionError.
         """
@@ -316,7 +316,7 @@ def _line(wanted: tuple[Wanted, ...], path: str, section: str, role: str) -> Lin
 
 
 def _from_elsewhere(site: _Site, member: _Member, here: _Site, target: Target) -> Answer:
-    """Return who answers a container of another host, which comes by its network's address."""
+    """Return who answers a container of another host, which calls with its network's address."""
     public = member.network.public(target.version)
     if public is None:
         return _stopped(site, member, target.version, None)
@@ -398,7 +398,7 @@ _MASQUERADED = (
 def _forwarded(
     site: _Site, member: _Member, family: Family, way: Entrance, target: Target, caller: _Caller
 ) -> Answer:
-    """Return what becomes of what wanbound translates to a container."""
+    """Return what happens to a connection that wanbound translates to a container."""
     name, address = f"ipv{family.version}", target.address
     other = caller.member
     if other is not None and _stops(other, family.version, caller.address):
@@ -441,7 +441,7 @@ def _forwarded(
 
 
 def _seen(target: Target, caller: _Caller) -> Address | None:
-    """Return the caller's address as a container sees it, None where that may be any."""
+    """Return the caller's address as a container sees it, None where it is not known."""
     if caller.is_host:
         # It is chosen before the translation: the local address that is called.
         return target.address
@@ -451,9 +451,9 @@ def _seen(target: Target, caller: _Caller) -> Address | None:
 
 
 def _letting_in(way: Entrance, seen: Address | None) -> tuple[Subnet, ...] | None:
-    """Return the ranges of `from` that a caller is in, all of them where it may be anybody.
+    """Return the ranges of `from` that a caller is in, all of them for an unknown caller.
 
-    None where everybody gets in.
+    None where every source gets in.
     """
     if way.sources is None:
         return None
@@ -477,7 +477,7 @@ def _kept_out(
 def _ranges(
     member: _Member, family: Family, way: Entrance, caller: _Caller, seen: Address | None
 ) -> tuple[tuple[Line, ...], tuple[str, ...]]:
-    """Return the lines of `from` that let a caller in, and a note where it may be anybody."""
+    """Return the lines of `from` that let a caller in, and a note for an unknown caller."""
     found = _letting_in(way, seen) or ()
     chain, name = f"chain ingress-{member.network.bridge}", f"ipv{way.address.version}"
     lines = tuple(member.line(chain, f"{name} {way.role} from {nft_range(each)}") for each in found)
@@ -492,7 +492,7 @@ def _ranges(
 def _published(
     site: _Site, member: _Member, container: ContainerPlan, target: Target, caller: _Caller
 ) -> Answer:
-    """Return what becomes of what Docker translates to a container (mode masquerade)."""
+    """Return what happens to a connection that Docker translates to a container (masquerade)."""
     note = "Docker publishes this port; its own rules translate it"
     if caller.member is not None or caller.is_host:
         note += ", and decide whether the host and its networks reach it"
@@ -513,7 +513,7 @@ def _published(
 
 
 def _stops(member: _Member, version: Version, source: Address | None) -> bool:
-    """Return whether what a container sends beyond its bridge is dropped."""
+    """Return whether packets that a container sends beyond its bridge are dropped."""
     closed = source is not None and member.has_in_socket(source)
     return closed or member.network.public(version) is None
 
@@ -573,7 +573,7 @@ def _at_host(site: _Site, target: Target, caller: _Caller) -> Answer:
         because=f"the host's baseline does not open {target.protocol} port {target.port}"
         + ("" if caller.address is None else f" to {caller.address}"),
         lines=(site.line(section, "strangers"),),
-        # In nftables a drop is final, whatever another table accepts.
+        # In nftables a drop is final, even if another table accepts.
         notes=()
         if host.firewall == "nftables"
         else ("another rule in INPUT, before wanbound's, may accept it",),

@@ -84,7 +84,7 @@ def guard(network: Network, wan: str) -> list[Rule | Element]:
     if network.docker_ipv4 is not None:
         found += _by_docker(network, network.docker_ipv4)
     if network.ipv4 is None:
-        # Its subnet is known to the kernel alone: by that to which it would send an answer.
+        # Only the kernel knows its subnet: so a reply must leave by the bridge.
         why = f"{_NEIGHBOURS[4]} fib daddr type != unicast fib saddr . iif oif missing"
         found.append(_rule(f"source-{bridge}", "ipv4 to host", f"{why} counter drop"))
     if network.ipv6 is None:
@@ -94,7 +94,7 @@ def guard(network: Network, wan: str) -> list[Rule | Element]:
         if network.public(version) is None:
             drop = f'oifname != "{bridge}" meta nfproto ipv{version} counter drop'
             found.append(_rule(f"from-{bridge}", f"no ipv{version}", drop))
-    # Behind the accepts of what came to a public address.
+    # After the accepts of packets to a public address.
     found.append(
         _rule(f"to-{bridge}", "strangers", f'iifname != "{bridge}" counter drop', order=LAST)
     )
@@ -125,7 +125,7 @@ _NEIGHBOURS: Mapping[Version, str] = {
     4: "ip saddr != 0.0.0.0",
     6: "ip6 saddr != fe80::/10 ip6 saddr != ::",
 }
-"""The sources of those that have no address yet, and of neighbour discovery, are left out."""
+"""Excludes senders that have no address yet, and the sources of neighbour discovery."""
 
 
 def _bound(
@@ -159,7 +159,7 @@ def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
 
 
 def _publics(network: Network, version: Version) -> Iterator[tuple[Address, str]]:
-    """Yield the public addresses of one family, each with what tells its roles from the others'."""
+    """Yield the public addresses of one family, each with the suffix of its roles."""
     if (own := network.public(version)) is not None:
         yield own, ""
     for address in network.extras(version):
@@ -167,7 +167,7 @@ def _publics(network: Network, version: Version) -> Iterator[tuple[Address, str]
 
 
 def _public(network: Network, version: Version, by_others: str) -> Iterator[Rule | Element]:
-    """Yield what keeps others from sending with our public addresses of one family."""
+    """Yield what stops other senders from using our public addresses of one family."""
     ip, name, chain = _IP[version], f"ipv{version}", f"public-{network.bridge}"
     for address, at in _publics(network, version):
         yield _jump(f"arrives-{name}", f"own{at}", str(address), "forged")
@@ -224,7 +224,7 @@ def _passes(network: Network, wan: str) -> Iterator[Rule]:
 
 
 def _ingress(network: Network, family: Family) -> Iterator[Rule]:
-    """Yield what lets in what came to a public address and was translated, by us or by Docker."""
+    """Yield the accepts of packets to a public address that we or Docker translated."""
     if network.mode == "snat":
         return
     for address, at in _publics(network, family.version):
@@ -233,9 +233,9 @@ def _ingress(network: Network, family: Family) -> Iterator[Rule]:
 
 
 def _sources(network: Network, family: Family) -> Iterator[Rule | Element]:
-    """Yield who reaches the ports of entries with `from`; `return` leads to the other chains.
+    """Yield the rules for ports of entries with `from`; `return` leads to the other chains.
 
-    No rule of NAT has the ranges: a packet that NAT leaves alone reaches the host's own port.
+    No NAT rule has the ranges: a packet that NAT does not translate reaches the host's own port.
     """
     bridge, name, ip = network.bridge, f"ipv{family.version}", _IP[family.version]
     chain = f"ingress-{bridge}"
@@ -247,7 +247,7 @@ def _sources(network: Network, family: Family) -> Iterator[Rule | Element]:
         if way.ports is not None:
             match += f" ct original proto-dst {way.ports}"
         if way.covers(family.gateway):
-            # What Docker masquerades has the address of the bridge: other Docker networks.
+            # Other Docker networks: Docker masquerades them with the bridge's address.
             role, seen = f"{name} {way.role} from bridge", f"ct reply {ip} daddr {family.gateway}"
             yield _rule(chain, role, f"{match} {seen} counter drop", order=FIRST)
         for source in sources:

@@ -21,7 +21,7 @@ from planner.rules import at_address, entrances, nft_range
 
 
 def nat(network: Network) -> Iterator[Rule | Element]:
-    """Yield the rules of nat of `network`, and what leads to them."""
+    """Yield the NAT rules of `network`, and the map elements that lead to them."""
     bridge = network.bridge
     if network.docker_ipv4 is not None:
         yield Element("snat-by-bridge", "own", f'"{bridge}" : jump snat-{bridge}')
@@ -52,13 +52,13 @@ def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
 
 
 def _egress(bridge: str, name: str, ip: str, public: Address) -> Rule:
-    # Of the other family's packets the kernel leaves it out (nft_nat_inet_eval).
+    # The kernel skips it for packets of the other family (nft_nat_inet_eval).
     text = f'oifname != "{bridge}" snat {ip} to {public}'
     return Rule("inet", f"snat-{bridge}", f"egress {name}", text)
 
 
 def input_rules(baseline: Baseline, ssh_port: int) -> Iterator[Rule]:
-    """Yield who reaches the host itself."""
+    """Yield the rules for packets to the host itself."""
 
     def accept(role: str, match: str, order: int = 0) -> Rule:
         return Rule("inet", "input", role, f"{match} accept", order)

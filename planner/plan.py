@@ -27,7 +27,7 @@ from planner.rules import docker_family_rules, family_rules, flows
 
 _OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
-"""Characters of an interface prefix: Docker puts a number behind it, the kernel stops at 15."""
+"""Characters of an interface prefix: Docker appends a number, the kernel allows 15."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,13 @@ def _addresses(network: Network, wan: str) -> Iterator[Setting]:
         for address in (own, *network.extras(version)):
             role = f"ipv{version}" if address == own else f"ipv{version} {address}"
             if version == 4:
-                # Of scope host: never a source of the host's own connections, whatever the order
+                # Of scope host: never a source of the host's own connections, in any order
                 # of the interface's addresses.
                 yield Setting("addresses", role, f"inet {address}/32 scope host {wan}")
                 continue
-            # Deprecated (preferred_lft 0): never a source of the host's own connections. While it
-            # is being looked for on the link (for a second) nothing can bind to an address, and a
-            # container whose port Docker cannot bind does not start at boot: no look then.
+            # Deprecated (preferred_lft 0): never a source of the host's own connections. During
+            # duplicate address detection (a second) no program can bind to an address, and a
+            # container whose port Docker cannot bind does not start at boot: hence nodad.
             nodad = " nodad" if network.mode == "masquerade" else ""
             line = f"inet6 {address}/128 scope global deprecated{nodad}"
             yield Setting("addresses", role, line)
@@ -220,7 +220,7 @@ def _dns(network: Network) -> tuple[str, ...]:
 
 
 def _with_addresses(plans: list[ContainerPlan], family: Family) -> list[ContainerPlan]:
-    """Return the same containers, those without a written address at the one that is theirs."""
+    """Return the same containers, with derived addresses where none are written."""
     four = family.version == 4
     found = []
     for plan in plans:

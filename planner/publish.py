@@ -18,8 +18,8 @@ class Port:
 def published(network: Network, role: str, name: str) -> tuple[Port, ...]:
     """Return what Docker publishes of one container: each port at each of the public addresses.
 
-    Of the load balancer these are `BALANCED`, the last of them for HTTP/3 too; of the other
-    containers what they name.
+    For the load balancer these are `BALANCED`, the last of them for HTTP/3 too; for other
+    containers those that they list.
     """
     return tuple(
         Port(number, protocol, str(public))

@@ -94,7 +94,7 @@ class Entrance:
     """One way in: ports of a public address, None for all of them, and where they lead.
 
     The rule's role is `ingress` and `role`; `to` is the container's name or its address (`called`).
-    `sources` are the ranges that get in, None where everybody does.
+    `sources` are the ranges that get in, None for every source.
     """
 
     role: str
@@ -108,7 +108,7 @@ class Entrance:
     def covers(self, gateway: Address) -> bool:
         """Return whether a range has the bridge's address, except one that has every address.
 
-        With it Docker masquerades what comes from its other networks.
+        Docker masquerades packets from its other networks with that address.
         """
         return any(gateway in each and each.prefixlen for each in self.sources or ())
 
@@ -138,7 +138,7 @@ def called(ingress: Ingress, target: Address) -> str:
 
 
 def at_address(address: Address, family: Family) -> str:
-    """Return what tells the roles of a further public address from those of the network's own."""
+    """Return the suffix of the roles of an additional public address."""
     return "" if address == family.public else f" at {address}"
 
 

@@ -19,19 +19,19 @@ from planner.errors import Problem
 from planner.plan import HostPlan, NetworkPlan
 
 LABEL = "wanbound"
-"""The label by which a Docker network says whose it is."""
+"""The label that names the owner of a Docker network."""
 
 _NETWORK = "com.docker.network"
 _BRIDGE = f"{_NETWORK}.bridge.name"
 UNIMPORTANT = (
-    # Docker's rule comes after ours, and what it would translate the guard drops.
+    # Docker's rule comes after ours, and the guard drops what it would translate.
     f"{_NETWORK}.bridge.enable_ip_masquerade",
     # The name of an interface inside of containers: no rule has it.
     f"{_NETWORK}.container_iface_prefix",
     # The largest packet is the operator's choice.
     f"{_NETWORK}.driver.mtu",
 )
-"""Options in which a network may differ and is taken over all the same: no guarantee needs them."""
+"""Options that may differ in a network that is taken over: no guarantee needs them."""
 
 _PAST = "a port that a container publishes would be reached past ingress"
 _REASONS = {
@@ -113,7 +113,7 @@ class HostFindings:
 def findings(networks: str, containers: Iterable[str], managed: Iterable[str]) -> HostFindings:
     """Read what a host answered: JSON of `docker network inspect`, and two lists of names.
 
-    Raises ValueError, in words, for what no Engine says.
+    Raises ValueError, with a readable text, for an answer that no Engine gives.
     """
     try:
         found = TypeAdapter(list[Found]).validate_python(json.loads(networks))
@@ -173,7 +173,7 @@ def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
 
 
 def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
-    """Yield, a line each, in what `live` is not the Docker network that `network` plans.
+    """Yield the differences of `live` from the Docker network that `network` plans, a line each.
 
     Differences that do not matter: its label, which an older network lacks; whether it is
     attachable, which only has a meaning in a swarm; and the options in `UNIMPORTANT`.
@@ -250,13 +250,13 @@ def _line(name: str, there: object, here: object) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return what a host has named, without quotes, as it may be shown on a terminal."""
+    """Return a name from a host, without quotes, as it may be shown on a terminal."""
     shown = text if text.isascii() and text.isprintable() else ascii(text)[1:-1]
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
 
 
 def _word(text: str) -> str:
-    """Return the same as one word of a shell's."""
+    """Return the same, quoted as one word of a shell."""
     plain = _plain(text)
     if re.fullmatch(r"[A-Za-z0-9_.-]+", plain):
         return plain

@@ -23,7 +23,7 @@ class HostError(RuntimeError):
     """A host could not be reached, or refused what was asked.
 
     Says what was wrong, in which state the host is now, and what to do. `what` may quote the host,
-    or whatever answers in its place.
+    or another machine that answers in its place.
     """
 
     def __init__(self, host: str, what: str, state: str, remedy: str) -> None:

@@ -25,7 +25,7 @@ const (
 var families = []Family{IPv4, IPv6}
 
 const (
-	// An address, or one line of CSV. A page of HTML is an error whatever its length.
+	// An address, or one line of CSV. A page of HTML is an error at any length.
 	maxAnswer    = 4 << 10
 	maxRedirects = 3
 )
@@ -108,7 +108,7 @@ func Ask(ctx context.Context, family Family, url string) (netip.Addr, error) {
 	dialer := &net.Dialer{}
 	client := &http.Client{
 		Transport: &http.Transport{
-			// No proxy from the environment: it would tell its own address. No connection is
+			// No proxy from the environment: its own address would be seen. No connection is
 			// kept: NAT is decided once per connection, and the question is what it is now.
 			Proxy:             nil,
 			DisableKeepAlives: true,
@@ -168,7 +168,7 @@ func ParseAnswer(family Family, body string) (netip.Addr, error) {
 	return addr, nil
 }
 
-// shorten keeps what is foreign from filling a message.
+// shorten limits foreign text in a message.
 func shorten(text string) string {
 	const most = 60
 	if len(text) > most {

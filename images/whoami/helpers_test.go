@@ -33,7 +33,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte(remote(r.RemoteAddr) + "\n"))
 }
 
-// says answers text, whoever asks.
+// says answers text to every request.
 func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) }
 }

@@ -1,4 +1,4 @@
-// Command whoami tells with which addresses the container it runs in leaves for the internet.
+// Command whoami shows the addresses with which its container is seen on the internet.
 package main
 
 import (

@@ -15,11 +15,11 @@ import (
 const (
 	// Below what load balancers and people wait for.
 	askLimit = 2 * time.Second
-	// Each request makes this container open two connections; strangers must not get more.
+	// Each request makes this container open two connections; untrusted clients must not get more.
 	maxAsking = 16
 )
 
-// Answer is what whoami tells about one request.
+// Answer is what whoami reports about one request.
 type Answer struct {
 	ForwardedFor *string `json:"x-forwarded-for"`
 	Egress
@@ -54,7 +54,7 @@ func NewHandler(echoes map[Family]string, limit time.Duration) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")
-		_ = out.Encode(answer) // the client has gone: nobody is left to tell
+		_ = out.Encode(answer) // an error means that the client has gone
 	})
 	return mux
 }

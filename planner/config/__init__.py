@@ -63,8 +63,8 @@ class Stack(Root):
     def parse(cls, raw: Mapping[str, object], stack: str) -> "Stack":
         """Return the stack that `raw` describes; its keys are the names after `wanbound:`.
 
-        Every `{secret: NAME}` must be one of the names in `secrets`; of the values only those are
-        looked at that have a form of their own, and none is ever quoted.
+        Every `{secret: NAME}` must be one of the names in `secrets`. Only secrets with a form of
+        their own are checked, and none is ever quoted.
         Raises ConfigError, with every problem that was found, when `raw` cannot be used.
         """
         report = Report(raw)

@@ -96,7 +96,7 @@ def _host(draft: HostDraft, host: Host, mark: int, secrets: Secrets) -> Problems
 
 
 def _firewall(loc: Loc, host: Host) -> Problems:
-    """Check that all that is said of a host's firewall goes together."""
+    """Check that the keys about a host's firewall fit together."""
     backend = None if host.engine is None else host.engine.firewall_backend
     if host.firewall == "iptables" and backend == "nftables":
         what = "is nftables, and firewall of the host is iptables"
@@ -265,7 +265,7 @@ def _daemon(host: HostDraft, engine: Engine, loc: Loc) -> Problems:
             break
 
 
-# --- inside one network, whatever its neighbours are ---------------------------------------------
+# --- inside one network -------------------------------------------------------------------------
 
 
 def _network(host: HostDraft, draft: NetworkDraft, secrets: Secrets) -> Problems:
@@ -330,7 +330,7 @@ _REACHED = {
 
 
 def _mode(draft: NetworkDraft) -> Problems:
-    """Refuse what the network's mode does not do."""
+    """Refuse keys that the network's mode does not support."""
     network, loc, mode = draft.network, draft.loc, draft.network.mode
     if network.subnet_ipv4 == BY_DOCKER:
         yield from _by_docker(draft)
@@ -356,7 +356,7 @@ def _mode(draft: NetworkDraft) -> Problems:
 
 
 def _by_docker(draft: NetworkDraft) -> Problems:
-    """Refuse a subnet of Docker's choosing where something has to know it beforehand."""
+    """Refuse a subnet that Docker chooses where a rule or address needs it beforehand."""
     network, loc = draft.network, (*draft.loc, "subnet_ipv4")
     if network.mode != "snat":
         what = f"is {BY_DOCKER}, and the network's mode is {network.mode}"
@@ -374,7 +374,7 @@ def _by_docker(draft: NetworkDraft) -> Problems:
 
 
 def _default_ingress(draft: NetworkDraft) -> Problems:
-    """Refuse published ports beside the ingress that is there unasked, which has all TCP."""
+    """Refuse published TCP ports beside the default ingress, which has all TCP."""
     if "ingress" in draft.written.model_fields_set or draft.network.load_balancer is None:
         return
     for place, container in enumerate(draft.network.containers):
@@ -387,7 +387,7 @@ def _default_ingress(draft: NetworkDraft) -> Problems:
 
 
 _MOST = 256
-"""So many ports of a container may be published in mode masquerade."""
+"""Limit of the published ports of a container in mode masquerade."""
 
 
 def _published(draft: NetworkDraft) -> Problems:
@@ -444,7 +444,7 @@ def _pairs(draft: NetworkDraft) -> Iterator[tuple[int, AddressPair]]:
 
 
 def _one_container(draft: NetworkDraft) -> Problems:
-    """Refuse an address that is beside another one in a second pair."""
+    """Refuse an address that has different partners in two pairs."""
     seen: dict[Address, tuple[int, AddressPair]] = {}
     for place, pair in _pairs(draft):
         for address in pair.known:
@@ -548,7 +548,7 @@ def _ranges(host: HostDraft, draft: NetworkDraft) -> Problems:
             family = f"IPv{source.version}"
             if source.version not in versions:
                 what = f"has {source}, and these ports have no public {family} address"
-                why = f"No {family} packet comes to them, so the range would let nobody in."
+                why = f"No {family} packet comes to them, so the range would have no effect."
                 remedy = f"remove the range, or add public_ipv{source.version} to the network"
                 if entry.addresses:
                     remedy = f"remove the range, or add an {family} address to addresses"
@@ -648,14 +648,14 @@ def _inside(draft: NetworkDraft, family: Family) -> Problems:
         places.append((("ingress", number, "to"), f"the container of ingress[{number}]", given))
     used: dict[Address, str] = {}
     met: list[tuple[Loc, str, Address, str]] = []
-    # What is written comes first: of two the derived one gives way.
+    # Written addresses come first, so that the error is at the derived one.
     for inner, owner, address in (*places, *derived):
         if address is None:
             continue
         wrong = _misplaced(address, family)
         if wrong is None and address in used:
             wrong = f"the address of {used[address]}"
-        # Two containers of one name have been reported, and derive the same.
+        # Two containers with one name derive the same; the name is reported.
         if wrong is not None and ((inner, owner, address) in places or used.get(address) != owner):
             met.append((inner, owner, address, wrong))
         used.setdefault(address, owner)
@@ -743,7 +743,7 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
     # Also the entry that resolve.py adds for HTTP/3 has no ranges.
     if balancer.http3 and _ranged(draft.network, "tcp", 443) - _ranged(draft.network, "udp", 443):
         what = "is on, and `from` in ingress limits TCP port 443 but not UDP port 443"
-        why = "HTTP/3 comes in by UDP, so everybody would reach the load balancer."
+        why = "HTTP/3 comes in by UDP, so every source would reach the load balancer."
         remedy = "add {protocol: udp, ports: [443], from: …} with the same ranges, or remove http3"
         yield (*loc, "http3"), what, why, remedy
 
@@ -753,7 +753,7 @@ def _certificates(network: Network, acme: Acme, loc: Loc, secrets: Secrets) -> P
     for number, kind in ((443, "https"), (80, "http")):
         if number not in (443, port):
             continue
-        # At whichever of its addresses: a name may lead to any of them.
+        # At any of its addresses: a name may lead to any of them.
         if LOAD_BALANCER in _forwarded(network, "tcp", number).values():
             continue
         what = f"is set, but TCP port {number} is not forwarded to the load balancer"
@@ -812,7 +812,7 @@ def _dashboard(
 
 
 def _forwarded(network: Network, protocol: str, port: int) -> dict[Address, str]:
-    """Return to whom a port goes, by the public address that it comes in by."""
+    """Return the target of a port by public address."""
     return {
         address: str(entry.to)
         for entry in network.ingress
@@ -851,7 +851,7 @@ def _host_names(host: HostDraft) -> Problems:
 
 
 def _served(draft: NetworkDraft) -> Iterator[tuple[Loc, str, str]]:
-    """Yield each host name that the load balancer answers to: place, name, whose it is."""
+    """Yield each host name that the load balancer answers to: place, name, owner."""
     network, loc = draft.network, draft.loc
     balancer, written = network.load_balancer, draft.written.load_balancer
     if balancer is None:
@@ -881,7 +881,7 @@ def _hosts(draft: Draft) -> Problems:
         name, ssh = place.host.name, place.host.ssh
         # Two jump hosts may each have a host of the same private address behind them.
         through = (ssh.jump.address, ssh.jump.port) if ssh.jump is not None else None
-        # DNS knows no case; names in ~/.ssh/config, which have no dots as a rule, do.
+        # DNS ignores case; ~/.ssh/config does not, and its names usually have no dots.
         address = ssh.address.lower() if "." in ssh.address else ssh.address
         door = (address, ssh.port, through)
         if name in seen:
@@ -917,7 +917,7 @@ def _overlaps(host: HostDraft, version: Version) -> Problems:
 
 
 def _owned(draft: NetworkDraft) -> Iterator[tuple[Loc, Address]]:
-    """Yield a network's public addresses, and those that something comes in by, with their place.
+    """Yield a network's public addresses, and those of its ingress, with their place.
 
     Several entries of the ingress may be for one address; the first one is shown.
     """
@@ -975,7 +975,7 @@ def _publics(draft: Draft) -> Problems:
 
 
 def _strangers(draft: Draft) -> Mapping[Address, Sequence[tuple[HostDraft, str]]]:
-    """Return the addresses that hosts and routers have for themselves: whose, and what it is."""
+    """Return the addresses of hosts and routers: the host, and what the address is."""
     found: dict[Address, list[tuple[HostDraft, str]]] = {}
     for place in draft.hosts:
         if place.host is None:

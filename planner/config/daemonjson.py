@@ -1,8 +1,8 @@
-"""Types for what goes into Docker's daemon.json: known keys are checked, others are Docker's word.
+"""Types for what goes into Docker's daemon.json: known keys are checked, others are left to Docker.
 
 The keys and their types are those of dockerd(8) and of config.Config in moby's daemon/config, up to
-29. Docker itself refuses a key that it does not know; that a value has the wrong type it says only
-when it starts, with every container of the host waiting for it.
+29. Docker itself refuses a key that it does not know. It reports a value of the wrong type only
+when it starts, while every container of the host waits.
 """
 
 import difflib
@@ -16,9 +16,9 @@ from planner.config.report import JsonSchema, kind_of, refusal, show, written
 
 @dataclass(frozen=True)
 class _Kind:
-    """A type of value: whether one fits, what is said of one that does not, and the keys.
+    """A type of value: its check, what the error says, and the keys.
 
-    `schema` says what fits for an editor.
+    `schema` is the same check for editors.
     """
 
     fits: Callable[[Any], bool]

@@ -58,7 +58,7 @@ def _servers(
     servers: tuple[Address, ...],
     publics: Mapping[Address, str],
 ) -> Problems:
-    """Refuse servers that are of this stack itself; a derived subnet gives way (subnets.py)."""
+    """Refuse servers that are in this stack; subnets.py has the derived subnets."""
     networks = [each.network for each in place.networks]
     subnets = [
         (family.subnet, each.name)
@@ -85,11 +85,11 @@ def _servers(
 
 
 def _families(host: Host, place: NetworkDraft) -> Problems:
-    """Refuse servers of a family that the network does not have; Docker would ask in vain."""
+    """Refuse servers of a family that the network does not have; the guard drops the queries."""
     network: Network = place.network
     own = {version for version, _ in network.publics}
     if not own:
-        return  # Reported.
+        return  # Reported already.
     for at, server in enumerate(place.written.dns):
         if server.version not in own:
             key = f"public_ipv{server.version}"

@@ -32,12 +32,12 @@ class _Written(GenerateJsonSchema):
         return {**kept, "properties": keys}
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        # A key without a value is an error: it is most often one whose value was forgotten.
+        # A key without a value is an error: usually its value was forgotten.
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         found = self.generate_inner(schema["schema"])
-        # Of the others, an empty one stands for what is derived.
+        # An empty text means that the value is derived, so it is no default.
         match schema["default"]:
             case bool() | int() as default:
                 found["default"] = default

@@ -42,8 +42,8 @@ def socket_network(network: str) -> str:
 def socket_bridge(bridge: str) -> str:
     """Return the name of that network's bridge, from the name of the isolated network's own.
 
-    The kernel takes 15 characters: of a long name the beginning stays, to be recognised by, and
-    six of its SHA-256 tell it from others that begin alike.
+    The kernel takes 15 characters: a long name is cut, and six digits of its SHA-256 distinguish
+    it from others that begin alike.
     """
     room = _LINK_LENGTH - len(_SOCKET)
     if len(bridge) <= room:

@@ -44,8 +44,8 @@ _NAMED = {"hosts": "host", "networks": "network", "containers": "container"}
 _REFUSAL = "wanbound"
 """The error type that marks our own texts among pydantic's."""
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/\[\]-]*")
-"""A key that may be shown: no name of an environment variable, label or key of daemon.json is
-anything else. `NAME=password` in place of a name is not shown."""
+"""A key that may be shown: names of environment variables, labels and keys of daemon.json have this
+form. `NAME=password` in place of a name is not shown."""
 _ONE_LINE = "Values become parts of rules and file names, so each must be one printable line."
 _DEPTH = 12
 """Levels of nesting; the configuration needs 8. More is a YAML alias that contains itself."""
@@ -138,13 +138,13 @@ def render(loc: Loc) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest of the known words, to stand before a remedy; "" for none."""
+    """Return a hint at the nearest of the known words, to put before a remedy; "" for none."""
     near = difflib.get_close_matches(word, sorted(known), n=1)
     return f"did you mean {near[0]}? Otherwise " if near else ""
 
 
 class _Refused:
-    """Stands where a value was refused; no type of the configuration accepts it."""
+    """Replaces a value that was refused; no type of the configuration accepts it."""
 
 
 class Report:
@@ -235,7 +235,7 @@ class Report:
     # Second pass: the model.
 
     def model(self, kind: type[M], value: object, loc: Loc) -> M | None:
-        """Return a plain `value` as a model, or None after reporting why it is none."""
+        """Return a plain `value` as a model, or None after reporting what is wrong with it."""
         try:
             return kind.model_validate(value)
         except ValidationError as error:

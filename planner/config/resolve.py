@@ -169,7 +169,7 @@ def _complete(draft: NetworkDraft, images: Images) -> None:
     written = draft.written
     balancer, whoami = written.load_balancer, written.whoami
     if written.mode == "snat" and "load_balancer" not in written.model_fields_set:
-        balancer = None  # Nothing comes in, and the operator did not ask for one.
+        balancer = None  # No traffic comes in, and no load balancer is written.
     if whoami is not None:
         found = {"name": names.whoami_name(written.name), "image": images.whoami}
         whoami = whoami.model_copy(update=found)

@@ -71,7 +71,7 @@ def _entries(kind: type[Model]) -> PlainValidator:
 
 def _some_sources(value: object) -> object:
     if isinstance(value, list) and not value:
-        why = "SSH would be closed to everybody, and nobody could log in to the host any more."
+        why = "SSH would be closed to every address, and you could no longer log in to the host."
         remedy = "list the ranges that you log in from, or remove baseline"
         raise refusal("is an empty list", why, remedy)
     return value
@@ -106,10 +106,10 @@ class Jump(Model):
 
     example = "{address: 192.0.2.1, user: admin}"
 
-    address: t.SshAddress = key("192.0.2.10", "The host is reached there.")
-    port: t.Port = key("22", "The host's SSH server listens there.", 22)
+    address: t.SshAddress = key("192.0.2.10", "SSH connects to this address.")
+    port: t.Port = key("22", "The SSH server listens on this port.", 22)
     user: t.UserName = key("root", "SSH logs in as this user.", "root")
-    host_key: t.HostKey | None = key('"ssh-ed25519 AAAA…"', "It proves that it is the host.", None)
+    host_key: t.HostKey | None = key('"ssh-ed25519 AAAA…"', "The server's host key.", None)
 
     @property
     def ip(self) -> Address | None:
@@ -129,10 +129,10 @@ class Ssh(Jump):
 
     example = "{address: 192.0.2.10, user: root}"
 
-    jump: Jump | None = key(Jump.example, "The host is reached through it.", None)
-    key: t.Secret | None = key("{secret: edge-key}", "SSH logs in with it.", None)
+    jump: Jump | None = key(Jump.example, "SSH goes through this host.", None)
+    key: t.Secret | None = key("{secret: edge-key}", "SSH logs in with this key.", None)
     # By its full name: `key` is the field above from here on.
-    key_passphrase: t.Secret | None = report.key("{secret: edge-phrase}", "It opens the key.", None)
+    key_passphrase: t.Secret | None = report.key("{secret: edge-phrase}", "Decrypts the key.", None)
 
 
 class Wan(Model):
@@ -148,8 +148,8 @@ class Wan(Model):
         "The public addresses are put on the interface towards the internet"
         " (ip route show default names it), and nothing else tells which one that is.",
     )
-    gateway_ipv4: t.GatewayV4 | None = key("203.0.113.1", "The default route goes there.", None)
-    gateway_ipv6: t.GatewayV6 | None = key('"fe80::1"', "The default route goes there.", None)
+    gateway_ipv4: t.GatewayV4 | None = key("203.0.113.1", "The default route's router.", None)
+    gateway_ipv6: t.GatewayV6 | None = key('"fe80::1"', "The default route's router.", None)
 
     def gateway(self, version: Version) -> Address | None:
         """Return the gateway of that family, None where its route is left alone."""
@@ -165,18 +165,16 @@ class Acme(Model):
 
     example = "{email: bob@example.com}"
 
-    email: t.Email = key(
-        "bob@example.com", "The certificate authority wants an address to write to."
-    )
-    ca_server: t.AcmeUrl = key(t.LETS_ENCRYPT, "Certificates are asked for there.", t.LETS_ENCRYPT)
+    email: t.Email = key("bob@example.com", "The certificate authority sends mail to this address.")
+    ca_server: t.AcmeUrl = key(t.LETS_ENCRYPT, "The certificate authority.", t.LETS_ENCRYPT)
     ca_certificates: t.Certificates | None = key(
-        "{secret: ca}", "A CA server of your own is known by it.", None
+        "{secret: ca}", "These certificates verify a CA server of your own.", None
     )
     challenge: t.ChallengeWord = key(
-        "http", "By it the authority sees that the name is yours.", "tls-alpn"
+        "http", "The authority validates names by this challenge.", "tls-alpn"
     )
-    volume: t.VolumeName = key("mail_letsencrypt", "Certificates are kept there.", "")
-    keep_volume: Flag = key("true", "It leaves the certificates when the network goes.", False)
+    volume: t.VolumeName = key("mail_letsencrypt", "Certificates are kept in this volume.", "")
+    keep_volume: Flag = key("true", "true keeps the volume when the network is removed.", False)
 
 
 class Dashboard(Model):
@@ -184,10 +182,10 @@ class Dashboard(Model):
 
     example = "{user: bob, password_hash: {secret: dashboard}}"
 
-    domain: t.Domain = key("lb.mail.example.com", "The dashboard has this name.", "")
-    user: t.DashboardUser = key("bob", "The dashboard shows all of the network's routes.")
+    domain: t.Domain = key("lb.mail.example.com", "The dashboard's host name.", "")
+    user: t.DashboardUser = key("bob", "This user can log in to the dashboard.")
     password_hash: t.PasswordHash = key(
-        "{secret: dashboard}", "Nobody should see the dashboard without a password."
+        "{secret: dashboard}", "Without a password the dashboard would be open."
     )
 
 
@@ -201,21 +199,19 @@ class LoadBalancer(Model):
 
     example = "{ipv4: 172.20.0.254}"
 
-    ipv4: t.AddressV4 | None = key("172.20.0.254", "Ingress goes to this address.", None)
-    ipv6: t.AddressV6 | None = key(
-        '"fd5c:1b2a:77f0:1::fffe"', "Ingress goes to this address.", None
-    )
-    image: t.ImageRef = key("traefik:v3.7", "It is run as the load balancer.", "")
-    domain: t.Domain = key("lb.mail.example.com", "The dashboard is reached by it.", "")
-    acme: Acme | None = key(Acme.example, "With it all is answered over https.", None)
-    dashboard: Dashboard | None = key(Dashboard.example, "Traefik shows there what it does.", None)
-    http3: Flag = key("true", "HTTP/3 is HTTP over UDP.", False)
+    ipv4: t.AddressV4 | None = key("172.20.0.254", "The load balancer's address.", None)
+    ipv6: t.AddressV6 | None = key('"fd5c:1b2a:77f0:1::fffe"', "The load balancer's address.", None)
+    image: t.ImageRef = key("traefik:v3.7", "The load balancer's image.", "")
+    domain: t.Domain = key("lb.mail.example.com", "The dashboard's host name.", "")
+    acme: Acme | None = key(Acme.example, "Certificates for HTTPS.", None)
+    dashboard: Dashboard | None = key(Dashboard.example, "Traefik's own pages.", None)
+    http3: Flag = key("true", "true adds HTTP/3, on UDP port 443.", False)
     trusted_ips: t.TrustedRanges = key(
-        '["172.20.0.0/24"]', "Whose X-Forwarded-For is believed.", ()
+        '["172.20.0.0/24"]', "X-Forwarded-For is trusted from these ranges.", ()
     )
-    docker_socket: t.SocketWord = key("proxy", "Traefik reads there what runs.", "proxy")
+    docker_socket: t.SocketWord = key("proxy", "How Traefik reaches Docker.", "proxy")
     socket_subnet: t.SocketSubnet | None = key(
-        "10.64.0.0/29", "Load balancer and socket proxy have a network of their own.", None
+        "10.64.0.0/29", "The subnet of the network between load balancer and socket proxy.", None
     )
 
     name: Resolved[str] = ""
@@ -237,7 +233,7 @@ class Whoami(Model):
 
     example = "{domain: whoami.mail.example.com}"
 
-    domain: t.Domain = key("whoami.mail.example.com", "Whoami is reached by this name.")
+    domain: t.Domain = key("whoami.mail.example.com", "The host name of whoami.")
 
     name: Resolved[str] = ""
     image: Resolved[str] = ""
@@ -255,13 +251,13 @@ class Ingress(Model):
 
     example = "{protocol: tcp, ports: [25, 465], to: mailserver}"
 
-    protocol: t.ProtocolWord = key("tcp", "Ports belong to a protocol.", "tcp")
-    ports: t.Ports = key('[443, "1000-1010"]', "Only what is listed (or all TCP) is forwarded.")
+    protocol: t.ProtocolWord = key("tcp", "The protocol of the ports.", "tcp")
+    ports: t.Ports = key('[443, "1000-1010"]', "Only the listed ports (or all TCP) are forwarded.")
     to: t.IngressTarget = key(
-        LOAD_BALANCER, "The ports are forwarded to its address.", LOAD_BALANCER
+        LOAD_BALANCER, "The ports are forwarded to this container.", LOAD_BALANCER
     )
     addresses: t.Entrances = key(
-        '[203.0.113.21, "2001:db8::21"]', "What comes to these addresses is forwarded.", ()
+        '[203.0.113.21, "2001:db8::21"]', "The entry applies to these public addresses.", ()
     )
     sources: t.AllowedSources = key(
         '[198.51.100.0/24, "2001:db8:aa::/48"]',
@@ -281,20 +277,18 @@ class Container(Model):
     example = "{name: turn, image: coturn/coturn:4.6}"
 
     name: t.ContainerName = key("turn", "Docker knows the container by this name.")
-    image: t.ImageRef = key("coturn/coturn:4.6", "It is what the container runs.")
+    image: t.ImageRef = key("coturn/coturn:4.6", "The container's image.")
     command: tuple[t.Text, ...] = key('["--verbose"]', "The command is a list of words.", ())
     labels: dict[t.LabelKey, t.Text] = key("{traefik.enable: 'true'}", "Labels are key: text.", {})
     environment: dict[t.EnvironmentName, t.EnvironmentValue] = key(
         "{TURN_REALM: example.com}", "The environment is NAME: text.", {}
     )
     volumes: tuple[t.VolumeText, ...] = key('["data:/data:ro"]', "Volumes are a list.", ())
-    ipv4: t.AddressV4 | None = key("172.20.0.10", "It is the container's fixed address.", None)
-    ipv6: t.AddressV6 | None = key(
-        '"fd5c:1b2a:77f0:1::10"', "It is the container's fixed address.", None
-    )
-    restart: t.RestartWord = key("unless-stopped", "Docker restarts by it.", "unless-stopped")
+    ipv4: t.AddressV4 | None = key("172.20.0.10", "The container's fixed address.", None)
+    ipv6: t.AddressV6 | None = key('"fd5c:1b2a:77f0:1::10"', "The container's fixed address.", None)
+    restart: t.RestartWord = key("unless-stopped", "The restart policy.", "unless-stopped")
     ports: t.PublishedPorts = key(
-        '[25, "3478/udp"]', "The world reaches it at these ports of the public addresses.", ()
+        '[25, "3478/udp"]', "These ports of the public addresses lead to the container.", ()
     )
 
     def address(self, version: Version) -> Address | None:
@@ -329,29 +323,29 @@ class Network(Model):
 
     example = '{name: mail, public_ipv4: 203.0.113.20, public_ipv6: "2001:db8::20"}'
 
-    name: t.NetworkName = key("mail", "Docker knows the network by this name.")
-    bridge: t.BridgeName = key("mail", "The kernel's bridge has this name.", "")
-    public_ipv4: t.PublicV4 | None = key("203.0.113.20", "The network owns this address.", None)
-    public_ipv6: t.PublicV6 | None = key('"2001:db8::20"', "The network owns this address.", None)
-    mode: t.ModeWord = key("nat", "It says how traffic is translated.", "nat")
+    name: t.NetworkName = key("mail", "The name of the Docker network.")
+    bridge: t.BridgeName = key("mail", "The name of the bridge interface.", "")
+    public_ipv4: t.PublicV4 | None = key("203.0.113.20", "The network's public address.", None)
+    public_ipv6: t.PublicV6 | None = key('"2001:db8::20"', "The network's public address.", None)
+    mode: t.ModeWord = key("nat", "How traffic is translated.", "nat")
     subnet_ipv4: t.SubnetV4OrDocker | None = key(
-        "172.20.0.0/24", "Containers have addresses in it.", None
+        "172.20.0.0/24", "Containers get addresses from it.", None
     )
     subnet_ipv6: t.SubnetV6 | None = key(
-        '"fd5c:1b2a:77f0:1::/64"', "Containers have addresses in it.", None
+        '"fd5c:1b2a:77f0:1::/64"', "Containers get addresses from it.", None
     )
     inner_subnet: t.SubnetV4 | None = key(
         "10.128.0.0/24", "Docker gives a network without public_ipv4 an IPv4 subnet too.", None
     )
-    allow_public_subnet: Flag = key("true", "It allows subnets outside private space.", False)
+    allow_public_subnet: Flag = key("true", "true allows subnets outside of private space.", False)
     manage_addresses: Flag = key("false", "false leaves the public addresses alone.", True)
-    dns: t.Servers = key("[198.51.100.53]", "Containers of the network ask there for names.", ())
+    dns: t.Servers = key("[198.51.100.53]", "The network's containers ask these servers.", ())
     load_balancer: Annotated[
         LoadBalancer | None, BeforeValidator(_on_off, json_schema_input_type=LoadBalancer | bool)
-    ] = key("false", "The load balancer is on unless turned off.", LoadBalancer())
-    whoami: Whoami | None = key(Whoami.example, "Whoami needs a domain.", None)
+    ] = key("false", "The load balancer is on unless this is false.", LoadBalancer())
+    whoami: Whoami | None = key(Whoami.example, "A page that shows the network's addresses.", None)
     ingress: tuple[Ingress, ...] = key(
-        f"[{Ingress.example}]", "Ingress is a list of what is forwarded.", ()
+        f"[{Ingress.example}]", "Ingress is a list of forwarded ports.", ()
     )
     containers: tuple[Container, ...] = key(f"[{Container.example}]", "Containers are a list.", ())
 
@@ -430,15 +424,15 @@ class Network(Model):
 
 
 class Open(Model):
-    """An entry of `open` of a baseline: ports of the host itself that everybody may reach.
+    """An entry of `open` of a baseline: ports of the host itself that are open to every source.
 
     `ports` is sorted and without overlaps.
     """
 
     example = "{protocol: tcp, ports: [9100]}"
 
-    protocol: t.ProtocolWord = key("tcp", "Ports belong to a protocol.", "tcp")
-    ports: t.OpenPorts = key('[9100, "5000-5010"]', "Only what is listed is open to everybody.")
+    protocol: t.ProtocolWord = key("tcp", "The protocol of the ports.", "tcp")
+    ports: t.OpenPorts = key('[9100, "5000-5010"]', "Only these ports are open to every address.")
 
 
 class Baseline(Model):
@@ -448,9 +442,9 @@ class Baseline(Model):
 
     ssh_from: Annotated[tuple[t.SourceRange, ...], BeforeValidator(_some_sources)] = key(
         '["198.51.100.0/24", "2001:db8:77::/48"]',
-        "SSH is let in from there alone, and without it you could not log in any more.",
+        "SSH is accepted only from these ranges; without them you could not log in.",
     )
-    open: tuple[Open, ...] = key(f"[{Open.example}]", "Everything else is closed.", ())
+    open: tuple[Open, ...] = key(f"[{Open.example}]", "All other ports of the host are closed.", ())
 
 
 class Engine(Model):
@@ -465,24 +459,22 @@ class Engine(Model):
 
     example = "{registry_mirrors: [https://mirror.example.com]}"
 
-    ipv6: Flag | None = key("true", "It gives the default bridge IPv6.", None)
+    ipv6: Flag | None = key("true", "true turns on IPv6 on Docker's default bridge.", None)
     fixed_cidr_v6: t.SubnetV6 | None = key(
-        '"fd5c:1b2a:77f0:d0::/64"', "The default bridge has IPv6 addresses in it.", None
+        '"fd5c:1b2a:77f0:d0::/64"', "The IPv6 subnet of Docker's default bridge.", None
     )
-    ip6tables: Flag | None = key("true", "Docker then loads IPv6 rules of its own.", None)
-    live_restore: Flag | None = key("true", "Containers go on while Docker restarts.", None)
+    ip6tables: Flag | None = key("true", "true: Docker loads its own IPv6 rules.", None)
+    live_restore: Flag | None = key("true", "Containers keep running while Docker restarts.", None)
     registry_mirrors: Mirrors | None = key(
-        '["https://mirror.example.com"]', "Images of Docker Hub are asked for there first.", None
+        '["https://mirror.example.com"]', "Docker tries these first for images of Docker Hub.", None
     )
     firewall_backend: t.FirewallWord | None = key(
-        "nftables", "Docker loads its own rules with it, and restarts for it.", None
+        "nftables", "Docker loads its rules with it; a change restarts Docker.", None
     )
-    dns: Flag = key("true", "Containers started by others then ask the host's dns.", False)
-    settings: DaemonSettings = key(
-        "{log-driver: journald}", "They are further keys of daemon.json.", {}
-    )
-    install: Flag = key("true", "It installs Docker from the distribution.", False)
-    restart: Flag = key("false", "false refuses what would stop containers.", True)
+    dns: Flag = key("true", "Containers that others start ask the host's dns.", False)
+    settings: DaemonSettings = key("{log-driver: journald}", "Further keys of daemon.json.", {})
+    install: Flag = key("true", "true installs the distribution's Docker.", False)
+    restart: Flag = key("false", "false refuses a change that would stop containers.", True)
 
 
 class Host(Model):
@@ -503,24 +495,24 @@ class Host(Model):
         " public_ipv4: 203.0.113.10}]}"
     )
 
-    name: t.HostName = key("edge-1", "It names the host's resources in Pulumi.")
-    ssh: Ssh = key(Ssh.example, "The host is reached over SSH.")
-    wan: Wan = key(Wan.example, "It says where the public addresses are put.")
+    name: t.HostName = key("edge-1", "The host's resources in Pulumi have this name.")
+    ssh: Ssh = key(Ssh.example, "How to reach the host over SSH.")
+    wan: Wan = key(Wan.example, "The interface that carries the public addresses.")
     guard: Annotated[None, PlainValidator(_no_guard)] = None
     baseline: Baseline | None = key(
-        Baseline.example, "It closes the host itself, but for SSH and what it names.", None
+        Baseline.example, "Closes the host's own ports, except SSH and the ports in open.", None
     )
-    confirm_seconds: t.Seconds = key("30", "A change that nobody confirms is undone after it.", 30)
-    firewall: t.FirewallWord = key("nftables", "Rules are loaded with it.", "iptables")
-    persist: t.PersistWord | None = key("iptables-files", "Rules are written there as well.", None)
-    log_drops: Flag = key("true", "The kernel then logs what the egress guard drops.", False)
+    confirm_seconds: t.Seconds = key("30", "A change not confirmed in time is rolled back.", 30)
+    firewall: t.FirewallWord = key("nftables", "The program that loads the rules.", "iptables")
+    persist: t.PersistWord | None = key("iptables-files", "Rules also go to /etc/iptables.", None)
+    log_drops: Flag = key("true", "The kernel logs what the guard drops.", False)
     metrics: t.MetricsFile | None = key(
-        "/var/lib/prometheus/node-exporter/wanbound.prom", "Counters are written there.", None
+        "/var/lib/prometheus/node-exporter/wanbound.prom", "Counters for Prometheus.", None
     )
-    adopt: Flag = key("true", "It takes over what was set up by hand.", False)
-    ipv6nat: t.Ipv6NatWord | None = key("container", "It runs docker-ipv6nat there.", None)
-    engine: Engine | None = key(Engine.example, "It says what is in Docker's daemon.json.", None)
-    dns: t.Servers = key("[198.51.100.53]", "Containers ask there for names.", ())
+    adopt: Flag = key("true", "true takes over what was set up manually.", False)
+    ipv6nat: t.Ipv6NatWord | None = key("container", "Runs docker-ipv6nat.", None)
+    engine: Engine | None = key(Engine.example, "Keys of Docker's daemon.json.", None)
+    dns: t.Servers = key("[198.51.100.53]", "Containers ask these DNS servers.", ())
     networks: Annotated[tuple[Network, ...], _entries(Network)] = key(
         f"[{Network.example}]", "A host without networks has nothing to do."
     )
@@ -531,10 +523,8 @@ class Echo(Model):
 
     example = '{ipv4: "http://198.51.100.1/", ipv6: "http://[2001:db8:ffff::1]/"}'
 
-    ipv4: t.EchoV4 | None = key('"http://198.51.100.1/"', "It tells the caller's address.", None)
-    ipv6: t.EchoV6 | None = key(
-        '"http://[2001:db8:ffff::1]/"', "It tells the caller's address.", None
-    )
+    ipv4: t.EchoV4 | None = key('"http://198.51.100.1/"', "URL of an IP-echo service.", None)
+    ipv6: t.EchoV6 | None = key('"http://[2001:db8:ffff::1]/"', "URL of an IP-echo service.", None)
 
     def url(self, version: Version) -> str | None:
         """Return the address to ask in that family, None where none is configured."""
@@ -546,13 +536,13 @@ class Images(Model):
 
     example = "{traefik: traefik:v3.7}"
 
-    traefik: t.ImageRef = key("traefik:v3.7", "It is the load balancers' image.", "traefik:v3.7")
-    whoami: t.ImageRef = key("wanbound/whoami:1", "It is whoami's image.", "wanbound/whoami:1")
+    traefik: t.ImageRef = key("traefik:v3.7", "The load balancers' image.", "traefik:v3.7")
+    whoami: t.ImageRef = key("wanbound/whoami:1", "The image of whoami.", "wanbound/whoami:1")
     ipv6nat: t.ImageRef = key(
-        "robbertkl/ipv6nat:0.4.4", "It is docker-ipv6nat's image.", "robbertkl/ipv6nat:0.4.4"
+        "robbertkl/ipv6nat:0.4.4", "The image of docker-ipv6nat.", "robbertkl/ipv6nat:0.4.4"
     )
     socket_proxy: t.ImageRef = key(
-        "haproxy:3.2", "It stands before Docker's socket.", "haproxy:3.2"
+        "haproxy:3.2", "The image of the proxy in front of Docker's socket.", "haproxy:3.2"
     )
 
 
@@ -582,12 +572,12 @@ class Root(Model):
         SOCKET_POOL,
     )
     mark: t.Mark = key("0x02000000", "This bit of a packet's mark says that it may pass.", MARK)
-    verify: Flag = key("true", "It asks each network for its address after an update.", False)
-    echo: Echo | None = key(Echo.example, "It is asked for the caller's address.", None)
-    images: Images = key(Images.example, "They are run on the hosts.", Images())
+    verify: Flag = key("true", "true checks each network's address after a change.", False)
+    echo: Echo | None = key(Echo.example, "IP-echo services for verify and whoami.", None)
+    images: Images = key(Images.example, "Images that wanbound brings.", Images())
     hosts: Annotated[tuple[Host, ...], _entries(Host)] = key(
         f"[{Host.example}]", "A stack without hosts has nothing to do."
     )
     secrets: Annotated[object, WithJsonSchema(_SECRETS)] = key(
-        "{NAME: {secure: …}}", "Only the names are looked at here.", None
+        "{NAME: {secure: …}}", "Secrets by name; each is encrypted alone.", None
     )

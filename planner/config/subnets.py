@@ -1,7 +1,7 @@
 """Whether the subnets of a host meet each other, or addresses that must not be in one.
 
-A derived subnet depends on names alone (planner/addresses.py), so it may be where something else is
-already. It is then refused, with a free one to write down: it is never moved, because a moved
+A derived subnet depends on names alone (planner/addresses.py), so it may overlap something else. It
+is then refused, and the error offers a free one to write. It is never moved, because a moved
 network is recreated with all of its containers.
 """
 
@@ -22,7 +22,7 @@ Use = tuple[Subnet, str]
 
 @dataclass(frozen=True)
 class _Claim:
-    """A subnet of a network: `key` is where it is, or would be, written; `owner` says whose it is.
+    """A subnet of a network: `key` is where it is, or would be, written; `owner` says what has it.
 
     `pool` is where a free one is looked for first.
     """
@@ -35,7 +35,7 @@ class _Claim:
 
 
 class _Taken:
-    """Subnets of one family that are in use. Subnets are nested or apart, never half of each."""
+    """Subnets of one family that are in use. Two subnets are nested or disjoint."""
 
     def __init__(self) -> None:
         self._uses: dict[tuple[int, int], Use] = {}
@@ -73,7 +73,7 @@ class _Taken:
                 found = type(like)((base + (place << bits), like.prefixlen))
                 if (other := self.use(found)) is None:
                     return found
-                # Past all of it: a /9 has 32,768 places in it.
+                # Skip all of it: a /9 has 32,768 places.
                 place = ((int(other[0].broadcast_address) - base) >> bits) + 1
         return None
 
@@ -114,7 +114,7 @@ def engine_ranges(host: HostDraft) -> Iterator[tuple[str, Subnet]]:
         try:
             yield key, ip_interface(text).network
         except ValueError:
-            continue  # Docker says what is wrong with it, when it is asked to check the file.
+            continue  # Docker itself reports it when it checks the file.
 
 
 POOLS = "default-address-pools"
@@ -137,7 +137,7 @@ def _host(host: HostDraft, elsewhere: Iterable[Use], root: Root) -> Problems:
         # A second network of one name has been reported, and derives the same.
         names.add(network.network.name)
     met: list[tuple[_Claim, Use]] = []
-    # What is written first: of two the derived one gives way.
+    # Written ones first, so that the error is at the derived one.
     for claim in sorted(claims, key=lambda each: each.derived):
         uses = taken[claim.subnet.version]
         if (other := uses.use(claim.subnet)) is not None:

@@ -150,7 +150,7 @@ def _one_of(*words: str) -> PlainValidator:
         word = "no" if value is False and "no" in words else value
         if isinstance(word, str) and word in words:
             return word
-        raise refusal(f"is {show(word)}, which is none of {listed}", "", f"write {listed}")
+        raise refusal(f"is {show(word)}, not one of {listed}", "", f"write {listed}")
 
     return written(validate, {"enum": [*words, *([False] if "no" in words else [])]})
 
@@ -209,7 +209,7 @@ def _flag(value: object) -> bool:
 
 
 def _text(value: object) -> str:
-    """Return free text, which goes to Docker's API only; a number stands for its digits."""
+    """Return free text, which goes to Docker's API only; a number becomes its digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < HUGE:
@@ -265,10 +265,10 @@ Protocol: TypeAlias = Literal["tcp", "udp"]
 Restart: TypeAlias = Literal["no", "on-failure", "always", "unless-stopped"]
 Persist: TypeAlias = Literal["iptables-files"]
 Firewall: TypeAlias = Literal["iptables", "nftables"]
-"""In which dialect rules are spoken; of a host's, and of Docker's own."""
+"""The program that loads rules: a host's, or Docker's own."""
 Mode: TypeAlias = Literal["nat", "snat", "masquerade"]
-"""How a network's traffic is translated: both ways by wanbound; only what goes out; what goes out,
-while Docker publishes the containers' ports on the public addresses."""
+"""How a network's traffic is translated: both ways by wanbound; only outgoing; only outgoing, while
+Docker publishes the containers' ports on the public addresses."""
 
 ProtocolWord = Annotated[Protocol, _one_of("tcp", "udp")]
 RestartWord = Annotated[Restart, _one_of("no", "on-failure", "always", "unless-stopped")]
@@ -345,7 +345,7 @@ _LOCAL_PART = r"[A-Za-z0-9!#$%&'*+/=?^_{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_{|}~-]
 HostName = Annotated[str, _matching("[a-z0-9][a-z0-9-]*", "edge-1", 63,
     "a host name of lower-case letters, digits and -", "It names the host's resources in Pulumi.")]
 UserName = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_.-]*", "root", 32,
-    "a user name", "SSH logs in with it.", quoted=False)]
+    "a user name", "SSH logs in as this user.", quoted=False)]
 ContainerName = Annotated[str, _matching("[A-Za-z0-9][A-Za-z0-9_.-]+", "turn", 63,
     "a container name (two characters or more: letters, digits, _, . and -)",
     "Docker refuses other names.")]
@@ -690,8 +690,8 @@ def _source_range(value: object) -> Subnet:
 
 def _allowed(value: object) -> tuple[Subnet, ...]:
     """Return the ranges that may reach a port; none of them lies in another."""
-    remedy = "list ranges, or remove the key to let in everybody"
-    items = _items(value, "lists no range", "Nobody would reach these ports.", remedy)
+    remedy = "list ranges, or remove the key to let in every source"
+    items = _items(value, "lists no range", "No source could reach these ports.", remedy)
     found: list[Subnet] = []
     for subnet in map(_source_range, items):
         for other in found:
@@ -836,7 +836,7 @@ Servers = Annotated[tuple[Address, ...], written(_servers, _SERVERS)]
 
 _PART = "[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _ALIAS = rf"(?:{_PART}\.)*{_PART}"
-"""A DNS name, or a name in ~/.ssh/config: it cannot be a pattern there, an option or a shell's."""
+"""A DNS name, or a name in ~/.ssh/config: it cannot be a pattern there, an option or shell code."""
 
 
 def _ssh_address(value: object) -> str:
@@ -999,7 +999,7 @@ def why_no_hash(value: str) -> str | None:
         return "has a space or a line break at its end or beginning"
     if any(pattern.fullmatch(value.replace("$$", "$")) for pattern in _HASHES):
         return "has each $ doubled, which only Docker Compose expects"
-    return "is none of the hashes that Traefik knows"
+    return "is not a hash that Traefik knows"
 
 
 _POINTS = {"nistp256": 65, "nistp384": 97, "nistp521": 133}

@@ -53,7 +53,7 @@ def check(host: HostDraft) -> Problems:
     seen: dict[tuple[_Kind, str], _Named] = {}
     for thing in sorted(_all(host), key=lambda each: each.source is None):
         other = seen.setdefault((thing.kind, thing.name), thing)
-        # What is made of one name is there twice where that name is, which is one error.
+        # Names built from a duplicate name are duplicates too, which is one error.
         if other is thing or (thing.source is not None and thing.source == other.source):
             continue
         why, remedy = _KINDS[thing.kind]
@@ -67,7 +67,7 @@ def check(host: HostDraft) -> Problems:
 
 def _all(host: HostDraft) -> Iterator[_Named]:
     if host.host is not None:
-        # No network's key: these two are there first, and never the ones to give way.
+        # These two come first and belong to no network, so no error is reported at them.
         wan = host.host.wan.interface
         yield _Named("interface", wan, "the host's wan interface", host.loc, "")
         if host.host.ipv6nat is not None:

@@ -4,7 +4,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     case $2$3 in *[!0-9a-f]*) fail 64 "not a token or not a time: $2 $3" ;; esac
     take_turn "$2"
     if awaits_confirmation; then
-        # Our own: the connection was lost, and the same change came again over the next one.
+        # Our own: the connection was lost, and the same change was sent again over the next one.
         echo "armed $2"
         return 0
     fi
@@ -35,7 +35,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
         echo "armed $2"
         return 0
     fi
-    # What is full may be the memory that this run itself has taken.
+    # The memory may be full because of this run's own files.
     rm -rf "${1:?}"/*/ "${work:?}"/*
     # If that fails, it stays armed: the timer tries again, and so does the next run or boot.
     go_back "$2" || fail 13 "the kernel refused the change and its rollback"
@@ -44,7 +44,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     fail 12 "the change could not be loaded; the old rules and addresses are back"
 }
 
-keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, on disk
+keep() { # keep FOLDER TOKEN OLD: writes the generation, and what there was before it, to disk
     new=$etc/$2
     [ "$3" != none ] || nothing "$etc/none" || return 1
     rm -rf "$new" "$new-then"
@@ -52,7 +52,7 @@ keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, 
     # Addresses that the host already has were not added by us, and stay after an undo.
     read_addresses && live_addresses >"$work/live" || return 1
     wanted_addresses "$new/addresses" | grep -vxF -f "$work/live" >"$new/added"
-    # Those that are there and not ours yet get another scope now, and the undo gives theirs back.
+    # Existing addresses that were not ours get another scope now; the undo restores theirs.
     { wanted_addresses "$etc/$3/addresses" && echo '#'; } >"$work/known" || return 1
     { wanted_addresses "$new/addresses" | grep -vxF -f "$work/known" |
         sed 's/^addr del \(.*\)/addr replace \1 scope /' && echo '#'; } >"$work/right" &&
@@ -70,7 +70,7 @@ keep() { # keep FOLDER TOKEN OLD: the generation, and what there was before it, 
     return 0
 }
 
-record_host() { # record_host NEW OLD: what is there now, and what was there before we touched it
+record_host() { # record_host NEW OLD: the settings now, and those before our first change
     for file in "$1/host" "$2/was"; do
         { sed 's/^\([^ ]* [^ ]* \).*/\1/' "$file" | sort -u && echo '#'; } >"$work/${file##*/}.keys" || return 1
     done
@@ -83,15 +83,15 @@ record_host() { # record_host NEW OLD: what is there now, and what was there bef
     return 0
 }
 
-put_script() { # the script is that of the current generation, so an undo brings the old one back
+put_script() { # the script is that of the current generation, so an undo restores the old one
     mkdir -p "${self%/*}" && ln -sfn "$etc/current/wanbound" "$self.next" && mv -T "$self.next" "$self" &&
         put_units
 }
 
-arm() { # arm TOKEN SECONDS: from here on the host goes back by itself
+arm() { # arm TOKEN SECONDS: from here on the host rolls back by itself
     record_phase loading "$1" "$(($(uptime) + $2))" || return 1
     sync "$etc/armed" "$etc" 2>/dev/null
-    # Killed, or refused by the kernel, it is tried again, unless another run has seen to it.
+    # If it is killed, or the kernel refuses it, it is tried again until some run has done it.
     go="[ ! -e $etc/$1/wanbound ] || sh $etc/$1/wanbound undo $1"
     if [ -d /run/systemd/system ]; then
         systemd-run --quiet --collect --unit="wanbound-undo-$1" --on-active="$2s" \
@@ -107,7 +107,7 @@ record_phase() { # record_phase PHASE TOKEN DEADLINE
     echo "$2 $(boot) $1 $3" >"$etc/armed.next" && mv "$etc/armed.next" "$etc/armed"
 }
 
-confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so the operator can get in
+confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so a new login works
     take_lock
     if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
         # Interrupted, or no longer in force after a reboot: a successful login proves nothing.
@@ -142,7 +142,7 @@ refuse_duplicates() { # refuse_duplicates TOKEN: undoes the change if another ma
     exit 25
 }
 
-tell_undone() { # what was undone since anybody was told
+tell_undone() { # reports each undo since the last successful change
     [ -e "$var/undone" ] || return 0
     while read -r _ when why; do
         note "a change $why and was rolled back at $when:" \

@@ -44,13 +44,13 @@ docker_facts() { # prints one of these, and nothing else:
 docker_version() { # asked once for each start of Docker
     info=$(docker_ask info --format '{{json .}}') || exit
     version=$(printf '%s\n' "$info" | sed -n 's/.*"ServerVersion":"\([^" ]*\)".*/\1/p')
-    # Up to 20.10 the client ends well when the engine does not answer.
+    # Up to 20.10 the client exits with 0 when the engine does not answer.
     said=$(printf '%s\n' "$info" | sed 's/.*"ServerErrors"://' | cut -c 1-300)
     [ -n "$version" ] || fail 24 "Docker does not answer: $said"
     backend=iptables
     case $info in *'"FirewallBackend":{"Driver":"nftables'*) backend=nftables ;; esac
     echo "docker $version $backend"
-    # Another one may have started while this one was asked. The name is one that `take_lock` removes.
+    # Docker may have been restarted during the call. The name is one that `take_lock` removes.
     if [ "$(docker_main)" = "$main" ] && [ -d "$run" ]; then
         known=$run/run.$$.engine
         echo "docker $version $backend" >"$known" && mv "$known" "$run/engine"
@@ -72,7 +72,7 @@ docker_networks() {
 }
 
 docker_containers() { # docker_containers [drift]: a JSON list for each running container, with its name,
-    # its label wanbound, and its compose project and service; with drift its default routes behind it
+    # its label wanbound, and its compose project and service; with drift its default routes after it
     [ -n "$main" ] || return 0
     ids=$(docker_ask ps -q --no-trunc) || exit
     [ -n "$ids" ] || return 0

@@ -1,6 +1,6 @@
 # --- doctor ----------------------------------------------------------------------------------------
 
-doctor() { # doctor WAN: what may stand in the way of a change, for providers/host/doctor.py
+doctor() { # doctor WAN: what may prevent a change, for providers/host/doctor.py
     echo '== programs'
     for program in apt-get awk conntrack curl docker dockerd flock ip ip6tables iptables nft ss; do
         ! command -v "$program" >/dev/null || echo "$program"
@@ -10,7 +10,7 @@ doctor() { # doctor WAN: what may stand in the way of a change, for providers/ho
     for service in fail2ban firewalld; do
         ! systemctl -q is-active "$service.service" 2>/dev/null || echo "$service"
     done
-    # Its unit is active also where it is turned off.
+    # Its unit is active even if ufw is turned off.
     if command -v ufw >/dev/null; then
         said=$(ufw status 2>/dev/null) || echo 'ufw unreadable'
         ! printf '%s\n' "$said" | grep -qx 'Status: active' || echo ufw

@@ -16,7 +16,7 @@ facts() { # facts [drift]: what is on this host, in sections that providers/host
     (cd "$etc/current" && sha256sum -c sums) 2>/dev/null | sed -n 's/^\(.*\): FAILED.*/\1/p' |
         while read -r file; do
             echo "== edited ${file#./}"
-            # Also where its last line has no end.
+            # Also if its last line has no newline.
             awk 1 "$etc/current/$file" 2>/dev/null
         done
     # If some of its files were removed, print the others.
@@ -74,7 +74,7 @@ drift_facts() {
     done
 }
 
-units_facts() { # what became of the script and of each unit since they were written
+units_facts() { # the state of the script and of each unit, compared with what was written
     digest=$(sha256sum "$self" 2>/dev/null)
     echo "script ${digest:-missing}" | cut -d' ' -f1,2
     [ -d "$units" ] || { echo 'no systemd' && return; }
@@ -88,7 +88,7 @@ units_facts() { # what became of the script and of each unit since they were wri
         ! cmp -s "$etc/current/$unit" "$units/$unit" || as=written
         [ "$unit" != wanbound-watch.service ] ||
             case $(systemctl show --value -p ActiveState -p Job "$unit" 2>/dev/null | tr '\n' ' ') in
-            # Also when it is just being restarted.
+            # Also while it is restarted.
             'active '* | *[1-9]*) as="$as active" ;;
             *) as="$as inactive" ;;
             esac

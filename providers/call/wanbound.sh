@@ -1,9 +1,9 @@
 #!/bin/sh
-# What an operator's run does on a host. It travels with each call, and nothing of it stays there.
+# What an operator's run does on a host. It is sent with each call, and is not installed.
 #
 #   facts [drift]            print what is on this host; with `drift`, also what was loaded and what
 #                            is in force
-#   doctor WAN               print what may stand in the way of a change
+#   doctor WAN               print what may prevent a change
 #   status                   print networks, counters, repairs, and a change that is pending
 #   change FOLDER TOKEN SECONDS EXPECTED
 #                            load FOLDER/new if EXPECTED is the current generation, and undo it

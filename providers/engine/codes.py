@@ -1,4 +1,4 @@
-"""What the exit codes of engine.sh that concern the Docker Engine mean."""
+"""The meaning of engine.sh's exit codes that concern the Docker Engine."""
 
 from collections.abc import Mapping
 

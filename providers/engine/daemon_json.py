@@ -25,7 +25,7 @@ class DaemonJsonError(ValueError):
 
 
 class _WordError(ValueError):
-    """A word that is no value of a daemon.json, though Python's decoder may take it."""
+    """A word that Docker does not accept as a value, although Python's decoder may."""
 
 
 def _integer(word: str) -> int:
@@ -46,7 +46,7 @@ def _constant(word: str) -> object:
     raise _WordError(f"{word} is not JSON")
 
 
-# The one finds what is an object and where its members are, the other what their values are.
+# The first finds objects and the places of their members, the second decodes values.
 _SHAPE = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _VALUE = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=_constant)
 
@@ -91,7 +91,7 @@ class DaemonJson:
         return None if source is None else _VALUE.decode(source)
 
     def source(self, key: str) -> str | None:
-        """Return the text of a key's value as it stands there, None where the key is not there."""
+        """Return the text of a key's value as written, None where the key is not there."""
         for member in self._members:
             if member.key == key:
                 return self._body[member.value : member.end]
@@ -114,7 +114,7 @@ class DaemonJson:
         return DaemonJson(text)
 
     def without_key(self, key: str) -> "DaemonJson":
-        """Return it without the key; as it was before `with_key` put it at the end."""
+        """Return it without the key. This reverses a `with_key` that added the key at the end."""
         for place, member in enumerate(self._members):
             if member.key != key:
                 continue
@@ -130,7 +130,7 @@ class DaemonJson:
         return self
 
     def _gap(self) -> str:
-        """Return what stands between a comma and the next key, as the file has it so far."""
+        """Return the whitespace between a comma and the next key, as the file has it so far."""
         first = self._members[0].start
         found = re.search(r"[ \t\n\r]*$", self._body[:first])
         gap = found.group() if found is not None else ""

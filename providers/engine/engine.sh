@@ -1,12 +1,12 @@
 #!/bin/sh
-# Work on Docker that runs only while an operator is connected. It travels with each call, and
-# nothing of it stays on the host. A run that was killed is finished by the next one.
+# Work on Docker that runs only while an operator is connected. It is sent with each call, and is
+# not installed on the host. The next run completes a run that was killed.
 #
 #   engine state             print what a decision needs
 #   engine install PACKAGE…  from the distribution
 #   engine put FOLDER DIGEST HOW
 #                            FOLDER's daemon.json, if the host's has this digest, and what it demands
-#   renew NETWORK LABEL      remove a Docker network that was made by hand in place of ours
+#   renew NETWORK LABEL      remove a Docker network that was created manually in place of ours
 #
 # providers/onhost/README.md has the exit codes. On 10, 14, 15, 18, 19, 22 and 24 nothing has changed.
 
@@ -18,9 +18,9 @@
 # --- the Docker Engine and its daemon.json -------------------------------------------------------
 #
 # providers/engine/plan.py decides, from what engine_state prints, what is to be installed and what
-# daemon.json is to be. Here it is carried out, and taken back if Docker does not run with it.
+# daemon.json is to be. This part does it, and restores the old file if Docker does not run with it.
 # In $engine, which is in /var/lib, so that it survives a reboot:
-#   was      what our keys were before they were ours; destroy gives that back
+#   was      the values of our keys before they were ours; destroy restores them
 #   doing    HOW of a change, until Docker has been seen to run with it
 #   before   daemon.json and was from before that change, each only if it was there
 
@@ -57,13 +57,13 @@ engine_state() { # all that a decision needs, in sections that providers/engine/
 
 engine_note() { # engine_note TEXT COMMAND...: notes TEXT, and again while the command runs
     note "$1"
-    # The operator's side takes silence for a dead connection. A `sleep` that is left holds no lock.
+    # The operator's side treats silence as a dead connection. A `sleep` that is left holds no lock.
     (while sleep 15 2>/dev/null && [ -e "/proc/$$/exe" ]; do note "$1"; done) >/dev/null 8>&- 9>&- &
     teller=$!
     shift
     "$@"
     status=$?
-    # Other signals are ignored here and by whatever is started, see engine_put.
+    # Other signals are ignored here and by child processes, see engine_put.
     kill -9 "$teller"
     wait "$teller" 2>/dev/null
     return "$status"
@@ -98,7 +98,7 @@ engine_put() { # engine_put FOLDER DIGEST HOW: daemon.json and the record become
         [ -n "$resumed" ] || { engine_copy "$engine/before/was" "$engine/was" && engine_done; }
         fail 15 "cannot write to $engine or ${daemon_json%/*}; daemon.json is as it was"
     fi
-    # When Docker starts, our own unit wants this lock to put the rules behind Docker's.
+    # When Docker starts, our own unit needs this lock to load the rules.
     flock -u 9
     engine_act || engine_back
     engine_done
@@ -117,7 +117,7 @@ engine_valid() { # fails when Docker says that it would not start with the new f
         esac
 }
 
-engine_keep() { # what is there is kept, and what is to be done is written down
+engine_keep() { # saves the present files, and records what is to be done
     mkdir -p "$engine" && chmod 0700 "$engine" || return 1
     # After a killed run, go back to the state that the killed run found.
     resumed=$(cat "$engine/doing" 2>/dev/null)
@@ -131,7 +131,7 @@ engine_keep() { # what is there is kept, and what is to be done is written down
     echo "$how" >"$engine/doing.new" && mv "$engine/doing.new" "$engine/doing" && sync -f "$engine"
 }
 
-engine_copy() { # engine_copy FROM TO: TO becomes FROM, or goes; its link, mode and owner stay
+engine_copy() { # engine_copy FROM TO: TO becomes FROM, or is removed; its link, mode and owner stay
     to=$(readlink -m "$2") && next=$to.wanbound || return 1
     if [ ! -e "$1" ]; then
         rm -f "$to"
@@ -142,13 +142,13 @@ engine_copy() { # engine_copy FROM TO: TO becomes FROM, or goes; its link, mode 
     fi
 }
 
-engine_done() { # nothing stays where nothing of ours is in daemon.json any more
+engine_done() { # removes all records if daemon.json has no key of ours any more
     rm -f "$engine/doing" && rm -rf "$engine/before"
     [ -e "$engine/was" ] || rm -rf "$engine"
     rmdir "$var" 2>/dev/null || true
 }
 
-engine_act() { # what the change demands of Docker; fails when Docker is not seen to do it
+engine_act() { # reloads or restarts Docker as the change needs; fails unless Docker reports it
     since=$(date +%s.%N)
     case $how in reload*) engine_note 'reloading Docker' engine_reload || return 1 ;; esac
     case $how in *restart) engine_note 'restarting Docker' engine_restart ;; esac
@@ -158,7 +158,7 @@ engine_reload() {
     kill -HUP "$(docker_main)" 2>/dev/null && engine_await engine_reloaded
 }
 
-engine_reloaded() { # Docker tells of a reload that went well by an event, and of no other
+engine_reloaded() { # Docker sends an event only for a successful reload
     timeout -s KILL 10 docker events --since "$since" --until "$(date +%s.%N)" \
         --filter type=daemon --filter event=reload --format '{{.Action}}' | grep reload
 }
@@ -174,7 +174,7 @@ engine_forwards() { # engine_forwards FILE: with nftables Docker does not start 
 engine_restart() {
     [ ! -e "$put/forwarding" ] || engine_forwards "$put/forwarding" || return 1
     if [ -d /run/systemd/system ]; then
-        # A start that failed often is refused for a while, for a new file too.
+        # After repeated failures systemd refuses a start for a while, even with a new file.
         systemctl reset-failed docker.service docker.socket 2>/dev/null
         timeout -s KILL 180 systemctl restart docker.service
     else
@@ -190,9 +190,9 @@ engine_await() { # engine_await COMMAND...: runs it until it succeeds
     return 1
 }
 
-engine_back() { # Docker does not run with the new file: the old one, and Docker with that
+engine_back() { # Docker does not run with the new file: restores the old one, and starts Docker
     note "Docker did not accept the new daemon.json; restoring the old one"
-    # Of the unit's journal only what dockerd itself has said.
+    # Only dockerd's own messages from the unit's journal.
     reason=$(journalctl -u docker.service -t dockerd --since "@${since%.*}" -o cat 2>/dev/null |
         grep -v -e level=info -e level=warning -e level=debug | tail -n 4 | cut -c 1-600)
     engine_copy "$engine/before/daemon.json" "$daemon_json" ||
@@ -204,7 +204,7 @@ engine_back() { # Docker does not run with the new file: the old one, and Docker
     fail 20 "${reason:-Docker gave no reason}"
 }
 
-engine_install() { # engine_install PACKAGE...: from the distribution; what is there stays as it is
+engine_install() { # engine_install PACKAGE...: from the distribution; existing files stay as they are
     engine_turn
     log=$run/apt.log
     engine_note "installing $* from the distribution" engine_apt "$@" ||

@@ -43,10 +43,10 @@ _RELOADS = frozenset(
         "shutdown-timeout",
     ]
 )
-"""`features` is among them in the documentation: of it, dockerd looks at `buildkit` again alone."""
+"""The documentation also lists `features`, but dockerd reloads only `buildkit` of it."""
 
 _RESET = frozenset(["max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"])
-"""Keys that a reload sets to their defaults where they have gone."""
+"""Keys that a reload resets to their defaults when they are removed."""
 
 _DEFAULTS: Mapping[str, object] = {
     "allow-nondistributable-artifacts": [],
@@ -57,14 +57,14 @@ _DEFAULTS: Mapping[str, object] = {
     "registry-mirrors": [],
     "shutdown-timeout": 15,
 }
-"""A reload leaves these as they are where they have gone: the default has to be said once."""
+"""A reload keeps the values of these when they are removed: the default must be written once."""
 
 _RANK = ("none", "reload", "restart", "reload+restart")
 
 
 @dataclass(frozen=True)
 class EngineStep:
-    """One change of daemon.json: its text, None where it goes, and what Docker has to do for it.
+    """One change of daemon.json: its text, None to remove it, and what Docker has to do for it.
 
     `record` is the record from before that change on, None for none.
     """
@@ -92,7 +92,7 @@ class EngineWanted:
     """What a host's engine is to be: keys of daemon.json, and what may be done for them.
 
     `firewall` is what wanbound loads its rules with, "iptables" or "nftables". `going` says that
-    nothing is wanted any more but what was there before.
+    the resource is destroyed, and only the old settings are wanted.
     """
 
     keys: Mapping[str, Any]
@@ -103,7 +103,7 @@ class EngineWanted:
 
 
 def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> EngineChange:
-    """Return what has to be done on `host`. Raises HostError where it cannot or must not be."""
+    """Return what has to be done on `host`. Raises HostError if it is impossible or not allowed."""
     if not wanted.going and (missing := _missing(host, state, wanted)):
         keys = f", then sets {', '.join(wanted.keys)}" if wanted.keys else ""
         effect = f"installs {', '.join(missing)} from the distribution{keys}"
@@ -126,7 +126,7 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
             _UNCHANGED,
             "set engine.restart to true when a restart is acceptable, or set live_restore",
         )
-    # What a key was stays on record until Docker runs without it.
+    # The old value of a key stays on record until Docker runs without ours.
     kept = Record({**before.keys, **record.keys}, before.bare, before.absent)
     interim = _interim(now, after, changed) if how == "reload" else None
     first = EngineStep(text if interim is None else interim, how, kept if kept.keys else None)
@@ -136,7 +136,7 @@ def engine_change(host: str, state: EngineState, wanted: EngineWanted) -> Engine
     if (first.text, how) != (found.text, "none"):
         steps.append(first)
         found = replace(first, how="none")
-    # What a run that was killed has left is cleared by a step, be it one that changes nothing.
+    # A step clears what a killed run has left, even if it changes nothing.
     if last != found or (state.doing and not steps):
         steps.append(last)
     return EngineChange(effect, steps=tuple(steps))
@@ -147,14 +147,14 @@ def lacks(state: EngineState, wanted: EngineWanted) -> tuple[str, ...]:
     missing = [program for program in PACKAGES if program not in state.programs]
     if "iptables" in missing and wanted.keys.get("firewall-backend") == "nftables":
         missing.remove("iptables")
-    # Whether the client is a package of its own shows when dockerd has come.
+    # Whether the client is a separate package is known once dockerd is installed.
     if "dockerd" in missing and "docker" in missing:
         missing.remove("docker")
     return tuple(PACKAGES[program] for program in missing)
 
 
 def _companions(state: EngineState, missing: Sequence[str]) -> tuple[str, ...]:
-    """Return what docker.io only recommends, and does not work without."""
+    """Return the packages that docker.io only recommends, but needs."""
     if "docker.io" not in missing:
         return ()
     # Where the kernel uses AppArmor, no container starts without its parser.
@@ -225,7 +225,7 @@ def _merged(now: DaemonJson, before: Record, keys: Mapping[str, Any]) -> tuple[D
 def _text(state: EngineState, after: DaemonJson, before: Record, ours: bool) -> str | None:
     if after.keys or ours or state.record is None:
         return state.file if after.text.strip() == (state.file or "").strip() else after.text
-    # Nothing is left in it but what was there before us: no key.
+    # Only what was there before us is left, and it had no key.
     return None if before.absent else before.bare if before.bare is not None else after.text
 
 
@@ -249,7 +249,7 @@ def _refuse_engine(host: str, state: EngineState, after: DaemonJson, firewall: s
             "install Docker 29 or newer, or remove engine.firewall_backend: with firewall: nftables"
             " wanbound works beside a Docker that uses iptables, too",
         )
-    # Said in the file, it holds from the next start on.
+    # In the file, it applies from the next start on.
     backend = after.value("firewall-backend") or state.backend
     if (found := fault(version, str(backend), firewall)) is not None:
         what, fix = found
@@ -270,18 +270,18 @@ def _refuse_engine(host: str, state: EngineState, after: DaemonJson, firewall: s
 def _how(
     state: EngineState, now: DaemonJson, after: DaemonJson, changed: Sequence[str], *, going: bool
 ) -> str:
-    """Return what the change demands of Docker; what a killed run still had to do included."""
+    """Return what Docker has to do for the change, including what a killed run left undone."""
     how = "none"
     if changed:
         how = "reload" if all(_reloads(now, after, key) for key in changed) else "restart"
     if state.doing in _RANK:
         how = max(how, state.doing, key=_RANK.index)
     if not state.runs:
-        # One that was stopped is not started to take ours back, unless by a run that was killed.
+        # A stopped Docker is not started to remove our keys, unless a killed run stopped it.
         stopped = going and state.doing in ("", "none")
         return "none" if state.version is None or stopped else "restart"
     if how == "restart" and after.value("live-restore") is True and not state.live_restore:
-        # Told first, it leaves the containers alone when it then restarts.
+        # With live-restore reloaded first, containers keep running through the restart.
         return "reload+restart"
     return how
 

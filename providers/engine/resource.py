@@ -27,20 +27,20 @@ from providers.ssh.target import target_of
 _PROPERTIES = ("host", "docker_host", "daemon", "install", "restart", "firewall", "forwarding")
 
 _ATTEMPTS = 5
-"""Two for installations, one for what is decided after them, two for others at work meanwhile."""
+"""Two for installations, one for the decision after them, two for changes by others meanwhile."""
 
 
 class DockerEngineProvider(ResourceProvider):
-    """Sets, reads and gives back keys of daemon.json. Stateless: it is pickled by reference."""
+    """Sets, reads and restores keys of daemon.json. Stateless: it is pickled by reference."""
 
-    # What is secret in its properties is marked there; `__provider` in clear makes no noise.
+    # Secret properties are marked one by one, so `__provider` need not be secret as a whole.
     serialize_as_secret_always = False
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Add what the change does to the host's containers: the one thing a preview asks a host.
+        """Add what the change does to the host's containers. Nothing else in a preview asks a host.
 
-        Only where something changes; else the property stays what it was. What cannot be done is
-        refused here already, and so in the preview. A host that cannot be reached is no error yet.
+        Only where something changes; otherwise the property stays as it was. An impossible change
+        is refused here, and so in the preview. A host that cannot be reached is no error yet.
         """
         if _olds and all(plain(_olds.get(name)) == plain(news.get(name)) for name in _PROPERTIES):
             return CheckResult({**news, "effect": _olds.get("effect", "")}, [])
@@ -96,7 +96,7 @@ class DockerEngineProvider(ResourceProvider):
         ours = {*(props.get("daemon") or {}), *json.loads(applied)}
         daemon = {key: plain(file.value(key)) for key in sorted(ours) if key in file}
         inputs = {**_inputs(props), "daemon": daemon}
-        # What was applied stays what it was, or the next refresh would look for what this found.
+        # Keep what was applied: else the next refresh would look for what this one found.
         return ReadResult(id_, {**inputs, "applied": applied}, inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ def _state(props: Mapping[str, Any]) -> EngineState:
 
 
 def _engine(props: Mapping[str, Any], act: str, files: Mapping[str, str], *words: str) -> str:
-    """Have the host do something about Docker (providers/engine/engine.sh). Raises HostError."""
+    """Run a command of providers/engine/engine.sh on the host. Raises HostError."""
     return remote_at(target_of(props["host"])).engine(act, files, *words)
 
 

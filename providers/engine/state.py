@@ -15,12 +15,12 @@ _CONFIG = "--config-file"
 
 
 class EngineParseError(ValueError):
-    """The host's answer is not one."""
+    """The host's answer cannot be parsed."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What our keys of daemon.json were before they were ours; None stands for "not there".
+    """What our keys of daemon.json were before they were ours; None means "not there".
 
     `bare` is the whole text of a file that had no key, `absent` says that there was no file.
     """
@@ -42,7 +42,7 @@ class EngineState:
     `version` is that of the installed dockerd, "" where it does not say, None without one.
     `programs` are those that are installed, of all that rules need. `apparmor` says that the kernel
     uses it. `config` is the file that the running dockerd was told to read, "" for the usual one.
-    `doing` is what a run that was killed had still to do ("reload", "restart", …). `containers` are
+    `doing` is what a killed run still had to do ("reload", "restart", …). `containers` are
     the policies and names of running ones, `info` is what `docker info` says, empty where it does
     not answer. `file` is daemon.json's text, None without one.
     """
@@ -77,7 +77,7 @@ class EngineState:
 
     @property
     def live_restore(self) -> bool:
-        """Whether containers go on while Docker is away, as it runs now."""
+        """Whether containers keep running while Docker is stopped, with its present settings."""
         return bool(self.info.get("LiveRestoreEnabled"))
 
     @property
@@ -88,7 +88,7 @@ class EngineState:
 
 
 def digest(text: str | None) -> str:
-    """Return what stands for a daemon.json with that text, "none" for no file."""
+    """Return the digest of a daemon.json with that text, "none" for no file."""
     return "none" if text is None else hashlib.sha256(text.encode()).hexdigest()
 
 

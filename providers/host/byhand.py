@@ -217,7 +217,7 @@ def _words(line: str) -> Iterator[str]:
                 yield "".join(word)
             word = None
         else:
-            # Within quotes, a backslash stands before a character that is meant literally.
+            # Within quotes, a backslash makes the next character literal.
             escaped = quoted and character == "\\"
             word = word or []
             word.append(next(characters, "") if escaped else character)
@@ -226,7 +226,7 @@ def _words(line: str) -> Iterator[str]:
 
 
 def _rule(words: Sequence[str]) -> _Rule:
-    """Return the rule of `-A CHAIN …`; nothing is too wrong to be read."""
+    """Return the rule of `-A CHAIN …`; any text can be read."""
     operands: dict[str, _Operand] = {}
     matches: list[str] = []
     negated = False
@@ -272,7 +272,7 @@ def _is_ours_or_dockers(rule: _Rule) -> bool:
             and rule.out_link in (link, _Operand(link.text, negated=True))
         )
     if (name, rule.target_name) == ("POSTROUTING", "MASQUERADE"):
-        # A published port that its own container asks for; and `userland-proxy: false`.
+        # For a container that calls its own published port; and `userland-proxy: false`.
         if rule.source is not None and rule.source == rule.destination:
             return "--dport" in rule.matches[:-1]
         return rule.source is None and rule.matches == ("-m", "addrtype", "--src-type", "LOCAL")

@@ -51,7 +51,7 @@ def parse(text: str) -> Inspection:
 
 
 def _listeners(lines: Iterable[str]) -> Iterator[Listener]:
-    """Yield those at every address, both families together; others do not answer at a network's."""
+    """Yield those at every address, both families together; only these answer at public ones."""
     found: dict[tuple[str, int, str], set[int]] = {}
     for protocol, rest in matches(r"(\S+) (\S+.*)", lines):
         place, _, users = rest.partition(" ")

@@ -24,21 +24,21 @@ _HOOKS = {
 """Where the host jumps to our chains from; the hook of WANBOUND-FORWARD depends on the host."""
 
 NO_HOOK = "none"
-"""The hook where a host in nftables has nothing in iptables beside which an accept is needed."""
+"""The hook of a host with nftables whose iptables has nothing that makes an accept necessary."""
 
 _LISTED = 20
-"""So many lines that should not be there are shown for one chain, then their number."""
+"""Limit of the foreign lines that are shown for one chain; then their number follows."""
 
 _LENGTH = 1000
-"""So many characters of a difference are shown; our lines have a fifth of that."""
+"""Limit of the characters that are shown of a difference; our lines have a fifth of that."""
 
 _DIFFERENCES = 500
-"""So many differences are told in words; what was flushed has its roles besides."""
+"""Limit of the differences in words; flushed lines are also shown by their roles."""
 
 
 @dataclass
 class _Found:
-    """What differs: by place what is in a line's stead (None: nothing), and all else in words."""
+    """What differs: by place what is in place of a line (None: nothing), and all else in words."""
 
     lines: dict[tuple[str | None, str, str], str | None] = field(default_factory=dict)
     drift: dict[str, str] = field(default_factory=dict)
@@ -123,7 +123,7 @@ def _gaps(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, in
     """Align two texts; yield where they differ: old[a:b] became new[c:d].
 
     Lines that each text has once hold them together ("patience diff"), so the time is that of
-    sorting, whatever a host prints: difflib takes cubic time where many lines are alike.
+    sorting, for any output of a host: difflib takes cubic time where many lines are alike.
     """
     counts, others = Counter(old), Counter(new)
     places = {line: place for place, line in enumerate(new) if others[line] == 1}
@@ -208,7 +208,7 @@ class _Rules:
 def _jumps(
     family: str, chains: Sequence[str], live: _Rules, others: Sequence[str], out: _Found
 ) -> None:
-    """Say which jumps to our chains are not there once, in their place."""
+    """Report the jumps to our chains that are missing, repeated or not in their place."""
     hooks = {chain: _HOOKS.get(chain, (live.hook,)) for chain in chains}
     wanted = {(hook, chain) for chain, names in hooks.items() for hook in names}
     for hook, chain in sorted(wanted):
@@ -305,7 +305,7 @@ class _Table:
 def _addresses(plan: Plan, generation: Generation, facts: Facts, out: _Found) -> None:
     interfaces = facts.interfaces_by_address
     for each in generation.settings["addresses"]:
-        # How it was added says nothing once it is there.
+        # The kernel uses nodad when it adds the address; it does not matter later.
         wanted = each.text.removesuffix(" nodad")
         address = address_of(wanted)
         here = interfaces.get(address, ())[:_LISTED]
@@ -319,7 +319,7 @@ def _addresses(plan: Plan, generation: Generation, facts: Facts, out: _Found) ->
             if device != plan.wan:
                 out.drift[f"address {address} on {device}"] = line
             elif line != wanted and wanted in lines:
-                # One address with two prefixes: the kernel takes both, and one is right at most.
+                # One address with two prefixes: the kernel accepts both; at most one is right.
                 out.drift[f"address {address} again"] = line
 
 
@@ -331,7 +331,7 @@ def _links(generation: Generation, facts: Facts, out: _Found) -> None:
 
 
 def _routes(generation: Generation, facts: Facts, out: _Found) -> None:
-    """Compare gateway and interface; who set a route, and its metric, are of no interest.
+    """Compare gateway and interface; the origin of a route, and its metric, do not matter.
 
     The first route of a family is the one that packets take: one before ours is drift, one behind
     it is not.

@@ -49,7 +49,7 @@ class Container:
     """A running container. `label` is that of the key "wanbound", empty where others started it.
 
     `project` and `service` are empty where compose did not. `gateways` has the gateway of each
-    default route in its network namespace with the family; they are read with drift alone.
+    default route in its network namespace with the family; they are read only with drift.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Container:
 
 
 STOPPED = "(stopped)"
-"""In place of the version of an engine that does not run, and whose tables are still there."""
+"""Replaces the version of an engine that does not run, but whose tables still exist."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def sections_of(text: str, required: Iterable[str]) -> dict[str, list[str]]:
         raise ParseError(f"the host's answer has more than {_LINES} lines")
     sections: dict[str, list[str]] = {}
     current: list[str] | None = None
-    # Not splitlines(): what else that takes for the end of a line may stand inside one here.
+    # Not splitlines(): it also splits at characters that may be inside a line here.
     lines = text.split("\n")
     if lines.pop():
         raise ParseError("the host's answer ends within a line")
@@ -330,7 +330,7 @@ def _containers(lines: Iterable[str]) -> Iterator[Container]:
     """Read docker_containers (providers/call/docker.sh)."""
     found: list[tuple[Container, list[tuple[str, str]]]] = []
     for line in lines:
-        # A route inside a container is its own affair: one without a form that is known, such as
+        # A container may have routes of any kind: one without a form that is known, such as
         # `blackhole default`, leads to no gateway of ours.
         known = r"(ipv[46]) (?:default (?:via ([0-9A-Fa-f.:]+) )?dev \S+.*|[^\[].*)"
         route = re.fullmatch(known, line)

@@ -1,6 +1,6 @@
 """Which containers of our networks send through another one: where their default routes lead. Pure.
 
-A container has one default route for each family, whatever the number of its networks. Packets that
+A container has one default route for each family, for any number of its networks. Packets that
 leave through another network do not have our public address, and the host cannot distinguish them
 from that network's own traffic.
 

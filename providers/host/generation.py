@@ -17,8 +17,8 @@ UNITS = ("wanbound.service", "wanbound-docker.service", "wanbound-watch.service"
 """The units of systemd that travel with each generation: an undo brings the old ones back."""
 
 METRICS = ("wanbound-metrics.networks", "wanbound-metrics.service", "wanbound-metrics.timer")
-"""The files that are there only where the host writes its counters to a file: what a bridge's
-network is called, and the units that write the file."""
+"""The files that exist only if the host writes its counters to a file: the names of networks by
+bridge, and the units that write the file."""
 
 FILES = (
     "ipv4.rules",
@@ -46,8 +46,8 @@ _JUMPS = {
 """Where the jumps to a chain go.
 
 The host puts FORWARD or DOCKER-USER for @hook: DOCKER-USER stays first in FORWARD when Docker
-restarts. The jump in INPUT is the last rule: other rules there go on to decide, and ours is what a
-policy is.
+restarts. The jump in INPUT is the last rule: other rules there still decide first, and ours acts
+like a policy.
 """
 
 CHAINS = {
@@ -81,14 +81,14 @@ NAT_MAPS = {
     "snat-ipv6": "ipv6_addr",
     "snat-by-bridge": "ifname",
 }
-"""Those by which a host in nftables translates."""
+"""The maps for NAT, on a host with nftables."""
 
 AS_NEEDED = ("by-bridge", "snat-by-bridge", "ingress-ipv4", "ingress-ipv6")
-"""Maps that are there only where they have elements: where Docker chooses a subnet, and the bridge
-has to stand for it; where a port has ranges of sources."""
+"""Maps that exist only if they have elements: if Docker chooses a subnet, so that the bridge is
+matched instead; if a port has ranges of sources."""
 
 BASE = {
-    # Behind conntrack, before NAT.
+    # After conntrack, before NAT.
     "prerouting": (
         "prerouting priority -180",
         "iifname vmap @source",
@@ -139,17 +139,17 @@ NAT_BASE = {
         "ip6 saddr vmap @snat-ipv6",
     ),
 }
-"""The base chains by which a host in nftables translates."""
+"""The base chains for NAT, on a host with nftables."""
 
 HOST_BASE = {
-    # Behind iptables' filter: what is dropped there, is dropped.
+    # After iptables' filter, whose drops are final.
     "host-input": ("input priority 5", "jump input"),
     "host-forward": ("forward priority 5", "jump strangers"),
 }
-"""The base chains of a host that is closed in nftables, each there with the chain it jumps to."""
+"""The base chains of a host that is closed in nftables; each exists if its target does."""
 
 KEEP_BASE = (
-    # Behind those of the guard, which counts what it drops. No link with an input: of the host.
+    # After the guard, which counts what it drops. The host's own packets have no input interface.
     "iifname != @bridges accept",
     "oifname @bridges accept",
     "ip saddr @subnets-ipv4 counter drop",
@@ -158,15 +158,15 @@ KEEP_BASE = (
 """The rules of the table that survives `nft flush ruleset` (providers/onhost/keep.sh)."""
 
 COMMON = {"forged": ("fib saddr . iif oif missing counter drop",)}
-"""Chains of the guard that the maps of all networks lead to. `forged`: an answer would not leave by
-the interface it came in by; to an address of the host itself none would leave at all."""
+"""Chains of the guard that the maps of all networks lead to. `forged`: a reply would not leave by
+the packet's input interface; to an address of the host itself no reply would leave."""
 
 Family = Literal["ipv4", "ipv6"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Whose line it is: a network's, or the host's own where `network` is None."""
+    """The owner of a line: a network, or the host itself where `network` is None."""
 
     network: str | None
     section: str
@@ -183,7 +183,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Generation:
-    """The files by name, and whose each line is.
+    """The files by name, and the owner of each line.
 
     `chains` has the rules of iptables by family, table and chain, `guard` those of the guard by
     chain, both in the order in which they are loaded; `elements` those of its maps, `settings` the
@@ -258,7 +258,7 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
 
     Within one place of the order, two lines that can match the same packet do the same with it;
     they are in the order of their texts, so that the same lines always give the same file,
-    whatever their roles are called.
+    with any names of roles.
     """
     found: dict[str, list[tuple[int, str, Place]]] = {}
 
@@ -300,7 +300,7 @@ def _restore(family: Family, chains: Mapping[tuple[Family, str, str], tuple[Plac
     """Return the input of iptables-restore --noflush; the host puts in the jumps."""
     lines = []
     if {chain for version, _, chain in chains if version == family} == {"WANBOUND-FORWARD"}:
-        # The host speaks nftables: the one accept is needed where iptables decides, too.
+        # With nftables, this one accept is needed only if iptables filters, too.
         lines.append("# beside others")
     for table, names in CHAINS.items():
         own = [chain for chain in names.values() if (family, table, chain) in chains]
@@ -419,9 +419,9 @@ def _nft(
 def _keep(plan: Plan) -> str:
     """Return the commands that replace the second table; nothing where there are no bridges.
 
-    Its owner reads them as one line, so each ends with a semicolon. Private subnets are never right
-    as source, before and after a change: so it may be replaced later than the guard. @LINK stands
-    for the subnet that Docker chose.
+    Its owner reads them as one line, so each ends with a semicolon. A private source is wrong both
+    before and after a change, so the table may be replaced later than the guard. @LINK is replaced
+    by the subnet that Docker chose.
     """
     if not plan.bridges:
         return ""
@@ -436,7 +436,7 @@ def _keep(plan: Plan) -> str:
     lines = [own, f"delete table {table};", own]
     sets = {"bridges": ("ifname;", sorted(f'"{bridge}"' for bridge in plan.bridges))}
     for family, found in subnets.items():
-        # Two bridges may have the same subnet for a while, and none has none.
+        # auto-merge, because two bridges may have the same subnet for a while.
         kind = f"{family}_addr; flags interval; auto-merge;"
         sets[f"subnets-{family}"] = (kind, sorted(found))
     for name, (kind, elements) in sets.items():
@@ -463,7 +463,7 @@ def common(own: Container[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _flows(plan: Plan) -> Iterable[str]:
-    """Yield what the NAT rules say as data, and `only ADDRESS` for each that we add: no other
+    """Yield the NAT rules as data, and `only ADDRESS` for each address that we add: no other
     source may leave with it."""
     for each in plan.all_networks:
         yield from each.flows.values()

@@ -62,7 +62,7 @@ def live_installed(plan: Plan, facts: Facts) -> dict[str, str]:
 
 
 def _unit(words: tuple[str, ...]) -> str:
-    """Return the words of a unit without what goes without saying."""
+    """Return the words of a unit without "written", the normal case."""
     if words[0] == "missing":
         return "missing"
     return readable(", ".join(word for word in words if word != "written"))

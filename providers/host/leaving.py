@@ -63,7 +63,7 @@ def _closed(network: Network, bridges: Mapping[str, str], new: Plan) -> Network:
 
 def _closed_lines(bridges: list[str], subnets: Mapping[str, str]) -> Lines:
     lines: dict[str, dict[str, str]] = {"map source": {}, "map from": {}, "map to": {}}
-    # What comes to the host itself, which would answer to a source that is not the container's.
+    # Packets to the host itself, which would reply to a source that is not the container's.
     false = "fib daddr type != unicast fib saddr . iif oif missing"
     for bridge in bridges:
         lines["map source"][bridge] = f'"{bridge}" : jump source-{bridge}'
@@ -74,7 +74,7 @@ def _closed_lines(bridges: list[str], subnets: Mapping[str, str]) -> Lines:
         lines[f"chain to-{bridge}"] = {"in": f'iifname != "{bridge}" counter drop'}
     first = bridges[0]
     for role, subnet in subnets.items():
-        # Also what says that it comes from elsewhere.
+        # Also packets of the subnet that come in by another interface.
         section = f"map subnet-ipv{ip_network(subnet).version}"
         lines.setdefault(section, {})[role] = f"{subnet} : jump egress-{first}"
         lines[f"chain egress-{first}"] = {"out": f'oifname != "{first}" counter drop'}

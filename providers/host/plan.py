@@ -49,8 +49,8 @@ class Plan:
 
     `wan` is the interface of the public addresses; `persist` is "iptables-files" where a copy of
     the rules is kept in /etc/iptables; `metrics` is the file to which the host writes its counters.
-    `taken_over` has the ids of Docker networks that were made
-    by hand and are kept, by network.
+    `taken_over` has the ids of Docker networks that were
+    created manually and are kept, by network.
     """
 
     stack: str

@@ -1,7 +1,7 @@
 """HostNetworking: all that wanbound wants on one host, as one dynamic resource.
 
 One resource for a host and not one for each network, because a host changes as a whole or not at
-all: one transaction, one undo and one confirmation, whatever the number of networks.
+all: one transaction, one undo and one confirmation, for any number of networks.
 """
 
 import hashlib
@@ -53,23 +53,23 @@ _PROPERTIES = (
 _FAMILIES: tuple[Family, Family] = ("ipv4", "ipv6")
 
 _TOLD = 20
-"""So many containers that send past their network are told of one host."""
+"""Limit of the containers of one host that are reported for leaving by another network."""
 
 _TRIES = 3
-"""So often a change is decided again because the host has changed since it was asked."""
+"""How often a change is decided at most, if the host changes between reading and change."""
 
 
 class HostNetworkingProvider(ResourceProvider):
     """Brings a host to its properties, reads them, removes all. Stateless: pickled by reference."""
 
-    # What is secret in its properties is marked there; `__provider` in clear makes no noise.
+    # Secret properties are marked one by one, so `__provider` need not be secret as a whole.
     serialize_as_secret_always = False
 
     hosts: object = None
     """The stack's hosts as they are configured, where Pulumi lets a provider know."""
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Take note of the configuration: what is in the state may name an address of yesterday."""
+        """Keep the configuration: the state may have an outdated address of a host."""
         self.hosts = req.config.get("wanbound:hosts")
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -104,7 +104,7 @@ class HostNetworkingProvider(ResourceProvider):
         if not facts.has_generation:
             return ReadResult("", {})
         plan = plan_of(props) if facts.plan is None else facts.plan
-        # Not as a property: no update corrects it, so it would be drift for ever.
+        # Not as a property: no update corrects it, so it would be permanent drift.
         for each in islice(elsewhere(plan, facts), _TOLD):
             _note(props["host"]["name"], str(each))
         if facts.owned_table == "not held":
@@ -121,7 +121,7 @@ class HostNetworkingProvider(ResourceProvider):
         return ReadResult(id_, _outputs(inputs, facts.version), inputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Remove everything of ours from the host; what was there before comes back.
+        """Remove everything of ours from the host, and restore what was there before.
 
         Raises HostError while one of our bridges exists: its containers would send with the host's
         own address. The host itself is asked whether the bridges are gone.
@@ -182,7 +182,7 @@ def _settle(step: Callable[[], None]) -> None:
 def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> None:
     """Bring the host to the properties. `by_hand` are Docker networks that may be removed.
 
-    `known` is taken for what the host has where its own record of that cannot be read.
+    `known` replaces the host's own record of its plan if that cannot be read.
     """
     remote, name = remote_at(target_of(props["host"])), props["host"]["name"]
     facts = _facts(remote, props)
@@ -247,7 +247,7 @@ def _facts(remote: Remote, props: Mapping[str, Any], *, drift: bool = False) -> 
 
 
 def _refuse(name: str, plan: Plan, old: Plan, facts: Facts) -> None:
-    """Raise HostError where something on the host speaks against the change."""
+    """Raise HostError where something on the host prevents the change."""
     if not (problems := refusals(name, plan, old, facts)):
         return
     first = problems[0]
@@ -306,7 +306,7 @@ def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
             continue
         found[file] = wanted
         if wanted and not wanted.endswith("\n"):
-            # Only whole lines travel; the host takes the last one's end off again.
+            # Only whole lines are sent; the host removes the last newline again.
             found |= {file: f"{wanted}\n", f"{file}.unended": ""}
     return found
 

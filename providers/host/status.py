@@ -47,7 +47,7 @@ class Attached:
 
     @property
     def elsewhere(self) -> tuple[str, ...]:
-        """The links that its default routes go by instead of this bridge."""
+        """The links that its default routes use instead of this bridge."""
         return tuple(sorted({link for _, link in self.defaults} - {self.bridge}))
 
 

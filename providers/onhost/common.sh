@@ -1,6 +1,6 @@
-# --- what every program on a host begins with -------------------------------------------------------
+# --- the beginning of every program on a host -------------------------------------------------------
 
-# `a && b || fail` is meant as it reads: whichever fails, the program ends.
+# `a && b || fail` is intended: if either fails, the program ends.
 # shellcheck disable=SC2015
 set -u
 umask 022
@@ -14,7 +14,7 @@ var=/var/lib/wanbound
 work=''
 
 say() { printf 'wanbound: %s\n' "$*" >&2; }
-note() { printf 'note %s\n' "$*" >&2; } # for the operator, at once and whatever becomes of the run
+note() { printf 'note %s\n' "$*" >&2; } # for the operator, at once, even if the run fails
 fail() {
     code=$1
     shift

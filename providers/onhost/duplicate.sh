@@ -11,12 +11,12 @@ duplicates() { # duplicates GENERATION [FLAG]: its addresses with that flag, eac
     live_addresses "${2:-dadfailed}" | grep -xF -f "$work/own" | sort
 }
 
-undecided() { # undecided GENERATION: whether the kernel still asks for one; $work/duplicates are the others
+undecided() { # undecided GENERATION: whether the kernel still checks one; $work/duplicates has the failed ones
     duplicates "$1" tentative >"$work/tentative" && duplicates "$1" >"$work/duplicates" &&
         ! cmp -s "$work/tentative" "$work/duplicates"
 }
 
-tell_duplicates() { # tell_duplicates GENERATION: each once
+tell_duplicates() { # tell_duplicates GENERATION: reports each once
     : >"$work/duplicates"
     ! grep -q ' tentative ' "$work/shown" || ! undecided "$1" || return 0
     if [ ! -s "$work/duplicates" ]; then

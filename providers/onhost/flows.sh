@@ -22,7 +22,7 @@ end_flows() { # end_flows GENERATION
     fi
     stale "$work/flows" "$work/tracked" "$work/tracked" >"$work/ending" || return 1
     while read -r words; do
-        # It exits with 1 when the last of them has just ended by itself.
+        # It exits with 1 if the last of them has ended by itself meanwhile.
         # shellcheck disable=SC2086 # several words
         conntrack -D $words >/dev/null 2>&1
     done <"$work/ending"

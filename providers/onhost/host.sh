@@ -7,7 +7,7 @@ parameter() { # parameter KEY: its file; dots and slashes as in sysctl(8)
     echo "/proc/sys/$(echo "$1" | tr ./ /.)"
 }
 
-host_now() { # host_now KIND KEY: how it is at this moment; nothing where there is no such thing
+host_now() { # host_now KIND KEY: its present state; nothing where it does not exist
     case $1 in
     sysctl)
         # `read` reads one byte at a time, and a parameter returns its value to the first read only.
@@ -31,12 +31,12 @@ host_now() { # host_now KIND KEY: how it is at this moment; nothing where there 
 
 default_routes() { # default_routes FAMILY: one a line, the best first, as `ip route add` takes them
     shown=$(ip -o "-${1#ipv}" route show default) || return 1
-    # A route for some sources only is not the host's default route. Several next hops come behind backslashes.
+    # A route for some sources only is not the host's default route. Several next hops follow backslashes.
     [ -z "$shown" ] || printf '%s\n' "$shown" | tr "$tab\\\\" '  ' |
         sed '/^default from /d; s/ linkdown\b//g; s/ dead\b//g; s/\(expires [0-9]*\)sec/\1/; s/  */ /g; s/ *$//'
 }
 
-set_host() { # set_host FILE: its links and parameters that are there, and are not as it says
+set_host() { # set_host FILE: sets its links and parameters that exist and differ
     sed '/^route /d' "$1" | while read -r kind key value; do
         case $(host_now "$kind" "$key") in '' | "$kind $key $value") continue ;; esac
         case $kind in
@@ -68,7 +68,7 @@ change_route() { # change_route replace|del FAMILY ROUTE
     ip "-${2#ipv}" route "$1" $3
 }
 
-give_back() { # give_back FILE: links, parameters and routes as a record says
+give_back() { # give_back FILE: restores links, parameters and routes from a record
     set_host "$1" || return 1
     for family in ipv4 ipv6; do
         grep -q "^route $family " "$1" || continue

@@ -3,19 +3,19 @@
 # The guard does not survive it, and nothing filters until the repair. But the kernel spares a table
 # that a process owns for as long as that process has its socket (nft(8), "owner"), and no other process
 # can change it. With "persist" (Linux 6.9, nft 1.1) it also stays when its owner ends, and another may
-# own it then. So the watcher has one process that owns `inet wanbound-keep`: no private source of a
-# network leaves by another link than our bridges.
+# then own it. So one process of the watcher owns `inet wanbound-keep`: no private source of a network
+# leaves by a link other than our bridges.
 
-can_own() { # whether kernel and nft know such tables, and nft reads commands: nothing is added
+can_own() { # whether kernel and nft support such tables, and nft reads commands; adds nothing
     nft -c 'add table inet wanbound-try { flags owner, persist; }' 2>/dev/null &&
         echo | HOME=/dev/null nft -i >/dev/null 2>&1
 }
 
-start_owner() { # it ends with this process, however that ends: no other has that end of its input
+start_owner() { # it ends with this process, even if that is killed: only this one writes to its input
     rm -f "$run/owner"
     mkfifo -m 600 "$run/owner" && exec 5<>"$run/owner" || fail 15 "cannot write to $run"
     rm -f "$run/owner"
-    # What nft refuses. The file has no name any more, and no other process writes to it.
+    # For nft's errors. The file has no name any more, and no other process writes to it.
     : >"$run/owner" && exec 6>>"$run/owner" || fail 15 "cannot write to $run"
     rm -f "$run/owner"
     follow owner
@@ -26,15 +26,15 @@ owner() {
     # nft writes a history of its commands there.
     HOME=/dev/null
     export HOME
-    # Opened again, for reading alone.
+    # Opened again, for reading only.
     exec nft -i </proc/self/fd/5 >/dev/null 2>&6 5<&- 6>&-
 }
 
-keep_table() { # has the owner replace the table where the current generation says another one
+keep_table() { # has the owner replace the table if the current generation has another one
     [ -n "$owns" ] && wanted=$(kept_table) && [ "$wanted" != "$held" ] || return 0
     : >/proc/self/fd/6
     printf '%s\n' "$wanted" >&5 && held=$wanted
-    # An interactive nft has no exit status for a command, only words where it refuses one.
+    # An interactive nft has no exit status for a command, only a message if it refuses one.
     sleep 0.2
     [ -s /proc/self/fd/6 ] || { refused='' && return; }
     held=''
@@ -44,7 +44,7 @@ keep_table() { # has the owner replace the table where the current generation sa
     { sleep 10 && echo again >&3; } 5>&- 6>&- &
 }
 
-kept_table() { # that of the current generation, or what removes it; one line is one transaction
+kept_table() { # the table of the current generation, or its removal; one line is one transaction
     file=$etc/current/keep.nft
     if [ ! -s "$file" ]; then
         echo 'add table inet wanbound-keep { flags owner, persist; }; delete table inet wanbound-keep'
@@ -55,7 +55,7 @@ kept_table() { # that of the current generation, or what removes it; one line is
         sed "$edits" "$file" | tr '\n' ' '
 }
 
-drop_table() { # where its owner has ended; its filter is no longer wanted
+drop_table() { # after its owner has ended, when its filter is no longer wanted
     nft delete table inet wanbound-keep 2>/dev/null
 }
 

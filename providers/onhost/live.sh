@@ -17,16 +17,16 @@ read_rules() { # read_rules FAMILY FILE: iptables-save of it; empty where that i
     iptables_of "$1"
     : >"$2" || return 1
     command -v "$tool-save" >/dev/null 2>&1 || return 0
-    # By way of the shell: where not all of it can be written that says so, and they do not.
+    # Through the shell, which reports an incomplete write; these programs do not.
     saved=$("$tool-save" 2>/dev/null) && printf '%s\n' "$saved" >"$2"
 }
 
-beside_others() { # beside_others GENERATION FAMILY: whether it is in nftables, but for one accept
+beside_others() { # beside_others GENERATION FAMILY: whether it is in nftables, except one accept
     grep -qxF '# beside others' "$1/$2.rules"
 }
 
 hook() { # hook GENERATION FAMILY: the chain of $work/FAMILY.saved for the jump to WANBOUND-FORWARD
-    # docker-ipv6nat may put Docker's isolation before DOCKER-USER: an accept there comes too late.
+    # docker-ipv6nat may put Docker's isolation before DOCKER-USER: an accept there would be too late.
     case $(grep -m 1 -E '^-A FORWARD -j DOCKER-(USER|ISOLATION)' "$work/$2.saved") in
     *-USER) echo DOCKER-USER ;;
     *)
@@ -48,7 +48,7 @@ print_rules() { # print_rules GENERATION FAMILY: what is ours in $work/FAMILY.sa
     for table in nat filter; do
         sed -n "/^\*$table\$/,/^COMMIT/s/^-A \(.* -j WANBOUND-\)/jump $table \1/p" "$file"
     done
-    # Whether they are in their place. Other people's rules may change as they like behind ours.
+    # Whether they are in their place. Rules of other programs after ours may change.
     for place in nat:PREROUTING nat:OUTPUT nat:POSTROUTING filter:FORWARD filter:DOCKER-USER \
         filter:INPUT; do
         table=${place%:*} chain=${place#*:}
@@ -106,7 +106,7 @@ print_host() { # print_host GENERATION: its addresses wherever they are, its lin
 
 print_live() { # print_live GENERATION FOLDER: a file for each of $parts
     mkdir -p "$2" || return 1
-    # At the same time as the rest: with many networks each of them takes long.
+    # In parallel with the rest: with many networks each of them takes long.
     for family in ipv4 ipv6; do
         read_rules "$family" "$work/$family.saved" &&
             print_rules "$1" "$family" >"$2/$family" || exit 1

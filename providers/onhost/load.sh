@@ -3,7 +3,7 @@
 has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION|FOLDER FAMILY
 has_guard() { grep -q chain "$1/guard.nft"; } # has_guard GENERATION
 
-check() { # check GENERATION: fails, with nothing touched, when it cannot be loaded on this host
+check() { # check GENERATION: fails if it cannot be loaded on this host; changes nothing
     ! has_guard "$1" || need nft nftables
     for family in ipv4 ipv6; do
         iptables_of "$family"
@@ -39,7 +39,7 @@ escaped_links() { # the lines of `subnets`, with each link as a pattern of sed
     sed -e ':again' -e 's/^\(subnet [^ ]*[^\\ ]\)\.\([^ ]* \)/\1\\.\2/' -e 't again'
 }
 
-leftovers() { # leftovers TABLE FAMILY: what removes the jumps, and the chains that are not wanted
+leftovers() { # leftovers TABLE FAMILY: the lines that remove the jumps and the unwanted chains
     # There, chains come before rules. But a jump must be removed before its chain: so hold these.
     sed -n "/^\*$1\$/,/^COMMIT/!d
         $wanted
@@ -85,7 +85,7 @@ restore_family() { # restore_family GENERATION FAMILY [--test]
     "$tool-restore" --noflush -w 10 ${3:+"$3"} <"$work/$2.restore"
 }
 
-load_guard() { # load_guard GENERATION: has it filter, beside a table that is there already
+load_guard() { # load_guard GENERATION: loads it, as a copy if there is a table already
     [ ! -e "$run/copy" ] || drop_copy || return 1
     has_guard "$1" || return 0
     tables=$(nft list tables inet) || return 1
@@ -100,11 +100,11 @@ load_guard() { # load_guard GENERATION: has it filter, beside a table that is th
     esac
 }
 
-replace_guard() { # replace_guard GENERATION: the old table, where the copy filters beside it
+replace_guard() { # replace_guard GENERATION: the old table, while the copy filters beside it
     [ ! -e "$run/copy" ] || { nft -f "$1/guard.nft" && drop_copy; }
 }
 
-drop_copy() { # the copy of the guard that stood for it, also that of a load that was cut short
+drop_copy() { # the copy of the guard, also that of an interrupted load
     nft 'add table inet wanbound-copy; delete table inet wanbound-copy' && rm -f "$run/copy"
 }
 
@@ -138,7 +138,7 @@ rename_bridges() { # rename_bridges GENERATION: back to the name under which we 
     done
 }
 
-know_bridges() { # know_bridges GENERATION: NAME INDEX of each bridge that is there
+know_bridges() { # know_bridges GENERATION: records NAME INDEX of each existing bridge
     while read -r bridge; do
         index=
         read -r index 2>/dev/null <"/sys/class/net/$bridge/ifindex" || continue
@@ -146,7 +146,7 @@ know_bridges() { # know_bridges GENERATION: NAME INDEX of each bridge that is th
     done <"$1/bridges" >"$run/bridges"
 }
 
-read_addresses() { ip -o addr show >"$work/shown"; } # those of this host, for what follows
+read_addresses() { ip -o addr show >"$work/shown"; } # those of this host, for the functions below
 
 live_addresses() { # live_addresses [FLAG]: those read, as what removes it: addr del ADDRESS/LENGTH dev DEV
     sed -n "${1:+/ $1 /}s/^[0-9]*: \([^ ]*\) *inet6\{0,1\} \([^ ]*\) .*/addr del \2 dev \1/p" "$work/shown"
@@ -181,10 +181,10 @@ addresses() { # addresses GENERATION: adds them, or moves them to their place
     # For busybox, an empty file of patterns matches everything: so each file gets an extra line.
     read_addresses && live_addresses >"$work/live" &&
         { wanted_addresses "$1/addresses" && echo '#'; } >"$work/right" || return 1
-    # The same address elsewhere, or with another prefix.
+    # The same address on another interface, or with another prefix.
     sed 's/^addr del\( [^/]*\/\).*/\1/' "$work/right" >"$work/ours" || return 1
     grep -F -f "$work/ours" "$work/live" | grep -vxF -f "$work/right" >"$work/batch"
-    # An address that another machine on the link had: the kernel checks it again when it is added.
+    # An address that another machine had: the kernel checks it again when it is added again.
     live_addresses dadfailed | grep -xF -f "$work/right" >>"$work/batch"
     to_scope "$1/addresses" >>"$work/batch" && cat "$1/addresses" >>"$work/batch" && ip -batch "$work/batch"
 }
@@ -195,9 +195,9 @@ end_addresses() { # removes those of other generations
     ip -batch "$work/batch"
 }
 
-load() { # load GENERATION [guarded]: brings the kernel to it, where its guard is already or not
+load() { # load GENERATION [guarded]: into the kernel; `guarded`: its guard is in force already
     rename_bridges "$1"
-    # What the kernel refused, it would refuse again. What was flushed meanwhile is loaded again.
+    # No retry if the kernel refuses something. Rules that were flushed meanwhile are loaded again.
     for guarded in "${2:-}" '' ''; do
         # The guard first; lines that are no longer wanted are removed last.
         [ -n "$guarded" ] || load_guard "$1" || return 1
@@ -209,7 +209,7 @@ load() { # load GENERATION [guarded]: brings the kernel to it, where its guard i
     return 1
 }
 
-remember() { # remember GENERATION: keeps what is in force as what was loaded, if it is just that
+remember() { # remember GENERATION: records what is in force as loaded, if it is just the generation
     rm -rf "$work/next"
     print_live "$1" "$work/next" || return 1
     # Another program may have changed the rules since the load. Its change must not be recorded.
@@ -218,7 +218,7 @@ remember() { # remember GENERATION: keeps what is in force as what was loaded, i
             as_many '^\(-[AI] \|:\)' "$work/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" &&
             as_many '^-.* -j WANBOUND-' "$work/$family.rules" '^jump ' "$work/next/$family" || return 1
     done
-    # Likewise a bridge that has got another subnet since the rules were composed.
+    # Likewise a bridge whose subnet has changed since the rules were composed.
     if [ -e "$work/ipv4.subnets" ]; then
         grep '^subnet ' "$work/next/ipv4" | cmp -s - "$work/ipv4.subnets" || return 1
     fi
@@ -230,6 +230,6 @@ remember() { # remember GENERATION: keeps what is in force as what was loaded, i
     rm -rf "$run/loaded" && mv "$work/next" "$run/loaded"
 }
 
-as_many() { # as_many PATTERN FILE LIVE_PATTERN LIVE_FILE: whether the kernel prints so many lines
+as_many() { # as_many PATTERN FILE LIVE_PATTERN LIVE_FILE: whether the kernel prints as many lines
     [ "$(grep -c -e "$1" "$2")" = "$(grep -c -e "$3" "$4")" ]
 }

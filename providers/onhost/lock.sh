@@ -11,7 +11,7 @@ take_lock() {
     # The watcher holds the lock for a moment after each change; do not report that.
     flock -w 1 9 || wait_for_lock
     for left in "$run"/run.*; do
-        # A killed run left it in memory. A run makes its folder run.PROCESS.… before it waits here.
+        # Left in memory by a killed run. A run makes its folder run.PROCESS.… before it waits here.
         process=${left#"$run"/run.}
         [ -e "/proc/${process%%.*}" ] || rm -rf "$left"
     done
@@ -42,7 +42,7 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
     done
 }
 
-work_folder() { # sets $work to a folder in memory that goes with this process
+work_folder() { # sets $work to a folder in memory that is removed with this process
     work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$work"' EXIT
 }
@@ -61,10 +61,10 @@ uptime() {
 awaits_confirmation() { # whether a change is loaded, and its confirmation may still come
     read_armed && [ "$phase" = loaded ] && [ "$armed_boot" = "$(boot)" ] || return 1
     now=$(uptime)
-    # Its undo may start a moment late. A process that comes later than that does the undo itself.
+    # Its undo may start a moment late. After that, another process does the undo itself.
     [ "$now" -le $((deadline + 3)) ]
 }
 
-run_folder() { # for root alone: whoever can open the lock, be it to read, can hold it and keep us out
+run_folder() { # for root alone: a user who can open the lock, even to read, can hold it and block us
     [ -d "$run" ] || (umask 077 && mkdir -p "$run") || fail 15 "cannot write to $run"
 }

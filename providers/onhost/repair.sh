@@ -2,11 +2,11 @@
 
 generation() { readlink "$etc/$1" 2>/dev/null || echo none; } # generation current|confirmed
 
-point() { # point NAME ID: the symbolic link becomes another in one step
+point() { # point NAME ID: replaces the symbolic link in one step
     ln -sfn "$2" "$etc/$1.next" && mv -T "$etc/$1.next" "$etc/$1"
 }
 
-nothing() { # nothing FOLDER: makes a generation in it that wants nothing
+nothing() { # nothing FOLDER: makes an empty generation in it
     mkdir -p "$1" || return 1
     for file in guard.nft keep.nft addresses flows host bridges leaving absent was; do
         : >"$1/$file" || return 1
@@ -16,7 +16,7 @@ nothing() { # nothing FOLDER: makes a generation in it that wants nothing
     done
 }
 
-follow_leaving() { # networks that have left go with their last bridge: on to the generation without
+follow_leaving() { # once the last bridge of leaving networks is gone: the generation without them
     [ -s "$etc/current/leaving" ] || return 1
     # Until Docker has started once in this boot, it may still create a missing bridge.
     [ -e "$run/docker" ] || return 1
@@ -29,7 +29,7 @@ follow_leaving() { # networks that have left go with their last bridge: on to th
     [ -e "$etc/armed" ] || point confirmed "$id" || fail 15 "cannot write to $etc"
 }
 
-apply() { # all of the current generation, whatever is in force
+apply() { # loads all of the current generation, even if it is in force
     begin_repair
     follow_leaving
     [ ! -e "$etc/current" ] || reload
@@ -44,7 +44,7 @@ compare_loaded() { # sets $differs to the parts that are not as they were loaded
     done
 }
 
-mend() { # the same, if anything differs from what was loaded
+mend() { # loads it if anything differs from what was loaded
     begin_repair
     differs=
     if ! follow_leaving; then

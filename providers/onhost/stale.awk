@@ -1,5 +1,5 @@
-# Prints what `conntrack -D` needs to end the connections that the rules would translate in another
-# way now, and no others. Arguments: FLOWS TRACKED TRACKED. FLOWS is `local ADDRESS` for each of this
+# Prints what `conntrack -D` needs to end the connections that the rules would now translate in
+# another way, and no others. Arguments: FLOWS TRACKED TRACKED. FLOWS is `local ADDRESS` for each of this
 # host, `subnet LINK SUBNET`, then `was` and flows of generations, then `now` and that of the one that
 # is loaded. TRACKED is what `conntrack -L` prints: read for what ends, then for what must not.
 
@@ -8,7 +8,7 @@ BEGIN {
     for (at = 1; at <= 16; at++) nibble[substr("0123456789abcdef", at, 1)] = digits[at]
 }
 
-# An address as zeros and ones behind its version: what is in a subnet begins with its digits.
+# An address as its version, then zeros and ones: addresses in a subnet begin with its digits.
 function bits(address, text, zeros, part, at, hex) {
     if (address ~ /:/) {
         text = 6
@@ -27,7 +27,7 @@ function bits(address, text, zeros, part, at, hex) {
     return text
 }
 
-# The subnet of a network now that an address is in; empty where there is none.
+# The subnet of a present network that an address is in; empty where there is none.
 function network(address, size, prefix) {
     if (address in known) return known[address]
     binary[address] = bits(address)
@@ -44,7 +44,7 @@ function was_given(source, address, size) {
     return 0
 }
 
-# Whether the rules send what comes to a port to this container, or to any ("*").
+# Whether the rules forward a port to this container, or to any ("*").
 function sends(when, address, port, container, way, at, range) {
     split(ways[when, protocol, address], way, " ")
     for (at = 1; at in way; at += 2) {
@@ -55,17 +55,17 @@ function sends(when, address, port, container, way, at, range) {
     return 0
 }
 
-# Whether the rules would translate the connection of this line in another way now.
+# Whether the rules would now translate the connection of this line in another way.
 function stale(own) {
     own = network(src)
     if (own == "") {
         if (answered != src && (answered in only || was_given(src, answered))) return 1
     } else if (!(answerer in here) && answerer !~ /^(22[4-9]|23[0-9]|255)\.|^ff/ && answered != public[own]) {
-        # Within the network only what went to a public address is given one.
+        # Within the network, only connections to a public address get one as source.
         if (network(answerer) != own || (own in hairpin && answerer != dst)) return 1
     }
     if (sends("now", dst, port, answerer)) return 0
-    # A translation that somebody else has made lives on: his connections are taken over whole.
+    # A translation by another program's rule stays: its connections are not ended.
     return answerer == dst ? sends("now", dst, port, "*") : sends("was", dst, port, answerer)
 }
 
@@ -100,7 +100,7 @@ reading == 2 || (reading == 3 && count && !(FNR in ends)) {
     port = field[1, "dport"] + 0
     answerer = field[2, "src"]
     answered = field[2, "dst"]
-    # From many at once to one alone: all that share a translation, if this has one.
+    # From the broadest to the narrowest: all that share a translation, if this has one.
     family = src ~ /:/ ? "-f ipv6" : "-f ipv4"
     words[1] = answered == src ? "" : family " -s " src " --reply-dst " answered
     words[2] = answerer == dst ? "" : family " -d " dst " --reply-src " answerer

@@ -1,7 +1,7 @@
 # --- status ----------------------------------------------------------------------------------------
 #
-# What this host knows of itself, for people and for providers/host/status.py. It takes no lock: it
-# answers while a change is being made, too.
+# The state of this host, for people and for providers/host/status.py. It takes no lock: it answers
+# while a change is being made, too.
 
 status() {
     work_folder
@@ -30,7 +30,7 @@ status_generation() { # what is loaded, and a change that is not confirmed
     echo '== generation'
     for name in current confirmed; do echo "$name $(generation "$name")"; done
     [ ! -e "$etc/current/owner" ] || echo "owner $(cat "$etc/current/owner")"
-    # Without the folder nothing was loaded in this boot.
+    # Without the folder, nothing was loaded since the boot.
     if [ -e "$run/loaded" ]; then
         echo "loaded $(moment "$run/loaded")"
         compare_loaded || differs=', unreadable'
@@ -47,7 +47,7 @@ status_generation() { # what is loaded, and a change that is not confirmed
     fi
 }
 
-status_counters() { # status_counters LEAST: by network; of the drops, those of so many packets
+status_counters() { # status_counters LEAST: by network; drops of at least so many packets
     echo '== networks'
     sort -u "$etc/current/bridges" 2>/dev/null | while read -r bridge; do status_bridge "$bridge"; done
     echo '== drops'
@@ -96,7 +96,7 @@ status_containers() { # BRIDGE NAME ADDRESSES|none ipv4|ipv6 LINK…: by which l
     done <"$work/containers"
 }
 
-inspect() { # inspect FILE IDS WORD…: Docker's answer about them; fails where none comes in time
+inspect() { # inspect FILE IDS WORD…: Docker's answer about them; fails without an answer in time
     file=$1 ids=$2
     shift 2
     : >"$file"

@@ -4,14 +4,14 @@
 # the change, the id of its boot, its phase ("loading", then "loaded") and the time when the undo is
 # due, in seconds since that boot. It is on disk, so it survives a reboot.
 
-disarm() { # disarm TOKEN: nothing is pending any more
+disarm() { # disarm TOKEN: removes the pending undo
     rm -f "$etc/armed" || return 1
     sync "$etc"
     [ ! -d /run/systemd/system ] || systemctl stop "wanbound-undo-$1.timer" 2>/dev/null
     return 0
 }
 
-go_back() { # go_back TOKEN: everything as before that change
+go_back() { # go_back TOKEN: restores the state before that change
     went=0
     read_armed
     same_boot=

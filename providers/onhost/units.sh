@@ -38,7 +38,7 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
     return 0
 }
 
-end_metrics() { # the counters are no longer written, or to another file
+end_metrics() { # when counters are no longer written, or go to another file
     [ -e "$units/wanbound-metrics.service" ] || return 0
     changed=yes
     # A run that has begun would write the file once more.
@@ -59,7 +59,7 @@ remove_units() {
         # Stop a unit before its file is removed.
         systemctl stop wanbound-watch.service 2>/dev/null
         systemctl reset-failed wanbound-watch.service 2>/dev/null
-        # These units have finished their work; but none of them can stop itself and continue.
+        # These units have finished their work; but a unit cannot stop itself and continue.
         for unit in wanbound.service wanbound-docker.service; do
             grep -q "/$unit\$" /proc/self/cgroup || systemctl stop "$unit" 2>/dev/null
         done

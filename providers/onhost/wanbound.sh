@@ -1,12 +1,12 @@
 #!/bin/sh
-# wanbound: gives each Docker network of this host its own public addresses. This is what the host
-# does by itself; what an operator's run does here travels with that run.
+# wanbound: gives each Docker network of this host its own public addresses. This script works
+# without an operator; an operator's run sends its own script.
 #
 #   wanbound apply           load the current generation, all of it (boot, after Docker's start)
-#   wanbound mend            load it if what is in force differs from what was loaded
+#   wanbound mend            repair: load it if what is in force differs from what was loaded
 #   wanbound status          print networks, counters, repairs, and a change that is pending
 #   wanbound metrics FILE    write the same for Prometheus (wanbound-metrics.timer)
-#   wanbound watch           mend whenever the kernel reports a change (wanbound-watch.service)
+#   wanbound watch           repair when the kernel reports a change (wanbound-watch.service)
 #   wanbound version         the version that made the last change, and the digest of this script
 #   wanbound remove          remove everything of wanbound, where Pulumi's state is lost
 #   wanbound undo TOKEN      what the timer of an unconfirmed change runs: back to the confirmed

@@ -10,7 +10,7 @@ watch() {
     need ip iproute2
     need flock util-linux
     rm -f "$run/watch"
-    # Open for both, it has no end before this process has.
+    # Open for reading and writing, so it has no end of file while this process runs.
     mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
     rm -f "$run/watch"
     followers='' failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
@@ -30,14 +30,14 @@ watch() {
     while read -r event; do
         matters "$event" || continue
         settle
-        # A change has brought another script: systemd starts that.
+        # A change has installed another script: systemd starts that.
         cmp -s /proc/self/fd/4 "$0" || exit 0
         check_all
         keep_table
     done <&3
 }
 
-follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends the watcher
+follow() { # follow COMMAND…: its output goes into the FIFO; the watcher ends when it ends
     (
         trap 'kill "$child"; exit' TERM
         "$@" >&3 2>&1 4<&- &
@@ -51,7 +51,7 @@ follow() { # follow COMMAND…: what it prints goes into the FIFO; with it ends 
     followers="$followers $!"
 }
 
-poll_rules() { # prints a word when the rules are others than before
+poll_rules() { # prints a word when the rules have changed
     before=
     while sleep 3; do
         rules=$({ iptables-save; ip6tables-save; } 2>/dev/null | sed -n '/^-A/p; s/^\([*:][^ ]*\).*/\1/p')
@@ -60,7 +60,7 @@ poll_rules() { # prints a word when the rules are others than before
     done
 }
 
-matters() { # matters LINE: whether what a monitor has printed may be about anything of ours
+matters() { # matters LINE: whether a monitor's line may be about anything of ours
     case "$1 " in
     *' ip nat '* | *' ip filter '* | *' ip6 nat '* | *' ip6 filter '* | *' inet wanbound '*) ;;
     # The end of a transaction (its lines were enough), and the tables of other programs.
@@ -79,7 +79,7 @@ matters() { # matters LINE: whether what a monitor has printed may be about anyt
     esac
 }
 
-settle() { # waits until a burst is over, and takes all that was told by then for one event
+settle() { # waits until a burst is over, and treats all events until then as one
     read -r now _ </proc/uptime
     now=${now%.*}
     # A check takes up to 0.1 s of processor time. Twenty may follow each other closely; after that,
@@ -96,7 +96,7 @@ settle() { # waits until a burst is over, and takes all that was told by then fo
     sed "/settled-$now/q" <&3 >/dev/null
 }
 
-check_all() { # repairs what differs, and tells a failure once
+check_all() { # repairs what differs, and reports a failure once
     [ -e "$etc/current" ] || return 0
     # The process that holds the lock causes the current events; do not report them.
     flock -w "$lock_seconds" "$run/lock" true

@@ -39,7 +39,7 @@ ENGINE_SILENCE_SECONDS: Mapping[str, float] = {"install": 1800.0, "put": 900.0}
 """How long work on Docker may print nothing: it waits for apt's lock, a mirror, a restart."""
 
 _NOTE = "note "
-"""Prefix of a stderr line that is shown to the operator at once, whatever becomes of the run."""
+"""Prefix of a stderr line that is shown to the operator at once, even if the run fails."""
 
 _EXPECTED = re.compile("[0-9a-z-]+")
 _NAME = re.compile("[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
@@ -47,14 +47,14 @@ _NAME = re.compile("[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 
 _PROVIDERS = resources.files("providers")
 _INCLUDE = re.compile(r"^@([a-z./]+)@$", re.MULTILINE)
-"""A line of a script that stands for a file of this package, named from there."""
+"""A line of a script that is replaced by a file of this package, named by its path in it."""
 
 INSTALLED = "installed"
-"""As which the host script travels with a change."""
+"""Name of the host script when it is sent with a change."""
 
 VERSION_FILE = "version"
-"""As which the version of wanbound travels with a change. It is not in the script: a new version
-whose script is the same is no change of a host."""
+"""Name of the version of wanbound when it is sent with a change. It is not in the script: a new
+version with the same script changes no host."""
 
 DUPLICATE = 25
 """Exit code of a change that added an IPv6 address which another machine has."""
@@ -151,7 +151,7 @@ class Remote(Protocol):
         """Apply the generation in `files` and confirm it: all of it or nothing.
 
         `files` and `saved` are texts by name; a name may have one folder, as `new/ipv4.rules`.
-        `saved` goes along with the confirmation. `expected` stands for the state that the decision
+        `saved` is sent with the confirmation. `expected` identifies the state that the decision
         was made from. Raises HostError, and ChangedMeanwhileError where the host has another state.
         """
         ...
@@ -165,7 +165,7 @@ class Remote(Protocol):
         ...
 
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
-        """Do something about the Docker Engine: "state", "install" or "put"; return its output.
+        """Run "state", "install" or "put" for the Docker Engine; return its output.
 
         `files` and `words` are for "put": see providers/engine/engine.sh. Raises HostError, and
         ChangedMeanwhileError where daemon.json does not have the digest that is the first word.
@@ -223,8 +223,8 @@ class SshRemote:
                     f"as it was, or it rolls back within {target.confirm_seconds} s",
                     "check what its shell prints by itself, then run again",
                 )
-            # The host's clock started when it said so: a connection that was lost after that, and
-            # the command that was repeated, do not start it again.
+            # The host's clock started with its first "armed". A lost connection and a repeated
+            # command do not restart it.
             began = armed[0] if armed else time.monotonic()
             self._confirm(token, saved, began + target.confirm_seconds)
 

@@ -19,7 +19,7 @@ The host prints a line at least every 15 s while it waits for another run.
 """
 
 LONGEST_SECONDS = 7200.0
-"""A command fails after this long, whatever it prints."""
+"""A command fails after this long, even while it prints."""
 
 CONNECT_SECONDS = 10.0
 """Limit for the TCP connection, for sshd's banner and for the login, each."""

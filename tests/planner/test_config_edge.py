@@ -165,15 +165,15 @@ def test_hashes_that_traefik_knows(value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("hunter2", "is none of the hashes"),
-        ("", "is none of the hashes"),
+        ("hunter2", "is not a hash"),
+        ("", "is not a hash"),
         (f"bob:{BCRYPT}", "begins with a user name"),
         (f"{BCRYPT}\n", "a line break at its end"),
         (BCRYPT.replace("$", "$$"), "each $ doubled"),
-        (BCRYPT[:-1], "is none of the hashes"),
-        ("$2y$40$" + "a" * 53, "is none of the hashes"),
-        ("$1$abcdefgh$" + "a" * 22, "is none of the hashes"),
-        ("{SHA}short=", "is none of the hashes"),
+        (BCRYPT[:-1], "is not a hash"),
+        ("$2y$40$" + "a" * 53, "is not a hash"),
+        ("$1$abcdefgh$" + "a" * 22, "is not a hash"),
+        ("{SHA}short=", "is not a hash"),
     ],
 )
 def test_a_hash_that_is_none_is_refused_and_never_shown(value: str, said: str) -> None:
@@ -229,7 +229,7 @@ WRONG = {
     "bad challenge": (
         [(f"{LB}.acme", {"email": "a@b.example", "challenge": "dns"})],
         f"{_LB}.acme.challenge",
-        "none of tls-alpn or http",
+        "not one of tls-alpn or http",
         "write tls-alpn",
     ),
     "bad volume": (
@@ -344,7 +344,7 @@ WRONG = {
     "bad socket": (
         [(f"{LB}.docker_socket", True)],
         f"{_LB}.docker_socket",
-        "none of proxy or direct",
+        "not one of proxy or direct",
         "write proxy",
     ),
     "public pool": (

@@ -111,8 +111,13 @@ CONTRADICTIONS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "engine.settings ",
         "sets another bridge-accept-fwmark than 0x2000000/0x2000000",
     ),
-    ({"install": True}, {"firewall": "ufw"}, "firewall ", "none of iptables or nftables"),
-    ({"firewall_backend": "none"}, {}, "engine.firewall_backend ", "none of iptables or nftables"),
+    ({"install": True}, {"firewall": "ufw"}, "firewall ", "not one of iptables or nftables"),
+    (
+        {"firewall_backend": "none"},
+        {},
+        "engine.firewall_backend ",
+        "not one of iptables or nftables",
+    ),
 ]
 
 

@@ -24,7 +24,7 @@ def _acme(**keys: object) -> tuple[str, object]:
 
 # Edits of the sample, the key of the one error, words of what is wrong, words of the remedy.
 _CASES: dict[str, tuple[Edits, str, str, str]] = {
-    "empty": (_web(_entry()), _FROM, "lists no range", "remove the key to let in everybody"),
+    "empty": (_web(_entry()), _FROM, "lists no range", "remove the key to let in every source"),
     "no range": (_web(_entry("office")), _FROM, "not a range of addresses", "198.51.100.0/24"),
     "host bits": (
         _web(_entry("198.51.100.7/24")),

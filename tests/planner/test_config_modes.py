@@ -32,7 +32,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "no mode": (
         [(f"{WEB}.mode", "bridge")],
         f"{_WEB}.mode",
-        "none of nat, snat or masquerade",
+        "not one of nat, snat or masquerade",
         "nat, snat or masquerade",
     ),
     "port 0": (

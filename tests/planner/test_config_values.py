@@ -110,7 +110,7 @@ _CASES: list[tuple[str, object, str, str]] = [
     (_INGRESS, [{"ports": [25], "to": {"ip": "1.2.3.4"}}], 'has the key "ip"', "write {ipv4:"),
     (_INGRESS, [{"ports": [25], "to": {"ipv4": "::1"}}], '"::1" is IPv6, not IPv4', "as ipv6"),
     (_INGRESS, [{"ports": [25], "to": ["turn"]}], "is a list, not load_balancer", "write load_b"),
-    (_INGRESS, [{"ports": "all", "protocol": "sctp"}], "none of tcp or udp", "tcp or udp"),
+    (_INGRESS, [{"ports": "all", "protocol": "sctp"}], "not one of tcp or udp", "tcp or udp"),
     (_INGRESS, [{"ports": "all", "to": "lb;x"}], "name of a container", "load_balancer"),
     # containers
     (f"{_TURN}.name", "t", "not a container name", "like turn"),
@@ -132,8 +132,8 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{_TURN}.volumes", ["/etc/../root:/x"], "no valid source", "source:/target"),
     (f"{_TURN}.volumes", ["d:/x"], "no valid source", "source:/target"),
     (f"{_TURN}.volumes", ["$(reboot):/x"], "no valid source", "source:/target"),
-    (f"{_TURN}.restart", "never", "none of no, on-failure", "unless-stopped"),
-    (f"{_TURN}.restart", True, "none of no, on-failure", "unless-stopped"),
+    (f"{_TURN}.restart", "never", "not one of no, on-failure", "unless-stopped"),
+    (f"{_TURN}.restart", True, "not one of no, on-failure", "unless-stopped"),
     # the rest
     (f"{WEB}.whoami", {"domain": "mail`)||Host(`x"}, "not a DNS name", "whoami.mail.example.com"),
     (f"{WEB}.manage_addresses", "maybe", "neither true nor false", "true or false"),
