@@ -139,5 +139,5 @@ def _renew_images(lab: Settings, host: HostSpec) -> None:
         for image in json.loads(record)
     )
     if hosts.answer(lab, host.name, f"set -e; {command}", timeout=120) is None:
-        raise LabError(f"{host.name} cannot pull the lab's images anew: see its journal")
+        raise LabError(f"{host.name} cannot pull the lab's new images: see its journal")
     seen.write_text(record)

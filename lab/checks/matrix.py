@@ -281,5 +281,5 @@ def _of_host(stack: Stack, host: Host) -> Iterator[Check]:
 def _echo(stack: Stack, version: Version) -> str:
     url = stack.echo.url(version) if stack.echo is not None else None
     if url is None:
-        raise ValueError(f"stack {stack.name} has no echo for IPv{version}: nobody can be asked")
+        raise ValueError(f"stack {stack.name} has no IPv{version} echo service to ask")
     return url.removeprefix("http://").rstrip("/").strip("[]")

@@ -116,4 +116,4 @@ def _show(outcomes: list[Outcome], hosts: Mapping[str, Host]) -> bool:
 
 
 if __name__ == "__main__":
-    command_line(app, "interrupted; `make faults` again begins anew")
+    command_line(app, "interrupted; the next `make faults` starts from the beginning")

@@ -150,4 +150,4 @@ def main(
 
 
 if __name__ == "__main__":
-    command_line(app, "interrupted; `make matrix` again begins anew")
+    command_line(app, "interrupted; the next `make matrix` starts from the beginning")

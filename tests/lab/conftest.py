@@ -68,7 +68,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if left := _left(SETTINGS):
         lifecycle.down(SETTINGS)
         Lab.up(HOSTS, SETTINGS)
-        warnings.warn(f"left on the hosts, which were made anew:\n{left}", stacklevel=1)
+        warnings.warn(f"left on the hosts, which were recreated:\n{left}", stacklevel=1)
 
 
 @contextmanager
