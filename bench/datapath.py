@@ -17,6 +17,9 @@ from planner.docker import DockerNetwork
 IMAGE = "wanbound/probe:1"
 PORT = 5299
 SETTLE_SECONDS = 1.0
+CONTAINER_CPU, SINK_CPU = "0", "1"
+"""The kernel would move both between processors, which changes the speed by half."""
+
 PLAIN = f"{MARK}plain"
 _PLAIN_IPV4, _PLAIN_IPV6 = "10.111.0.0/24", "fd62:656e:6368:ff00::/64"
 
@@ -92,7 +95,7 @@ def prepared(site: Site, count: int, firewall: Firewall) -> Iterator[DataPath]:
     site.host.run(shlex.join([*plain, f"--subnet={_PLAIN_IPV6}", PLAIN]), timeout=120)
     _start(site, PLAIN, PLAIN)
     probe = str(probe_program(site.lab.settings.cache))
-    sink = site.start_outside([probe, "sink", *_SINK.values()])
+    sink = site.start_outside(["taskset", "--cpu-list", SINK_CPU, probe, "sink", *_SINK.values()])
     try:
         yield DataPath(site)
     finally:
@@ -111,5 +114,6 @@ def network_command(network: DockerNetwork) -> str:
 
 
 def _start(site: Site, name: str, network: str) -> None:
-    words = ["docker", "run", "--detach", f"--name={name}", f"--network={network}", IMAGE, "sleep"]
+    words = ["docker", "run", "--detach", f"--name={name}", f"--network={network}"]
+    words += [f"--cpuset-cpus={CONTAINER_CPU}", IMAGE, "sleep"]
     site.host.run(shlex.join(words), timeout=300)

@@ -1,3 +1,4 @@
+# No apostrophes: this is inside a quoted argument (flows.sh).
 # Prints what `conntrack -D` needs to end the connections that the rules would now translate in
 # another way, and no others. Arguments: FLOWS TRACKED TRACKED. FLOWS is `local ADDRESS` for each of this
 # host, `subnet LINK SUBNET`, then `was` and flows of generations, then `now` and that of the one that
@@ -65,7 +66,7 @@ function stale(own) {
         if (network(answerer) != own || (own in hairpin && answerer != dst)) return 1
     }
     if (sends("now", dst, port, answerer)) return 0
-    # A translation by another program's rule stays: its connections are not ended.
+    # A translation that a rule of another program made stays: its connections are not ended.
     return answerer == dst ? sends("now", dst, port, "*") : sends("was", dst, port, answerer)
 }
 
