@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
 
+from cli.doctor import print_findings
 from lab.api import Host, Lab
 from lab.errors import LabError
 from lab.settings import ECHO_IPV4, ECHO_IPV6
-from lab.stacks import PREFIX, LabStack
+from lab.stacks import PREFIX, LabStack, parsed, read
 from lab.traffic import PROBE
 from tests.lab.modes.networks import MAIL
 from tests.lab.stand_ins import make
@@ -57,20 +59,31 @@ class Site:
                 time.sleep(LISTENING_SECONDS)
             elif step.kind == "machine":
                 for line in step.text.splitlines():
-                    self._pulumi(shlex.split(line))
+                    self._run(shlex.split(line))
             elif step.where.startswith("stacks/"):
                 self.stack.configure(adapted(step.text, self.host))
             else:
                 self.host.put(f"/root/{step.where}", step.text)
 
-    def _pulumi(self, words: list[str]) -> None:
+    def _run(self, words: list[str]) -> None:
         match words:
             case ["pulumi", "up", "--stack", "myserver"]:
                 self.stack.up()
             case ["pulumi", "preview", "--diff", "--stack", "myserver"]:
                 self.stack.preview("--diff")
+            case ["./wanbound", "doctor", "myserver"]:
+                self._doctor()
             case _:
                 raise LabError(f"the page has a command that this test does not know: {words}")
+
+    def _doctor(self) -> None:
+        """Check the host as the command does. Raises LabError for a problem; warnings are usual."""
+        with pytest.MonkeyPatch.context() as patch:
+            # An agent with the operator's key.
+            patch.setenv("SSH_AUTH_SOCK", self.lab.environment()["SSH_AUTH_SOCK"])
+            status = print_findings(parsed(read(self.stack.file), self.stack.name), None)
+        if status > 1:
+            raise LabError("the doctor reports a problem: see its output")
 
     def compose(self, project: str, words: str) -> str:
         """Run compose in the folder of a project."""
