@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped]  # its stubs would be one more packa
 from cli.picture import NetworkBox, picture
 from cli.stack_file import StackFileError
 from planner.compose import Service, services
-from planner.config import Host, LoadBalancer, Network, Stack
+from planner.config import BALANCED, LOAD_BALANCER, Host, LoadBalancer, Network, Stack
 from planner.config.names import ROUTING_LABEL
 from planner.edge import RESOLVER
 from planner.plan import plan
@@ -18,6 +18,10 @@ from planner.plan import plan
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 """A service's name as compose takes it, without those that begin like an option."""
 _WIDTH = 98
+_ALL = ("all", LOAD_BALANCER, (), ())
+"""The entry of a network without the key `ingress`: ports, target, addresses, sources."""
+_OFFERED = (443, *range(8443, 8543))
+"""Ports for the entry of an ingress that a comment offers; the first free one is taken."""
 
 _GATEWAY = (
     "A container has one default route for all of its networks. gw_priority: 1 makes it this"
@@ -162,18 +166,46 @@ class _Writer:
             pair = ", ".join(
                 f'ipv6: "{each}"' if each.version == 6 else f"ipv4: {each}" for each in known
             )
-            other = "other " if self.network.load_balancer is not None else ""
-            yield from _comment(0, f"To forward {other}ports here, add to the network's ingress:")
-            yield f"# - {{ports: [443], to: {{{pair}}}}}"
+            yield from self._offer(f"to: {{{pair}}}")
         elif self.network.mode == "masquerade":
             publics = ", ".join(str(address) for _, address in self.network.publics)
             yield from _comment(0, f"What it publishes (key ports) is reached at {publics}.")
+
+    def _offer(self, to: str) -> Iterator[str]:
+        """Yield what to write into the network's ingress to forward a port to a service."""
+        network, balanced = self.network, self.network.load_balancer is not None
+        own = {public for _, public in network.publics}
+        entries = [
+            each
+            for each in network.ingress
+            if each.protocol == "tcp" and own & network.all_entrances(each)
+        ]
+        free = [
+            port
+            for port in _OFFERED
+            if not (balanced and port in BALANCED) and not any(each.has(port) for each in entries)
+        ]
+        port = free[0] if free else _OFFERED[1]
+        if free:
+            other = "other " if balanced else ""
+            yield from _comment(0, f"To forward {other}ports here, add to the network's ingress:")
+        elif _ALL in [(each.ports, each.to, each.addresses, each.sources) for each in entries]:
+            text = "Traefik gets all TCP. To forward a port here, write both into the network's"
+            yield from _comment(0, f"{text} ingress:")
+            yield f"# - {{ports: {list(BALANCED)}}}"
+        else:
+            text = f"An entry of the network's ingress has TCP port {port} already. To forward it"
+            yield from _comment(0, f"{text} here, list that entry's ports without it, and add:")
+        yield f"# - {{ports: [{port}], {to}}}"
 
     def _labels(self, service: str, balancer: LoadBalancer) -> Iterator[str]:
         """Yield the labels for the network's Traefik (docs/edge.md)."""
         router = re.sub("[^A-Za-z0-9-]", "-", service)
         rule = f"traefik.http.routers.{router}"
         yield from _comment(0, "For Traefik: the host name, and the port of the service.")
+        reached = any(each.to == LOAD_BALANCER for each in self.network.ingress)
+        if self.network.mode == "nat" and not reached:
+            yield from _comment(0, "The network's ingress forwards no port to Traefik.")
         yield "labels:"
         yield f"  {ROUTING_LABEL}: {_key(self.network.name)}"
         yield f"  {rule}.rule: Host(`{service}.example.com`)"

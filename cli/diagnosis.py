@@ -60,6 +60,11 @@ _FIREWALLS = {
     ),
 }
 
+_PROJECT = "wanbound"
+"""The name in Pulumi.yaml."""
+_BY_DOCKER = "docker-proxy"
+"""The program that listens for a port which Docker publishes."""
+
 _SLOW = 3
 """A login that takes more than a third of the time for the confirmation is a warning."""
 
@@ -92,6 +97,7 @@ def diagnose(stack: Stack, host: HostPlan, reading: Reading) -> tuple[Finding, .
     found = [
         _ssh(host, reading.seconds),
         *_docker(host, inspection, facts),
+        *_login(inspection),
         *_engine(host, reading.engine),
         *_programs(host, inspection),
         *_firewalls(inspection),
@@ -132,6 +138,18 @@ def _docker(host: HostPlan, inspection: Inspection, facts: Facts | HostError) ->
     else:
         yield Finding(
             "problem", "Docker is not installed", "install it, or set engine.install of the host"
+        )
+
+
+def _login(inspection: Inspection) -> Iterator[Finding]:
+    """Yield that the user of the login cannot use Docker; root always can."""
+    if user := inspection.denied:
+        # Docker's package creates the group.
+        create = "" if "dockerd" in inspection.programs else "groupadd -rf docker && "
+        yield Finding(
+            "problem",
+            f"{user} (ssh.user) may not use Docker, and `pulumi up` uses it as this user",
+            f"add it to the group docker: `{create}usermod -aG docker {user}` as root on the host",
         )
 
 
@@ -295,6 +313,9 @@ def _ports(stack: Stack, host: HostPlan, inspection: Inspection) -> Iterator[Fin
         )
         return
     found, explainer = False, Explainer(stack)
+    # A baseline has no effect on ports that Docker publishes.
+    by_docker = any(each.program == _BY_DOCKER for each in inspection.listeners)
+    unfiltered = Explainer(_without_baseline(stack)) if by_docker else explainer
     for listener in inspection.listeners:
         port = f"{listener.protocol} port {listener.port} ({listener.program})"
         if taken := _published(host, listener):
@@ -305,15 +326,35 @@ def _ports(stack: Stack, host: HostPlan, inspection: Inspection) -> Iterator[Fin
                 f" {', '.join(taken)}",
                 "let the program listen only at the host's own address",
             )
-        elif answering := _answers(explainer, host, listener):
+        elif answering := _answers(
+            unfiltered if listener.program == _BY_DOCKER else explainer, host, listener
+        ):
             found = True
             yield Finding(
                 "warning",
                 f"{port} listens at every address, and so at {', '.join(answering)}",
-                "let it listen only at the host's own address, forward the port, or set baseline",
+                _closed(listener),
             )
     if not found:
         yield Finding("ok", "no port of the host answers at a network's public address")
+
+
+def _closed(listener: Listener) -> str:
+    """Return how a port stops answering at public addresses."""
+    if listener.program != _BY_DOCKER:
+        return "let it listen only at the host's own address, forward the port, or set baseline"
+    udp = "/udp" if listener.protocol == "udp" else ""
+    return (
+        "publish it at the host's own address only"
+        f' ("HOST-ADDRESS:{listener.port}:CONTAINER-PORT{udp}" in the compose file);'
+        " baseline does not close ports that Docker publishes"
+    )
+
+
+def _without_baseline(stack: Stack) -> Stack:
+    """Return the stack without any host's baseline."""
+    hosts = tuple(host.model_copy(update={"baseline": None}) for host in stack.hosts)
+    return stack.model_copy(update={"hosts": hosts})
 
 
 def _publics(host: HostPlan, listener: Listener) -> list[str]:
@@ -329,7 +370,7 @@ def _publics(host: HostPlan, listener: Listener) -> list[str]:
 
 def _published(host: HostPlan, listener: Listener) -> list[str]:
     """Return where Docker is to publish the port itself (mode masquerade)."""
-    if listener.program == "docker-proxy":
+    if listener.program == _BY_DOCKER:
         return []
     wanted = {
         port.address
@@ -353,13 +394,17 @@ def _answers(explainer: Explainer, host: HostPlan, listener: Listener) -> list[s
 
 def _host(stack: Stack, host: HostPlan, facts: Facts) -> Iterator[Finding]:
     """Yield who owns the host, and what is in use on it."""
-    owner = facts.owner.rpartition("/")[2]
-    if owner not in ("", stack.name):
+    organization, _, rest = facts.owner.partition("/")
+    if facts.owner and rest != f"{_PROJECT}/{stack.name}":
         yield Finding(
             "problem",
             f"the host belongs to stack {facts.owner}",
             "use that stack, or destroy it first",
         )
+    elif facts.owner:
+        # Only Pulumi's backend knows the organization of a stack.
+        what = f"the host belongs to stack {facts.owner}; `pulumi up` also needs the organization"
+        yield Finding("ok", f"{what} {organization}")
     if host.wan not in facts.links:
         yield Finding(
             "problem",

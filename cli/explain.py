@@ -9,6 +9,7 @@ from planner.explain import Answer, Explainer, QuestionError, Target
 
 _TARGET = re.compile(r"(?:\[([^]]+)\]|([^:\[\]]+)):([0-9]{1,5})(?:/(tcp|udp))?")
 _FORM = "write ADDRESS:PORT/PROTOCOL, such as 203.0.113.20:25/tcp or [2001:db8::20]:25/tcp"
+_ALONE = "write an address such as 203.0.113.7 or 2001:db8::7, without port or prefix"
 
 
 def explain(
@@ -41,12 +42,12 @@ def explain(
     return "\n".join(blocks)
 
 
-def _address(text: str) -> Address:
+def _address(text: str, form: str = _ALONE) -> Address:
     try:
         return ip_address(text)
     except ValueError:
         raise QuestionError(
-            f"{text!r} is no IPv4 or IPv6 address\n  Fix: write the address without port or prefix"
+            f"{text!r} is no IPv4 or IPv6 address\n  Fix: {form}; names are not looked up"
         ) from None
 
 
@@ -56,7 +57,7 @@ def _target(text: str) -> Target:
         raise QuestionError(f"{text!r} is not a port of an address\n  Fix: {_FORM}")
     six, four, port, protocol = found.groups()
     word: Protocol = "udp" if protocol == "udp" else "tcp"
-    return Target(_address(six or four), int(port), word)
+    return Target(_address(six or four, _FORM), int(port), word)
 
 
 def _block(title: str, answer: Answer) -> str:

@@ -1,4 +1,4 @@
-"""A stack's file, read as Pulumi reads it: the keys after `wanbound:` are below `config`."""
+"""A stack's file, read as Pulumi reads it: the keys are below `config`, with `wanbound:` before."""
 
 from pathlib import Path
 
@@ -40,17 +40,27 @@ def read(name: str) -> Stack:
         where = "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
         raise StackFileError(
             f"{place}{where}\n  is not valid YAML\n  Fix: correct the file there; a text with a"
-            " colon or a # in it needs quotes"
+            " colon or a # in it needs quotes; indent with spaces, not tabs"
         ) from None
     config = found.get("config") if isinstance(found, dict) else None
     if not isinstance(config, dict):
         raise StackFileError(
             f"{place} has no mapping `config`\n  All keys of wanbound are below it.\n"
-            "  Fix: begin with stacks/Pulumi.example-dual-stack.yaml"
+            "  Fix: begin with a copy of stacks/Pulumi.starter.yaml"
         )
-    keys = [key for key in config if isinstance(key, str) and key.startswith(PREFIX)]
-    for key in keys:
-        match config[key]:
+    settings: dict[str, object] = {}
+    for key, value in config.items():
+        # As Pulumi does: a key without a namespace is one of the project, wanbound.
+        if not isinstance(key, str) or (":" in key and not key.startswith(PREFIX)):
+            continue
+        setting = key.removeprefix(PREFIX)
+        if setting in settings:
+            raise StackFileError(
+                f"{place} has {setting} both with and without the prefix {PREFIX}\n"
+                f"  Fix: write {PREFIX}{setting} once"
+            )
+        settings[setting] = value
+        match value:
             case {"secure": str(), **others} if not others:
                 raise StackFileError(
                     f"{place}: {key} is encrypted as a whole\n"
@@ -58,7 +68,7 @@ def read(name: str) -> Stack:
                     "  Fix: keep secrets in wanbound:secrets, each encrypted alone:"
                     " pulumi config set --secret --path wanbound:secrets.NAME"
                 )
-    return Stack.parse({key.removeprefix(PREFIX): config[key] for key in keys}, name)
+    return Stack.parse(settings, name)
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs it is Any

@@ -1031,7 +1031,7 @@ def _echo(draft: Draft) -> Problems:
     if root.echo is None and missing:
         keys = ", ".join(f"ipv{version}: {example[version]}" for version in missing)
         what = f"is missing, and {asker}"
-        yield ("echo",), what, why, f"add echo: {{{keys}}} with servers that you trust"
+        yield ("echo",), what, why, f"add wanbound:echo: {{{keys}}} with servers that you trust"
         return
     for version in missing:
         what = f"is missing; {asker}, and network {askers[version]} has IPv{version}"

@@ -275,11 +275,13 @@ class Report:
         example, why = _model_at(kind, inner).example, ""
         if info is not None:
             why, example = info.description or "", (info.examples or [example])[0]
+        # Below `config` of a stack file, and for `pulumi config set`, a key has the prefix.
+        name = render(loc) if len(loc) == 1 else loc[-1]
         if detail["type"] == "missing":
-            self.add(loc, "is missing", why, f"add {loc[-1]}: {example}")
+            self.add(loc, "is missing", why, f"add {name}: {example}")
             return
         wanted = "a list" if detail["type"] in ("list_type", "tuple_type") else "a mapping"
-        remedy = f"write {loc[-1]}: {example}" if info is not None else f"write - {example}"
+        remedy = f"write {name}: {example}" if info is not None else f"write - {example}"
         # A value in place of a mapping or a list may be one of its (secret) values.
         self.add(loc, f"is {kind_of(detail['input'])}, not {wanted}", why, remedy)
 

@@ -160,7 +160,8 @@ def fill(draft: Draft, report: Report) -> None:
     if seedless and draft.root is not None and root.seed is None:
         what = f"is missing, and network {seedless[0]} has public_ipv6 but no subnet_ipv6"
         why = "An IPv6 subnet that is not in the file is derived from the seed and never changes."
-        remedy = "add seed: with some random text and never change it, or write every subnet_ipv6"
+        remedy = "add wanbound:seed: with some random text, and never change it"
+        remedy += ", or write every subnet_ipv6"
         report.add(("seed",), what, why, remedy)
 
 

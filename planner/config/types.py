@@ -537,6 +537,7 @@ _INSIDE = {4: "172.20.0.25", 6: '"fd5c:1b2a:77f0:1::25"'}
 _GATEWAYS = {4: "203.0.113.1", 6: '"fe80::1"'}
 _MAPPED = "An IPv4-mapped address is another notation of an IPv4 address; no packet has it."
 _RESERVED = tuple(map(ip_network, ("0.0.0.0/8", "240.0.0.0/4", "::/8")))
+_UNSPECIFIED = tuple(map(ip_network, ("0.0.0.0/32", "::/128")))
 _NO_SOURCES = (*_RESERVED, *map(ip_network, ("127.0.0.0/8", "224.0.0.0/4", "ff00::/8")))
 
 
@@ -684,6 +685,8 @@ def _source_range(value: object) -> Subnet:
     subnet = _prefix(value, "a range of addresses", remedy)
     if any(overlaps(subnet, none) and subnet.prefixlen >= none.prefixlen for none in _NO_SOURCES):
         why = "No packet has such a source address, so the entry would have no effect."
+        if subnet in _UNSPECIFIED:
+            remedy = f'for all addresses write ["0.0.0.0/0", "::/0"]; else {remedy}'
         raise refusal(f"{subnet} is not a range of source addresses", why, remedy)
     return subnet
 

@@ -26,5 +26,12 @@ doctor() { # doctor WAN: what may prevent a change, for providers/host/doctor.py
     echo '== routes'
     ip -4 route show default 2>/dev/null | sed 's/^/ipv4 /'
     ip -6 route show default 2>/dev/null | sed 's/^/ipv6 /'
+    echo '== docker'
+    # Docker's provider logs in as this user too, and does not use sudo.
+    if [ "${SUDO_UID:-0}" != 0 ] && ! id -nG "$SUDO_USER" 2>/dev/null | tr ' ' '\n' | grep -qx docker &&
+        ! setpriv --reuid "$SUDO_USER" --regid "$SUDO_GID" --init-groups \
+            test -w /run/docker.sock 2>/dev/null; then
+        echo "$SUDO_USER"
+    fi
     echo '== end'
 }

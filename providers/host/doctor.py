@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from providers.host.facts import matches, sections_of
 
-_SECTIONS = ("programs", "firewalls", "listens", "sysctls", "routes", "end")
+_SECTIONS = ("programs", "firewalls", "listens", "sysctls", "routes", "docker", "end")
 _EVERY = {"0.0.0.0": (4,), "[::]": (6,), "*": (4, 6)}  # noqa: S104 - what ss prints, not a bind
 
 
@@ -28,7 +28,7 @@ class Inspection:
     `firewalls` are those that are active, "nftables.conf" where that flushes the ruleset. `sysctls`
     have their path below /proc/sys as key; `routes` are pairs of family and default route.
     "ufw unreadable" is among the firewalls where `ufw status` fails, and `listeners` is None where
-    `ss` does.
+    `ss` does. `denied` is the user of the login if that may not use Docker.
     """
 
     programs: frozenset[str]
@@ -36,6 +36,7 @@ class Inspection:
     listeners: tuple[Listener, ...] | None
     sysctls: Mapping[str, str]
     routes: tuple[tuple[str, str], ...]
+    denied: str = ""
 
 
 def parse(text: str) -> Inspection:
@@ -47,6 +48,7 @@ def parse(text: str) -> Inspection:
         None if sections["listens"] == ["unreadable"] else tuple(_listeners(sections["listens"])),
         dict(matches(r"(\S+) (.*)", sections["sysctls"])),
         tuple(matches(r"(ipv4|ipv6) (.*)", sections["routes"])),
+        "".join(sections["docker"]),
     )
 
 

@@ -241,7 +241,7 @@ def _facts(remote: Remote, props: Mapping[str, Any], *, drift: bool = False) -> 
             f"it belongs to the stack {facts.owner}, and this is {props['stack']}",
             "unchanged; it was only read",
             "manage the host in that stack; if that stack no longer exists, run"
-            " `rm /etc/wanbound/*/owner` on the host and then `pulumi up` again",
+            " `rm -f /etc/wanbound/*/owner` on the host and then `pulumi up` again",
         )
     return facts
 

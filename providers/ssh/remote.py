@@ -96,7 +96,7 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
     16: (
         "it belongs to another stack",
         _NOTHING,
-        "use that stack, or, if it no longer exists, run `rm /etc/wanbound/*/owner` on the host"
+        "use that stack, or, if it no longer exists, run `rm -f /etc/wanbound/*/owner` on the host"
         " and run again",
     ),
     17: (

@@ -109,15 +109,60 @@ def test_the_address_of_a_service_depends_on_its_name_alone() -> None:
     assert again["blog"]["networks"] != one
 
 
-def test_a_written_address_is_what_the_ingress_takes() -> None:
-    """The planner accepts the entry that a comment offers."""
-    stack = parsed((f"{MAIL}.load_balancer", False))
+_BALANCER: dict[str, object] = {"ports": [80, 443]}
+_RANGE: dict[str, object] = {"ports": ["444-65535"], "to": "turn"}
+_ELSEWHERE: dict[str, object] = {"ports": "all", "to": "turn", "addresses": ["203.0.113.99"]}
+_8443: dict[str, object] = {"ports": [8443], "to": "turn"}
+INGRESS: dict[str, tuple[bool, list[dict[str, object]] | None, list[dict[str, object]], str]] = {
+    "no load balancer": (False, None, [], "To forward ports here, add"),
+    "no load balancer, 443 taken": (
+        False, [{"ports": [443], "to": "turn"}], [{"ports": [443], "to": "turn"}], "ports: [8443]"),
+    "the default": (True, None, [], "Traefik gets all TCP. To forward a port here, write both"),
+    "all, written": (True, [{"ports": "all"}], [], "Traefik gets all TCP."),
+    "Traefik's ports": (True, [_BALANCER], [_BALANCER], "To forward other ports here, add"),
+    "8443 taken": (True, [_BALANCER, _8443], [_BALANCER, _8443], "ports: [8444]"),
+    "8443 at another address": (
+        True, [_BALANCER, _ELSEWHERE], [_BALANCER, _ELSEWHERE], "ports: [8443]"),
+    "all to a container": (
+        False,
+        [{"ports": "all", "to": "turn"}],
+        [{"ports": [25], "to": "turn"}],
+        "An entry of the network's ingress has TCP port 8443 already",
+    ),
+    "all others to a container": (
+        True, [_BALANCER, _RANGE], [_BALANCER], "has TCP port 8443 already"),
+    "all with ranges": (
+        True,
+        [{"ports": "all", "from": ["198.51.100.0/24", "2001:db8:77::/48"]}],
+        [{"ports": [443], "from": ["198.51.100.0/24", "2001:db8:77::/48"]}],
+        "has TCP port 8443 already",
+    ),
+}  # fmt: skip
+"""Load balancer, ingress, what stays of that with the offer, and words of the offer."""
+
+
+@pytest.mark.parametrize("case", INGRESS)
+def test_a_written_address_is_what_the_ingress_takes(case: str) -> None:
+    """The planner accepts the entries that a comment offers."""
+    balancer, ingress, kept, words = INGRESS[case]
+    off = [] if balancer else [(f"{MAIL}.load_balancer", False)]
+    stack = parsed(*off, *([] if ingress is None else [(f"{MAIL}.ingress", ingress)]))
     text = compose.snippet(stack, "edge-1", "mail", ["app"])
-    (offer,) = (line.strip("# ") for line in text.splitlines() if "to: {" in line)
-    entry = yaml.safe_load(offer)
-    moved = parsed((f"{MAIL}.load_balancer", False), (f"{MAIL}.ingress", entry))
+    offer = [line.strip("# ") for line in text.splitlines() if "# - {" in line]
+    assert words in re.sub(r"\s+#?\s*", " ", text)
+    entries = yaml.safe_load("\n".join(offer))
+    moved = parsed(*off, (f"{MAIL}.ingress", [*kept, *entries]))
     joined = _read(moved, "mail")["services"]["app"]["networks"]["mail"]
     assert joined == _read(stack, "mail")["services"]["app"]["networks"]["mail"]
+
+
+def test_a_traefik_that_gets_no_port_is_told() -> None:
+    """Labels alone would not bring a request to the service."""
+    told = "forwards no port to Traefik"
+    assert told in compose.snippet(parsed(TO_PAIR), "edge-1", "mail", ["app"])
+    assert told not in compose.snippet(parsed(), "edge-1", "mail", ["app"])
+    off = parsed(TO_PAIR, (f"{MAIL}.load_balancer", False))
+    assert told not in compose.snippet(off, "edge-1", "mail", ["app"])
 
 
 @pytest.mark.parametrize("name", ["on", "123", "1e3", "null"])

@@ -217,6 +217,10 @@ WRONG: dict[str, tuple[Reading, str, str]] = {
         "udp port 53 (named) listens at every address, and so at 203.0.113.10, 2001:db8::10"),
     "another stack's host": (
         _facts(owner="organization/wanbound/other"), "problem", "belongs to stack"),
+    "a stack of that name in another project": (
+        _facts(owner="organization/other/any"), "problem", "to stack organization/other/any"),
+    "a login that may not use Docker": (
+        _host(denied="deploy"), "problem", "deploy (ssh.user) may not use Docker"),
     "no such interface": (
         _facts(links={"lo": "up", "eth0": "up"}), "problem", "no interface wan0: it has eth0, lo"),
     "an interface that is down": (_facts(links={"wan0": "down"}), "warning", "wan0 is down"),
@@ -272,6 +276,36 @@ def test_a_baseline_takes_care_of_parameters_and_ports() -> None:
     )
     assert len(_bad(reading)) == 3
     assert _bad(reading, BASELINE) == []
+
+
+def test_a_port_that_docker_publishes_is_found_beside_a_baseline() -> None:
+    """A baseline filters what comes to the host itself, and not what Docker forwards."""
+    for changes in ([], [BASELINE]):
+        [finding] = _bad(_listens("udp", 53, "docker-proxy", 4, 6), *changes)
+        assert finding.what.endswith(
+            "and so at 203.0.113.10, 2001:db8::10, 203.0.113.20, 2001:db8::20"
+        )
+        assert '("HOST-ADDRESS:53:CONTAINER-PORT/udp" in the compose file)' in finding.fix
+        assert finding.fix.endswith("; baseline does not close ports that Docker publishes")
+
+
+def test_the_group_docker_is_created_where_docker_is_not_installed() -> None:
+    """Its package creates it later."""
+    [finding] = _bad(_host(denied="deploy"))
+    assert finding.fix.endswith("docker: `usermod -aG docker deploy` as root on the host")
+    reading = _host(denied="deploy", programs=INSPECTION.programs - {"dockerd"})
+    fixes = [each.fix for each in _bad(replace(reading, facts=replace(FACTS, docker=None)))]
+    assert any("`groupadd -rf docker && usermod -aG docker deploy`" in each for each in fixes)
+
+
+def test_the_owner_is_told_with_its_organization() -> None:
+    """`up` compares the full name; which organization a stack is in only its backend knows."""
+    what = [each.what for each in _found(_facts(owner="acme/wanbound/any"))]
+    assert any(
+        each.startswith("the host belongs to stack acme/wanbound/any") and each.endswith(" acme")
+        for each in what
+    )
+    assert not any("belongs to" in each.what for each in _found(READING))
 
 
 def test_what_cannot_be_read_is_a_warning_and_not_ok() -> None:

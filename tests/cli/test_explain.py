@@ -44,6 +44,24 @@ def test_a_question_that_is_written_wrongly_is_refused(name: str) -> None:
     assert "\n  Fix: " in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("where", "source", "to", "form"),
+    [
+        (["203.0.113.10:25"], "office", [], "such as 203.0.113.7 or 2001:db8::7, without port"),
+        (["edge-1", "web"], None, ["example.com"], "such as 203.0.113.7 or 2001:db8::7, without"),
+        (["example.com:25"], None, [], "write ADDRESS:PORT/PROTOCOL"),
+    ],
+)
+def test_a_name_in_place_of_an_address_is_refused_with_the_form_there(
+    where: list[str], source: str | None, to: list[str], form: str
+) -> None:
+    """A target has a port, a caller and a destination have none."""
+    with pytest.raises(QuestionError) as raised:
+        explain(Stack.parse(edited(), "any"), where, source, to)
+    assert form in str(raised.value)
+    assert str(raised.value).endswith("; names are not looked up")
+
+
 def test_the_explanation_in_the_docs_is_that_of_the_demo() -> None:
     """Readers run it."""
     text = (Path(__file__).parent.parent.parent / "docs/cli.md").read_text()

@@ -82,6 +82,7 @@ def test_without_any_stack_the_error_says_where_to_begin() -> None:
 
 BROKEN: dict[str, tuple[str | bytes, str]] = {
     "a colon too many": ("config:\n  a: hunter2: b\n", "line 2, column 13"),
+    "a tab": ("config:\n\thunter2: b\n", "line 2, column 1"),
     "an alias that is not there": ("config: *hunter2\n", "line 1, column 9"),
     "a tag of a program": ("config: !hunter2 {}\n", "line 1, column 9"),
     "a number of 5,000 digits": (f"config: {'9' * 5000}\n", ""),
@@ -99,6 +100,7 @@ def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, na
         read("any")
     assert f"stacks/Pulumi.any.yaml{', ' if place else ''}{place}\n" in str(raised.value)
     assert "is not valid YAML" in str(raised.value)
+    assert "indent with spaces, not tabs" in str(raised.value)
     assert "hunter2" not in str(raised.value)
 
 
@@ -106,8 +108,25 @@ def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, na
 def test_a_file_without_config_is_refused(tmp_path: Path, text: str) -> None:
     """For example, wanbound's keys may be at the top level."""
     _write(tmp_path, text)
-    with pytest.raises(StackFileError, match="has no mapping `config`"):
+    with pytest.raises(StackFileError, match="has no mapping `config`") as raised:
         read("any")
+    assert "Fix: begin with a copy of stacks/Pulumi.starter.yaml" in str(raised.value)
+
+
+def test_a_key_without_a_namespace_is_wanbounds(tmp_path: Path) -> None:
+    """Pulumi reads it as a key of the project, and writes the prefix into the file itself."""
+    _write(tmp_path, STACK.replace("wanbound:hosts:", "hosts:"))
+    assert [host.name for host in read("any").hosts] == ["edge-1"]
+    _write(tmp_path, STACK.replace("config:", "config:\n  seed: a"))
+    assert read("any").seed == "a"
+
+
+def test_a_key_with_and_without_the_prefix_is_refused(tmp_path: Path) -> None:
+    """Which of the two values Pulumi takes is not defined."""
+    _write(tmp_path, STACK.replace("config:", "config:\n  seed: a\n  wanbound:seed: b"))
+    with pytest.raises(StackFileError, match="has seed both with and without the prefix") as raised:
+        read("any")
+    assert "Fix: write wanbound:seed once" in str(raised.value)
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:

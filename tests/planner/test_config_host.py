@@ -191,7 +191,13 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         [_sources("0.0.0.0")],  # noqa: S104 - refused
         f"{_KEY}.baseline.ssh_from[0]",
         "not a range of source addresses",
-        "198.51.100.0/24",
+        'for all addresses write ["0.0.0.0/0", "::/0"]; else write ranges',
+    ),
+    "source unspecified, IPv6": (
+        [_sources("198.51.100.0/24", "::")],
+        f"{_KEY}.baseline.ssh_from[1]",
+        "not a range of source addresses",
+        'for all addresses write ["0.0.0.0/0", "::/0"]',
     ),
     "source twice": (
         [_sources("198.51.100.7", "2001:db8:77::/48", "198.51.100.7/32")],

@@ -112,7 +112,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         [("seed", ABSENT), (f"{MAIL}.subnet_ipv6", ABSENT), (f"{MAIL}.containers", ABSENT)],
         "wanbound:seed",
         "network mail has public_ipv6 but no subnet_ipv6",
-        "add seed:",
+        "add wanbound:seed: with some random text",
     ),
     "echo in a network of the stack": (
         [("echo", {"ipv4": "http://172.20.1.9/"})],
@@ -130,7 +130,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         [("verify", True)],
         "wanbound:echo",
         "is missing, and wanbound:verify is on",
-        'add echo: {ipv4: "http://198.51.100.1/", ipv6: ',
+        'add wanbound:echo: {ipv4: "http://198.51.100.1/", ipv6: ',
     ),
     "verify without echo of a family": (
         [("verify", True), _ECHO_4],
@@ -142,7 +142,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         [(f"{EDGE_2_WEB}.whoami", {"domain": "whoami.example.com"})],
         "wanbound:echo",
         "whoami has to ask",
-        'add echo: {ipv4: "http://198.51.100.1/"}',
+        'add wanbound:echo: {ipv4: "http://198.51.100.1/"}',
     ),
 }
 

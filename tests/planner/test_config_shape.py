@@ -51,7 +51,12 @@ def test_an_unknown_key_is_refused_at_every_level(path: str, key: str, near: str
 @pytest.mark.parametrize(
     ("path", "value", "what", "remedy"),
     [
-        ("hosts", {"edge-1": {}}, "is a mapping, not a list", "hosts: [{name: edge-1"),
+        (
+            "hosts",
+            {"edge-1": {}},
+            "is a mapping, not a list",
+            "write wanbound:hosts: [{name: edge-1",
+        ),
         ("hosts.0", "edge-1", "is text, not a mapping", "- {name: edge-1"),
         (f"{HOST}.ssh", "root@192.0.2.1", "not a mapping", "ssh: {address: 192.0.2.10"),
         (f"{HOST}.networks", "web", "is text, not a list", "networks: [{name: mail"),
@@ -61,7 +66,7 @@ def test_an_unknown_key_is_refused_at_every_level(path: str, key: str, near: str
         (f"{_TURN}.environment", ["A=hidden"], "is a list, not a mapping", "{TURN_REALM"),
         ("secrets", "hidden", "is not a mapping", "pulumi config set --secret"),
         ("seed", ["x"], "is a list, not text", "quotes"),
-        ("echo", "http://198.51.100.1/", "not a mapping", "echo: {ipv4:"),
+        ("echo", "http://198.51.100.1/", "not a mapping", "write wanbound:echo: {ipv4:"),
     ],
 )
 def test_another_kind_of_value_is_refused(path: str, value: object, what: str, remedy: str) -> None:

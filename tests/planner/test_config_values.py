@@ -258,7 +258,7 @@ def test_a_key_without_value_is_refused(path: str) -> None:
         (f"{HOST}.networks", "add networks: [{name: mail"),
         (f"{WEB}.name", "add name: mail"),
         (f"{_TURN}.image", "add image: coturn/coturn:4.6"),
-        ("hosts", "add hosts: [{name: edge-1"),
+        ("hosts", "add wanbound:hosts: [{name: edge-1"),
     ],
 )
 def test_a_missing_key_is_named_with_an_example(path: str, remedy: str) -> None:

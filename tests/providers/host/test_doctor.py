@@ -27,6 +27,8 @@ tcp 0.0.0.0:*
 net/ipv4/ip_forward 1
 == routes
 ipv4 default via 203.0.113.1 dev wan0
+== docker
+deploy
 == end
 """
 
@@ -43,6 +45,7 @@ def test_everything_that_it_says_is_read() -> None:
         ),
         {"net/ipv4/ip_forward": "1"},
         (("ipv4", "default via 203.0.113.1 dev wan0"),),
+        "deploy",
     )
 
 

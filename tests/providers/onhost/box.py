@@ -35,7 +35,7 @@ PROGRAMS = (
     "conntrack",
 )
 
-SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker")
+SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker", "setpriv")
 """What a shim can replace; under busybox each is a function that calls the program on PATH."""
 
 WAN = "203.0.113.101/24", "2001:db8::101/64"

@@ -49,6 +49,23 @@ def test_firewalls_are_told_if_they_are_active(host: Box) -> None:
     assert found == {"fail2ban", "ufw unreadable", "nftables.conf"}
 
 
+def test_a_login_that_may_not_use_docker_is_told(host: Box) -> None:
+    """A user other than root needs the group docker, or access to the socket in another way."""
+    login = "SUDO_USER=daemon SUDO_UID=1 SUDO_GID=1"
+    doctor = host.words("doctor", "wan0")
+    assert parse(host.out(f"{login} {doctor}")).denied == "daemon"
+    assert parse(host.out(f"SUDO_USER=root SUDO_UID=0 SUDO_GID=0 {doctor}")).denied == ""
+    assert parse(host.out(doctor)).denied == ""
+    (host.shims / "setpriv").write_text('#!/bin/dash\n[ "$*" = "$(cat /mnt/setpriv)" ]\n')
+    (host.shims / "setpriv").chmod(0o755)
+    words = "--reuid daemon --regid 1 --init-groups test -w /run/docker.sock"
+    (host.root / "mnt/setpriv").write_text(words)
+    assert parse(host.out(f"{login} {doctor}")).denied == ""
+    (host.shims / "setpriv").unlink()
+    host.out("sed -i /^docker:/d /etc/group; echo docker:x:4242:daemon >>/etc/group")
+    assert parse(host.out(f"{login} {doctor}")).denied == ""
+
+
 def test_a_host_that_lacks_programs_is_read_all_the_same(host: Box) -> None:
     """If ss is missing or fails, ports are unknown; the rest is read."""
     script = (host.root / "mnt/call").read_text()

@@ -303,7 +303,7 @@ def test_an_answer_is_what_follows_the_first_line() -> None:
         (13, ["then the old rules too", "egress guard", "the next run"]),
         (14, ["lock", "nothing has changed", "run again"]),
         (15, ["cannot write", "nothing has changed", "df"]),
-        (16, ["belongs to another stack", "nothing has changed", "rm /etc/wanbound/*/owner"]),
+        (16, ["belongs to another stack", "nothing has changed", "rm -f /etc/wanbound/*/owner"]),
         (17, ["rolled the change back", "as it was before", "confirm_seconds"]),
         (18, ["still in use", "nothing has changed", "adopt: true"]),
         (19, ["changed after wanbound had read it", "nothing has changed", "run again"]),
