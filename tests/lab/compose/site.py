@@ -126,6 +126,8 @@ def adapted(text: str, host: Host) -> dict[str, object]:
 def following(lab: Lab, host: Host, page: str, folder: Path) -> Iterator[Site]:
     """Yield a host for a page; bare afterwards. Its compose is the distribution's own."""
     host.run("docker compose version")
+    # Another host may have had the page's addresses, and the router remembers its MAC for seconds.
+    lab.internet.run(["ip", "neigh", "flush", "all"])
     blocks = list(steps(page))
     first = next(step.text for step in blocks if step.where.startswith("stacks/"))
     stack = LabStack.copy(lab, page.removesuffix(".md"), adapted(first, host), folder)
