@@ -27,7 +27,8 @@ def _actionlint(*files: Path) -> subprocess.CompletedProcess[str]:
 def test_actionlint_finds_nothing() -> None:
     """It checks all workflows."""
     done = _actionlint(*FILES)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    # Go reports on stderr what it downloads for the first build.
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_actionlint_finds_a_mistake(tmp_path: Path) -> None:
