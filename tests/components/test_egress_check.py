@@ -200,7 +200,5 @@ def test_a_host_without_curl_is_told_what_to_install(check: Check, tmp_path: Pat
 @pytest.mark.parametrize("words", ["sh -n", "busybox sh -n", "shellcheck -s sh -"])
 def test_a_posix_shell_reads_it(words: str) -> None:
     """A syntax error would show only on hosts."""
-    if shutil.which(words.split()[0]) is None:
-        pytest.skip(f"{words.split()[0]} is not installed here")
     done = subprocess.run(words.split(), input=SCRIPT.read_text(), capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

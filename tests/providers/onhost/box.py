@@ -9,7 +9,6 @@ its output or ends the run at a chosen step. Debian's busybox prefers its own ap
 under busybox the script begins with functions for the programs of `SHIMMED`.
 """
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -21,19 +20,6 @@ from pathlib import Path
 from providers.ssh.remote import INSTALLED, VERSION_FILE, call_script, host_script
 
 SHELLS = {"dash": "/usr/bin/dash", "busybox": "/usr/bin/busybox sh"}
-
-PROGRAMS = (
-    "unshare",
-    "nsenter",
-    "iptables",
-    "ip6tables",
-    "nft",
-    "ip",
-    "flock",
-    "dash",
-    "busybox",
-    "conntrack",
-)
 
 SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker", "setpriv")
 """What a shim can replace; under busybox each is a function that calls the program on PATH."""
@@ -87,21 +73,6 @@ ip -o link show type bridge | sed 's/^[0-9]*: \\([^:@]*\\).*/\\1/' |
 rm -rf /run/wanbound
 cat /proc/sys/kernel/random/uuid >/mnt/boot_id
 """
-
-
-def missing() -> str:
-    """Return why no box can be created here; an empty text if one can."""
-    if os.geteuid() != 0:
-        return "needs root: the script runs in network and mount namespaces of its own"
-    lacking = [name for name in PROGRAMS if shutil.which(name) is None]
-    if lacking:
-        return f"not installed here: {', '.join(lacking)}"
-    done = subprocess.run(
-        [*_UNSHARE, "sh", "-c", "mount -t tmpfs none /mnt && iptables-save && nft list ruleset"],
-        capture_output=True,
-        text=True,
-    )
-    return f"no namespaces here: {done.stderr.strip()}" if done.returncode else ""
 
 
 _UNSHARE = [
