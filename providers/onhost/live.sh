@@ -42,22 +42,25 @@ hook() { # hook GENERATION FAMILY: the chain of $work/FAMILY.saved for the jump 
 }
 
 print_rules() { # print_rules GENERATION FAMILY: what is ours in $work/FAMILY.saved
-    file=$work/$2.saved
-    sed -n '/^\*/p; s/^\(:WANBOUND-[^ ]*\) .*/\1/p; /^-A WANBOUND-/p' "$file" || return 1
-    echo "hook $(hook "$1" "$2")"
-    for table in nat filter; do
-        sed -n "/^\*$table\$/,/^COMMIT/s/^-A \(.* -j WANBOUND-\)/jump $table \1/p" "$file"
-    done
-    # Whether they are in their place. Rules of other programs after ours may change.
-    for place in nat:PREROUTING nat:OUTPUT nat:POSTROUTING filter:FORWARD filter:DOCKER-USER \
-        filter:INPUT; do
-        table=${place%:*} chain=${place#*:}
-        rules=$(sed -n "/^\*$table\$/,/^COMMIT/s/^-A $chain /$table $chain /p" "$file")
-        case $chain in
-        INPUT) echo "last ${rules##*"$newline"}" ;;
-        *) echo "first ${rules%%"$newline"*}" ;;
-        esac
-    done | sed -n '/ -j WANBOUND-/p'
+    awk -v hook="$(hook "$1" "$2")" '
+        /^\*/ { table = substr($0, 2); print }
+        /^:WANBOUND-/ { print $1 }
+        $1 != "-A" { next }
+        $2 ~ /^WANBOUND-/ { print }
+        / -j WANBOUND-/ && (table == "nat" || table == "filter") { jumps[table, ++count[table]] = substr($0, 4) }
+        {
+            last[table ":" $2] = table " " substr($0, 4)
+            if (!((table ":" $2) in first)) first[table ":" $2] = last[table ":" $2]
+        }
+        END {
+            print "hook " hook
+            for (one = 1; one <= count["nat"]; one++) print "jump nat " jumps["nat", one]
+            for (one = 1; one <= count["filter"]; one++) print "jump filter " jumps["filter", one]
+            # Whether they are in their place. Rules of other programs after ours may change.
+            places = split("nat:PREROUTING nat:OUTPUT nat:POSTROUTING filter:FORWARD filter:DOCKER-USER", place)
+            for (one = 1; one <= places; one++) if (first[place[one]] ~ / -j WANBOUND-/) print "first " first[place[one]]
+            if (last["filter:INPUT"] ~ / -j WANBOUND-/) print "last " last["filter:INPUT"]
+        }' "$work/$2.saved"
 }
 
 print_guard() { # print_guard GENERATION: the table; elements of a map have no order: a line for each
@@ -72,16 +75,19 @@ print_guard() { # print_guard GENERATION: the table; elements of a map have no o
         case "$tables$newline" in *" inet wanbound$newline"*) return 1 ;; esac
         return 0
     fi
-    printf '%s\n' "$listed" | sed "/^${tab}map /,/^$tab}/d"
-    printf '%s\n' "$listed" | sed -n "/^${tab}map /,/^$tab}/p" | sed 's/, /,\
-/g' | sed -n "
-        /^${tab}map /{ s/^${tab}map \([^ ]*\) .*/\1/; h; d; }
-        s/^.*elements = { //
-        / : /!d
-        s/^[$tab ]*//; s/ }\$//; s/,\$//
-        / : verdict\$/d
-        G
-        s/^\(.*\)\n\(.*\)/element \2 \1/p" | sort
+    : >"$work/elements" && printf '%s\n' "$listed" | awk -v elements="$work/elements" '
+        /^\tmap / { map = $2; next }
+        map == "" { print; next }
+        /^\t[}]/ { map = ""; next }
+        {
+            if (at = index($0, "elements = { ")) $0 = substr($0, at + 13)
+            pairs = split($0, pair, /, /)
+            for (one = 1; one <= pairs; one++) {
+                sub(/^[\t ]*/, "", pair[one])
+                sub(/( [}]|,)$/, "", pair[one])
+                if (pair[one] ~ / : / && pair[one] !~ / : verdict$/) print "element", map, pair[one] >elements
+            }
+        }' && sort "$work/elements"
 }
 
 print_host() { # print_host GENERATION: its addresses wherever they are, its links and routes
