@@ -218,7 +218,8 @@ def test_what_cannot_be_repaired_is_told_once_and_repaired_when_it_can_be(host: 
     assert told.count("there is no interface wan0 here") == 1
     assert "all is in force again" in told
     print(f"{host.name}: {used * 1000:.0f} ms of a processor in {gone_seconds} s without wan0")
-    assert used < 1.5
+    # A watcher that tried again without pause would use nearly all of the time.
+    assert used < gone_seconds / 3
 
 
 @on_each
