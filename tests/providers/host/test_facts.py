@@ -62,7 +62,8 @@ def test_the_fake_prints_rules_as_the_script_does(up: Site) -> None:
 def test_the_fake_prints_the_guard_as_the_script_does(up: Site) -> None:
     """nft lists maps on several lines."""
     listed = "\n".join(up.remote.table.listed())
-    program = f"\ntab=$(printf '\\t')\nnft() {{ cat <<'END'\n{listed}\nEND\n}}\nprint_guard\n"
+    nft = f"nft() {{ cat <<'END'\n{listed}\nEND\n}}"
+    program = f"\n{nft}\nwork=$(mktemp -d)\nprint_guard\nrm -r $work\n"
     assert run(program, "onhost/live.sh").splitlines() == up.remote.table.printed()
 
 
