@@ -20,13 +20,15 @@ _SECTIONS = {
     "networks": "docker network ls --format '{{.Name}} {{.Driver}}' | sort",
     "containers": "docker ps -a --format '{{.Names}}' | sort",
     # Checksums of files; kind, mode, owner and target of everything. Not the lock, which may exist
-    # without a holder, nor the mark of an engine that was found usable. A generation is named after
-    # its change, and some of its files record the earlier state.
+    # without a holder, nor the mark of an engine that was found usable; nor, before a destroy, that
+    # Docker has started in this boot, which any repair records. A generation is named after its
+    # change, and some of its files record the earlier state.
     "files": (
         "{ find /etc /usr/local -type f -print0 | sort -z | xargs -0 sha256sum;"
         " find /etc /usr/local $(ls -d /run/wanbound 2>/dev/null) ! -path '/run/wanbound*'"
         " -printf '%y %m %u %g %p %l\\n' -o -path '/run/wanbound/*'"
-        " ! -name lock ! -name engine -print | sort; } |"
+        " ! -name lock ! -name engine $([ ! -e /etc/wanbound/current ] || echo ! -name docker)"
+        " -print | sort; } |"
         " sed -E 's#([/ ])[0-9a-f]{16}(-then)?(/| |$)#\\1ID\\3#g;"
         " /ID\\/(before|was|added|moved|back)$/d'"
     ),
