@@ -14,7 +14,7 @@ from planner.guard import log_and_drop, marks
 from planner.icmpv6 import MESSAGES
 from planner.nftables import input_rules, strangers
 from planner.rule import FIRST, LAST, Rule, Setting, Wanted
-from planner.rules import FORWARD_CHAIN, forward
+from planner.rules import FORWARD_CHAIN, dport, family_name, forward
 
 INPUT_CHAIN = "WANBOUND-INPUT"
 """The last rule of filter INPUT jumps to it."""
@@ -99,7 +99,7 @@ def _input(baseline: Baseline, ssh_port: int, version: Version) -> Iterator[Rule
     def rule(role: str, match: str, target: str = "ACCEPT", order: int = 0) -> Rule:
         space = " " if match else ""
         text = f"-A {INPUT_CHAIN} {match}{space}-j {target}"
-        return Rule("ipv4" if version == 4 else "ipv6", INPUT_CHAIN, role, text, order)
+        return Rule(family_name(version), INPUT_CHAIN, role, text, order)
 
     # First, because most packets match it.
     yield rule("established", "-m conntrack --ctstate RELATED,ESTABLISHED", order=FIRST)
@@ -113,8 +113,7 @@ def _input(baseline: Baseline, ssh_port: int, version: Version) -> Iterator[Rule
         # client reads its first answers past the filter, from a packet socket.)
         yield rule("lease dhcpv6", "-s fe80::/10 -p udp -m udp --sport 547 --dport 546")
     for protocol, ports in _open(baseline):
-        match = f"-p {protocol} -m {protocol} --dport {str(ports).replace('-', ':')}"
-        yield rule(f"open {protocol} {ports}", match)
+        yield rule(f"open {protocol} {ports}", f"-p {protocol} {dport(protocol, ports)}")
     for source in baseline.ssh_from:
         if source.version == version:
             yield rule(f"ssh {source}", f"{_from(source)}-p tcp -m tcp --dport {ssh_port}")
@@ -141,4 +140,4 @@ def _forward(wan: str, version: Version) -> Rule:
     """
     match = f"-i {wan} -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
     text = f"-A {FORWARD_CHAIN} {match} -j DROP"
-    return Rule("ipv4" if version == 4 else "ipv6", FORWARD_CHAIN, "strangers", text, LAST)
+    return Rule(family_name(version), FORWARD_CHAIN, "strangers", text, LAST)

@@ -53,7 +53,7 @@ from itertools import product
 from planner.config import VERSIONS, Address, Family, Network, Subnet, Version
 from planner.config.names import socket_bridge
 from planner.rule import FIRST, LAST, Element, Rule
-from planner.rules import at_address, called, entrances, nft_range
+from planner.rules import NFT_FAMILY, at_address, called, entrances, nft_range
 
 
 def marks(mark: int) -> list[Rule]:
@@ -119,8 +119,6 @@ def closed(bridge: str, subnet: IPv4Network) -> list[Rule | Element]:
     ]
 
 
-_IP: Mapping[Version, str] = {4: "ip", 6: "ip6"}
-
 _NEIGHBOURS: Mapping[Version, str] = {
     4: "ip saddr != 0.0.0.0",
     6: "ip6 saddr != fe80::/10 ip6 saddr != ::",
@@ -137,7 +135,7 @@ def _bound(
     """
     yield _jump("source", role, f'"{bridge}"', f"source-{bridge}")
     for subnet in subnets:
-        ip, name = _IP[subnet.version], f"ipv{subnet.version}"
+        ip, name = NFT_FAMILY[subnet.version], f"ipv{subnet.version}"
         outside = f"{ip} saddr != {subnet} {ip} daddr != {subnet} {_NEIGHBOURS[subnet.version]}"
         yield _rule(f"source-{bridge}", name, f"{outside} counter drop")
         yield _jump(f"inside-{name}", own, str(subnet), f"only-{bridge}")
@@ -148,7 +146,7 @@ def _bound(
 
 
 def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
-    bridge, name, ip = network.bridge, f"ipv{family.version}", _IP[family.version]
+    bridge, name, ip = network.bridge, f"ipv{family.version}", NFT_FAMILY[family.version]
     yield _jump(f"subnet-{name}", "own", str(family.subnet), f"egress-{bridge}")
     yield from _ingress(network, family)
     yield from _sources(network, family)
@@ -168,7 +166,7 @@ def _publics(network: Network, version: Version) -> Iterator[tuple[Address, str]
 
 def _public(network: Network, version: Version, by_others: str) -> Iterator[Rule | Element]:
     """Yield what stops other senders from using our public addresses of one family."""
-    ip, name, chain = _IP[version], f"ipv{version}", f"public-{network.bridge}"
+    ip, name, chain = NFT_FAMILY[version], f"ipv{version}", f"public-{network.bridge}"
     for address, at in _publics(network, version):
         yield _jump(f"arrives-{name}", f"own{at}", str(address), "forged")
         if not network.manage_addresses:
@@ -198,7 +196,7 @@ def _passes(network: Network, wan: str) -> Iterator[Rule]:
         return _rule(f"{chain}-{bridge}", role, f"{match} jump pass", order=FIRST)
 
     for version, _ in network.publics:
-        name, ip = f"ipv{version}", _IP[version]
+        name, ip = f"ipv{version}", NFT_FAMILY[version]
         subnet = next((f.subnet for f in network.families if f.version == version), None)
         source = f"meta nfproto {name}" if subnet is None else f"{ip} saddr {subnet}"
         # Only towards the wan: towards other interfaces, the mark would undo Docker's isolation.
@@ -211,7 +209,7 @@ def _passes(network: Network, wan: str) -> Iterator[Rule]:
     yield passing("to", "replies", f"{one}ct state established,related")
     translated = {}
     for family, entry in product(network.families, network.ingress):
-        ip = _IP[family.version]
+        ip = NFT_FAMILY[family.version]
         for public in network.entrances(entry, family.version):
             target = network.address_of(entry.to, family.version)
             # Several entries may lead to one container.
@@ -228,7 +226,7 @@ def _ingress(network: Network, family: Family) -> Iterator[Rule]:
     if network.mode == "snat":
         return
     for address, at in _publics(network, family.version):
-        accept = f"ct status dnat ct original {_IP[family.version]} daddr {address} accept"
+        accept = f"ct status dnat ct original {NFT_FAMILY[family.version]} daddr {address} accept"
         yield _rule(f"to-{network.bridge}", f"ingress ipv{family.version}{at}", accept)
 
 
@@ -237,7 +235,7 @@ def _sources(network: Network, family: Family) -> Iterator[Rule | Element]:
 
     No NAT rule has the ranges: a packet that NAT does not translate reaches the host's own port.
     """
-    bridge, name, ip = network.bridge, f"ipv{family.version}", _IP[family.version]
+    bridge, name, ip = network.bridge, f"ipv{family.version}", NFT_FAMILY[family.version]
     chain = f"ingress-{bridge}"
     ways = [(way, way.sources) for way in entrances(network, family) if way.sources is not None]
     for address in dict.fromkeys(way.address for way, _ in ways):

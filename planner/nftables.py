@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from planner.config import Address, Baseline, Family, Network, Subnet
 from planner.icmpv6 import MESSAGES
 from planner.rule import FIRST, LAST, Element, Rule
-from planner.rules import at_address, entrances, nft_range
+from planner.rules import NFT_FAMILY, at_address, entrances, nft_range
 
 
 def nat(network: Network) -> Iterator[Rule | Element]:
@@ -32,7 +32,7 @@ def nat(network: Network) -> Iterator[Rule | Element]:
 
 def _family(network: Network, family: Family) -> Iterator[Rule | Element]:
     bridge, name = network.bridge, f"ipv{family.version}"
-    ip = "ip" if family.version == 4 else "ip6"
+    ip = NFT_FAMILY[family.version]
     ways = list(entrances(network, family))
     for address in dict.fromkeys(way.address for way in ways):
         role = f"own{at_address(address, family)}"
@@ -82,8 +82,7 @@ def _from(source: Subnet) -> str:
     """Return the match on a source as nft prints it."""
     if source.prefixlen == 0:
         return f"meta nfproto ipv{source.version}"
-    ip = "ip" if source.version == 4 else "ip6"
-    return f"{ip} saddr {nft_range(source)}"
+    return f"{NFT_FAMILY[source.version]} saddr {nft_range(source)}"
 
 
 def strangers(wan: str) -> Iterator[Rule]:

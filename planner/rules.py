@@ -9,7 +9,7 @@ The text is canonical: addresses with ``/32`` and ``/128``, matches in the order
 iptables-save prints them (iptables 1.8.9 to 1.8.13, nft and legacy backends).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +33,9 @@ SNAT_CHAIN = "WANBOUND-SNAT"
 
 FORWARD_CHAIN = "WANBOUND-FORWARD"
 """Jumped to from filter DOCKER-USER, or from FORWARD where Docker made no DOCKER-USER."""
+
+NFT_FAMILY: Mapping[Version, str] = {4: "ip", 6: "ip6"}
+"""The first word of nft's matches on addresses."""
 
 
 def family_rules(network: Network, family: Family) -> list[Rule]:
@@ -58,11 +61,17 @@ def forward(mark: int, version: Version, role: str = "marked") -> Rule:
     of a packet's mark. Without the guard no packet has the bit, and none is accepted here.
     """
     text = f"-A {FORWARD_CHAIN} -m mark --mark 0x{mark:x}/0x{mark:x} -j ACCEPT"
-    return Rule("ipv4" if version == 4 else "ipv6", FORWARD_CHAIN, role, text)
+    return Rule(family_name(version), FORWARD_CHAIN, role, text)
 
 
-def _name(family: Family) -> Literal["ipv4", "ipv6"]:
-    return "ipv4" if family.version == 4 else "ipv6"
+def family_name(version: Version) -> Literal["ipv4", "ipv6"]:
+    """Return the family of a rule of iptables or ip6tables."""
+    return "ipv4" if version == 4 else "ipv6"
+
+
+def dport(protocol: str, ports: PortRange) -> str:
+    """Return the match on destination ports as iptables-save prints it, behind `-p PROTOCOL`."""
+    return f"-m {protocol} --dport {str(ports).replace('-', ':')}"
 
 
 def flows(network: Network) -> dict[str, str]:
@@ -72,11 +81,11 @@ def flows(network: Network) -> dict[str, str]:
         found["ipv4"] = f"from @{network.bridge} {network.docker_ipv4}"
     for family in network.families:
         hairpin = " hairpin" if network.mode == "nat" else ""
-        found[_name(family)] = f"from {family.subnet} {family.public}{hairpin}"
+        found[family_name(family.version)] = f"from {family.subnet} {family.public}{hairpin}"
         for way in entrances(network, family):
             ports = way.ports or PortRange(0, 65535)
             text = f"to {way.address} {way.protocol} {ports.first}-{ports.last} {way.target}"
-            found[f"{_name(family)} {way.role}"] = text
+            found[f"{family_name(family.version)} {way.role}"] = text
     return found
 
 
@@ -84,9 +93,9 @@ def _ingress(network: Network, family: Family) -> Iterator[Rule]:
     for each in entrances(network, family):
         match = f"-d {_host(each.address)} -p {each.protocol}"
         if each.ports is not None:
-            match += f" -m {each.protocol} --dport {str(each.ports).replace('-', ':')}"
+            match += f" {dport(each.protocol, each.ports)}"
         text = f"-A {DNAT_CHAIN} {match} -j DNAT --to-destination {each.target}"
-        yield Rule(_name(family), DNAT_CHAIN, f"ingress {each.role}", text)
+        yield Rule(family_name(family.version), DNAT_CHAIN, f"ingress {each.role}", text)
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ def nft_range(source: Subnet) -> str:
 def _egress(network: Network, family: Family) -> Iterator[Rule]:
     source = f"-A {SNAT_CHAIN} -s {family.subnet}"
     egress = f"{source} ! -o {network.bridge} -j SNAT --to-source {family.public}"
-    yield Rule(_name(family), SNAT_CHAIN, "egress", egress)
+    yield Rule(family_name(family.version), SNAT_CHAIN, "egress", egress)
     if network.mode == "nat":
         # Hairpin: a packet from a container to its own network's public address returns through the
         # same bridge. Without this rule the callee would reply directly, without the translation.
@@ -159,7 +168,7 @@ def _egress(network: Network, family: Family) -> Iterator[Rule]:
             f"{source} -o {network.bridge} -m conntrack --ctstate DNAT"
             f" -j SNAT --to-source {family.public}"
         )
-        yield Rule(_name(family), SNAT_CHAIN, "hairpin", hairpin)
+        yield Rule(family_name(family.version), SNAT_CHAIN, "hairpin", hairpin)
 
 
 def _host(address: object) -> str:
