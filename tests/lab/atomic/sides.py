@@ -49,7 +49,7 @@ class Side(Drill):
             # A connection that begins under a redirecting rule stays redirected until its end.
             with suppress(OSError), socket.create_connection((self.host.address, 22), 0.5):
                 break
-            assert time.monotonic() < until, "nobody gets in"
+            assert time.monotonic() < until, "port 22 accepts no connection"
         seen = self.look(seconds + RECOVERED_SECONDS)
         assert not seen.armed
         assert seen.same(before), before.differences(seen)

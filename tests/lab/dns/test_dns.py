@@ -164,7 +164,7 @@ def test_without_the_key_docker_decides(lab: Lab, story: Story, number: int, pre
     own = {host.wan_ipv4, host.wan_ipv6}
     for network, public in (("mail", _ipv4(MAIL, number)), ("four", _ipv4(FOUR, number))):
         seen = story.sources["without", number, prefix + network]
-        assert seen, "nobody was asked"
+        assert seen, "no DNS server was asked"
         if _native(number):
             assert seen <= own
         else:
