@@ -5,7 +5,6 @@ all: one transaction, one undo and one confirmation, for any number of networks.
 """
 
 import hashlib
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,6 +23,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from providers import notes
 from providers.errors import (
     ChangedMeanwhileError,
     DuplicateAddressError,
@@ -106,9 +106,9 @@ class HostNetworkingProvider(ResourceProvider):
         plan = plan_of(props) if facts.plan is None else facts.plan
         # Not as a property: no update corrects it, so it would be permanent drift.
         for each in islice(elsewhere(plan, facts), _TOLD):
-            _note(props["host"]["name"], str(each))
+            notes.tell(props["host"]["name"], str(each))
         if facts.owned_table == "not held":
-            _note(props["host"]["name"], unowned(facts.owned_table))
+            notes.tell(props["host"]["name"], unowned(facts.owned_table))
         inputs: dict[str, Any] = {
             "host": props["host"],
             **found(props["host"]["name"], plan, compose(plan), facts),
@@ -320,7 +320,7 @@ def _digest(text: str | None) -> str:
 def _tell(name: str, plan: Plan, facts: Facts) -> None:
     """Say what the operator should know of the host, now that the change is in force."""
     if text := replaced(facts):
-        _note(name, text)
+        notes.tell(name, text)
     needles = _needles(plan)
     for family in _FAMILIES:
         files = {
@@ -333,18 +333,18 @@ def _tell(name: str, plan: Plan, facts: Facts) -> None:
                 if line.startswith("/")
                 else "created manually, and no longer needed"
             )
-            _note(name, f"{what}: {line}")
+            notes.tell(name, f"{what}: {line}")
     if facts.ipv6nat and any("ipv6" in each.addresses for each in plan.networks.values()):
-        _note(name, "docker-ipv6nat runs here: its rules stay, and wanbound's come first")
+        notes.tell(name, "docker-ipv6nat runs here: its rules stay, and wanbound's come first")
     for network, what, names in _in_the_way(plan, facts):
-        _note(
+        notes.tell(
             name,
             f"network {network}: {what}, but Docker removes no network with containers in it."
             f" The stack does not declare {', '.join(names)}. Fix: stop them (compose projects by"
             " `docker compose down`), then run it again",
         )
     for each in plan.leaving:
-        _note(
+        notes.tell(
             name,
             f"network {each.name}: its lines stay until Docker has removed its bridge"
             f" ({', '.join(sorted(each.bridges.values()))}); the host then removes them by itself",
@@ -379,10 +379,6 @@ def _needles(plan: Plan) -> byhand.Needles:
         frozenset(ip_network(text) for each in networks for text in each.subnets.values()),
         frozenset(bridge for each in networks for bridge in each.bridges.values()),
     )
-
-
-def _note(name: str, text: str) -> None:
-    print(f"host {name}: {readable(text)}", file=sys.stderr, flush=True)
 
 
 def _outputs(props: Mapping[str, Any], version: str | None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import hashlib
 import re
 import secrets
 import shlex
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -16,13 +15,13 @@ from functools import cache
 from importlib import resources
 from typing import Protocol
 
+from providers import notes
 from providers.engine.codes import CHANGED_MEANWHILE, ENGINE_MEANING
 from providers.errors import (
     ChangedMeanwhileError,
     DuplicateAddressError,
     HostError,
     UnreachableError,
-    readable,
 )
 from providers.ssh.connection import UNCHANGED
 from providers.ssh.session import Completed, OnLine, Session
@@ -290,8 +289,7 @@ class SshRemote:
     def _tell(self, line: str) -> None:
         """Pass the host's notes on to the operator while it works; Pulumi shows them."""
         if line.startswith(_NOTE):
-            text = readable(line.removeprefix(_NOTE))
-            print(f"host {self.session.target.name}: {text}", file=sys.stderr, flush=True)
+            notes.tell(self.session.target.name, line.removeprefix(_NOTE))
 
     def _run(
         self,
