@@ -1,6 +1,7 @@
 """What a real host reports of its state, also when Docker does not answer."""
 
 import hashlib
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,10 +28,17 @@ UNITS = {
 
 @on_each
 def test_all_that_a_refresh_compares_is_told(host: Host) -> None:
-    """Links, routes, units, the script and Docker's networks, besides rules and addresses."""
+    """Links, routes, units, the script and Docker's networks, besides rules and addresses.
+
+    Docker 20.10 puts the masquerading of a new network in front of wanbound's jump, which is drift
+    until the watcher has mended it.
+    """
     host.run("docker network create --label wanbound=x/y 'with-label'; docker network create plain")
     try:
         found = facts(host)
+        until = time.monotonic() + ALLOWED_SECONDS
+        while found.live != found.loaded and time.monotonic() < until:
+            found = facts(host)
     finally:
         host.run("docker network rm with-label plain")
     assert found.live == found.loaded
