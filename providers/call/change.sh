@@ -124,14 +124,15 @@ confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so 
 
 await_answers() { # await_answers GENERATION: for 3 s at most; without a carrier nothing is asked
     tries=0
-    while [ "$tries" -lt 30 ] && read_addresses && undecided "$1"; do
+    while [ "$tries" -lt 30 ] && undecided "$1"; do
         sleep 0.1
         tries=$((tries + 1))
     done
+    read_addresses && duplicates "$1" >"$work/duplicates"
 }
 
 refuse_duplicates() { # refuse_duplicates TOKEN: undoes the change if another machine has what it added
-    await_answers "$etc/current"
+    await_answers "$etc/current" || fail 15 "cannot read the addresses of this host, or write to $run"
     { cat "$etc/$1/added" && echo '#'; } >"$work/right" || return 0
     grep -vxF -f "$work/right" "$work/duplicates" | describe_duplicates note
     grep -xF -f "$work/right" "$work/duplicates" >"$work/taken" || return 0

@@ -4,21 +4,20 @@
 # "tentative". If another machine answers, it stays so and is "dadfailed": the host accepts no packet
 # to it, and the guard drops new connections with it. A load does not repair that.
 
-# All of these functions use the addresses that were read last (load.sh, read_addresses).
-
-duplicates() { # duplicates GENERATION [FLAG]: its addresses with that flag, each as what removes it
+duplicates() { # duplicates GENERATION: those among the addresses read last, each as what removes it
     { wanted_addresses "$1/addresses" && echo '#'; } >"$work/own" || return 1
-    live_addresses "${2:-dadfailed}" | grep -xF -f "$work/own" | sort
+    live_addresses dadfailed | grep -xF -f "$work/own" | sort
 }
 
-undecided() { # undecided GENERATION: whether the kernel still checks one; $work/duplicates has the failed ones
-    duplicates "$1" tentative >"$work/tentative" && duplicates "$1" >"$work/duplicates" &&
-        ! cmp -s "$work/tentative" "$work/duplicates"
+undecided() { # undecided GENERATION: whether the kernel is still checking one of its addresses
+    { sed -n 's/^addr replace \([^ ]*:[^ ]*\) .*/inet6 \1 /p' "$1/addresses" && echo '#'; } >"$work/own" &&
+        ip -o addr show tentative -dadfailed | grep -qF -f "$work/own"
 }
 
 tell_duplicates() { # tell_duplicates GENERATION: reports each once
     : >"$work/duplicates"
-    ! grep -q ' tentative ' "$work/shown" || ! undecided "$1" || return 0
+    ! grep -q ' tentative ' "$work/shown" ||
+        { ! undecided "$1" && duplicates "$1" >"$work/duplicates"; } || return 0
     if [ ! -s "$work/duplicates" ]; then
         [ ! -e "$run/duplicates" ] || rm -f "$run/duplicates"
         return

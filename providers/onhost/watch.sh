@@ -13,6 +13,10 @@ watch() {
     # Open for reading and writing, so it has no end of file while this process runs.
     mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
     rm -f "$run/watch"
+    # Before the monitors, whose events may fill the FIFO: nothing reads it yet, and this program
+    # would wait for ever. The first check, or one a second later, finds what was changed before
+    # they listened.
+    echo start >&3
     followers='' failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
     trap 'kill $followers 2>/dev/null' EXIT
     trap 'exit 0' TERM INT
@@ -24,8 +28,6 @@ watch() {
     fi
     ! can_own || start_owner
     keep_table
-    # The first check, or one a second later, finds changes from before the monitors listened.
-    echo start >&3
     { sleep 1 && echo started >&3; } 5>&- 6>&- &
     while read -r event; do
         matters "$event" || continue

@@ -23,7 +23,7 @@ done
 """
 
 
-_COUNT = 'case "$*" in "-o addr show") echo x >>/mnt/asked ;; esac; exec $real "$@"'
+_COUNT = 'case "$*" in "-o addr show"*) echo x >>/mnt/asked ;; esac; exec $real "$@"'
 
 
 def _kernel(host: Box) -> str:

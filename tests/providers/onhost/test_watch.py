@@ -166,6 +166,20 @@ def test_the_watcher_repairs_at_once_and_then_is_quiet(host: Box) -> None:
 
 
 @DASH
+def test_a_burst_of_events_before_it_reads_does_not_stop_it(host: Box) -> None:
+    """A change that loads many networks starts it: their events fill the FIFO at once."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel = host.kernel
+    host.shim(
+        "nft",
+        '[ "$1" != monitor ] || seq 20000 | sed "s/^/add element inet x y /"\nexec "$real" "$@"',
+    )
+    watcher = Watcher(host)
+    host.out("iptables -t nat -F WANBOUND-SNAT")
+    watcher.until(lambda: host.kernel == kernel)
+
+
+@DASH
 def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
     """It is retried without an event."""
     host.deploy(files("dual-stack"), "a1")
