@@ -30,6 +30,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     # Both clocks of the confirmation start when it is loaded.
     if point current "$2" && put_script && load "$etc/$2" &&
         give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
+        await_units
         rm -rf "$var/undone"
         rmdir "$var" 2>/dev/null
         echo "armed $2"

@@ -165,9 +165,9 @@ asked() { # asked FILE: the addresses of a generation, in the form in which the 
 }
 
 to_scope() { # to_scope FILE: for `ip -batch`, what gives addresses that are in $work/live the scope in FILE
-    live_scopes >"$work/scopes" && { asked "$1" && echo '#'; } >"$work/asked" || return 1
-    grep ' scope ' "$work/asked" | grep -vxF -f "$work/scopes" | while read -r _ _ address _ device scope; do
-        grep -qxF "addr del $address dev $device" "$work/live" || continue
+    live_scopes >"$work/scopes" && asked "$1" >"$work/asked" &&
+        { sed 's/^addr del \(.*\)/addr replace \1 scope /' "$work/live" && echo '#'; } >"$work/here" || return 1
+    grep -F -f "$work/here" "$work/asked" | grep -vxF -f "$work/scopes" | while read -r _ _ address _ device scope; do
         # `ip addr replace` keeps the scope. With a second prefix the address is never gone, and
         # routes that have it as `src` stay.
         echo "addr replace ${address%/32}/31 dev $device $scope noprefixroute"

@@ -11,6 +11,7 @@ units_wanted() { # TARGET.wants/UNIT of the current generation, and UNIT where a
 }
 
 put_units() { # writes and enables them, as `systemctl enable` would, also where no systemd runs now
+    await_units
     [ -d "$units" ] && [ -e "$etc/current/wanbound.service" ] || return 0
     changed=
     cmp -s "$etc/current/wanbound-metrics.service" "$units/wanbound-metrics.service" || end_metrics
@@ -27,6 +28,12 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
         changed=yes
     done
     [ -d /run/systemd/system ] || return 0
+    # systemd needs 0.1 s and more to read all units again. The rules need not wait for that.
+    start_units &
+    units_job=$!
+}
+
+start_units() {
     if [ -n "$changed" ]; then
         systemctl daemon-reload
         systemctl --no-block restart wanbound-watch.service
@@ -35,7 +42,11 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
         # An operator may have stopped it.
         systemctl --no-block start wanbound-watch.service
     fi
-    return 0
+}
+
+await_units() { # until systemd knows the units that were written
+    [ -z "${units_job-}" ] || wait "$units_job"
+    units_job=
 }
 
 end_metrics() { # when counters are no longer written, or go to another file
@@ -51,6 +62,7 @@ end_metrics() { # when counters are no longer written, or go to another file
 }
 
 remove_units() {
+    await_units
     [ -e "$units/wanbound.service" ] || return 0
     end_metrics
     rm -f "$units"/*.wants/wanbound*.service
