@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -120,6 +121,16 @@ class Site:
     def saved(self, family: Family, table: str) -> str:
         """Return what iptables-save prints."""
         return self.host.run(f"{floor.tool(family, 'save')} -t {table}").stdout
+
+    @contextmanager
+    def unchecked_addresses(self) -> Iterator[None]:
+        """Keep the kernel from asking the link for duplicates of new IPv6 addresses."""
+        setting = "sysctl -qw net.ipv6.conf.wan0.accept_dad"
+        self.host.run(f"{setting}=0")
+        try:
+            yield
+        finally:
+            self.host.run(f"{setting}=1")
 
     def damage(self, plan: Plan) -> None:
         """Remove a rule of each network, as an operator or another program might.
