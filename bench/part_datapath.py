@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from statistics import median
 
-from bench import scenario
+from bench import kernel_memory, scenario
 from bench.datapath import PLAIN, DataPath, Family, Kind, prepared
 from bench.report import Finding
 from bench.scenario import Firewall
@@ -61,6 +61,7 @@ def measure(
     networks = scenario.networking(scenario.config(site.place, count)).networks
     with prepared(site, count, firewall) as path:
         families = _check(site, path, (first, last), networks)
+        memory = kernel_memory.of_rules(site)
         values: Values = defaultdict(lambda: defaultdict(list))
         for repeat in range(repeats):
             say(f"(d) {site.name}, {firewall}, repeat {repeat + 1} of {repeats}")
@@ -71,7 +72,9 @@ def measure(
                         values[kind, family][label].append(found)
                 # Reversed next time, so that the first one has no advantage.
                 order.reverse()
-    notes = [*_NOTES, _NO_IPV6] if "ipv6" not in families else _NOTES
+    notes = [*_NOTES, _NO_IPV6] if "ipv6" not in families else [*_NOTES]
+    if memory is not None:
+        notes.append(f"The rules take {amount(memory, 'byte')} of the kernel's memory.")
     return Finding(
         part="d",
         title=f"Data path by {firewall} on {site.name} ({site.engine}), {repeats} repeats of"
