@@ -74,7 +74,7 @@ def measure(
                 order.reverse()
     notes = [*_NOTES, _NO_IPV6] if "ipv6" not in families else [*_NOTES]
     if memory is not None:
-        notes.append(f"The rules take {amount(memory, 'byte')} of the kernel's memory.")
+        notes.append(f"The rules take {amount(memory, 'B')} of the kernel's memory.")
     return Finding(
         part="d",
         title=f"Data path by {firewall} on {site.name} ({site.engine}), {repeats} repeats of"
