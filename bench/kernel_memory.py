@@ -18,7 +18,8 @@ def of_rules(site: Site) -> int | None:
     all processes have ended is the rules'. Raises BenchError if the load fails.
     """
     first = (_GROUPS / "memory/memory.kmem.usage_in_bytes").exists()
-    if not first and "memory" not in (_GROUPS / "cgroup.subtree_control").read_text().split():
+    controls = _GROUPS / "cgroup.subtree_control"
+    if not first and not (controls.exists() and "memory" in controls.read_text().split()):
         return None
     group = (_GROUPS / "memory" if first else _GROUPS) / "wanbound-bench"
     group.mkdir(exist_ok=True)
@@ -38,10 +39,13 @@ def of_rules(site: Site) -> int | None:
         group.rmdir()
 
 
-def lasting(stat: str) -> int:
-    """Return the kernel's memory that cannot be freed, from the text of a cgroup's memory.stat."""
+def lasting(stat: str) -> int | None:
+    """Return the kernel's memory that cannot be freed, from the text of a cgroup's memory.stat.
+
+    None if it has no line for all of the kernel's, as before Linux 5.18.
+    """
     found = dict(line.split() for line in stat.splitlines())
-    return int(found["kernel"]) - int(found["slab_reclaimable"])
+    return int(found["kernel"]) - int(found["slab_reclaimable"]) if "kernel" in found else None
 
 
 def _init(site: Site) -> int:

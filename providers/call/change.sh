@@ -30,7 +30,6 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     # Both clocks of the confirmation start when it is loaded.
     if point current "$2" && put_script && load "$etc/$2" &&
         give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
-        await_units
         rm -rf "$var/undone"
         rmdir "$var" 2>/dev/null
         echo "armed $2"
@@ -125,7 +124,7 @@ confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so 
 
 await_answers() { # await_answers GENERATION: for 3 s at most; without a carrier nothing is asked
     tries=0
-    while [ "$tries" -lt 30 ] && undecided "$1"; do
+    until checked "$1" || [ "$tries" = 30 ]; do
         sleep 0.1
         tries=$((tries + 1))
     done
@@ -134,9 +133,14 @@ await_answers() { # await_answers GENERATION: for 3 s at most; without a carrier
 
 refuse_duplicates() { # refuse_duplicates TOKEN: undoes the change if another machine has what it added
     await_answers "$etc/current" || fail 15 "cannot read the addresses of this host, or write to $run"
-    { cat "$etc/$1/added" && echo '#'; } >"$work/right" || return 0
+    { cat "$etc/$1/added" && echo '#'; } >"$work/right" || fail 15 "cannot read $etc, or write to $run"
     grep -vxF -f "$work/right" "$work/duplicates" | describe_duplicates note
-    grep -xF -f "$work/right" "$work/duplicates" >"$work/taken" || return 0
+    grep -xF -f "$work/right" "$work/duplicates" >"$work/taken"
+    case $? in
+    0) ;;
+    1) return 0 ;;
+    *) fail 15 "cannot write to $run" ;;
+    esac
     # As in a change.
     trap '' HUP INT TERM PIPE
     undo_armed "added an IPv6 address that another machine on the link has"

@@ -4,20 +4,22 @@
 # "tentative". If another machine answers, it stays so and is "dadfailed": the host accepts no packet
 # to it, and the guard drops new connections with it. A load does not repair that.
 
-duplicates() { # duplicates GENERATION: those among the addresses read last, each as what removes it
+duplicates() { # duplicates GENERATION: its addresses that another machine has, of those read last
     { wanted_addresses "$1/addresses" && echo '#'; } >"$work/own" || return 1
     live_addresses dadfailed | grep -xF -f "$work/own" | sort
 }
 
-undecided() { # undecided GENERATION: whether the kernel is still checking one of its addresses
+checked() { # checked GENERATION: whether the kernel has finished with all of its addresses
     { sed -n 's/^addr replace \([^ ]*:[^ ]*\) .*/inet6 \1 /p' "$1/addresses" && echo '#'; } >"$work/own" &&
-        ip -o addr show tentative -dadfailed | grep -qF -f "$work/own"
+        ip -o addr show tentative -dadfailed >"$work/checking" || return 1
+    # A count, and not only a status: a program that failed does not mean that there is none.
+    [ "$(grep -cF -f "$work/own" "$work/checking")" = 0 ]
 }
 
-tell_duplicates() { # tell_duplicates GENERATION: reports each once
+tell_duplicates() { # tell_duplicates GENERATION: reports each once; it begins with the addresses read last
     : >"$work/duplicates"
     ! grep -q ' tentative ' "$work/shown" ||
-        { ! undecided "$1" && duplicates "$1" >"$work/duplicates"; } || return 0
+        { checked "$1" && read_addresses && duplicates "$1" >"$work/duplicates"; } || return 0
     if [ ! -s "$work/duplicates" ]; then
         [ ! -e "$run/duplicates" ] || rm -f "$run/duplicates"
         return

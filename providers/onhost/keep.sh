@@ -41,7 +41,7 @@ keep_table() { # has the owner replace the table if the current generation has a
     said=$(cat /proc/self/fd/6)
     [ "$said" = "$refused" ] || say "nft refuses the table that survives a flush: $said"
     refused=$said
-    { sleep 10 && echo again >&3; } 5>&- 6>&- &
+    { sleep 10; echo again >&3; } 5>&- 6>&- &
 }
 
 kept_table() { # the table of the current generation, or its removal; one line is one transaction

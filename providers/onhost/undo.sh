@@ -29,7 +29,7 @@ go_back() { # go_back TOKEN: restores the state before that change
         mkdir -p "$work/adopted" && cp "$etc/$1/adopted" "$work/adopted/addresses" &&
             addresses "$work/adopted" || went=1
     fi
-    put_units && await_units
+    put_units
     return "$went"
 }
 

@@ -11,7 +11,6 @@ units_wanted() { # TARGET.wants/UNIT of the current generation, and UNIT where a
 }
 
 put_units() { # writes and enables them, as `systemctl enable` would, also where no systemd runs now
-    await_units
     [ -d "$units" ] && [ -e "$etc/current/wanbound.service" ] || return 0
     changed=
     cmp -s "$etc/current/wanbound-metrics.service" "$units/wanbound-metrics.service" || end_metrics
@@ -28,12 +27,6 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
         changed=yes
     done
     [ -d /run/systemd/system ] || return 0
-    # systemd needs 0.1 s and more to read all units again. The rules need not wait for that.
-    start_units &
-    units_job=$!
-}
-
-start_units() {
     if [ -n "$changed" ]; then
         systemctl daemon-reload
         systemctl --no-block restart wanbound-watch.service
@@ -42,11 +35,7 @@ start_units() {
         # An operator may have stopped it.
         systemctl --no-block start wanbound-watch.service
     fi
-}
-
-await_units() { # until systemd knows the units that were written
-    [ -z "${units_job-}" ] || wait "$units_job"
-    units_job=
+    return 0
 }
 
 end_metrics() { # when counters are no longer written, or go to another file
@@ -62,7 +51,6 @@ end_metrics() { # when counters are no longer written, or go to another file
 }
 
 remove_units() {
-    await_units
     [ -e "$units/wanbound.service" ] || return 0
     end_metrics
     rm -f "$units"/*.wants/wanbound*.service

@@ -13,9 +13,9 @@ watch() {
     # Open for reading and writing, so it has no end of file while this process runs.
     mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
     rm -f "$run/watch"
-    # Before the monitors, whose events may fill the FIFO: nothing reads it yet, and this program
-    # would wait for ever. The first check, or one a second later, finds what was changed before
-    # they listened.
+    # Written before the monitors start: their events may fill the FIFO, which nothing reads yet, and
+    # this `echo` would then wait for ever. The first check, or one a second later, finds what was
+    # changed before they listened.
     echo start >&3
     followers='' failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
     trap 'kill $followers 2>/dev/null' EXIT
@@ -28,7 +28,7 @@ watch() {
     fi
     ! can_own || start_owner
     keep_table
-    { sleep 1 && echo started >&3; } 5>&- 6>&- &
+    { sleep 1; echo started >&3; } 5>&- 6>&- &
     while read -r event; do
         matters "$event" || continue
         settle
@@ -93,9 +93,10 @@ settle() { # waits until a burst is over, and treats all events until then as on
     [ "$credit" -gt 0 ] || delay=$((1 - credit))
     credit=$((credit - 1)) checked=$now
     # The mark may be inside the line of another writer, but it is whole (pipe(7), PIPE_BUF).
-    { sleep "$delay" && echo "settled-$now" >&3; } 5>&- 6>&- &
-    # Unlike `read` it reads blocks. Events after the mark are also from before the check.
-    sed "/settled-$now/q" <&3 >/dev/null
+    { sleep "$delay"; echo "settled-$now" >&3; } 5>&- 6>&- &
+    # Unlike `read` it reads blocks. Events after the mark are also from before the check. If the
+    # writer of the mark was killed, systemd starts the watcher again.
+    timeout 60 sed "/settled-$now/q" <&3 >/dev/null || exit 1
 }
 
 check_all() { # repairs what differs, and reports a failure once
@@ -117,5 +118,5 @@ check_all() { # repairs what differs, and reports a failure once
     [ "$now" -ge "$again" ] || return 0
     failures=$((failures + (failures < 10)))
     again=$((now + failures))
-    { sleep "$failures" && echo again >&3; } 5>&- 6>&- &
+    { sleep "$failures"; echo again >&3; } 5>&- 6>&- &
 }

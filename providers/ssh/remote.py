@@ -60,6 +60,8 @@ DUPLICATE = 25
 
 _NOTHING = "as it was; nothing has changed"
 
+_UNCONFIRMED = "changed, but not confirmed: it rolls back by itself after confirm_seconds"
+
 MEANING: Mapping[int, tuple[str, str, str]] = {
     10: (
         "something that it needs is missing",
@@ -128,6 +130,20 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
 }
 """What the exit codes of the scripts mean: what was wrong, the host's state, what to do."""
 
+CONFIRMING: Mapping[int, tuple[str, str, str]] = {
+    **MEANING,
+    14: (
+        "another run did not release the lock, so the change was not confirmed",
+        _UNCONFIRMED,
+        "wait for the other run to end, then run again",
+    ),
+    15: (
+        "it cannot read its state or write to its disk, so the change was not confirmed",
+        _UNCONFIRMED,
+        "check `df /etc /run` on the host, free some space, run again",
+    ),
+}
+"""The same for a confirmation, when the change is in force already."""
 
 _KINDS: Mapping[int, type[HostError]] = {
     CHANGED_MEANWHILE: ChangedMeanwhileError,
@@ -264,7 +280,7 @@ class SshRemote:
                 time.sleep(RETRY_SECONDS)
                 continue
             if done.exit_code != 0 or _answer(done) is None:
-                raise _error(self.session.target, done, MEANING)
+                raise _error(self.session.target, done, CONFIRMING)
             return
 
     def _unconfirmed(self, error: UnreachableError, sent: bool) -> UnreachableError:

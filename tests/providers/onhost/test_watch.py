@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 
@@ -105,10 +106,20 @@ def test_a_mark_within_somebody_elses_line_is_found() -> None:
     assert printed.split() == ["settled"]
 
 
+def test_a_watcher_whose_mark_never_comes_ends_so_that_it_is_started_again() -> None:
+    """A killed writer must not leave a watcher that reads events and repairs nothing."""
+    with pytest.raises(CalledProcessError):
+        run(
+            "sleep() { :; }; timeout() { return 124; }\n"
+            "exec 3>/dev/null; credit=20 checked=0; settle\n",
+            "onhost/watch.sh",
+        )
+
+
 def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
     """Twenty without delay, then one per second, as the requested delays show."""
     printed = run(
-        "sleep() { :; }; sed() { :; }\n"
+        "sleep() { :; }; timeout() { :; }\n"
         "exec 3>/dev/null; credit=20; read -r checked _ </proc/uptime; checked=${checked%.*}\n"
         'for i in $(seq 30); do settle; echo "$delay"; done\n'
         'checked=$((checked - 60)); settle; echo "$delay"\n',

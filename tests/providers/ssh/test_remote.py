@@ -273,6 +273,18 @@ def test_a_change_that_was_undone_is_never_a_success() -> None:
         change(shell)
 
 
+@pytest.mark.parametrize("code", [14, 15])
+def test_a_failed_confirmation_tells_that_the_change_is_in_force(
+    code: int,
+) -> None:
+    """In a change the same exit codes mean that nothing has changed."""
+    shell = _Shell(OK)
+    shell.confirmed = [Completed(code, "wanbound\n", "wanbound: the host's own words\n")]
+    with pytest.raises(HostError, match="not confirmed: it rolls back by itself") as caught:
+        change(shell)
+    assert "nothing has changed" not in str(caught.value)
+
+
 @pytest.mark.parametrize("answer", ["wanbound\n", "wanbound\narmed 0000000000000000\n"])
 def test_a_change_that_was_not_armed_is_no_success(
     answer: str, monkeypatch: pytest.MonkeyPatch
