@@ -12,7 +12,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     refuse_undone "$2"
     unfinished
     tell_undone
-    old=$(generation current)
+    old=$(generation current) || fail 15 "cannot read $etc"
     [ "$old" = "$4" ] || fail 19 "the host has generation $old now, not $4"
     owner=$(cat "$etc/$old/owner" 2>/dev/null)
     [ "${owner:-$(cat "$1/new/owner")}" = "$(cat "$1/new/owner")" ] ||
@@ -67,6 +67,7 @@ keep() { # keep FOLDER TOKEN OLD: writes the generation, and what there was befo
     done
     # Data before names: a power cut after the rename must not find empty files.
     sync "$new"/* "$new" "$etc" 2>/dev/null
+    [ ! -d "$new-then" ] || sync "$new-then"/* "$new-then" 2>/dev/null
     return 0
 }
 
@@ -114,7 +115,7 @@ confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so 
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
         refuse_duplicates "$1"
-        point confirmed "$(generation current)" && disarm "$1" || fail 15 "cannot write to $etc"
+        now=$(generation current) && point confirmed "$now" && disarm "$1" || fail 15 "cannot write to $etc"
         put_classic "$2"
     fi
     refuse_undone "$1"

@@ -32,8 +32,9 @@ host_now() { # host_now KIND KEY: its present state; nothing where it does not e
 default_routes() { # default_routes FAMILY: one a line, the best first, as `ip route add` takes them
     shown=$(ip -o "-${1#ipv}" route show default) || return 1
     # A route for some sources only is not the host's default route. Several next hops follow backslashes.
+    # The time until a route expires differs in each reading, and must not make two routes of one.
     [ -z "$shown" ] || printf '%s\n' "$shown" | tr "$tab\\\\" '  ' |
-        sed '/^default from /d; s/ linkdown\b//g; s/ dead\b//g; s/\(expires [0-9]*\)sec/\1/; s/  */ /g; s/ *$//'
+        sed '/^default from /d; s/ linkdown\b//g; s/ dead\b//g; s/ expires [0-9]*sec//; s/  */ /g; s/ *$//'
 }
 
 set_host() { # set_host FILE: sets its links and parameters that exist and differ

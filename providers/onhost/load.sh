@@ -119,8 +119,10 @@ test_load() { # test_load GENERATION
 renamed_bridges() { # renamed_bridges GENERATION: NAME BRIDGE of those that had another name in this boot
     [ -e "$run/bridges" ] || return 0
     while read -r bridge index; do
-        if [ -e "/sys/class/net/$bridge" ] || ! grep -qx "$bridge" "$1/bridges"; then continue; fi
-        name=$(grep -lx "$index" /sys/class/net/*/ifindex) || continue
+        if [ -e "/sys/class/net/$bridge" ] || ! grep -qxF "$bridge" "$1/bridges"; then continue; fi
+        # Not its status: an interface that goes meanwhile is an error for grep.
+        name=$(grep -lxs "$index" /sys/class/net/*/ifindex)
+        [ -n "$name" ] || continue
         name=${name%/ifindex}
         echo "${name##*/} $bridge"
     done <"$run/bridges"

@@ -1,6 +1,8 @@
 # --- repairs ---------------------------------------------------------------------------------------
 
-generation() { readlink "$etc/$1" 2>/dev/null || echo none; } # generation current|confirmed
+generation() { # generation current|confirmed: the name of it, `none` without one; fails if it cannot be read
+    if [ -L "$etc/$1" ]; then readlink "$etc/$1"; else echo none; fi
+}
 
 point() { # point NAME ID: replaces the symbolic link in one step
     ln -sfn "$2" "$etc/$1.next" && mv -T "$etc/$1.next" "$etc/$1"
@@ -23,10 +25,11 @@ follow_leaving() { # once the last bridge of leaving networks is gone: the gener
     while read -r bridge; do
         [ ! -e "/sys/class/net/$bridge" ] || return 1
     done <"$etc/current/leaving"
-    id=$(generation current)-then
+    id=$(generation current) && id=$id-then || fail 15 "cannot read $etc"
     say "the bridges of networks that were removed are gone; removing their rules and addresses"
-    point current "$id" || fail 15 "cannot write to $etc"
+    # After a kill between the two, the next repair does both again.
     [ -e "$etc/armed" ] || point confirmed "$id" || fail 15 "cannot write to $etc"
+    point current "$id" || fail 15 "cannot write to $etc"
 }
 
 apply() { # loads all of the current generation, even if it is in force
@@ -82,7 +85,7 @@ begin_repair() {
 }
 
 reload() { # the current generation
-    now=$etc/$(generation current)
+    now=$(generation current) && now=$etc/$now || fail 15 "cannot read $etc"
     # Before anything that may fail: with the guard in force, a failure closes and does not open.
     guarded=guarded
     { load_guard "$now" && replace_guard "$now"; } || guarded=

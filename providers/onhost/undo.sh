@@ -22,7 +22,7 @@ go_back() { # go_back TOKEN: restores the state before that change
     # Do not remove addresses that existed before the change.
     [ ! -e "$etc/$1/added" ] || mv "$etc/$1/added" "$etc/$1/addresses" || return 1
     rm -f "$etc/$1-then/addresses"
-    to=$(generation confirmed)
+    to=$(generation confirmed) || return 1
     [ "$to" != none ] || nothing "$etc/none" || return 1
     point current "$to" && load "$etc/$to" || return 1
     if [ -n "$same_boot" ] && [ -s "$etc/$1/adopted" ]; then
@@ -48,7 +48,7 @@ undo() { # undo TOKEN: what the timer runs
 }
 
 undo_armed() { # undo_armed WHY: the lock is held
-    done=$(generation confirmed)
+    done=$(generation confirmed) || fail 15 "cannot read $etc"
     # Bridges of leaving networks may have been removed between the change and its confirmation.
     if [ "${done%-then}" != "$armed_token" ]; then
         why=$1
@@ -78,11 +78,11 @@ unfinished() { # completes a run that was killed, or interrupted by a reboot
 
 clear_disk() { # removes unused generations, and everything if nothing is wanted
     [ ! -e "$etc/armed" ] || return 0
-    now=$(generation current)
+    now=$(generation current) && kept=$(generation confirmed) || fail 15 "cannot read $etc"
     for folder in "$etc"/*/; do
         folder=${folder%/}
         case ${folder##*/} in
-        current | confirmed | "$now" | "$now-then" | '*') ;;
+        current | confirmed | "$now" | "$now-then" | "$kept" | "$kept-then" | '*') ;;
         *) rm -rf "$folder" ;;
         esac
     done

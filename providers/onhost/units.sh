@@ -18,8 +18,10 @@ put_units() { # writes and enables them, as `systemctl enable` would, also where
         unit=${link#*/}
         if ! cmp -s "$etc/current/$unit" "$units/$unit"; then
             # Uploaded files are readable only by root; systemd warns about such units.
-            cp "$etc/current/$unit" "$units/$unit.next" && chmod 0644 "$units/$unit.next" &&
-                mv "$units/$unit.next" "$units/$unit" || return 1
+            cp "$etc/current/$unit" "$units/$unit.next" && chmod 0644 "$units/$unit.next" || return 1
+            # Without it, a power cut could leave an empty unit: no rules at the next boot.
+            sync "$units/$unit.next" 2>/dev/null
+            mv "$units/$unit.next" "$units/$unit" || return 1
             changed=yes
         fi
         [ ! -e "$units/$link" ] || continue

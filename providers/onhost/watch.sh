@@ -114,7 +114,10 @@ check_all() { # repairs what differs, and reports a failure once
     [ "$said" = "$failed" ] || printf '%s\n' "$said" >&2
     failed=${said:-$code}
     credit=$((credit - 2))
-    # Without an event it is tried again after 1 s, then 2, and so on up to 10.
+    # Without an event it is tried again after 1 s, then 2, and so on up to 10. `settle` may have read
+    # the word of the last timer: so the time is that after the check.
+    read -r now _ </proc/uptime
+    now=${now%.*}
     [ "$now" -ge "$again" ] || return 0
     failures=$((failures + (failures < 10)))
     again=$((now + failures))

@@ -59,7 +59,7 @@ class Side(Drill):
         for expected in (True, False):
             wanted = self.other
             done = operator(self).run(self, wanted)
-            assert done.error == ""
+            assert done.error == "", done.error
             assert (why in done.notes) == expected, done.notes
             self.now = wanted
 

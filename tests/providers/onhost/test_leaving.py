@@ -70,6 +70,44 @@ def test_the_next_change_begins_from_there(host: Box, bridges: list[str]) -> Non
     assert host.current == "a3"
 
 
+SECOND_LINK = """\
+case "$*" in */etc/wanbound/*.next*)
+    echo x >>/mnt/links
+    [ "$(wc -l </mnt/links)" != 2 ] || kill -9 0
+esac
+exec "$real" "$@"
+"""
+
+
+def test_a_kill_between_both_links_leaves_a_state_to_go_back_to(
+    host: Box, bridges: list[str]
+) -> None:
+    """The next repair sets both; without that, no later change could be undone."""
+    host.docker()
+    for bridge in bridges:
+        host.out(f"ip link del {bridge}")
+    host.shim("mv", SECOND_LINK)
+    assert host.run("mend").code != 0
+    host.no_shims()
+    assert host.run("mend").code == 0
+    assert (host.current, host.confirmed) == ("a2-then", "a2-then")
+    kernel = host.kernel
+    assert host.change(_files()[1], "a3").code == 0
+    host.overdue()
+    assert host.run("undo", "a3").code == 0
+    assert (host.current, host.kernel) == ("a2-then", kernel)
+
+
+def test_what_is_confirmed_stays_on_disk(host: Box) -> None:
+    """Also when the current generation is another one and no undo is armed."""
+    host.deploy(dict(compose(OLD).files), "a1")
+    host.deploy(_files()[1], "a2")
+    host.out("cp -a /etc/wanbound/a2 /etc/wanbound/a3; ln -sfn a3 /etc/wanbound/current")
+    assert host.run("apply").code == 0
+    assert (host.current, host.confirmed) == ("a3", "a2")
+    host.out("test -e /etc/wanbound/confirmed/guard.nft")
+
+
 def test_a_change_that_is_not_confirmed_may_go_on_and_is_undone(host: Box) -> None:
     """The undo returns to the generation with the removed networks."""
     host.deploy(dict(compose(OLD).files), "a1")

@@ -4,6 +4,7 @@ import pytest
 
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
+from tests.providers.shell import run
 
 DAMAGE = {
     "a rule": "iptables -t nat -D WANBOUND-SNAT 1",
@@ -296,3 +297,13 @@ def test_the_guard_is_loaded_though_the_rules_are_refused(host: Box) -> None:
 def test_a_host_with_nothing_has_nothing_to_repair(host: Box) -> None:
     """The units may exist a moment longer than the configuration."""
     assert (host.run("apply").code, host.run("mend").code) == (0, 0)
+
+
+def test_a_link_that_cannot_be_read_is_no_missing_one() -> None:
+    """Without a current generation all others would be removed."""
+    printed = run(
+        "etc=$(mktemp -d); generation current; ln -s a1 $etc/current; generation current\n"
+        'readlink() { return 1; }; generation current || echo unknown; rm -r "$etc"\n',
+        "onhost/repair.sh",
+    )
+    assert printed.split() == ["none", "a1", "unknown"]

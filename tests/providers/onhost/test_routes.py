@@ -41,6 +41,17 @@ def test_routes_are_given_back(host: Box, route: str) -> None:
     assert host.kernel == before
 
 
+def test_a_route_that_expires_is_one_route(host: Box) -> None:
+    """The time until then differs in each reading. An undo must not remove the router's route."""
+    host.out("ip -6 route add default via fe80::9 dev wan0 proto ra metric 1024 expires 1800")
+    host.change(files("baseline"), "a1")
+    host.out("sleep 1.1")
+    host.overdue()
+    assert host.run("undo", "a1").code == 0
+    [route] = host.out("ip -o -6 route show default").splitlines()
+    assert route.startswith("default via fe80::9 dev wan0 proto ra metric 1024 expires ")
+
+
 def test_a_gateway_outside_all_subnets_is_on_link(host: Box) -> None:
     """Some hosters use such gateways."""
     wanted = {**files("baseline"), "host": "route ipv4 default via 192.0.2.77 dev wan0\n"}

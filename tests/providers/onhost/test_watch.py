@@ -116,6 +116,19 @@ def test_a_watcher_whose_mark_never_comes_ends_so_that_it_is_started_again() -> 
         )
 
 
+def test_a_failed_repair_is_tried_again_at_the_time_after_the_check() -> None:
+    """The wait before the check may have read the word of the timer that was running."""
+    printed = run(
+        "etc=$(mktemp -d); : >$etc/current; run=$etc lock_seconds=1\n"
+        "flock() { :; }; sleep() { :; }; exec 3>/dev/null\n"
+        "read -r again _ </proc/uptime; again=${again%.*}\n"
+        "failed= failures=0 credit=9 now=0; check_all 2>/dev/null\n"
+        'echo "$failures"; rm -r "$etc"\n',
+        "onhost/watch.sh",
+    )
+    assert printed == "1\n"
+
+
 def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
     """Twenty without delay, then one per second, as the requested delays show."""
     printed = run(
