@@ -72,7 +72,9 @@ def measure(
                         values[kind, family][label].append(found)
                 # Reversed next time, so that the first one has no advantage.
                 order.reverse()
-    notes = [*_NOTES, _NO_IPV6] if "ipv6" not in families else [*_NOTES]
+    notes = [*_NOTES]
+    if "ipv6" not in families:
+        notes.append(_NO_IPV6)
     if memory is not None:
         notes.append(f"The rules take {amount(memory, 'B')} of the kernel's memory.")
     return Finding(

@@ -274,9 +274,7 @@ def test_a_change_that_was_undone_is_never_a_success() -> None:
 
 
 @pytest.mark.parametrize("code", [14, 15])
-def test_a_failed_confirmation_tells_that_the_change_is_in_force(
-    code: int,
-) -> None:
+def test_a_failed_confirmation_tells_that_the_change_is_in_force(code: int) -> None:
     """In a change the same exit codes mean that nothing has changed."""
     shell = _Shell(OK)
     shell.confirmed = [Completed(code, "wanbound\n", "wanbound: the host's own words\n")]
