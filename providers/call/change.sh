@@ -55,7 +55,7 @@ keep() { # keep FOLDER TOKEN OLD: writes the generation, and what there was befo
     # Existing addresses that were not ours get another scope now; the undo restores theirs.
     { wanted_addresses "$etc/$3/addresses" && echo '#'; } >"$work/known" || return 1
     { wanted_addresses "$new/addresses" | grep -vxF -f "$work/known" |
-        sed 's/^addr del \(.*\)/addr replace \1 scope /' && echo '#'; } >"$work/right" &&
+        with_scope && echo '#'; } >"$work/right" &&
         live_scopes >"$work/scopes" || return 1
     grep -F -f "$work/right" "$work/scopes" >"$new/adopted"
     [ ! -d "$1/then" ] || { cp -R "$1/then" "$new-then" && cp "$new/was" "$new-then/"; } || return 1

@@ -166,9 +166,13 @@ asked() { # asked FILE: the addresses of a generation, in the form in which the 
     sed 's/ nodad$//' "$1"
 }
 
+with_scope() { # turns what removes an address into the beginning of a generation's line with a scope
+    sed 's/^addr del \(.*\)/addr replace \1 scope /'
+}
+
 to_scope() { # to_scope FILE: for `ip -batch`, what gives addresses that are in $work/live the scope in FILE
     live_scopes >"$work/scopes" && asked "$1" >"$work/asked" &&
-        { sed 's/^addr del \(.*\)/addr replace \1 scope /' "$work/live" && echo '#'; } >"$work/here" || return 1
+        { with_scope <"$work/live" && echo '#'; } >"$work/here" || return 1
     grep -F -f "$work/here" "$work/asked" | grep -vxF -f "$work/scopes" | while read -r _ _ address _ device scope; do
         # `ip addr replace` keeps the scope. With a second prefix the address is never gone, and
         # routes that have it as `src` stay.
