@@ -57,9 +57,13 @@ def _decide(lab: Settings, wanted: str | None) -> tuple[HostSpec, ...]:
 
 
 def prepare(lab: Settings, wanted: str | None = None) -> None:
-    """Make everything that takes long and is cached: packages, roots, images. Boots nothing."""
+    """Make everything that takes long and is cached: packages, roots, images. Boots nothing.
+
+    The hosts need not fit to those of a lab that is up: `make test` after `make demo` prepares
+    hosts with the same numbers, for labs of their own.
+    """
     with lock(lab):
-        _prepare(lab, _decide(lab, wanted))
+        _prepare(lab, parse_hosts(wanted) if wanted else _decide(lab, None))
         registry.images(lab)
 
 
