@@ -30,8 +30,6 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     # Both clocks of the confirmation start when it is loaded.
     if point current "$2" && put_script && load "$etc/$2" &&
         give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
-        rm -rf "$var/undone"
-        rmdir "$var" 2>/dev/null
         echo "armed $2"
         return 0
     fi
@@ -51,13 +49,13 @@ keep() { # keep FOLDER TOKEN OLD: writes the generation, and what there was befo
     cp -R "$1/new" "$new" && record_host "$new" "$etc/$3" || return 1
     # Addresses that the host already has were not added by us, and stay after an undo.
     read_addresses && live_addresses >"$work/live" || return 1
-    wanted_addresses "$new/addresses" | grep -vxF -f "$work/live" >"$new/added"
+    wanted_addresses "$new/addresses" | matching -vxF -f "$work/live" >"$new/added" || return 1
     # Existing addresses that were not ours get another scope now; the undo restores theirs.
     { wanted_addresses "$etc/$3/addresses" && echo '#'; } >"$work/known" || return 1
-    { wanted_addresses "$new/addresses" | grep -vxF -f "$work/known" |
-        with_scope && echo '#'; } >"$work/right" &&
+    { wanted_addresses "$new/addresses" | matching -vxF -f "$work/known" >"$work/fresh" &&
+        with_scope <"$work/fresh" && echo '#'; } >"$work/right" &&
         live_scopes >"$work/scopes" || return 1
-    grep -F -f "$work/right" "$work/scopes" >"$new/adopted"
+    matching -F -f "$work/right" "$work/scopes" >"$new/adopted" || return 1
     [ ! -d "$1/then" ] || { cp -R "$1/then" "$new-then" && cp "$new/was" "$new-then/"; } || return 1
     for folder in "$new" "$new-then"; do
         [ -d "$folder" ] || continue
@@ -78,10 +76,9 @@ record_host() { # record_host NEW OLD: the settings now, and those before our fi
     sort -u "$work/host.keys" "$work/was.keys" | while read -r kind key; do
         host_now "$kind" "$key" || exit 1
     done >"$1/before" || return 1
-    { cat "$2/was" && grep -vF -f "$work/was.keys" "$1/before"; } >"$work/was"
-    grep -F -f "$work/host.keys" "$work/was" >"$1/was"
-    grep -vF -f "$work/host.keys" "$work/was" >"$1/back"
-    return 0
+    { cat "$2/was" && matching -vF -f "$work/was.keys" "$1/before"; } >"$work/was" &&
+        matching -F -f "$work/host.keys" "$work/was" >"$1/was" &&
+        matching -vF -f "$work/host.keys" "$work/was" >"$1/back"
 }
 
 put_script() { # the script is that of the current generation, so an undo restores the old one
@@ -108,19 +105,26 @@ record_phase() { # record_phase PHASE TOKEN DEADLINE
     echo "$2 $(boot) $1 $3" >"$etc/armed.next" && mv "$etc/armed.next" "$etc/armed"
 }
 
-confirm() { # confirm TOKEN FOLDER: over a connection made after the change, so a new login works
+confirm() { # confirm TOKEN FOLDER LEFT: over a connection made after the change, so a new login works
     take_lock
-    if read_armed && [ "$armed_boot $phase" != "$(boot) loaded" ]; then
-        # Interrupted, or no longer in force after a reboot: a successful login proves nothing.
+    done=$(generation current) || fail 15 "cannot read $etc"
+    if read_armed && [ "$armed_boot $phase $armed_token" != "$(boot) loaded ${done%-then}" ]; then
+        # It was interrupted, or its rollback was; or it is not in force after a reboot. A successful
+        # login proves nothing then.
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
         refuse_duplicates "$1"
-        now=$(generation current) && point confirmed "$now" && disarm "$1" || fail 15 "cannot write to $etc"
+        point confirmed "$done" && disarm "$1" || fail 15 "cannot write to $etc"
+        rm -rf "$var/undone"
+        rmdir "$var" 2>/dev/null
         put_classic "$2"
     fi
     refuse_undone "$1"
     clear_disk
-    return 0
+    done=$(generation confirmed) || fail 15 "cannot read $etc"
+    # The record of a rollback may be missing: /var was full, or another run has changed the host since.
+    [ "${done%-then}" = "$3" ] ||
+        fail 17 "the generation $done is in force here: the change was rolled back, or another run has replaced it"
 }
 
 await_answers() { # await_answers GENERATION: for 3 s at most; without a carrier nothing is asked

@@ -8,7 +8,8 @@
 #   change FOLDER TOKEN SECONDS EXPECTED
 #                            load FOLDER/new if EXPECTED is the current generation, and undo it
 #                            unless, over a new SSH connection and within SECONDS, comes
-#   confirm TOKEN FOLDER
+#   confirm TOKEN FOLDER LEFT
+#                            LEFT is what is confirmed then: TOKEN, or `none` after a destroy
 #
 # providers/onhost/README.md has the exit codes. On 10, 11, 14, 15, 16, 18, 19 and 24 nothing has
 # changed.

@@ -82,6 +82,8 @@ engine_put() { # engine_put FOLDER DIGEST HOW: daemon.json and the record become
         base64 -d <"$1/daemon.json.base64" >"$1/daemon.json" || fail 15 "cannot write to $run"
     engine_turn
     take_turn none
+    # Without it, a file that is to be written would look like one to be removed.
+    [ -e "$1/wanbound" ] || fail 15 "the files of this run are gone from $run"
     put=$1 how=$3 digest=none
     [ ! -e "$daemon_json" ] || digest=$(sha256sum <"$daemon_json")
     [ "${digest%% *}" = "$2" ] || fail 19 "$daemon_json has changed since it was read"

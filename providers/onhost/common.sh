@@ -22,6 +22,8 @@ fail() {
     exit "$code"
 }
 
+matching() { grep "$@" || [ $? = 1 ]; } # grep, but it is no failure that no line matches
+
 need() { # need PROGRAM PACKAGE: fails when the program is not on this host
     command -v "$1" >/dev/null 2>&1 || fail 10 "$1 is not installed here (Debian package $2)"
 }

@@ -73,12 +73,12 @@ give_back() { # give_back FILE: restores links, parameters and routes from a rec
     set_host "$1" || return 1
     for family in ipv4 ipv6; do
         grep -q "^route $family " "$1" || continue
-        { sed -n "s/^route $family //p" "$1" | grep -vx none; echo '#'; } >"$work/had"
-        { default_routes "$family" && echo '#'; } >"$work/have" || return 1
-        grep -vxF -f "$work/have" "$work/had" >"$work/missing"
-        each_route replace "$family" "$work/missing" && default_routes "$family" >"$work/have" || return 1
-        grep -vxF -f "$work/had" "$work/have" >"$work/missing"
-        each_route del "$family" "$work/missing" || return 1
+        { sed -n "s/^route $family //p" "$1" | matching -vx none && echo '#'; } >"$work/had" &&
+            { default_routes "$family" && echo '#'; } >"$work/have" &&
+            matching -vxF -f "$work/have" "$work/had" >"$work/missing" &&
+            each_route replace "$family" "$work/missing" && default_routes "$family" >"$work/have" &&
+            matching -vxF -f "$work/had" "$work/have" >"$work/extra" &&
+            each_route del "$family" "$work/extra" || return 1
     done
 }
 

@@ -31,7 +31,10 @@ owner() {
 }
 
 keep_table() { # has the owner replace the table if the current generation has another one
-    [ -n "$owns" ] && wanted=$(kept_table) && [ "$wanted" != "$held" ] || return 0
+    [ -n "$owns" ] || return 0
+    # nft may have refused it later than this waits.
+    [ ! -s /proc/self/fd/6 ] || held=''
+    wanted=$(kept_table) && [ "$wanted" != "$held" ] || return 0
     : >/proc/self/fd/6
     printf '%s\n' "$wanted" >&5 && held=$wanted
     # An interactive nft has no exit status for a command, only a message if it refuses one.

@@ -132,20 +132,19 @@ rename_bridges() { # rename_bridges GENERATION: back to the name under which we 
     renamed_bridges "$1" | while read -r name bridge; do
         say "the bridge $bridge was renamed to $name; renaming it to $bridge"
         # From Linux 6.2 on a link may be renamed while it is up.
-        ip link set dev "$name" name "$bridge" 2>/dev/null || {
-            ip link set dev "$name" down
-            ip link set dev "$name" name "$bridge"
-            ip link set dev "$bridge" up
-        }
+        ip link set dev "$name" name "$bridge" 2>/dev/null ||
+            # One program, so a kill of this script does not leave it down.
+            printf 'link set dev %s\n' "$name down" "$name name $bridge" "$bridge up" | ip -batch - ||
+            ip link set dev "$name" up
     done
 }
 
-know_bridges() { # know_bridges GENERATION: records NAME INDEX of each existing bridge
-    while read -r bridge; do
+know_bridges() { # know_bridges GENERATION: records BRIDGE INDEX of each, also if it has another name now
+    { sed 's/.*/& &/' "$1/bridges" && renamed_bridges "$1"; } | while read -r name bridge; do
         index=
-        read -r index 2>/dev/null <"/sys/class/net/$bridge/ifindex" || continue
+        read -r index 2>/dev/null <"/sys/class/net/$name/ifindex" || continue
         echo "$bridge $index"
-    done <"$1/bridges" >"$run/bridges"
+    done >"$work/bridges" && mv "$work/bridges" "$run/bridges"
 }
 
 read_addresses() { ip -o addr show >"$work/shown"; } # those of this host, for the functions below
@@ -189,16 +188,15 @@ addresses() { # addresses GENERATION: adds them, or moves them to their place
         { wanted_addresses "$1/addresses" && echo '#'; } >"$work/right" || return 1
     # The same address on another interface, or with another prefix.
     sed 's/^addr del\( [^/]*\/\).*/\1/' "$work/right" >"$work/ours" || return 1
-    grep -F -f "$work/ours" "$work/live" | grep -vxF -f "$work/right" >"$work/batch"
+    grep -F -f "$work/ours" "$work/live" | matching -vxF -f "$work/right" >"$work/batch" || return 1
     # An address that another machine had: the kernel checks it again when it is added again.
-    live_addresses dadfailed | grep -xF -f "$work/right" >>"$work/batch"
-    to_scope "$1/addresses" >>"$work/batch" && cat "$1/addresses" >>"$work/batch" && ip -batch "$work/batch"
+    live_addresses dadfailed | matching -xF -f "$work/right" >>"$work/batch" &&
+        to_scope "$1/addresses" >>"$work/batch" && cat "$1/addresses" >>"$work/batch" && ip -batch "$work/batch"
 }
 
 end_addresses() { # removes those of other generations
     wanted_addresses "$etc"/*/addresses | sort -u | grep -vxF -f "$work/right" |
-        grep -xF -f "$work/live" >"$work/batch"
-    ip -batch "$work/batch"
+        matching -xF -f "$work/live" >"$work/batch" && ip -batch "$work/batch"
 }
 
 load() { # load GENERATION [guarded]: into the kernel; `guarded`: its guard is in force already

@@ -17,8 +17,9 @@ metrics() { # metrics FILE
         status_generation
         status_counters 0
     } >"$work/status" && prometheus "$work/status" >"$work/metrics" || fail 15 "cannot write to $run"
-    # The folder may belong to another user: write to no file or link that is already there.
-    { rm -f "$1.next" && (set -C && cat "$work/metrics" >"$1.next") && mv -T "$1.next" "$1"; } ||
+    # The folder may belong to another user: write to no file, link or device that is already there.
+    # `set -C` is not enough for that, because a shell opens what is no regular file.
+    { rm -f "$1.next" && dd if="$work/metrics" of="$1.next" conv=excl status=none && mv -T "$1.next" "$1"; } ||
         fail 15 "cannot write $1; the folder must exist (key metrics of this host)"
 }
 

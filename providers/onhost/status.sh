@@ -63,7 +63,7 @@ status_bridge() { # BRIDGE out PACKETS BYTES in PACKETS BYTES as ADDRESS…
     line="$line in $(cat "$here/tx_packets") $(cat "$here/tx_bytes") as"
     for subnet in "@$1" $({ ip -4 route show dev "$1" proto kernel; ip -6 route show dev "$1" proto kernel; } |
         sed 's/ .*//'); do
-        line=$line$(sed -n "s|^from $subnet \([^ ]*\).*| \1|p" "$etc/current/flows")
+        line=$line$(awk -v subnet="$subnet" '$1 == "from" && $2 == subnet { printf " %s", $3 }' "$etc/current/flows")
     done
     echo "$line"
 }

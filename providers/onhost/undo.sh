@@ -29,7 +29,7 @@ go_back() { # go_back TOKEN: restores the state before that change
         mkdir -p "$work/adopted" && cp "$etc/$1/adopted" "$work/adopted/addresses" &&
             addresses "$work/adopted" || went=1
     fi
-    put_units
+    put_units || went=1
     return "$went"
 }
 
@@ -65,15 +65,17 @@ undo_armed() { # undo_armed WHY: the lock is held
 
 unfinished() { # completes a run that was killed, or interrupted by a reboot
     read_armed || return 0
-    if [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup; then
-        # This runs in the watcher's service. An undo may stop the watcher, and would end with it.
-        systemd-run --quiet --collect sh "$etc/$armed_token/wanbound" undo "$armed_token" >&2 &&
-            fail 14 "an unfinished change is rolled back first"
-    fi
+    # An undo may stop the watcher, and would end with it.
+    ! in_watcher || ! systemd-run --quiet --collect sh "$etc/$armed_token/wanbound" undo "$armed_token" >&2 ||
+        fail 14 "an unfinished change is rolled back first"
     case $phase in
     loading) undo_armed "was interrupted" ;;
     *) undo_armed "was never confirmed" ;;
     esac
+}
+
+in_watcher() { # whether this runs in the watcher's service
+    [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup
 }
 
 clear_disk() { # removes unused generations, and everything if nothing is wanted
@@ -89,6 +91,8 @@ clear_disk() { # removes unused generations, and everything if nothing is wanted
     rm -f "$etc"/*.next
     # A generation without networks is that of a destroy.
     [ ! -s "$etc/current/bridges" ] || return 0
+    # The removal stops the watcher, and would end with it.
+    ! in_watcher || ! systemd-run --quiet --collect sh "$etc/current/wanbound" apply >&2 || return 0
     # The generation last: after a kill before this, the next destroy finds it and removes the rest.
     remove_units
     drop_table

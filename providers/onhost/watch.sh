@@ -14,8 +14,8 @@ watch() {
     mkfifo -m 600 "$run/watch" && exec 3<>"$run/watch" 4<"$0" || fail 15 "cannot write to $run"
     rm -f "$run/watch"
     # Written before the monitors start: their events may fill the FIFO, which nothing reads yet, and
-    # this `echo` would then wait for ever. The first check, or one a second later, finds what was
-    # changed before they listened.
+    # this `echo` would then wait for ever. What was changed before they listened is found by this
+    # check and by another one a second later; a monitor takes some milliseconds to start.
     echo start >&3
     followers='' failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
     trap 'kill $followers 2>/dev/null' EXIT

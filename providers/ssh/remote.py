@@ -241,7 +241,8 @@ class SshRemote:
             # The host's clock started with its first "armed". A lost connection and a repeated
             # command do not restart it.
             began = armed[0] if armed else time.monotonic()
-            self._confirm(token, saved, began + target.confirm_seconds)
+            words = confirm_words(token, files)
+            self._confirm(words, saved, began + target.confirm_seconds)
 
     def renew(self, network: str, label: str) -> None:
         """See `Remote.renew`."""
@@ -258,12 +259,12 @@ class SshRemote:
             line = " ".join(["engine", act, *arguments])
             return self._run(line, files, silence, script=engine_script())
 
-    def _confirm(self, token: str, saved: Mapping[str, str], until: float) -> None:
+    def _confirm(self, words: str, saved: Mapping[str, str], until: float) -> None:
         """Show the host, over a new connection, that it can still be reached.
 
         The host rolls back by itself unless this comes in time. Raises HostError.
         """
-        program = shell_program(f"confirm {token} $stage", saved)
+        program = shell_program(words, saved)
         sent = False
         while True:
             try:
@@ -359,6 +360,12 @@ def engine_script() -> str:
 def _composed(name: str) -> str:
     text = _PROVIDERS.joinpath(name).read_text()
     return _INCLUDE.sub(lambda place: _composed(place[1]).removesuffix("\n"), text)
+
+
+def confirm_words(token: str, files: Mapping[str, str]) -> str:
+    """Return the arguments of `call_script` that confirm the change with these `files`."""
+    # A generation without networks is removed from the host when it is confirmed.
+    return f"confirm {token} $stage {token if files['new/bridges'] else 'none'}"
 
 
 def shell_program(words: str, files: Mapping[str, str], script: str | None = None) -> str:

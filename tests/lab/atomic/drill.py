@@ -13,7 +13,13 @@ from providers.errors import HostError
 from providers.host.plan import Plan
 from providers.host.resource import HostNetworkingProvider
 from providers.ssh import remote
-from providers.ssh.remote import INSTALLED, VERSION_FILE, host_script, shell_program
+from providers.ssh.remote import (
+    INSTALLED,
+    VERSION_FILE,
+    confirm_words,
+    host_script,
+    shell_program,
+)
 from providers.ssh.session import Completed, DroppedError, Session, exchange
 from providers.ssh.target import Target
 from tests.lab.atomic.look import NONE, SAFE_PATH, Look, look
@@ -154,6 +160,10 @@ class Drill:
             words, {**files(wanted, self.now), INSTALLED: host_script(), VERSION_FILE: "0\n"}
         )
 
+    def confirmation(self, token: str, wanted: Plan | None) -> str:
+        """Return the words that confirm a change to a plan."""
+        return confirm_words(token, files(wanted, self.now))
+
     def apply(self, wanted: Plan | None) -> None:
         """Bring the host to a plan, without a fault, and confirm it. Raises HostError.
 
@@ -167,7 +177,7 @@ class Drill:
             token, program = self.program(wanted, 30)
             done = self.run(program)
         self._done(done, f"wanbound\narmed {token}\n")
-        self._done(self.run(shell_program(f"confirm {token} $stage", {})), "wanbound\n")
+        self._done(self.run(shell_program(self.confirmation(token, wanted), {})), "wanbound\n")
         self.now = wanted
 
     def _done(self, done: Completed, said: str) -> None:

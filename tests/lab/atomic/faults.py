@@ -115,7 +115,7 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
     seconds = LONG if way == "boot" or (way == "next run" and not loaded) else int(loaded)
     token, program = drill.program(wanted, seconds)
     drill.ask(arm(Fault(loop.mode, step)))
-    for each in (program, shell_program(f"confirm {token} $stage", {})):
+    for each in (program, shell_program(drill.confirmation(token, wanted), {})):
         # Like a machine without power: after the kill it sends nothing more.
         if not drill.run_once(each):
             break

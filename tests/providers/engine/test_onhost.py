@@ -158,7 +158,7 @@ class Box:
         stage.mkdir(exist_ok=True)
         for old in stage.iterdir():
             old.unlink()
-        for name, content in more.items():
+        for name, content in {"wanbound": "", **more}.items():
             (stage / name).write_text(content)
         if text is not None:
             encoded = base64.encodebytes(text.encode()).decode() or "\n"
@@ -314,6 +314,14 @@ def test_a_file_that_others_changed_meanwhile_is_theirs(box: Box) -> None:
     code, _ = box.status("restart", '{"mtu": 1}', digest="none")
     assert (code, box.file.read_text(), box.did) == (19, "{}", [])
     assert not (box.folder / "var").exists()
+
+
+def test_a_run_whose_files_are_gone_removes_nothing(box: Box) -> None:
+    """An upload that was removed must not look like one in which daemon.json is to go."""
+    box.file.write_text("{}")
+    code, said = box.refused(f"engine_put {box.folder}/gone {box.digest} restart")
+    assert (code, box.file.read_text(), box.did) == (15, "{}", [])
+    assert "the files of this run are gone" in said
 
 
 def test_docker_is_asked_before_the_file_is_changed(box: Box) -> None:

@@ -21,8 +21,11 @@ from providers.ssh.remote import INSTALLED, VERSION_FILE, call_script, host_scri
 
 SHELLS = {"dash": "/usr/bin/dash", "busybox": "/usr/bin/busybox sh"}
 
-SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker", "setpriv")
-"""What a shim can replace; under busybox each is a function that calls the program on PATH."""
+SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker", "setpriv", "dd")
+"""What a shim can replace; under busybox each is a function that calls the program on PATH.
+
+busybox has no `dd conv=excl`, and hosts with systemd, which starts `metrics`, have coreutils.
+"""
 
 WAN = "203.0.113.101/24", "2001:db8::101/64"
 """The host's own addresses."""
@@ -184,16 +187,16 @@ class Box:
         expected = self.current if expected is None else expected
         return self.run("change", stage, token, str(seconds), expected)
 
-    def confirm(self, token: str) -> Ran:
-        """Confirm a change, without files for /etc/iptables."""
+    def confirm(self, token: str, left: str | None = None) -> Ran:
+        """Confirm a change, without files for /etc/iptables; `left` is "none" for a destroy."""
         (self.run_folder / "none").mkdir(parents=True, exist_ok=True)
-        return self.run("confirm", token, "/run/wanbound/none")
+        return self.run("confirm", token, "/run/wanbound/none", left or token)
 
     def deploy(self, new: dict[str, str], token: str, then: dict[str, str] | None = None) -> None:
         """Make a change and confirm it."""
         done = self.change(new, token, then=then)
         assert (done.code, done.out) == (0, f"armed {token}\n"), done
-        done = self.confirm(token)
+        done = self.confirm(token, None if new["bridges"] else "none")
         assert done.code == 0, done
 
     def _link(self, name: str) -> str:

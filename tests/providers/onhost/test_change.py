@@ -303,3 +303,51 @@ def test_a_confirmation_that_was_killed_is_finished(host: Box) -> None:
     host.overdue()
     assert host.run("undo", "a1").code == 0
     assert (host.kernel, host.armed, host.current) == (kernel, False, "a1")
+
+
+def test_a_rollback_that_was_interrupted_is_completed_by_a_confirmation(host: Box) -> None:
+    """The link `current` is already old: what is in force was not what the login proves."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    host.change(files("several-networks", "dual-stack"), "a2")
+    host.out("ln -sfn a1 /etc/wanbound/current")
+    assert host.confirm("a2").code == 17
+    assert (host.kernel, host.files, host.confirmed) == (kernel, names, "a1")
+
+
+@pytest.mark.parametrize("before", ["a1", "none"])
+def test_a_rollback_that_could_not_be_recorded_is_no_confirmation(host: Box, before: str) -> None:
+    """/var may be full, or read-only."""
+    if before != "none":
+        host.deploy(files("dual-stack"), before)
+    host.change(files("several-networks", "dual-stack"), "a2")
+    host.out("echo >/var/lib/wanbound")
+    host.overdue()
+    assert host.run("undo", "a2").code == 0
+    done = host.confirm("a2")
+    assert done.code == 17
+    assert f"the generation {before} is in force here: the change was rolled back" in done.err
+
+
+def test_the_change_of_another_run_is_no_confirmation(host: Box) -> None:
+    """Two operators: the change of the first was rolled back, and that of the second is loaded."""
+    host.deploy(files("dual-stack"), "a1")
+    host.change(files("several-networks", "dual-stack"), "a2")
+    host.overdue()
+    assert host.run("undo", "a2").code == 0
+    assert host.change(files("several-networks", "dual-stack"), "a3").code == 0
+    assert host.confirm("a2").code == 17
+    assert host.confirm("a3").code == 0
+    # The record of the rollback ends with the confirmation.
+    done = host.confirm("a2")
+    assert done.code == 17
+    assert "the generation a3 is in force here" in done.err
+
+
+def test_the_confirmation_of_a_destroy_may_be_repeated(host: Box) -> None:
+    """Its answer was lost; there is nothing on the host any more."""
+    host.deploy(files("dual-stack"), "a1")
+    host.change(files("nothing", "dual-stack", absent=True), "a2")
+    for _ in range(2):
+        assert host.confirm("a2", "none").code == 0
+    assert host.files == []

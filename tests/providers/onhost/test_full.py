@@ -1,7 +1,10 @@
 """A full disk or memory: nothing is changed, or all of it is rolled back."""
 
+import pytest
+
 from tests.providers.onhost.box import Box
 from tests.providers.onhost.generations import files
+from tests.providers.onhost.test_watch import DASH
 
 
 def test_a_full_disk_changes_nothing(host: Box) -> None:
@@ -48,6 +51,39 @@ def test_a_full_memory_changes_nothing_or_is_taken_back(host: Box) -> None:
             break
     assert 0 in seen
     assert len(seen) > 1
+
+
+def test_a_rollback_that_could_not_write_the_units_is_tried_again(host: Box) -> None:
+    """The disk is full when the old unit is to be written; the undo stays armed."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    unit = host.root / "etc/systemd/system/wanbound.service"
+    old = unit.read_text()
+    new = files("several-networks", "dual-stack")
+    new["wanbound.service"] = f"# another version\n{old}"
+    assert host.change(new, "a2").code == 0
+    assert unit.read_text() != old
+    host.shim("cp", 'case "$*" in *systemd*) exit 1 ;; esac\nexec "$real" "$@"')
+    host.overdue()
+    assert host.run("undo", "a2").code == 13
+    assert host.armed
+    host.no_shims()
+    assert host.run("undo", "a2").code == 0
+    assert (host.kernel, host.files, unit.read_text()) == (kernel, names, old)
+
+
+@DASH
+@pytest.mark.parametrize("pattern", ["*/live", "*/right */scopes", "*/was.keys *", "*/host.keys *"])
+def test_a_record_that_cannot_be_written_is_no_empty_record(host: Box, pattern: str) -> None:
+    """grep also fails where no line matches; a failed write must not count as that."""
+    host.deploy(files("baseline"), "a1")
+    kernel, names = host.kernel, host.files
+    # With 1 there is no line, with 2 grep could not read or write.
+    host.shim("grep", f'case "$*" in -*F\\ -f\\ {pattern}) exit 2 ;; esac\nexec "$real" "$@"')
+    done = host.change(files("baseline", "baseline"), "a2")
+    assert done.code == 15, done
+    host.no_shims()
+    assert (host.kernel, host.files, host.current) == (kernel, names, "a1")
 
 
 def test_a_full_memory_is_no_difference(host: Box) -> None:

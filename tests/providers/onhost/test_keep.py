@@ -87,8 +87,9 @@ SEES = """\
 import collections, ipaddress, socket, sys, time
 sources = collections.Counter()
 end = time.monotonic() + float(sys.argv[1])
-with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as link:
-    link.bind(('wan0-peer', 0))
+# Protocol 0 receives nothing. With another one, packets of all links would arrive before `bind`.
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as link:
+    link.bind(('wan0-peer', 3))
     link.settimeout(0.1)
     while time.monotonic() < end:
         try:
@@ -209,6 +210,8 @@ def test_a_dot_in_a_name_is_no_pattern(host: Box) -> None:
     rules = host.out("iptables-save -t nat")
     for subnet, last in (("172.30.1.0/24", 11), ("172.30.5.0/24", 12)):
         assert re.search(rf"-s {subnet} .* --to-source 203.0.113.{last}\n", rules)
+    told = {each.name: each.addresses for each in parse(host.run("status").out).bridges}
+    assert told == {"a.b": ("203.0.113.11",), "a_b": ("203.0.113.12",)}
     watcher = Watcher(host)
     watcher.until(lambda: "172.30.1.0/24, 172.30.5.0/24" in " ".join(_table(host).split()))
 
@@ -241,10 +244,21 @@ def test_a_table_that_nft_refuses_is_told_once_and_tried_again(host: Box) -> Non
     watcher = Watcher(host)
     refused = "nft refuses the table that survives a flush: Error: not permitted"
     watcher.until(lambda: refused in watcher.said)
-    host.out("ip link add look type dummy; sleep 2; ip link del look; sleep 2")
+    host.out("ip link add look type bridge; sleep 2; ip link del look; sleep 2")
     assert watcher.said.count(refused) == 1
     assert _table(host) == ""
     host.out("touch /mnt/agrees")
+    watcher.until(lambda: "172.20.0.0/24" in _table(host))
+
+
+@DASH
+def test_a_refusal_that_comes_late_is_told_too(host: Box) -> None:
+    """nft may take longer than the watcher waits for its message."""
+    host.shim("nft", REFUSES.replace("echo 'Error", "sleep 1 && echo 'Error"))
+    host.deploy(files("dual-stack"), "a1")
+    watcher = Watcher(host)
+    host.out("touch /mnt/agrees; sleep 1")
+    host.bridge("look")
     watcher.until(lambda: "172.20.0.0/24" in _table(host))
 
 

@@ -131,12 +131,12 @@ def test_a_destroy_that_is_killed_is_undone_or_finished(host: Box) -> None:
         host.deploy(files("dual-stack"), "a1")
         killer.at(step)
         host.change(files("nothing", "dual-stack", absent=True), "a2")
-        host.confirm("a2")
+        host.confirm("a2", "none")
         killed, did = killer.killed, killer.steps
         killer.at(0)
         host.run("apply")
         if host.armed:
-            host.confirm("a2")
+            host.confirm("a2", "none")
         if host.current != "none":
             host.deploy(files("nothing", "dual-stack", absent=True), "a3")
         assert host.files == [], did

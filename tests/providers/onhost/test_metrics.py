@@ -111,6 +111,25 @@ def test_the_file_is_replaced_in_one_step_and_no_link_is_followed(measured: Box)
     assert [path.name for path in _file(measured).parent.iterdir()] == ["wanbound.prom"]
 
 
+def test_what_comes_into_the_folder_meanwhile_is_not_written_to(measured: Box) -> None:
+    """Between two steps its owner may put a link to a device there, or to a FIFO."""
+    pipe = measured.root / "mnt/pipe"
+    os.mkfifo(pipe)
+    measured.shim(
+        "rm",
+        '"$real" "$@"\ncase "$*" in *wanbound.prom.next) ln -s /mnt/pipe "$2" ;; esac',
+    )
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        done = measured.run("metrics", FILE)
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+    finally:
+        os.close(reader)
+    assert done.code == 15
+    assert f"cannot write {FILE}" in done.err
+
+
 def test_a_folder_that_is_missing_is_named(measured: Box) -> None:
     """node_exporter is not installed, or reads another folder."""
     _file(measured).parent.rmdir()

@@ -272,6 +272,51 @@ def test_a_bridge_that_was_renamed_gets_its_name_back(host: Box) -> None:
     assert ": theirs:" in host.out("ip -o link show")
 
 
+OLD_KERNEL = """\
+case "$*" in
+*' name '*) case $("$real" link show dev "$4") in *[,\\<]UP[,\\>]*) exit 2 ;; esac ;;
+esac
+exec "$real" "$@"
+"""
+"""Before Linux 6.2 a link that is up cannot be renamed."""
+
+REFUSES_NAMES = """\
+case "$*" in
+*' name '*) exit 2 ;;
+'-batch -') sed 's/ name .*/ name ./' | exec "$real" -batch - ;;
+*) exec "$real" "$@" ;;
+esac
+"""
+
+
+def _is_up(host: Box, link: str) -> bool:
+    return bool(int((host.root / f"sys/class/net/{link}/flags").read_text(), 16) & 1)
+
+
+def test_a_bridge_is_up_after_its_renaming_on_an_old_kernel(host: Box) -> None:
+    """It is down for a moment there, and containers would have no network."""
+    host.bridge("mail", "172.20.0.1/24")
+    host.deploy(files("dual-stack"), "a1")
+    host.out("ip link set mail name foo")
+    host.shim("ip", OLD_KERNEL)
+    assert "renaming it to mail" in host.run("mend").err
+    assert _is_up(host, "mail")
+
+
+def test_a_renaming_that_fails_is_tried_again(host: Box) -> None:
+    """The bridge keeps its other name, stays up, and is not forgotten."""
+    host.bridge("mail", "172.20.0.1/24")
+    host.deploy(files("dual-stack"), "a1")
+    host.out("ip link set mail name foo")
+    host.shim("ip", REFUSES_NAMES)
+    for _ in range(2):
+        assert "renaming it to mail" in host.run("mend").err
+        assert _is_up(host, "foo")
+    host.no_shims()
+    host.run("mend")
+    assert _is_up(host, "mail")
+
+
 def test_a_repair_that_cannot_be_is_told(host: Box) -> None:
     """The next repair that can succeed restores the rules."""
     host.deploy(files("dual-stack"), "a1")

@@ -32,7 +32,11 @@ from providers.ssh.target import Target
 LIMIT = 20.0
 """Seconds after which a running program is taken for hung."""
 
-FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n", "new/guard.nft": "table inet wanbound\n"}
+FILES = {
+    "new/ipv4.rules": "*nat\nCOMMIT\n",
+    "new/guard.nft": "table inet wanbound\n",
+    "new/bridges": "web\n",
+}
 OK = Completed(0, "wanbound\n", "")
 REFUSED = UnreachableError("edge-1", "cannot be reached", UNCHANGED, "check that it is up")
 LOST = UnreachableError("edge-1", "the connection was lost", "not known", "check it")
@@ -217,9 +221,16 @@ def test_a_change_is_confirmed_over_a_new_connection() -> None:
     [program] = shell.programs
     [confirmation] = shell.confirmations
     [token] = re.findall(r"wanbound change \$stage ([0-9a-f]{16}) 30 0f-9a;", program)
-    assert f"wanbound confirm {token} $stage;" in confirmation
+    assert f"wanbound confirm {token} $stage {token};" in confirmation
     assert "cat >$stage/rules.v4 <<" in confirmation
     assert "$stage/rules.v4" not in program
+
+
+def test_what_a_destroy_leaves_is_said_in_its_confirmation() -> None:
+    """The host removes a generation without networks, so it cannot be found there afterwards."""
+    shell = _Shell(OK)
+    SshRemote(shell).change({**FILES, "new/bridges": ""}, "0f-9a", {})
+    assert "$stage none;" in shell.confirmations[0]
 
 
 def test_every_change_has_a_token_of_its_own() -> None:

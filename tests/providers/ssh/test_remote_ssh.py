@@ -15,7 +15,7 @@ from providers.ssh.remote import SshRemote
 from providers.ssh.session import Session
 from tests.providers.sshd import Sshd, bare_home, running
 
-FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n"}
+FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n", "new/bridges": "web\n"}
 ARMED = 'case $1 in change) echo "armed $3" ;; esac\n'
 """A host that does nothing but answer a change and its confirmation."""
 
@@ -81,7 +81,7 @@ def test_the_host_finds_the_files(host: Host, tmp_path: Path) -> None:
     edge = host('(cd "${3-}" 2>/dev/null || cd "$2"; find . -type f) | sort >>$log\n' + ARMED)
     edge.change(FILES, "none", {"rules.v4": "*nat\n"})
     said = (tmp_path / "log").read_text().splitlines()
-    change = ["./installed", "./new/ipv4.rules", "./version", "./wanbound"]
+    change = ["./installed", "./new/bridges", "./new/ipv4.rules", "./version", "./wanbound"]
     assert said == [*change, "./rules.v4", "./wanbound"]
 
 
@@ -133,7 +133,7 @@ def test_the_clock_does_not_start_twice(host: Host, sshd: Sshd, tmp_path: Path) 
         'echo "armed $3"; : >$log.again; sleep 30\n'
     )
     deadlines: list[float] = []
-    edge._confirm = lambda token, saved, until: deadlines.append(until)  # type: ignore[method-assign]
+    edge._confirm = lambda words, saved, until: deadlines.append(until)  # type: ignore[method-assign]
 
     def drop() -> None:
         while not (tmp_path / "log.again").exists():
