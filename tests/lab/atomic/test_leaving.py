@@ -30,6 +30,18 @@ HEIR = Net("heir", 80, 81)
 DROPPED_SECONDS = 3.0
 """Within which the host has dropped the lines: one second on an idle machine."""
 
+REMOVED_SECONDS = 10.0
+"""Within which the host has removed everything: three seconds on an idle machine."""
+
+OURS = """\
+ls -d /etc/wanbound /usr/local/sbin/wanbound /etc/systemd/system/*wanbound* \
+    /etc/systemd/system/*.wants/*wanbound* 2>/dev/null
+systemctl is-active wanbound-watch.service | grep -vx inactive
+nft list tables | grep wanbound
+true
+"""
+"""Prints what is on the host of wanbound's."""
+
 
 @dataclass
 class Leaving:
@@ -219,5 +231,30 @@ def test_a_destroy_is_refused_while_a_bridge_exists(lab: Lab) -> None:
             assert "still exists" in done.error
             assert "nothing has changed" in done.error
             assert drill.look() == before
+
+    on_both(lab, act)
+
+
+def test_a_destroy_that_was_killed_at_its_end_is_finished_by_the_watcher(lab: Lab) -> None:
+    """The watcher removes script, units and files, and with them itself."""
+
+    def act(host: Host) -> None:
+        with leaving(lab, host) as story:
+            drill = story.drill
+            for net in (STAYS, LEAVES):
+                remove(host, net)
+            drill.now = plan(host, [STAYS, LEAVES], base(1, gateway=1))
+            token = drill.unconfirmed(None)
+            # What a confirmation does before it removes the files; then an event.
+            drill.ask(
+                f"cd /etc/wanbound; ln -sfn {token} confirmed; rm -rf armed /run/wanbound/loaded;"
+                f" systemctl stop wanbound-undo-{token}.timer;"
+                " ip link add look type bridge; ip link del look"
+            )
+            began = time.monotonic()
+            while (left := drill.ask(OURS)) and time.monotonic() - began < REMOVED_SECONDS:
+                time.sleep(0.1)
+            assert left == ""
+            drill.now = None
 
     on_both(lab, act)
