@@ -373,8 +373,8 @@ def shell_program(words: str, files: Mapping[str, str], script: str | None = Non
 
     `script` is `call_script` unless it is given; `words` are its arguments, as the shell reads
     them: `$stage` in them is the folder with the files. Everything travels in quoted
-    here-documents, whose end marker no content can contain. A program that is cut off anywhere ends
-    in a syntax error or before its last line, and then does nothing.
+    here-documents, whose end marker no content can contain. A shell runs it only when it has read
+    all of it: one that is cut off anywhere is a syntax error, and does nothing.
 
     Raises ValueError for a name or a text that cannot travel so.
     """
@@ -393,6 +393,7 @@ def shell_program(words: str, files: Mapping[str, str], script: str | None = Non
         f"cat >$stage/{name} <<'{end}' || exit 15\n{text}{end}\n" for name, text in contents.items()
     )
     return (
+        "{\n"
         "echo wanbound\n"
         "umask 077\n"
         # The process number tells the next run whether this one still runs.
@@ -400,7 +401,9 @@ def shell_program(words: str, files: Mapping[str, str], script: str | None = Non
         "trap 'rm -rf $stage' EXIT\n"
         f"mkdir -p {' '.join(['$stage', *(f'$stage/{name}' for name in folders)])} || exit 15\n"
         f"{copies}"
-        f"{{ sh $stage/wanbound {words}; exit $?; }}\n"
+        f"sh $stage/wanbound {words}\n"
+        "exit $?\n"
+        "}\n"
     )
 
 
