@@ -43,10 +43,16 @@ hook() { # hook GENERATION FAMILY: the chain of $work/FAMILY.saved for the jump 
 
 print_rules() { # print_rules GENERATION FAMILY: what is ours in $work/FAMILY.saved
     awk -v hook="$(hook "$1" "$2")" '
-        /^\*/ { table = substr($0, 2); print }
-        /^:WANBOUND-/ { print $1 }
+        function ours(line) {
+            # Not a table without any: Docker makes `raw` with its first network, and that is no difference.
+            if (table != shown) print "*" table
+            shown = table
+            print line
+        }
+        /^\*/ { table = substr($0, 2) }
+        /^:WANBOUND-/ { ours($1) }
         $1 != "-A" { next }
-        $2 ~ /^WANBOUND-/ { print }
+        $2 ~ /^WANBOUND-/ { ours($0) }
         / -j WANBOUND-/ && (table == "nat" || table == "filter") { jumps[table, ++count[table]] = substr($0, 4) }
         {
             last[table ":" $2] = table " " substr($0, 4)

@@ -272,6 +272,14 @@ def test_a_bridge_that_was_renamed_gets_its_name_back(host: Box) -> None:
     assert ": theirs:" in host.out("ip -o link show")
 
 
+def test_a_table_that_another_program_makes_is_no_difference(host: Box) -> None:
+    """Docker 28 makes the table `raw` with its first network."""
+    host.deploy(files("dual-stack"), "a1")
+    host.out("iptables -t raw -A PREROUTING -j ACCEPT; ip6tables -t mangle -A PREROUTING -j ACCEPT")
+    done = host.run("mend")
+    assert (done.code, done.err) == (0, "")
+
+
 OLD_KERNEL = """\
 case "$*" in
 *' name '*) case $("$real" link show dev "$4") in *[,\\<]UP[,\\>]*) exit 2 ;; esac ;;
