@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from cli.picture import NetworkBox, picture
 from cli.stack_file import StackFileError

@@ -2,7 +2,7 @@
 
 import json
 
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from cli.stack_file import PREFIX
 from planner.config.json_schema import json_schema

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from cli.errors import OperatorError
 from planner.config import Stack
@@ -71,14 +71,14 @@ def read(name: str) -> Stack:
     return Stack.parse(settings, name)
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # without stubs it is Any
+class _Loader(yaml.SafeLoader):
     """Reads as text what only YAML 1.1 reads as another value: `no`, `12:30` and dates.
 
     Pulumi's own reader does the same (gopkg.in/yaml.v3).
     """
 
     def resolve(self, kind: object, value: object, implicit: object) -> object:
-        tag = super().resolve(kind, value, implicit)
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML's
         plain = value if isinstance(value, str) else ""
         match str(tag).removeprefix(_TAG):
             case "bool" if plain.lower() not in ("true", "false"):

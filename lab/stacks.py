@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 # It comes with pulumi; its stubs are not among the pinned requirements.
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from lab import names
 from lab.api import Lab

@@ -7,10 +7,8 @@ And how the lab tests are split among the workers of pytest-xdist.
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-# The packages have types, but no py.typed.
-from xdist.remote import Producer  # type: ignore[import-untyped]
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # So that its asserts show their values, as those of a test file do.
 pytest.register_assert_rewrite("tests.planner.samples")
@@ -28,7 +26,7 @@ settings.register_profile(
 )
 
 
-class ByFolder(LoadScopeScheduling):  # type: ignore[misc]
+class ByFolder(LoadScopeScheduling):
     """Sends each folder of lab tests to one worker: they share hosts, stacks and a clean start.
 
     The files of `atomic` share nothing, and take a quarter of the whole time.

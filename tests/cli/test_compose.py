@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 from hypothesis import HealthCheck, given, settings
 
 from cli import compose

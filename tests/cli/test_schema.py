@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft7Validator
 

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pulumi
-from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]  # no stubs
+from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks
 
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}

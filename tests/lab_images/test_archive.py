@@ -16,7 +16,7 @@ PROGRAM = b"\x7fELF a program"
 ENTRIES: tuple[Entry, ...] = (
     File("/usr/local/bin/program", PROGRAM, 0o755),
     Link("/bin/sh", "busybox"),
-    Folder("/tmp", 0o1777),  # noqa: S108  (a path inside the image)
+    Folder("/tmp", 0o1777),
     File("/etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n"),
 )
 IMAGE = Image(

@@ -53,7 +53,7 @@ def test_the_body_is_what_the_engine_wants() -> None:
     assert host["Binds"] == ["data:/data:ro", "/srv:/srv:rw"]
     assert host["Dns"] == ["198.51.100.53", "2001:db8:ffff::53"]
     assert (host["CapAdd"], host["CapDrop"]) == (["NET_ADMIN"], ["MKNOD"])
-    assert host["PortBindings"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}  # noqa: S104 (the plugin's default)
+    assert host["PortBindings"] == {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}
     assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 0}
 
 

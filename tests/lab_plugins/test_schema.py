@@ -112,7 +112,7 @@ def test_the_lists_name_every_input() -> None:
             [{"name": "web"}],
             [{"name": "web", "ipv4Address": ""}],
         ),
-        (CONTAINER, "ports", [{"internal": 80, "ip": "0.0.0.0"}], [{"internal": 80, "ip": ""}]),  # noqa: S104 (a value to compare)
+        (CONTAINER, "ports", [{"internal": 80, "ip": "0.0.0.0"}], [{"internal": 80, "ip": ""}]),
     ],
 )
 def test_what_is_no_change(schema: Schema, key: str, old: Plain, new: Plain) -> None:

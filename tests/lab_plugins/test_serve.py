@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped] # (ships no types; its stubs are not pinned)
+import grpc
 import pytest
-from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped] # (as grpc)
+from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 BIN = Path(__file__).resolve().parents[2] / "lab" / "plugins" / "bin"
@@ -44,6 +44,7 @@ def test_a_plugin_serves_and_ends_when_told(name: str, version: str) -> None:
         urn = "urn:pulumi:s::p::docker:index/tag:Tag::it"
         with pytest.raises(grpc.RpcError) as failed:
             client.Check(provider_pb2.CheckRequest(urn=urn), timeout=10)
-        assert failed.value.details().startswith(f"the lab's stand-in of pulumi-resource-{name}")
+        said = failed.value.details() or ""
+        assert said.startswith(f"the lab's stand-in of pulumi-resource-{name}")
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(10) == 0

@@ -18,7 +18,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 from pydantic import BaseModel
 
 from planner.config import Engine, Stack

@@ -174,7 +174,7 @@ def test_containers_and_whoami() -> None:
     )
     container = network.containers[0]
     assert container.command == ("--port", "3478")
-    assert container.environment == {"N": "5", "P": SecretRef(secret="PASSWORD")}  # noqa: S106 - its name
+    assert container.environment == {"N": "5", "P": SecretRef(secret="PASSWORD")}
     assert container.volumes == (
         Volume(source="data", target="/data", read_only=False),
         Volume(source="/etc/ssl", target="/ssl", read_only=True),
@@ -237,8 +237,8 @@ def test_a_hosts_own_keys() -> None:
         (f"{HOST}.metrics", "/srv/wanbound.prom"),
     ).hosts[0]
     assert host.ssh.jump == Jump(address="Bastion.Example.com", port=2222, user="admin")
-    assert host.ssh.key == SecretRef(secret="k")  # noqa: S106 - its name
-    assert host.ssh.key_passphrase == SecretRef(secret="p")  # noqa: S106 - its name
+    assert host.ssh.key == SecretRef(secret="k")
+    assert host.ssh.key_passphrase == SecretRef(secret="p")
     assert host.wan.gateway_ipv4 == IPv4Address("203.0.113.1")
     assert host.wan.gateway_ipv6 == IPv6Address("fe80::1")
     assert host.baseline == Baseline(

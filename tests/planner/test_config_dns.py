@@ -40,7 +40,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
     "mapped": ([(f"{HOST}.dns", ["::ffff:198.51.100.53"])], _DNS, "IPv4-mapped", FOUR),
     "loopback": ([(f"{HOST}.dns", ["127.0.0.53"])], _DNS, "a loopback address", "write a list"),
     "loopback of IPv6": ([(f"{HOST}.dns", ["::1"])], _DNS, "a loopback address", "write a list"),
-    "unspecified": ([(f"{HOST}.dns", ["0.0.0.0"])], _DNS, "the unspecified address", "write"),  # noqa: S104
+    "unspecified": ([(f"{HOST}.dns", ["0.0.0.0"])], _DNS, "the unspecified address", "write"),
     "multicast": ([(f"{HOST}.dns", ["ff02::fb"])], _DNS, "a multicast address", "write"),
     "link-local": ([(f"{HOST}.dns", ["fe80::1"])], _DNS, "a link-local address", "write"),
     "zone": ([(f"{HOST}.dns", ["fe80::1%eth0"])], _DNS, "has a zone", "write"),

@@ -70,7 +70,7 @@ def test_what_is_written_is_taken() -> None:
         "keep_volume": True,
     }
     balancer = _balancer((f"{LB}.acme", acme), (f"{LB}.trusted_ips", ["10.0.0.0/8"]), SECRETS)
-    assert balancer.acme.ca_certificates == SecretRef(secret="ca")  # noqa: S106 - its name
+    assert balancer.acme.ca_certificates == SecretRef(secret="ca")
     assert (balancer.acme.challenge, balancer.acme.volume) == ("http", "certs")
     assert balancer.acme.keep_volume
     assert balancer.trusted_ips == (ip_network("10.0.0.0/8"),)

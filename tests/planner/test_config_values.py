@@ -20,7 +20,7 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{WEB}.public_ipv4", "2001:db8::1", "is IPv6, not IPv4", "public_ipv6"),
     (f"{WEB}.public_ipv4", "224.0.0.5", "multicast", "your provider"),
     (f"{WEB}.public_ipv4", "127.0.0.1", "loopback", "your provider"),
-    (f"{WEB}.public_ipv4", "0.0.0.0", "unspecified", "your provider"),  # noqa: S104 - refused
+    (f"{WEB}.public_ipv4", "0.0.0.0", "unspecified", "your provider"),
     (f"{WEB}.public_ipv4", "169.254.1.1", "link-local", "your provider"),
     (f"{WEB}.public_ipv4", "0.1.2.3", "reserved", "your provider"),
     (f"{WEB}.public_ipv4", "255.255.255.255", "reserved", "your provider"),
@@ -91,7 +91,7 @@ _CASES: list[tuple[str, object, str, str]] = [
     (f"{HOST}.ssh.address", "a..b", "not an address", "192.0.2.10"),
     (f"{HOST}.ssh.address", "edge*", "not an address", "192.0.2.10"),
     (f"{HOST}.ssh.address", "fe80::1%eth0", "zone", "192.0.2.10"),
-    (f"{HOST}.ssh.address", "0.0.0.0", "unspecified", "192.0.2.10"),  # noqa: S104 - refused
+    (f"{HOST}.ssh.address", "0.0.0.0", "unspecified", "192.0.2.10"),
     (f"{HOST}.ssh.address", "a" * 300, "300 characters", "192.0.2.10"),
     (f"{HOST}.ssh.port", 0, "not a port", "1 to 65535"),
     (f"{HOST}.ssh.port", 65536, "not a port", "1 to 65535"),

@@ -42,7 +42,7 @@ def test_the_users_file_is_where_the_label_says() -> None:
     balancer = _balancer(_networks()["mail"])
     (upload,) = balancer.uploads
     assert upload.path in balancer.labels.values()
-    assert upload.content == ("bob:", SecretRef(secret="dashboard"), "\n")  # noqa: S106 - its name
+    assert upload.content == ("bob:", SecretRef(secret="dashboard"), "\n")
     assert "$2y$" not in golden.planned("edge")
 
 
@@ -51,7 +51,7 @@ def test_a_private_authoritys_certificate_is_where_the_flag_says() -> None:
     networks = _networks()
     balancer = _balancer(networks["a-long-name.com"])
     (upload,) = balancer.uploads
-    assert upload == Upload("/etc/traefik/acme-ca.pem", (SecretRef(secret="ca"),))  # noqa: S106
+    assert upload == Upload("/etc/traefik/acme-ca.pem", (SecretRef(secret="ca"),))
     assert f"--certificatesresolvers.lec.acme.cacertificates={upload.path}" in balancer.command
     assert "cacertificates" not in str(_balancer(networks["mail"]).command)
 

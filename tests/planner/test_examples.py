@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from planner.config import Stack
 from planner.plan import plan

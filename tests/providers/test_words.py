@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc  # type: ignore[import-untyped] # (ships no types; its stubs are not pinned)
+import grpc
 import pytest
-from google.protobuf import struct_pb2  # type: ignore[import-untyped] # (as grpc)
+from google.protobuf import struct_pb2
 from pulumi.dynamic import ReadResult, ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc

@@ -76,7 +76,7 @@ def poisoned(draw: st.DrawFn) -> Raw:
         host["ssh"] |= {"user": "root", "port": 22, "host_key": HOST_KEY}
         for network in host["networks"]:
             for container in network.get("containers", ()):
-                container.setdefault("environment", {})["TOKEN"] = "x"  # noqa: S105 - no token
+                container.setdefault("environment", {})["TOKEN"] = "x"
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         found = places(raw)
         if draw(st.integers(0, 2)):

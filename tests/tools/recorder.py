@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from lab.stacks import PROGRAM
 from lab.tools import CHECKOUT, STAND_INS, pulumi

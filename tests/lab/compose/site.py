@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from cli.doctor import print_findings
 from lab.api import Host, Lab

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # its stubs would be one more package for one call
+import yaml
 
 from lab.errors import LabError
 from tests.lab.readme.operator import Shell, addressed, edited

@@ -16,7 +16,7 @@ from providers.ssh.target import Target
 from tests.providers.sshd import Sshd, agent, bare_home, make_key, running
 
 LIMIT = 20.0
-PASSPHRASE = "geheim und lang"  # noqa: S105 - opens keys that are made for these tests
+PASSPHRASE = "geheim und lang"
 KINDS = ("ed25519", "rsa", "ecdsa")
 FORMS = ("RFC4716", "PEM", "PKCS8")
 
