@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-import yaml
-
 from cli.picture import NetworkBox, picture
 from cli.stack_file import StackFileError
 from planner.compose import Service, services
@@ -217,9 +215,14 @@ class _Writer:
         yield f'  traefik.http.services.{router}.loadbalancer.server.port: "8080"'
 
 
+_WORDS = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
+"""Texts that some version of YAML reads as another value."""
+
+
 def _key(name: str) -> str:
-    """Return a name as YAML reads it back: quoted where it would be a number or a boolean."""
-    return name if yaml.safe_load(name) == name else json.dumps(name)
+    """Return a name as any reader of YAML takes it for a text."""
+    plain = re.fullmatch("[A-Za-z_][A-Za-z0-9_.-]*", name) and name.lower() not in _WORDS
+    return name if plain else json.dumps(name)
 
 
 def _comment(indent: int, text: str) -> Iterator[str]:

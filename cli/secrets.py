@@ -6,6 +6,7 @@ import subprocess
 
 from cli.errors import OperatorError
 from cli.stack_file import PREFIX, STACKS
+from planner.config import SET_COMMAND
 from planner.plan import HostPlan
 
 _SECONDS = 60
@@ -30,7 +31,7 @@ def ssh_secrets(stack: str, hosts: list[HostPlan]) -> dict[str, str]:
     if missing := sorted(wanted - found.keys()):
         raise OperatorError(
             f"stack {stack} has no secret {missing[0]}, with which SSH logs in\n"
-            f"  Fix: pulumi config set --secret --path {PREFIX}secrets.{missing[0]}"
+            f"  Fix: {SET_COMMAND.replace('NAME', missing[0])}"
         )
     return {name: found[name] for name in wanted}
 

@@ -1,11 +1,12 @@
 """A stack's file, read as Pulumi reads it: the keys are below `config`, with `wanbound:` before."""
 
+import re
 from pathlib import Path
 
 import yaml
 
 from cli.errors import OperatorError
-from planner.config import Stack
+from planner.config import SET_COMMAND, Stack
 
 STACKS = Path(__file__).resolve().parent.parent / "stacks"
 PREFIX = "wanbound:"
@@ -34,6 +35,8 @@ def read(name: str) -> Stack:
         ) from None
     except OSError as error:
         raise StackFileError(f"{place} cannot be read: {error.strerror}") from None
+    except _RefusedError as error:
+        raise StackFileError(f"{place}, {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # The text of the error quotes the file, and with it perhaps a secret.
         mark = getattr(error, "problem_mark", None)
@@ -66,16 +69,44 @@ def read(name: str) -> Stack:
                     f"{place}: {key} is encrypted as a whole\n"
                     "  Without the passphrase this stack cannot be read.\n"
                     "  Fix: keep secrets in wanbound:secrets, each encrypted alone:"
-                    " pulumi config set --secret --path wanbound:secrets.NAME"
+                    f" {SET_COMMAND}"
                 )
     return Stack.parse(settings, name)
+
+
+class _RefusedError(Exception):
+    """Valid YAML that Pulumi refuses, or reads as something else than what is written."""
+
+    def __init__(self, node: yaml.Node, what: str, remedy: str) -> None:
+        mark = node.start_mark
+        super().__init__(
+            f"line {mark.line + 1}, column {mark.column + 1}\n  {what}\n  Fix: {remedy}"
+        )
+
+
+_CONVERTED = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*[eE][-+]?[0-9]+)")
+"""Numbers that lose their text: octal ones, and those with an exponent. Readers of YAML differ."""
 
 
 class _Loader(yaml.SafeLoader):
     """Reads as text what only YAML 1.1 reads as another value: `no`, `12:30` and dates.
 
-    Pulumi's own reader does the same (gopkg.in/yaml.v3).
+    Pulumi's own reader does the same (gopkg.in/yaml.v3). What it refuses is refused, and so is a
+    number that it would convert to another text.
     """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        if isinstance(node, yaml.ScalarNode) and node.style is None:
+            if _CONVERTED.fullmatch(node.value):
+                what = "YAML converts a number that begins with 0 or has an exponent"
+                raise _RefusedError(node, what, "put quotes around it")
+        elif isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                    raise _RefusedError(key, f"{key.value} is there twice", "keep one of them")
+                seen.add(str(key.value))
+        return super().construct_object(node, deep)
 
     def resolve(self, kind: object, value: object, implicit: object) -> object:
         tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML's

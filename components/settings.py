@@ -61,4 +61,8 @@ def secret_texts() -> Mapping[str, object]:
 
 def secret_values() -> dict[str, pulumi.Output[str]]:
     """Return the values of ``wanbound:secrets`` by name; they stay marked as secret."""
-    return {name: pulumi.Output.secret(str(value)) for name, value in secret_texts().items()}
+    return {
+        # As YAML writes booleans.
+        name: pulumi.Output.secret(str(value).lower() if isinstance(value, bool) else str(value))
+        for name, value in secret_texts().items()
+    }

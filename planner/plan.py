@@ -176,7 +176,9 @@ def _docker_network(network: Network) -> DockerNetwork:
     }
     ipam = []
     if (inner := network.inner_subnet) is not None:
-        ipam.append(Ipam(str(inner), str(addresses.gateway(inner))))
+        gateway = str(addresses.gateway(inner))
+        ipam.append(Ipam(str(inner), gateway))
+        options[f"{_OPTION}.bridge.host_binding_ipv4"] = gateway
     for family in network.families:
         ipam.append(Ipam(str(family.subnet), str(family.gateway)))
         # Published ports bind to the bridge's own address, never to another network's: public

@@ -28,6 +28,7 @@ from planner.config.schema import (
 )
 from planner.config.types import (
     LOAD_BALANCER,
+    SET_COMMAND,
     VERSIONS,
     Address,
     AddressPair,
@@ -46,11 +47,11 @@ from planner.config.types import (
 from planner.errors import ConfigError
 
 __all__ = [
-    "BALANCED", "IPV6NAT", "LOAD_BALANCER", "VERSIONS", "Acme", "Address", "AddressPair",
-    "Baseline", "Container", "Dashboard", "Echo", "Engine", "Family", "Firewall", "Host", "Images",
-    "Ingress", "Jump", "LoadBalancer", "Mode", "Network", "Open", "Persist", "PortRange",
-    "Protocol", "Published", "Restart", "SecretRef", "Ssh", "Stack", "Subnet", "Version", "Volume",
-    "Wan", "Whoami",
+    "BALANCED", "IPV6NAT", "LOAD_BALANCER", "SET_COMMAND", "VERSIONS", "Acme", "Address",
+    "AddressPair", "Baseline", "Container", "Dashboard", "Echo", "Engine", "Family", "Firewall",
+    "Host", "Images", "Ingress", "Jump", "LoadBalancer", "Mode", "Network", "Open", "Persist",
+    "PortRange", "Protocol", "Published", "Restart", "SecretRef", "Ssh", "Stack", "Subnet",
+    "Version", "Volume", "Wan", "Whoami",
 ]  # fmt: skip
 
 

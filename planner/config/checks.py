@@ -32,6 +32,7 @@ from planner.config.types import (
     BY_DOCKER,
     LETS_ENCRYPT,
     LOAD_BALANCER,
+    SET_COMMAND,
     VERSIONS,
     Address,
     AddressPair,
@@ -77,7 +78,7 @@ def _secret(value: object, secrets: Secrets, loc: Loc, why: str) -> Problems:
         return
     # The value is not shown: it may be the secret itself instead of its name.
     what = "refers to a secret that is not in wanbound:secrets"
-    remedy = "add it: pulumi config set --secret --path wanbound:secrets.NAME"
+    remedy = f"add it: {SET_COMMAND}"
     yield loc, what, why, f"{did_you_mean(value.secret, secrets)}{remedy}"
 
 
@@ -395,6 +396,8 @@ def _published(draft: NetworkDraft) -> Problems:
     seen: dict[tuple[str, int], str] = {}
     if draft.network.load_balancer is not None:
         seen = {("tcp", port): "the load balancer" for port in BALANCED}
+        if draft.network.load_balancer.http3:
+            seen["udp", BALANCED[-1]] = "the load balancer"
     for place, container in enumerate(draft.network.containers):
         loc = (*draft.loc, "containers", place, "ports")
         count = sum(each.ports.last - each.ports.first + 1 for each in container.ports)
@@ -730,11 +733,11 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
         why = "domain is the host name of the dashboard, so it would have no effect."
         remedy = f"add dashboard: {Dashboard.example}, or remove domain"
         yield (*loc, "domain"), what, why, remedy
-    own = {public for _, public in draft.network.publics}
+    served = _forwarded(draft.network, "tcp", 443)
     others = {
         to
         for address, to in _forwarded(draft.network, "udp", 443).items()
-        if address in own and to != LOAD_BALANCER
+        if served.get(address) == LOAD_BALANCER and to != LOAD_BALANCER
     }
     if balancer.http3 and others:
         what = f"is on, but UDP port 443 is forwarded to {min(others)}"
@@ -751,7 +754,8 @@ def _balancer(draft: NetworkDraft, balancer: LoadBalancer, secrets: Secrets) -> 
 def _certificates(network: Network, acme: Acme, loc: Loc, secrets: Secrets) -> Problems:
     port = 443 if acme.challenge == "tls-alpn" else 80
     for number, kind in ((443, "https"), (80, "http")):
-        if number not in (443, port):
+        # In mode masquerade Docker publishes both ports.
+        if number not in (443, port) or network.mode == "masquerade":
             continue
         # At any of its addresses: a name may lead to any of them.
         if LOAD_BALANCER in _forwarded(network, "tcp", number).values():

@@ -4,7 +4,7 @@ Here subnets, gateways, load balancers, names and images that the operator left 
 invalid piece is reported and left out, so that the checks still see all the others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
 
@@ -26,7 +26,15 @@ from planner.config.schema import (
     Network,
     Root,
 )
-from planner.config.types import Address, PortRange, Subnet, Version
+from planner.config.types import (
+    LOAD_BALANCER,
+    SET_COMMAND,
+    Address,
+    PortRange,
+    Protocol,
+    Subnet,
+    Version,
+)
 
 SOCKET_LENGTH = 29
 """Of the subnet between load balancer and Docker: gateway, proxy and load balancer."""
@@ -92,8 +100,10 @@ def read(raw: object, report: Report) -> Draft:
     secrets = None
     if isinstance(given, Mapping):
         secrets = {name: value for name, value in given.items() if isinstance(name, str)}
+        for name, value in secrets.items():
+            _secret(name, value, report)
     else:
-        remedy = "set each by pulumi config set --secret --path wanbound:secrets.NAME"
+        remedy = f"set each: {SET_COMMAND}"
         report.add(("secrets",), "is not a mapping of names to secrets", "", remedy)
     # Without secrets: a private key has many lines, which `plain` would refuse.
     plain = report.plain({key: value for key, value in raw.items() if key != "secrets"})
@@ -101,6 +111,20 @@ def read(raw: object, report: Report) -> Draft:
     mark = MARK if root is None else root.mark
     hosts = [_host(item, loc, mark, report) for loc, item in _entries(plain, "hosts", ())]
     return Draft(root, hosts, secrets, mark)
+
+
+def _secret(name: str, value: object, report: Report) -> None:
+    """Report a secret that is no text. It is not shown: a part of it may be secret."""
+    if isinstance(value, str | int | float) or (
+        # Encrypted: without a passphrase its text is not known.
+        isinstance(value, Mapping) and value.keys() == {"secure"}
+    ):
+        return
+    why = "Whoever refers to it would get another text."
+    if isinstance(value, Mapping):
+        why = "With --path, a dot in a name without quotes begins a level of its own."
+    what = "has no value" if value is None else "is not text"
+    report.add(("secrets", name), what, why, f"set it: {SET_COMMAND}")
 
 
 def _host(value: object, loc: Loc, mark: int, report: Report) -> HostDraft:
@@ -214,19 +238,26 @@ def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, 
         found = (Ingress(ports="all"),)
     found += tuple(entry for _, entry in published(network))
     if balancer is not None and balancer.http3:
-        listed = {
-            address
-            for entry in found
-            if entry.protocol == "udp" and entry.has(443)
-            for address in network.all_entrances(entry)
-        }
-        missing = tuple(public for _, public in network.publics if public not in listed)
+        listed = set(_at(network, found, "udp", 443))
+        # HTTP/3 is asked for where HTTPS has answered.
+        to_balancer = [entry for entry in found if entry.to == LOAD_BALANCER]
+        served = dict.fromkeys(_at(network, to_balancer, "tcp", 443))
+        missing = tuple(address for address in served if address not in listed)
         http3 = Ingress(protocol="udp", ports=(PortRange(443, 443),))
-        if len(missing) == len(network.publics):
+        if set(missing) == {public for _, public in network.publics}:
             found += (http3,)
         elif missing:
             found += (http3.model_copy(update={"addresses": missing}),)
     return found
+
+
+def _at(
+    network: Network, entries: Iterable[Ingress], protocol: Protocol, port: int
+) -> Iterator[Address]:
+    """Yield the public addresses at which entries forward a port."""
+    for entry in entries:
+        if entry.protocol == protocol and entry.has(port):
+            yield from network.all_entrances(entry)
 
 
 def published(network: Network) -> Iterator[tuple[int, Ingress]]:

@@ -29,6 +29,9 @@ LOAD_BALANCER = "load_balancer"
 BY_DOCKER: Literal["docker"] = "docker"
 """The value of `subnet_ipv4` if Docker chooses the subnet."""
 
+SET_COMMAND = "pulumi config set --secret --path 'wanbound:secrets[\"NAME\"]'"
+"""The command that sets a secret, for any name."""
+
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 """The directory of Let's Encrypt (letsencrypt.org/docs/acme-protocol-updates)."""
 
@@ -1087,7 +1090,6 @@ Certificates = Annotated[
     SecretRef,
     _secret(
         "A certificate has many lines, and a value here must be one line.",
-        "the PEM text into wanbound:secrets:"
-        " pulumi config set --secret --path wanbound:secrets.NAME <ca.pem",
+        f"the PEM text into wanbound:secrets: {SET_COMMAND} <ca.pem",
     ),
 ]

@@ -165,7 +165,7 @@ def test_a_traefik_that_gets_no_port_is_told() -> None:
     assert told not in compose.snippet(off, "edge-1", "mail", ["app"])
 
 
-@pytest.mark.parametrize("name", ["on", "123", "1e3", "null"])
+@pytest.mark.parametrize("name", ["on", "123", "1e3", "null", "2024-13-45", "2024-01-02"])
 def test_a_name_stays_text(name: str) -> None:
     """YAML reads some words as other types."""
     assert name in _read(parsed(), "mail", name)["services"]

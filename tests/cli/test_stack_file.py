@@ -91,6 +91,26 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
 }
 
 
+CONVERTED: dict[str, tuple[str, str]] = {
+    "an octal number": ("config:\n  wanbound:seed: 0755\n", "line 2, column 18"),
+    "an octal number of YAML 1.2": ("config:\n  wanbound:seed: 0o17\n", "line 2, column 18"),
+    "an exponent": ("config:\n  wanbound:seed: 1234e5\n", "line 2, column 18"),
+    "a key twice": ("config:\n  a: {ipv4: 1, ipv6: 2, ipv4: 3}\n", "line 2, column 25"),
+}
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_what_pulumi_reads_in_another_way_is_refused(tmp_path: Path, name: str) -> None:
+    """The answers would be about another configuration than that which Pulumi applies."""
+    text, place = CONVERTED[name]
+    _write(tmp_path, text)
+    with pytest.raises(StackFileError) as raised:
+        read("any")
+    assert f"stacks/Pulumi.any.yaml, {place}\n" in str(raised.value)
+    assert "  Fix: " in str(raised.value)
+    assert not any(each in str(raised.value) for each in ("0755", "0o17", "1234e5"))
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, name: str) -> None:
     """The text at that place may be a secret."""

@@ -161,7 +161,7 @@ def test_containers_and_whoami() -> None:
     stack = parsed(
         ("echo", {"ipv4": "http://192.0.2.1/", "ipv6": "http://[2001:db8::1]/"}),
         ("images", {"whoami": "example.com/whoami:2"}),
-        ("secrets", {"PASSWORD": None}),
+        ("secrets", {"PASSWORD": "hidden"}),
         (f"{MAIL}.whoami", {"domain": "Whoami.Mail.Example.com"}),
         (f"{turn}.command", ["--port", 3478]),
         (f"{turn}.environment", {"N": 5, "P": {"secret": "PASSWORD"}}),

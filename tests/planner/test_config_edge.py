@@ -109,6 +109,14 @@ def test_http3_brings_its_udp_port_once() -> None:
             [*listed, {**udp, "addresses": ["203.0.113.20"]}],
             ["tcp 80,443", "udp 440-450", "udp 443 at 2001:db8::20"],
         ),
+        # Where TCP 443 does not lead to the load balancer, UDP does not either.
+        (
+            [
+                {"ports": [80, 443], "addresses": ["203.0.113.21"]},
+                {"ports": [443], "to": "turn", "addresses": ["203.0.113.20"]},
+            ],
+            ["tcp 80,443", "tcp 443 at 203.0.113.20", "udp 443 at 203.0.113.21"],
+        ),
     ):
         edits = [ACME, http3] if ingress is ABSENT else [ACME, http3, (f"{MAIL}.ingress", ingress)]
         network = parsed(*edits).hosts[0].networks[1]

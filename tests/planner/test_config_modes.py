@@ -213,6 +213,16 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "tcp port 443 is published by the load balancer already",
         "list 443 once",
     ),
+    "a container publishes the port of HTTP/3": (
+        [
+            (f"{WEB}.mode", "masquerade"),
+            (f"{WEB}.load_balancer", {"acme": {"email": "bob@example.com"}, "http3": True}),
+            _ports("443/udp"),
+        ],
+        f"{_WEB}.containers[0].ports",
+        "udp port 443 is published by the load balancer already",
+        "list 443 once",
+    ),
     "a process for each of very many ports": (
         [(f"{WEB}.mode", "masquerade"), _ports("1000-2000")],
         f"{_WEB}.containers[0].ports",
@@ -286,6 +296,10 @@ _FINE: dict[str, Edits] = {
                 {"ports": [80], "addresses": ["203.0.113.9", "203.0.113.10"]},
             ],
         )
+    ],
+    "certificates where Docker publishes": [
+        (f"{WEB}.mode", "masquerade"),
+        (f"{WEB}.load_balancer", {"acme": {"email": "bob@example.com"}, "http3": True}),
     ],
     "published without a fixed address": [
         (f"{WEB}.mode", "masquerade"),

@@ -77,6 +77,24 @@ def test_another_kind_of_value_is_refused(path: str, value: object, what: str, r
     assert "hidden" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("value", "what", "why"),
+    [
+        (None, "has no value", "another text"),
+        (["hidden"], "is not text", "another text"),
+        ({"password": "hidden"}, "is not text", "a dot in a name without quotes"),
+    ],
+)
+def test_a_secret_that_is_no_text_is_refused(value: object, what: str, why: str) -> None:
+    """A container would get `None` as its password, or the secret's name could not be found."""
+    problem = only_problem(("secrets", {"db": value}))
+    assert problem.key == "wanbound:secrets.db"
+    assert what in problem.what
+    assert why in problem.why
+    assert "--path 'wanbound:secrets[\"NAME\"]'" in problem.remedy
+    assert "hidden" not in str(problem)
+
+
 def test_keys_that_are_no_text_are_refused() -> None:
     """YAML reads a bare `on` as true, and 1 as a number."""
     problem = only_problem((f"{_TURN}.labels", {True: "x"}))
