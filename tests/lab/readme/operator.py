@@ -79,12 +79,9 @@ def operator(lab: Lab, folder: Path) -> Shell:
     known = home / ".ssh" / "known_hosts"
     config.write_text(f"UserKnownHostsFile {known}\nStrictHostKeyChecking accept-new\n")
     _program(programs / "ssh", [str(shutil.which("ssh")), "-F", str(config)])
-    # The operator is on the internet. Traefik needs a moment to notice a new container.
-    patient = ["-fsS", "--retry", "8", "--retry-delay", "1", "--retry-all-errors"]
+    # The operator is on the internet.
     client = ["--interface", lab.internet.ipv4, "--noproxy", "*"]
-    _program(
-        programs / "curl", inside(lab.settings, [str(shutil.which("curl")), *patient, *client])
-    )
+    _program(programs / "curl", inside(lab.settings, [str(shutil.which("curl")), *client]))
     environment = {**os.environ, **lab.environment(), "HOME": str(home)}
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     # pulumi asks for confirmation, which needs a terminal.
