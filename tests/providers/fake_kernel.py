@@ -156,7 +156,7 @@ class Guard:
         lines = text.splitlines()
         opening = ["add table inet wanbound", "delete table inet wanbound"]
         if lines[:3] != [*opening, "table inet wanbound {"] or lines[-1] != "}":
-            raise ValueError("nft: not one table, made anew")
+            raise ValueError("nft: not one table that replaces the former one")
         inside: list[str] | None = None
         for line in lines[3:-1]:
             words = line.split()

@@ -223,14 +223,14 @@ EDITS: dict[str, Callable[[Site], object]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_strangers_that_are_in_nobodys_way(up: Site, edit: str) -> None:
+def test_foreign_networks_and_links_without_a_conflict_are_ignored(up: Site, edit: str) -> None:
     """A host may have any number of networks that are not ours."""
     EDITS[edit](up)
     up.apply()
     assert up.drift() == {}
 
 
-def test_a_bridge_of_ours_that_somebody_has_renamed_is_no_foreign_link(site: Site) -> None:
+def test_a_bridge_of_ours_that_was_renamed_is_no_foreign_link(site: Site) -> None:
     """The host knows it by its index and renames it back."""
     site.up()
     site.remote.links["by-hand"] = site.remote.links.pop("web")

@@ -324,7 +324,7 @@ def test_two_stacks_on_one_host(up: Site) -> None:
     assert changes(up) == 1
 
 
-def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
+def test_a_host_that_another_stack_takes_meanwhile_is_refused(site: Site) -> None:
     """Both read a host without an owner."""
 
     def other() -> None:

@@ -94,7 +94,7 @@ def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> 
     assert not any(facts.loaded.values())
 
 
-def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
+def test_edited_disabled_and_missing_units_are_reported(host: Box) -> None:
     """Edited, disabled and missing units are reported."""
     host.deploy(files("dual-stack"), "a1")
     units = host.root / "etc/systemd/system"

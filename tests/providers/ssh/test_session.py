@@ -160,7 +160,7 @@ def test_a_refused_log_in_says_who(sshd: Sshd, home: Path, tmp_path: Path) -> No
         assert "SSH agent" in said
 
 
-def test_a_port_where_nobody_listens(sshd: Sshd) -> None:
+def test_a_port_without_a_listener(sshd: Sshd) -> None:
     """The error names address and port."""
     port = free_port()
     text = _refusal(sshd.target(port=port))
