@@ -198,7 +198,10 @@ def test_an_address_that_wanbound_does_not_manage(site: Site) -> None:
     web = plan().networks["web"]
     lines = {name: roles for name, roles in web.lines.items() if name != "addresses"}
     site.remote.addresses.append(("wan0", "inet 203.0.113.61/24 scope global wan0"))
-    site.apply(replace(plan(), networks={"web": replace(web, lines=lines)}))
+    shared = replace(plan(), networks={"web": replace(web, lines=lines)})
+    site.apply(shared)
+    # It is still the host's own. An undo could not bring it back with this prefix.
+    assert "203.0.113.61 is the host's own already" in refused(site, only("web"))
 
 
 # --- the Docker Engine ---------------------------------------------------------------------------
