@@ -163,7 +163,7 @@ def takeover(host: HostPlan, index: int, found: HostFindings) -> Takeover:
         ours = live.owner == owner or (live.owner is None and network.name in found.managed)
         different = tuple(differences(network, live))
         if live.owner not in (None, owner):
-            problems.append(_somebody_elses(place, live))
+            problems.append(_of_another_stack(place, live))
         elif not different:
             same[network.docker.name] = Same(live.id, by_hand=live.owner is None)
             problems += [] if ours else _container_problems(place, live, found)
@@ -293,7 +293,7 @@ def _another(place: _Place, live: Found, different: Iterable[str]) -> Problem:
     )
 
 
-def _somebody_elses(place: _Place, live: Found) -> Problem:
+def _of_another_stack(place: _Place, live: Found) -> Problem:
     name = place.network.docker.name
     return place.problem(
         f"the Docker network {name} belongs to wanbound already, as {show(live.owner)}",

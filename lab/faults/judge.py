@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TypeAlias
 
 from lab.api import Packet
-from lab.faults.model import Deed, Fault, Observation, Outcome, Row, Traffic
+from lab.faults.model import Fault, Observation, Outcome, Procedure, Row, Traffic
 from lab.traffic import Publics, is_right
 from planner.config import Firewall
 
@@ -217,7 +217,7 @@ def _seen(row: Row, observation: Observation, seen: Traffic, firewall: Firewall)
         return "not done"
     if observation.loaded is not None and seen.first_after_boot is not None:
         return f"rules {seen.first_after_boot - observation.loaded:.1f} s before the first packet"
-    if isinstance(row, Deed):
+    if isinstance(row, Procedure):
         return "done"
     if firewall in row.spares:
         return "nothing of ours differs" if not observation.differed else "differs"

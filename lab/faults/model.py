@@ -47,7 +47,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Deed:
+class Procedure:
     """A row that needs more than a host's shell: a function runs it.
 
     `act` is called once for all hosts, and returns the observations by host name.
@@ -65,7 +65,7 @@ class Deed:
     """The first part of the Docker version that it needs; other hosts are left out."""
 
 
-Row: TypeAlias = Fault | Deed
+Row: TypeAlias = Fault | Procedure
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ class Observation:
     failed: str = ""
     """Why the event did not happen at all."""
     problems: Sequence[str] = ()
-    """Problems that a deed itself found."""
+    """Problems that a procedure itself found."""
     note: str = ""
-    """A deed's text for the column "seen"."""
+    """A procedure's text for the column "seen"."""
     took: float | None = None
     """Seconds to repair, if the traffic does not tell."""
     timed: bool = True

@@ -1,10 +1,10 @@
-"""The faults, as data. deeds.py has what a row needs beyond a host's shell."""
+"""The faults, as data. procedures.py has what a row needs beyond a host's shell."""
 
 from __future__ import annotations
 
 from lab.faults.armed import SHUT, Armed
-from lab.faults.deeds import Idle, reboot, renumber, upgrade
-from lab.faults.model import Deed, Fault, Row
+from lab.faults.model import Fault, Procedure, Row
+from lab.faults.procedures import Idle, reboot, renumber, upgrade
 from lab.faults.watching import DOCKER_BACK, OWN_BACK
 
 # Containers with "unless stopped", as wanbound's, do not restart after dockerd was killed: it finds
@@ -150,21 +150,21 @@ ROWS: tuple[Row, ...] = (
         unseen=True,
         traffic_within=30,
     ),
-    Deed(
+    Procedure(
         "Docker 28 upgraded to 29",
         upgrade,
         "repaired, under the running stack",
         traffic_within=30,
         engine="28.",
     ),
-    Deed("reboot", reboot, "rules before the first packet, all back", traffic_within=120),
-    Deed(
+    Procedure("reboot", reboot, "rules before the first packet, all back", traffic_within=120),
+    Procedure(
         "pulumi up: other addresses, and back",
         renumber,
         "the old address or the new one",
         renumbers=True,
     ),
-    Deed(
+    Procedure(
         "a change that cuts new SSH connections off",
         Armed(SHUT, restore=SHUT.replace("-I", "-D")),
         "undone; the next up says so",
@@ -172,7 +172,7 @@ ROWS: tuple[Row, ...] = (
         renumbers=True,
         long=True,
     ),
-    Deed(
+    Procedure(
         "sshd stopped right after a change",
         Armed("systemctl stop ssh", restore="systemctl start ssh"),
         "undone; the next up says so",
@@ -180,7 +180,7 @@ ROWS: tuple[Row, ...] = (
         renumbers=True,
         long=True,
     ),
-    Deed(
+    Procedure(
         "a reboot before the confirmation",
         Armed(how="reboot"),
         "undone; the next up says so",
@@ -188,7 +188,7 @@ ROWS: tuple[Row, ...] = (
         renumbers=True,
         long=True,
     ),
-    Deed(
+    Procedure(
         "the link down for 3 s in a change",
         Armed("ip link set host0 down\nsleep 3\nip link set host0 up", either=True),
         "the old state or the new one",
@@ -196,7 +196,7 @@ ROWS: tuple[Row, ...] = (
         renumbers=True,
         long=True,
     ),
-    Deed(
+    Procedure(
         "the client killed with -9 in a change",
         Armed(how="kill", either=True),
         "the old state or the new one",
@@ -204,5 +204,5 @@ ROWS: tuple[Row, ...] = (
         renumbers=True,
         long=True,
     ),
-    Deed("idle", Idle(seconds=60), "no CPU time; legacy reads its tables"),
+    Procedure("idle", Idle(seconds=60), "no CPU time; legacy reads its tables"),
 )

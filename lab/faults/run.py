@@ -9,7 +9,7 @@ from lab.api import Host
 from lab.checks import run as ask
 from lab.errors import LabError
 from lab.faults.judge import Times, outcome, traffic
-from lab.faults.model import Deed, Fault, Observation, Outcome, Row
+from lab.faults.model import Fault, Observation, Outcome, Procedure, Row
 from lab.faults.site import Site
 from lab.faults.watching import bring_back, everywhere, look, watch
 from lab.traffic import expression
@@ -50,7 +50,7 @@ class Runner:
         if not names:
             return []
         site = self._site
-        right = site.right_meanwhile if isinstance(row, Deed) and row.renumbers else site.right
+        right = site.right_meanwhile if isinstance(row, Procedure) and row.renumbers else site.right
         if not self._flows:
             self._flowing(names)
         everywhere(names, lambda name: self._prepare(row, name))
@@ -89,7 +89,7 @@ class Runner:
             self._site.hosts[name].run(f"set -e\n{row.prepare}")
 
     def _act(self, row: Row, names: Sequence[str]) -> Mapping[str, Observation]:
-        if isinstance(row, Deed):
+        if isinstance(row, Procedure):
             return row.act(self._site, names)
         return everywhere(
             names,
@@ -151,6 +151,6 @@ class Runner:
 
 
 def _is_for(row: Row, host: Host) -> bool:
-    if isinstance(row, Deed):
+    if isinstance(row, Procedure):
         return host.docker_version.startswith(row.engine)
     return host.firewall in row.firewalls

@@ -91,9 +91,9 @@ def by_hand(hosts: Sequence[Host], wanted: Config, way: Way) -> Iterator[None]:
         _everywhere(hands, ByHand.undo)
 
 
-def _everywhere(hands: Sequence[ByHand], deed: Callable[[ByHand], None]) -> None:
+def _everywhere(hands: Sequence[ByHand], act: Callable[[ByHand], None]) -> None:
     with ThreadPoolExecutor(len(hands)) as pool:
-        list(pool.map(deed, hands))
+        list(pool.map(act, hands))
 
 
 def _log(columns: Sequence[Column]) -> None:

@@ -31,10 +31,13 @@ facts() { # facts [drift]: what is on this host, in sections that providers/host
         grep -v -e '^-A WANBOUND-' -e '^#' "$work/$family.saved"
     done
     echo '== addresses'
-    ip -o addr show
+    ip -o addr show || fail 10 "cannot read the addresses of this host"
     echo '== routes'
     for family in ipv4 ipv6; do
-        default_routes "$family" | sed "s/^/$family /"
+        # Without IPv6 in the kernel there are none.
+        routes=$(default_routes "$family") || { [ "$family" = ipv6 ] && [ ! -e /proc/net/if_inet6 ]; } ||
+            fail 10 "cannot read the routes of this host"
+        [ -z "$routes" ] || printf '%s\n' "$routes" | sed "s/^/$family /"
     done
     echo '== links'
     for link in /sys/class/net/*; do

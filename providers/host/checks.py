@@ -39,7 +39,12 @@ def refusals(host: str, plan: Plan, old: Plan, facts: Facts) -> list[Refusal]:
         for device, line in facts.addresses
         if device not in bridges
     ]
-    owned = {address for each in old.all_networks for address in each.addresses.values()}
+    # An address with manage_addresses: false is the host's own.
+    owned = {
+        each.addresses[role]
+        for each in old.all_networks
+        for role in each.lines.get("addresses", {})
+    }
     interfaces = facts.interfaces_by_address
     managed = [each for each in plan.networks.values() if each.lines.get("addresses")]
     public = {address for each in managed for address in each.addresses.values()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from providers.errors import readable
 from providers.host.checks import label
 from providers.host.facts import DockerNetwork, Facts, address_of
-from providers.host.generation import Generation, Placed
+from providers.host.generation import CHAINS, Generation, Placed
 from providers.host.plan import Plan, overlap, properties
 
 _HOOKS = {
@@ -219,7 +219,9 @@ def _jumps(
             out.drift[key] = f"{jump} {f'is there {count} times' if count else 'is gone'}"
         elif (end, hook, chain) not in live.placed:
             out.drift[key] = f"{jump} is not the {end} rule"
-            rules = [line for line in others if line.startswith(f"-A {hook} ")]
+            # Chains of this name are in other tables, too.
+            table = "nat" if chain in CHAINS["nat"].values() else "filter"
+            rules = [line for line in _rules(table, others) if line.startswith(f"-A {hook} ")]
             if rules:
                 rule = rules[-1 if end == "last" else 0]
                 out.drift[f"{key}, the {end} is"] = rule
@@ -227,6 +229,16 @@ def _jumps(
         if (hook, chain) not in wanted:
             jump = f"-A {hook} -j {chain}"
             out.drift[f"{family} jump {hook} {chain}"] = f"{jump} should not be there"
+
+
+def _rules(table: str, lines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of a table, of those of iptables-save."""
+    here = ""
+    for line in lines:
+        if line.startswith("*"):
+            here = line[1:]
+        elif here == table:
+            yield line
 
 
 # --- guard ---

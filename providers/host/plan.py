@@ -155,7 +155,11 @@ def from_json(text: str) -> Plan:
             if found.get(name) is not None:
                 _text(found[name])
         plan = replace(plan_of(found), leaving=tuple(leaving))
+        if any("own" not in network.bridges for network in plan.networks.values()):
+            raise KeyError("a network without a bridge")
         for network in plan.all_networks:
+            for subnet in network.subnets.values():
+                ip_network(subnet)
             if not network.lines.get("addresses", {}).keys() <= network.addresses.keys():
                 raise KeyError("an address that the network does not own")
         return plan

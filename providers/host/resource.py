@@ -5,7 +5,7 @@ all: one transaction, one undo and one confirmation, for any number of networks.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -190,10 +190,11 @@ def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> 
     kept = {network: id_ for network, id_ in old.taken_over.items() if network in wanted.networks}
     wanted = replace(wanted, taken_over={**kept, **wanted.taken_over})
     if again := sorted(set(renewed(name, wanted, facts)) & set(by_hand)):
-        for network in again:
-            remote.renew(network, label(name, network))
+        # First what removing them does not resolve: until then nothing has changed.
+        _refuse(name, wanted, old, facts, without=again)
+        _renew(remote, name, again)
         facts = _facts(remote, props)
-    _refuse(name, wanted, old, facts)
+    _refuse(name, wanted, old, facts, removed=again)
     plan = replace(wanted, leaving=leaving(old, wanted, facts.bridges))
     final = generation = compose(plan)
     files = _under("new", generation)
@@ -203,6 +204,28 @@ def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> 
     with _named_duplicates(wanted):
         remote.change(files, facts.current, _saved(wanted, final, facts))
     _tell(name, plan, facts)
+
+
+def _renew(remote: Remote, name: str, networks: Sequence[str]) -> None:
+    """Remove manually created Docker networks; an error says which are gone already."""
+    for number, network in enumerate(networks):
+        try:
+            remote.renew(network, label(name, network))
+        except HostError as error:
+            if number == 0:
+                raise
+            state = _without(networks[:number])
+            raise HostError(error.host, error.what, state, error.remedy) from error
+
+
+def _without(networks: Sequence[str]) -> str:
+    """Return the state of a host from which these manually created networks were removed."""
+    if not networks:
+        return "unchanged; it was only read"
+    return (
+        f"without the manually created Docker networks {', '.join(networks)}, which were removed;"
+        " otherwise unchanged. The containers that wanbound created are disconnected from them"
+    )
 
 
 def _remove(remote: Remote, props: Mapping[str, Any]) -> None:
@@ -246,9 +269,21 @@ def _facts(remote: Remote, props: Mapping[str, Any], *, drift: bool = False) -> 
     return facts
 
 
-def _refuse(name: str, plan: Plan, old: Plan, facts: Facts) -> None:
-    """Raise HostError where something on the host prevents the change."""
-    if not (problems := refusals(name, plan, old, facts)):
+def _refuse(
+    name: str,
+    plan: Plan,
+    old: Plan,
+    facts: Facts,
+    *,
+    without: Sequence[str] = (),
+    removed: Sequence[str] = (),
+) -> None:
+    """Raise HostError where something on the host prevents the change.
+
+    Nothing is said of the networks `without`. The Docker networks `removed` are already gone.
+    """
+    problems = [each for each in refusals(name, plan, old, facts) if each.network not in without]
+    if not problems:
         return
     first = problems[0]
     others = "".join(
@@ -258,7 +293,7 @@ def _refuse(name: str, plan: Plan, old: Plan, facts: Facts) -> None:
     raise HostError(
         f"{name}, network {first.network}" if first.network else name,
         first.what + others,
-        "unchanged; it was only read",
+        _without(removed),
         first.remedy,
     )
 
@@ -289,6 +324,20 @@ def _refuse_bridges(name: str, plan: Plan, facts: Facts) -> None:
     )
 
 
+def _known(rules: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, dict[str, list[str]]]:
+    """Return the rules without those whose subnet Docker chooses: only the host knows it.
+
+    iptables-restore would refuse the whole file, with the rules of others in it.
+    """
+    return {
+        table: {
+            chain: [rule for rule in lines if " -s @" not in rule]
+            for chain, lines in chains.items()
+        }
+        for table, chains in rules.items()
+    }
+
+
 def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
     """Return the files for /etc/iptables that are to change, for the host's put_classic."""
     found: dict[str, str] = {}
@@ -296,7 +345,7 @@ def _saved(plan: Plan, generation: Generation, facts: Facts) -> dict[str, str]:
         file = f"rules.v{family[-1]}"
         path = f"/etc/iptables/{file}"
         text = facts.files.get(path)
-        rules = generation.rules(family) if plan.persist else {}
+        rules = _known(generation.rules(family)) if plan.persist else {}
         wanted = classic.with_rules(text, rules)
         if wanted == text:
             continue

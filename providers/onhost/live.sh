@@ -22,7 +22,7 @@ read_rules() { # read_rules FAMILY FILE: iptables-save of it; empty where that i
 }
 
 beside_others() { # beside_others GENERATION FAMILY: whether it is in nftables, except one accept
-    grep -qxF '# beside others' "$1/$2.rules"
+    read -r first <"$1/$2.rules" && [ "$first" = '# beside others' ]
 }
 
 hook() { # hook GENERATION FAMILY: the chain of $work/FAMILY.saved for the jump to WANBOUND-FORWARD

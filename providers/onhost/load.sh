@@ -1,7 +1,7 @@
 # --- loading a generation --------------------------------------------------------------------------
 
 has_rules() { grep -q '^:' "$1/$2.rules"; } # has_rules GENERATION|FOLDER FAMILY
-has_guard() { grep -q chain "$1/guard.nft"; } # has_guard GENERATION
+has_guard() { [ -s "$1/guard.nft" ]; } # has_guard GENERATION
 
 check() { # check GENERATION: fails if it cannot be loaded on this host; changes nothing
     ! has_guard "$1" || need nft nftables
@@ -23,7 +23,8 @@ check() { # check GENERATION: fails if it cannot be loaded on this host; changes
 }
 
 subnets() { # subnets GENERATION: `subnet LINK SUBNET` for each that a rule asks for
-    sed -n 's/.* -s @\([^ ]*\) .*/\1/p' "$1/ipv4.rules" | subnets_of_links
+    links=$(sed -n 's/.* -s @\([^ ]*\) .*/\1/p' "$1/ipv4.rules") || return 1
+    [ -z "$links" ] || printf '%s\n' "$links" | subnets_of_links
 }
 
 subnets_of_links() { # the same, of the links on its input
@@ -50,24 +51,29 @@ leftovers() { # leftovers TABLE FAMILY: the lines that remove the jumps and the 
 }
 
 compose() { # compose GENERATION FAMILY: $work/FAMILY.restore, or nothing where there is nothing to do
-    rm -f "$work/$2.restore"
-    read_rules "$2" "$work/$2.saved" && hook "$1" "$2" >"$work/$2.hook" || return 1
-    # Without a hook, load only the lines that remove the old rules.
-    case $(cat "$work/$2.hook") in
-    none) sed '/^[:-]/d' "$1/$2.rules" ;;
-    *) cat "$1/$2.rules" ;;
-    esac >"$work/$2.rules" || return 1
-    has_rules "$work" "$2" || grep -q WANBOUND- "$work/$2.saved" || return 0
-    wanted=$(sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$work/$2.rules") || return 1
+    : >"$work/$2.restore"
+    [ "$2" = ipv6 ] || : >"$work/subnets"
+    read_rules "$2" "$work/$2.saved" && hook=$(hook "$1" "$2") && echo "$hook" >"$work/$2.hook" || return 1
+    rules=$1/$2.rules
+    if [ "$hook" = none ]; then
+        # Load only the lines that remove the old rules.
+        rules=$work/$2.rules
+        sed '/^[:-]/d' "$1/$2.rules" >"$rules" || return 1
+    fi
+    wanted=$(sed -n 's/^\(:[^ ]* \).*/\/^\1\/d/p' "$rules") || return 1
+    [ -n "$wanted" ] || grep -q WANBOUND- "$work/$2.saved" || return 0
     for table in nat filter; do
         leftovers "$table" "$2" >"$work/$2.$table" || return 1
     done
-    echo "s/^-I @hook /-I $(cat "$work/$2.hook") /" >"$work/$2.edits" || return 1
-    subnets "$1" >"$work/$2.subnets" || return 1
-    escaped_links <"$work/$2.subnets" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' \
-        >>"$work/$2.edits" || return 1
+    echo "s/^-I @hook /-I $hook /" >"$work/$2.edits" || return 1
+    if [ "$2" = ipv4 ]; then
+        subnets "$1" >"$work/subnets" || return 1
+        [ ! -s "$work/subnets" ] ||
+            escaped_links <"$work/subnets" | sed 's|subnet \(.*\) \(.*\)|s# -s @\1 # -s \2 #|' \
+                >>"$work/$2.edits" || return 1
+    fi
     sed -e "/^# jumps nat\$/r $work/$2.nat" -e "/^# jumps filter\$/r $work/$2.filter" \
-        -f "$work/$2.edits" "$work/$2.rules" >"$work/$2.restore"
+        -f "$work/$2.edits" "$rules" >"$work/$2.restore"
 }
 
 restore() { # restore GENERATION [--test]: the rules of both families, at the same time
@@ -80,7 +86,7 @@ restore() { # restore GENERATION [--test]: the rules of both families, at the sa
 
 restore_family() { # restore_family GENERATION FAMILY [--test]
     compose "$1" "$2" || return 1
-    [ -e "$work/$2.restore" ] || return 0
+    [ -s "$work/$2.restore" ] || return 0
     iptables_of "$2"
     "$tool-restore" --noflush -w 10 ${3:+"$3"} <"$work/$2.restore"
 }
@@ -158,7 +164,7 @@ live_scopes() { # those of IPv4, each as a line of a generation
 }
 
 wanted_addresses() { # wanted_addresses FILE…: those of generations, in the same form
-    cat "$@" | sed 's/^addr replace \([^ ]* dev [^ ]*\).*/addr del \1/'
+    sed 's/^addr replace \([^ ]* dev [^ ]*\).*/addr del \1/' "$@"
 }
 
 asked() { # asked FILE: the addresses of a generation, in the form in which the kernel's are compared
@@ -218,15 +224,14 @@ remember() { # remember GENERATION: records what is in force as loaded, if it is
     print_live "$1" "$work/next" || return 1
     # Another program may have changed the rules since the load. Its change must not be recorded.
     for family in ipv4 ipv6; do
-        grep -qxF "hook $(cat "$work/$family.hook")" "$work/next/$family" &&
-            as_many '^\(-[AI] \|:\)' "$work/$family.rules" '^\(-A \|:\|first \|last \)' "$work/next/$family" &&
-            as_many '^-.* -j WANBOUND-' "$work/$family.rules" '^jump ' "$work/next/$family" || return 1
+        read -r hook <"$work/$family.hook" && rules=$1/$family.rules || return 1
+        [ "$hook" != none ] || rules=$work/$family.rules
+        as_printed "$hook" "$rules" "$work/next/$family" || return 1
     done
     # Likewise a bridge whose subnet has changed since the rules were composed.
-    if [ -e "$work/ipv4.subnets" ]; then
-        grep '^subnet ' "$work/next/ipv4" | cmp -s - "$work/ipv4.subnets" || return 1
-    fi
-    as_many "^$tab$tab" "$1/guard.nft" "^\($tab$tab\|element \)" "$work/next/guard" || return 1
+    [ ! -s "$work/subnets" ] || grep '^subnet ' "$work/next/ipv4" | cmp -s - "$work/subnets" || return 1
+    [ "$(grep -c "^$tab$tab" "$1/guard.nft")" = \
+        "$(grep -c "^\($tab$tab\|element \)" "$work/next/guard")" ] || return 1
     { sed '/^sysctl /d' "$1/host" && asked "$1/addresses"; } | sort >"$work/asked" &&
         sed 's/^\([^ ]*\) inet6 \([^ ]*\) scope .* deprecated\b.*/addr replace \2 dev \1 preferred_lft 0/
             s/^\([^ ]*\) inet \([^ ]*\) \(scope [^ ]*\) .*/addr replace \2 dev \1 \3/' \
@@ -234,6 +239,13 @@ remember() { # remember GENERATION: records what is in force as loaded, if it is
     rm -rf "$run/loaded" && mv "$work/next" "$run/loaded"
 }
 
-as_many() { # as_many PATTERN FILE LIVE_PATTERN LIVE_FILE: whether the kernel prints as many lines
-    [ "$(grep -c -e "$1" "$2")" = "$(grep -c -e "$3" "$4")" ]
+as_printed() { # as_printed HOOK RULES PRINT: whether the kernel prints as many chains, rules and jumps
+    awk -v hook="hook $1" '
+        FNR == NR && /^(-[AI] |:)/ { rules++ }
+        FNR == NR && /^-.* -j WANBOUND-/ { jumps++ }
+        FNR == NR { next }
+        /^(-A |:|first |last )/ { rules-- }
+        /^jump / { jumps-- }
+        $0 == hook { hooked = 1 }
+        END { exit rules || jumps || !hooked }' "$2" "$3"
 }

@@ -9,6 +9,7 @@ import logging
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -159,9 +160,7 @@ class Connection:
         """Tell the client which host key to accept; an unknown key is refused, never learned."""
         if hop.host_key is None:
             for file in KNOWN_HOSTS:
-                path = Path(file).expanduser()
-                if path.exists():
-                    client.load_system_host_keys(str(path))
+                self._load_known_hosts(client, file)
             return
         kind, text = hop.host_key.split()[:2]
         try:
@@ -174,6 +173,21 @@ class Connection:
             ) from error
         name = hop.hostname if hop.port == 22 else f"[{hop.hostname}]:{hop.port}"
         client.get_host_keys().add(name, kind, key)
+
+    def _load_known_hosts(self, client: paramiko.SSHClient, file: str) -> None:
+        try:
+            text = Path(file).expanduser().read_text("utf-8", errors="replace")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._error(
+                f"{file} cannot be read ({error.strerror})",
+                "make it readable for this user, or set ssh.host_key",
+            ) from error
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as known:
+            known.writelines(f"{line}\n" for line in _host_keys(text))
+            known.flush()
+            client.load_system_host_keys(known.name)
 
     def _ssh_problem(self, error: Exception, hop: Hop, words: "_Words") -> tuple[str, str]:
         if "not found in known_hosts" in str(error):
@@ -194,6 +208,22 @@ class Connection:
 
     def _error(self, what: str, remedy: str) -> UnreachableError:
         return UnreachableError(self._target.name, what, UNCHANGED, remedy)
+
+
+def _host_keys(text: str) -> Iterator[str]:
+    """Yield the lines of a known_hosts file (sshd(8)) that paramiko reads as keys of hosts.
+
+    It has no certificate authorities, and fails at the first line that it cannot read. A revoked
+    key is left out wherever it is, so that it is unknown.
+    """
+    lines = text.splitlines()
+    revoked = {
+        words[3] for line in lines if (words := line.split())[:1] == ["@revoked"] and words[3:]
+    }
+    for line in lines:
+        with suppress(paramiko.hostkeys.InvalidHostKey, paramiko.SSHException, ValueError):
+            if paramiko.hostkeys.HostKeyEntry.from_line(line) and line.split()[2] not in revoked:
+                yield line
 
 
 class _Words:

@@ -131,7 +131,10 @@ MEANING: Mapping[int, tuple[str, str, str]] = {
 """What the exit codes of the scripts mean: what was wrong, the host's state, what to do."""
 
 CONFIRMING: Mapping[int, tuple[str, str, str]] = {
-    **MEANING,
+    **{
+        code: (what, _UNCONFIRMED if state == _NOTHING else state, remedy)
+        for code, (what, state, remedy) in MEANING.items()
+    },
     14: (
         "another run did not release the lock, so the change was not confirmed",
         _UNCONFIRMED,
@@ -281,7 +284,7 @@ class SshRemote:
                 time.sleep(RETRY_SECONDS)
                 continue
             if done.exit_code != 0 or _answer(done) is None:
-                raise _error(self.session.target, done, CONFIRMING)
+                raise _error(self.session.target, done, CONFIRMING, _UNCONFIRMED)
             return
 
     def _unconfirmed(self, error: UnreachableError, sent: bool) -> UnreachableError:
@@ -417,8 +420,12 @@ def _answer(done: Completed) -> str | None:
 
 
 def _error(
-    target: Target, done: Completed, meaning: Mapping[int, tuple[str, str, str]]
+    target: Target,
+    done: Completed,
+    meaning: Mapping[int, tuple[str, str, str]],
+    state: str = UNCHANGED,
 ) -> HostError:
+    """Return what is wrong; `state` is that of the host where the command did not run."""
     lines = [line for line in done.stderr.strip().splitlines() if not line.startswith(_NOTE)]
     said = "\n  ".join(lines[-8:])
     if _answer(done) is None:
@@ -426,13 +433,13 @@ def _error(
             return HostError(
                 target.name,
                 f"its shell did not run the command (exit code {done.exit_code})\n  {said}",
-                UNCHANGED,
+                state,
                 f"check that `ssh {target.user}@{target.address} sh` works",
             )
         return HostError(
             target.name,
             f"{target.user} may not use sudo without a password there\n  {said}",
-            UNCHANGED,
+            state,
             f"allow {target.user} to run `sudo -n sh`, or set ssh.user to root",
         )
     what, state, remedy = meaning.get(

@@ -56,7 +56,7 @@ def test_a_stack_is_read_as_pulumi_reads_it(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_wrong_with_the_configuration_is_the_planners_word(tmp_path: Path) -> None:
+def test_errors_of_the_configuration_are_the_planners(tmp_path: Path) -> None:
     """The text is that of `pulumi preview`, with the name of the stack."""
     _write(tmp_path, STACK.replace("public_ipv4: 203.0.113.20", "public_ipv4: 203.0.113.256"))
     with pytest.raises(ConfigError) as raised:

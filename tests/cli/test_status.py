@@ -76,7 +76,7 @@ def test_json_has_every_network_with_all_that_is_known(capsys: pytest.CaptureFix
 
 
 @pytest.mark.usefixtures("answers")
-def test_people_read_what_is_wrong_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_for_people_marks_problems(capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong default routes, pending and rolled-back changes, duplicate addresses, another stack."""
     assert print_status(_stack(), None, as_json=False) == 0
     out = capsys.readouterr().out

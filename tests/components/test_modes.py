@@ -35,7 +35,7 @@ def test_docker_publishes_at_both_families() -> None:
     assert "HostNetworking edge-1" in found["Container edge-1/container/mailserver"].after
 
 
-def test_docker_chooses_and_nobody_takes_it_for_a_change() -> None:
+def test_a_subnet_that_docker_chooses_is_no_change() -> None:
     """No subnet is given, and changes of the one that the provider records are ignored."""
     network = _declared(golden.config("snat-docker"))["Network edge-1/network/bridge-coi"]
     assert "ipamConfigs" not in network.inputs
@@ -134,7 +134,7 @@ def _checked(
         ("26.1.5", {"flags": "--ip6tables -H fd://"}, "translates IPv6 itself"),
     ],
 )
-def test_only_where_it_is_of_use(
+def test_ipv6nat_is_refused_where_it_would_conflict(
     tmp_path: Path, version: str, more: dict[str, Any], said: str
 ) -> None:
     """Two of them, or one beside an engine that does the same, would flush each other's chains."""

@@ -58,7 +58,7 @@ def test_an_agent_is_used_again(host: Sshd, stock: Stock) -> None:
     assert len(_held(place(ssh))) == 1
 
 
-def test_an_agent_that_ended_is_started_anew(host: Sshd, stock: Stock) -> None:
+def test_an_agent_that_ended_is_started_again(host: Sshd, stock: Stock) -> None:
     """Its old socket may still exist."""
     ssh = stock.ssh(host)
     hold_keys([planned(ssh)], stock.values)
@@ -88,7 +88,7 @@ def test_a_key_goes_after_its_time_and_the_agent_with_it(
     assert not path.exists() or _held(path) == []
 
 
-def test_nobody_else_gets_at_it(host: Sshd, stock: Stock) -> None:
+def test_no_other_user_gets_the_key(host: Sshd, stock: Stock) -> None:
     """Only its user can open the socket, and a finished run leaves no file with a key."""
     ssh = stock.ssh(host)
     hold_keys([planned(ssh)], stock.values)

@@ -174,7 +174,9 @@ def test_the_network_is_made_as_planned(raw: dict[str, Any], found: dict[str, Re
     assert found["docker edge-1"].inputs["host"] == "ssh://root@192.0.2.10:22"
 
 
-def test_what_cannot_be_there_twice_goes_before_it_comes_anew(found: dict[str, Registered]) -> None:
+def test_networks_and_containers_are_deleted_before_they_are_replaced(
+    found: dict[str, Registered],
+) -> None:
     """A network or container has one name, one bridge and one address, so it is deleted first."""
     for key in (NETWORK, *CONTAINERS):
         assert found[key].deleted_first, key

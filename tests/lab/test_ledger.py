@@ -28,7 +28,7 @@ def test_a_claim_is_remembered(settings: Settings) -> None:
     assert [(made.kind, made.name) for made in Ledger(settings).read()] == [("link", "wbu-mgmt")]
 
 
-def test_what_somebody_else_made_is_refused(settings: Settings) -> None:
+def test_a_link_that_the_lab_did_not_make_is_refused(settings: Settings) -> None:
     """The error names it; it is not recorded, so it will not be removed."""
     with pytest.raises(LabError, match="wbu-mgmt"):
         Ledger(settings).claim("link", "wbu-mgmt", exists=True)
@@ -81,7 +81,9 @@ def test_a_reused_pid_is_not_ended(settings: Settings) -> None:
         child.wait()
 
 
-def test_a_process_records_itself_before_it_is_anything(settings: Settings, tmp_path: Path) -> None:
+def test_a_process_records_itself_before_its_program_starts(
+    settings: Settings, tmp_path: Path
+) -> None:
     """If its record cannot be written, the program never starts."""
     mark = tmp_path / "mark"
     command = processes.wrapped(settings, "writer", ["touch", mark])

@@ -40,6 +40,6 @@ def test_wrong_sources_are_told(source: str, port: int) -> None:
     assert sources([packet(source, port)], EXPECTED).wrong[0].startswith(f"1x {source} → ")
 
 
-def test_others_are_none_of_our_business() -> None:
+def test_packets_to_other_targets_are_not_judged() -> None:
     """The host's own traffic to other targets is not judged."""
     assert sources([packet("203.0.113.101", 443)], EXPECTED).wrong == []

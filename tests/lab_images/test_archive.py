@@ -73,7 +73,7 @@ def test_config_says_how_the_image_runs(tmp_path: Path) -> None:
     assert config["config"]["User"] == "65534:65534"
 
 
-def test_layer_holds_parents_first_and_nobody_s_names(tmp_path: Path) -> None:
+def test_layer_holds_parents_first_and_no_names_of_users(tmp_path: Path) -> None:
     """Folders come before their contents; owner, times and order are fixed."""
     out = packed(tmp_path)
     [manifest] = json.loads(member(out, "manifest.json"))

@@ -222,7 +222,7 @@ def test_a_container_is_connected_before_it_is_started(engine: FakeEngine) -> No
     ]
 
 
-def test_a_network_made_anew_means_a_container_made_anew(engine: FakeEngine) -> None:
+def test_a_new_network_replaces_its_containers(engine: FakeEngine) -> None:
     """By the network's id, which Docker accepts like the name; neither is ever read back."""
     network, container = Cli(engine, "Network"), Cli(engine, "Container")
     network.create(NETWORK)

@@ -70,7 +70,7 @@ class Names:
 
     def common(self, other: "Names") -> str | None:
         """Return a name of both sets, None if there is none."""
-        candidates = [*sorted(self.names | other.names), "a-name-that-nobody-has"]
+        candidates = [*sorted(self.names | other.names), "a-name-in-neither-set"]
         return next((name for name in candidates if name in self and name in other), None)
 
 

@@ -193,7 +193,7 @@ def test_the_models_cannot_be_changed() -> None:
         host.name = "other"
 
 
-def test_two_hundred_networks_do_not_meet() -> None:
+def test_subnets_of_two_hundred_networks_do_not_overlap() -> None:
     """Each network of a large stack gets its own subnet."""
     networks = [
         {"name": f"n{i}", "public_ipv4": f"198.51.100.{i}", "public_ipv6": f"2001:db8::{i:x}"}

@@ -181,7 +181,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "not a range of addresses",
         "198.51.100.0/24",
     ),
-    "source that nobody has": (
+    "source that is multicast": (
         [_sources("198.51.100.0/24", "224.0.0.0/8")],
         f"{_KEY}.baseline.ssh_from[1]",
         "not a range of source addresses",

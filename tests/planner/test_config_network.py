@@ -154,7 +154,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
         "manage_addresses: false",
     ),
     # ingress
-    "ingress to nobody": (
+    "ingress to an unknown container": (
         [(f"{MAIL}.ingress", [{"ports": [25], "to": "turm"}])],
         f"{_MAIL}.ingress[0].to",
         "turm is no container of this network",

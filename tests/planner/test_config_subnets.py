@@ -129,7 +129,7 @@ _CASES: dict[str, tuple[Edits, str, str, str]] = {
 
 
 @pytest.mark.parametrize(("edits", "key", "what", "offer"), _CASES.values(), ids=_CASES)
-def test_what_a_subnet_meets_is_one_error(edits: Edits, key: str, what: str, offer: str) -> None:
+def test_an_overlap_of_a_subnet_is_one_error(edits: Edits, key: str, what: str, offer: str) -> None:
     """The error names the other side of the overlap; the offered value is accepted at its key."""
     problem = only_problem(*edits)
     assert problem.key == key

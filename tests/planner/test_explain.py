@@ -218,7 +218,11 @@ UNANSWERABLE = {
         ip_address("2001:db8::9"),
         "different families",
     ),
-    "nobody's": (Target(ip_address("192.0.2.99"), 80, "tcp"), None, "belongs to no host of stack"),
+    "an address of no host": (
+        Target(ip_address("192.0.2.99"), 80, "tcp"),
+        None,
+        "belongs to no host of stack",
+    ),
 }
 
 

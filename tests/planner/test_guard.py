@@ -273,7 +273,7 @@ def test_nothing_leaves_with_an_address_that_is_gone(raw: Raw) -> None:
 
 @given(stacks(max_hosts=1, max_networks=3, moded=True))
 @SETTINGS
-def test_nobody_comes_in_past_the_public_address(raw: Raw) -> None:
+def test_a_network_is_reached_by_its_public_address_alone(raw: Raw) -> None:
     """Packets into a bridge were sent to its public address; packets out are from its subnet."""
     _check(raw, "forward", _forwarded, _may_pass)
 

@@ -13,7 +13,7 @@ from tests.planner import golden
 from tests.planner.nft import Guard, Packet, guard_of
 
 SERVER, CLIENT = ip_address("198.51.100.7"), ip_address("198.51.100.9")
-SOMEBODY = ip_address("172.20.7.7")
+FOREIGN = ip_address("172.20.7.7")
 
 
 def _host(name: str) -> tuple[Host, HostPlan]:
@@ -94,7 +94,7 @@ def test_a_further_address_is_for_answers_alone(extra: str) -> None:
     assert guard.verdict("postrouting", answer) == "accept"
     own = Packet("mail", "wan0", address, inside, SERVER)
     assert guard.verdict("postrouting", own) == "drop"
-    others = Packet("docker0", "wan0", address, SOMEBODY, SERVER)
+    others = Packet("docker0", "wan0", address, FOREIGN, SERVER)
     assert guard.verdict("postrouting", others) == "drop"
     by_host = Packet("", "wan0", address, address, SERVER)
     assert guard.verdict("postrouting", by_host) == "accept"

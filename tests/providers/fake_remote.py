@@ -133,7 +133,7 @@ class FakeRemote:
 
     def engine(self, act: str, files: Mapping[str, str], *words: str) -> str:
         """See `providers.ssh.remote.Remote.engine`: tests/providers/engine has a fake for it."""
-        raise AssertionError(f"nobody asked for Docker's {act}: {files} {words}")
+        raise AssertionError(f"an unexpected call for Docker's {act}: {files} {words}")
 
     # --- what happens on the host ----------------------------------------------------------------
 

@@ -103,7 +103,7 @@ def test_an_exit_code_alone_is_no_success(sshd: Sshd, call: str, script: str, wo
         "cat >/dev/null; echo wanbound; printf '\\0\\377\\033[2J\\n== end\\n'",
     ],
 )
-def test_a_sign_alone_is_no_answer(sshd: Sshd, call: str, script: str) -> None:
+def test_a_right_first_line_alone_is_no_answer(sshd: Sshd, call: str, script: str) -> None:
     """The first line is right, but the rest is truncated, binary, or of another change."""
     refusal(sshd, call, script)
 
@@ -190,7 +190,7 @@ def test_an_endless_row_of_notes_does_not_fill_the_screen(
     assert len(told) <= sessions.LINES_LIMIT
 
 
-def test_a_stranger_on_the_way_cannot_write_on_the_terminal() -> None:
+def test_a_server_other_than_sshd_cannot_write_on_the_terminal() -> None:
     """Before the key exchange, text of a server other than sshd is quoted without control codes."""
     banners = [b"\x1b[2J\x1b]0;owned\x07 SSH?\r\n", b"SSH-9.9-\x1b[31mred\r\n", b"\xff\xfe\x00\r\n",
                b"HTTP/1.0 200 OK\r\n\r\n", b"x" * 100_000, b""]  # fmt: skip
@@ -230,7 +230,7 @@ def _answering(banner: bytes) -> Iterator[int]:
             thread.join(LIMIT)
 
 
-def test_another_hosts_key_gets_nothing(sshd: Sshd, tmp_path: Path) -> None:
+def test_nothing_is_sent_to_a_server_with_another_key(sshd: Sshd, tmp_path: Path) -> None:
     """A server without the pinned key gets neither a command nor a byte of it."""
     make_key(tmp_path / "other")
     other = " ".join((tmp_path / "other.pub").read_text().split()[:2])

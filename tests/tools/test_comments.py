@@ -44,7 +44,7 @@ def comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comments:
     """Return a function that reads the comments; the first one is from another user."""
     store = tmp_path / "comments.json"
     marker = "<!-- wanbound preview of production -->\n"
-    store.write_text(json.dumps([{"id": 1, "body": marker, "user": {"login": "somebody"}}]))
+    store.write_text(json.dumps([{"id": 1, "body": marker, "user": {"login": "another-user"}}]))
     program = tmp_path / "bin" / "gh"
     program.parent.mkdir()
     program.write_text(GH)

@@ -94,7 +94,7 @@ def test_a_preview(
     assert all(" --stack production " in f" {call} " for call in calls.read_text().splitlines())
 
 
-def test_what_it_does_not_know() -> None:
+def test_an_unknown_command_is_an_error() -> None:
     """The exit status is 64, as for every program of this repository."""
     assert main(["post"]) == 64
 

@@ -47,8 +47,8 @@ def main() -> None:
                 other.sendall(mine)
                 waiting.register(other, selectors.EVENT_READ, other)
             elif key.fileobj is asked:
-                _, whence = asked.recvfrom(64)
-                asked.sendto(mine, whence)
+                _, sender = asked.recvfrom(64)
+                asked.sendto(mine, sender)
             elif key.data is None:
                 return
             elif not _answer(key.data, mine):

@@ -62,7 +62,9 @@ class Story:
 
 
 @pytest.mark.timeout(1200)
-def test_old_or_new_and_then_new(lab: Lab, tmp_path: Path) -> None:
+def test_after_a_kill_the_state_is_old_or_new_and_the_next_up_succeeds(
+    lab: Lab, tmp_path: Path
+) -> None:
     """Whichever process dies, and whenever: no mixture is left, and the next `up` succeeds."""
 
     def act(host: Host) -> None:

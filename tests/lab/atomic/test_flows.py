@@ -42,7 +42,7 @@ FLUSHED = [
     for chain in ("DNAT", "SNAT")
 ]
 
-NOBODY = "ConnectionRefusedError", "ConnectionResetError", "end"
+LOST = "ConnectionRefusedError", "ConnectionResetError", "end"
 """What an asker hears when its connection is lost."""
 
 
@@ -88,7 +88,7 @@ def by_one_then_another(
 ) -> None:
     """Assert that the former answers until `before`, and only the new one soon after `after`."""
     heard = asker.heard()
-    wrong = {name: times for name, times in heard.items() if name not in (former, now, *NOBODY)}
+    wrong = {name: times for name, times in heard.items() if name not in (former, now, *LOST)}
     assert wrong == {}
     assert heard[former][0] < before
     assert heard[former][1] < after + WITHIN

@@ -162,7 +162,7 @@ def test_another_stack_is_refused(lab: Lab, both: Mapping[str, Side]) -> None:
     def act(host: Host) -> None:
         side = both[host.name]
         before = side.look()
-        done = operator(side).run(side, replace(side.other, stack="somebody/else/prod"))
+        done = operator(side).run(side, replace(side.other, stack="other/project/prod"))
         assert "this host belongs to the stack tests/atomic/drill" in done.error
         assert "nothing has changed" in done.error
         assert side.look() == before

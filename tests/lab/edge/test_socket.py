@@ -135,7 +135,7 @@ def test_a_proxy_has_no_way_out(edge: Edge, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", HOSTS)
-def test_nobody_else_reaches_a_proxy(edge: Edge, number: int) -> None:
+def test_other_containers_and_neighbours_do_not_reach_a_proxy(edge: Edge, number: int) -> None:
     """No container of any network, including the proxy's own, and no neighbour on the link."""
     name = edge.plan.hosts[number].name
     checks = [c for c in matrix(edge.plan) if (c.kind, c.host) == ("socket", name)]

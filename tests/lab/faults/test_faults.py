@@ -10,8 +10,8 @@ import pytest
 
 from lab import lifecycle
 from lab.api import Lab
-from lab.faults.deeds import Idle
-from lab.faults.model import Deed, Row
+from lab.faults.model import Procedure, Row
+from lab.faults.procedures import Idle
 from lab.faults.report import line
 from lab.faults.rows import ROWS
 from lab.faults.run import Runner
@@ -24,14 +24,14 @@ DOCKER_28 = "test-4"
 NFTABLES = "test-5"
 FIRST = 20
 
-IDLE = Deed("idle", Idle(seconds=15), "no CPU time; legacy reads its tables")
+IDLE = Procedure("idle", Idle(seconds=15), "no CPU time; legacy reads its tables")
 """Shorter than in `make faults`: enough to find a watcher that never sleeps."""
 
 
 def rows() -> list[Row]:
     """Every quick row; the idle row is shortened."""
     short = [IDLE if row.name == IDLE.name else row for row in ROWS]
-    return [row for row in short if not (isinstance(row, Deed) and row.long)]
+    return [row for row in short if not (isinstance(row, Procedure) and row.long)]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_the_host_in_nftables_has_no_rule_of_iptables(hosts: Lab, runner: Runner
 
 
 def _done_on(row: Row, hosts: Lab) -> set[str]:
-    if isinstance(row, Deed):
+    if isinstance(row, Procedure):
         return {DOCKER_28} if row.engine else set(hosts.hosts)
     return {
         name

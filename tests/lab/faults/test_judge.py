@@ -8,7 +8,7 @@ import pytest
 
 from lab.api import Packet
 from lab.faults.judge import Networks, Times, outcome, traffic
-from lab.faults.model import Change, Deed, Fault, Observation, Outcome, Traffic
+from lab.faults.model import Change, Fault, Observation, Outcome, Procedure, Traffic
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6
 from planner.config import Firewall
 
@@ -104,7 +104,7 @@ FAULT = Fault("a fault", "true")
 
 
 def problems(
-    row: Fault | Deed, observation: Observation, seen: Traffic = GOOD, *checks: str
+    row: Fault | Procedure, observation: Observation, seen: Traffic = GOOD, *checks: str
 ) -> str:
     """Return all problems of an outcome, as one text."""
     return "; ".join(outcome(row, "host-1", observation, seen, checks, suite="bookworm").problems)
@@ -193,9 +193,9 @@ def test_a_closed_row_that_changes_nothing_of_ours_is_closed() -> None:
     )
 
 
-def test_a_deed_says_itself_what_is_wrong() -> None:
+def test_a_procedure_reports_its_own_problems() -> None:
     """Its traffic is judged like that of any other row."""
-    row = Deed("a deed", lambda _site, _names: {}, "well")
+    row = Procedure("a procedure", lambda _site, _names: {}, "well")
     seen = replace(SEEN, changes=[], problems=["it was not done"])
     assert problems(row, seen) == "it was not done"
     assert "2 wrong packets" in problems(row, SEEN, replace(GOOD, wrong={"x": 2}))

@@ -167,7 +167,7 @@ def test_an_injection_is_timed_and_its_failure_told() -> None:
     assert (failed.status, failed.said) == (3, "no\n")
 
 
-def test_it_runs_alone(tmp_path: Path) -> None:
+def test_the_observer_runs_without_other_modules(tmp_path: Path) -> None:
     """It needs nothing but Python; a machine without these tools has nothing of wanbound."""
     program = tmp_path / "observer.py"
     program.write_text(Path(observer.__file__).read_text())

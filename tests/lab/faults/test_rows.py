@@ -18,7 +18,7 @@ from lab.settings import HostSpec, Settings
 HOST = Host(Settings(), HostSpec("fault-4", "bookworm", "legacy"))
 
 
-def test_names_are_names() -> None:
+def test_names_are_unique() -> None:
     """Names are unique, as they select a row."""
     names = [row.name for row in ROWS]
     assert len(set(names)) == len(names)

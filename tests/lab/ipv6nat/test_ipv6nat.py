@@ -91,7 +91,7 @@ def test_published_ports_see_the_client(beside: Beside, protocol: str, port: int
 
 
 @pytest.mark.lab
-def test_ours_stand_first_and_nobody_fights(beside: Beside) -> None:
+def test_our_rules_stay_first_and_nothing_is_repaired(beside: Beside) -> None:
     """They precede every drop; for eight seconds nothing is repaired or moved."""
     _in_order(beside.host)
     before = _rules(beside.host)
@@ -156,7 +156,9 @@ def test_a_refresh_finds_nothing(beside: Beside) -> None:
 
 
 @pytest.mark.lab
-def test_one_is_enough(beside: Beside, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_second_ipv6nat_is_refused(
+    beside: Beside, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """If one was started manually, the change is refused with an error and starts no second one."""
     host, stack = beside.host, beside.stack
     without = {**beside.config, "hosts": [dict(beside.config["hosts"][0])]}

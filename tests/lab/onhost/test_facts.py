@@ -30,12 +30,12 @@ def test_all_that_a_refresh_compares_is_told(host: Host) -> None:
     """Links, routes, units, the script and Docker's networks, besides rules and addresses.
 
     Docker 20.10 puts the masquerading of a new network in front of wanbound's jump, which is drift
-    until the watcher has mended it.
+    until the watcher has repaired it.
     """
     host.run("docker network create --label wanbound=x/y 'with-label'; docker network create plain")
     try:
         wait_until(
-            f"{host.name} has mended its rules",
+            f"{host.name} has repaired its rules",
             lambda: (now := facts(host)).live == now.loaded,
             timeout=ALLOWED_SECONDS,
         )
@@ -57,7 +57,7 @@ def test_all_that_a_refresh_compares_is_told(host: Host) -> None:
 
 
 @on_each
-def test_what_somebody_touched_is_told(host: Host) -> None:
+def test_manual_changes_of_units_and_script_are_reported(host: Host) -> None:
     """A disabled, stopped or edited unit and an edited script each have a word of their own."""
     units, script = "/etc/systemd/system", "/etc/wanbound/current/wanbound"
     host.run(

@@ -80,7 +80,7 @@ def test_the_link_comes_up_again(host: Host) -> None:
 
 
 @on_each
-def test_it_rests_when_all_is_done(host: Host) -> None:
+def test_an_idle_watcher_uses_no_processor_time(host: Host) -> None:
     """It sleeps until the kernel reports a change; the legacy iptables would be polled.
 
     Also after a start of Docker, when wanbound-docker.service repairs too: they do not conflict.
@@ -223,7 +223,7 @@ def test_what_cannot_be_repaired_is_told_once_and_repaired_when_it_can_be(host: 
 
 
 @on_each
-def test_nobody_can_stop_it_by_starting_it_often(host: Host) -> None:
+def test_frequent_restarts_do_not_stop_the_watcher(host: Host) -> None:
     """By default systemd gives up after five starts in ten seconds."""
     for _ in range(7):
         main = _main(host)

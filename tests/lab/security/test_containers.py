@@ -151,7 +151,7 @@ def test_the_attacker_really_sends(
 @FAMILIES
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("source", SOURCES)
-def test_nobody_sees_a_forged_source(
+def test_no_packet_leaves_with_a_forged_source(
     spoofed: dict[int, Spoofed], number: int, family: int, source: str, kind: str
 ) -> None:
     """Whatever source the container writes, packets that get out have the network's own address."""

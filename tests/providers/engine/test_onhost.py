@@ -233,7 +233,7 @@ def test_forwarding_is_on_before_docker_restarts(box: Box) -> None:
     assert box.did == ["1", "restart"]
 
 
-def test_a_reload_is_a_signal_and_waits_for_dockers_word(box: Box) -> None:
+def test_a_reload_is_a_signal_and_waits_for_docker(box: Box) -> None:
     """The file is readable for all, the record for root only, and no temporary file is left."""
     box.put("reload", '{"debug": true}\n', was=WAS)
     assert box.file.read_text() == '{"debug": true}\n'
@@ -255,7 +255,7 @@ def test_a_file_keeps_its_mode_and_a_link_stays_one(box: Box) -> None:
     assert (real.read_text(), real.stat().st_mode & 0o777) == ('{"mtu": 1400}', 0o640)
 
 
-def test_a_link_that_led_nowhere_leads_there_again(box: Box) -> None:
+def test_a_dangling_link_is_kept_when_the_file_is_removed(box: Box) -> None:
     """The file is removed, not the link."""
     real = box.folder / "etc" / "real.json"
     box.file.symlink_to(real)
@@ -337,7 +337,7 @@ def test_docker_is_asked_before_the_file_is_changed(box: Box) -> None:
     assert flags[-1].endswith("/stage/daemon.json")
 
 
-def test_an_engine_that_cannot_be_asked_shows_it_by_its_start(box: Box) -> None:
+def test_an_engine_that_cannot_validate_a_file_is_restarted_with_it(box: Box) -> None:
     """Docker before 23.0 cannot validate a file."""
     box.write(old="")
     box.put("restart", '{"unknown": 1}', was=WAS)

@@ -360,7 +360,7 @@ def test_what_docker_does_not_take_leaves_the_old_file(site: Site) -> None:
     assert site.docker.file == THEIRS
 
 
-def test_somebody_else_at_the_same_time_is_decided_anew(site: Site) -> None:
+def test_a_concurrent_change_of_the_file_is_kept(site: Site) -> None:
     """Both keys are there afterwards; endless concurrent changes are an error."""
 
     def edit() -> None:

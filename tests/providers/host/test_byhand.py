@@ -83,7 +83,7 @@ def test_what_does_not_is_left_alone(table: str, rule: str) -> None:
     assert named(f"*{table}\n{jumps}-A {rule}\nCOMMIT\n") == []
 
 
-def test_a_chain_counts_where_forward_comes_to_it() -> None:
+def test_a_chain_counts_if_forward_leads_to_it() -> None:
     """It may be reached over another chain, in any order of the output."""
     saved = (
         "*filter\n-A INPUT -j one\n-A FORWARD -g late\n-A early -s 172.20.0.0/24 -j ACCEPT\n"
@@ -133,7 +133,7 @@ def test_files_are_named_with_their_line() -> None:
     ]
 
 
-def test_each_file_begins_anew() -> None:
+def test_each_file_is_read_by_itself() -> None:
     """A file that ends within nat does not affect the next file."""
     rule = "-A POSTROUTING -s 172.20.0.0/24 -j MASQUERADE"
     files = {"/one": f"*nat\n{rule}", "/two": f"{rule}\n*nat \n{rule}\n"}
@@ -199,7 +199,7 @@ def test_a_comment_is_no_option() -> None:
     assert named(f"*nat\n-A {rule}\n") == [f"iptables -t nat -D {rule}"]
 
 
-def test_no_word_recalls_a_line_of_the_shells_history() -> None:
+def test_exclamation_marks_are_quoted() -> None:
     """An interactive bash expands `!text` except within single quotes."""
     saved = "*nat\n-A mine ! -s 10.0.0.1 -o mail -m comment --comment !r -j MASQUERADE\n"
     assert named(saved) == [

@@ -198,7 +198,10 @@ def test_an_address_that_wanbound_does_not_manage(site: Site) -> None:
     web = plan().networks["web"]
     lines = {name: roles for name, roles in web.lines.items() if name != "addresses"}
     site.remote.addresses.append(("wan0", "inet 203.0.113.61/24 scope global wan0"))
-    site.apply(replace(plan(), networks={"web": replace(web, lines=lines)}))
+    shared = replace(plan(), networks={"web": replace(web, lines=lines)})
+    site.apply(shared)
+    # It is still the host's own. An undo could not bring it back with this prefix.
+    assert "203.0.113.61 is the host's own already" in refused(site, only("web"))
 
 
 # --- the Docker Engine ---------------------------------------------------------------------------
@@ -223,14 +226,14 @@ EDITS: dict[str, Callable[[Site], object]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_strangers_that_are_in_nobodys_way(up: Site, edit: str) -> None:
+def test_foreign_networks_and_links_without_a_conflict_are_ignored(up: Site, edit: str) -> None:
     """A host may have any number of networks that are not ours."""
     EDITS[edit](up)
     up.apply()
     assert up.drift() == {}
 
 
-def test_a_bridge_of_ours_that_somebody_has_renamed_is_no_foreign_link(site: Site) -> None:
+def test_a_bridge_of_ours_that_was_renamed_is_no_foreign_link(site: Site) -> None:
     """The host knows it by its index and renames it back."""
     site.up()
     site.remote.links["by-hand"] = site.remote.links.pop("web")

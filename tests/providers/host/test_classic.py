@@ -146,7 +146,7 @@ def test_a_file_that_was_made_goes_with_our_lines() -> None:
     assert put(put(None)) == put(None)
 
 
-def test_a_file_saved_anew_by_its_tool_does_not_double_ours() -> None:
+def test_a_file_that_its_tool_saved_has_our_lines_once() -> None:
     """`netfilter-persistent save` writes everything in force, including our lines without marks."""
     unmarked = "".join(f"{x}\n" for x in SAVED.splitlines() if not x.startswith("# wanbound"))
     text = put(unmarked.replace("-A POSTROUTING -j WAN", "[7:42] -A POSTROUTING -j WAN"))
@@ -154,7 +154,7 @@ def test_a_file_saved_anew_by_its_tool_does_not_double_ours() -> None:
     assert text.count("-A WANBOUND-INPUT -j DROP") == text.count("-A INPUT -j WANBOUND-INPUT") == 1
 
 
-def test_what_somebody_put_into_a_file_of_ours_stays() -> None:
+def test_a_foreign_line_in_a_file_of_ours_stays() -> None:
     """The table around it stays too, although we added it."""
     text = put(None).replace("*nat\n", "*nat\n-A POSTROUTING -o vpn0 -j MASQUERADE\n")
     assert with_rules(text, {}) == "*nat\n-A POSTROUTING -o vpn0 -j MASQUERADE\nCOMMIT\n"
@@ -165,7 +165,7 @@ def test_lines_added_behind_a_file_without_newline_keep_theirs() -> None:
     assert with_rules(put("# theirs") + "# more\n", {}) == "# theirs\n# more\n"
 
 
-def test_of_a_table_that_comes_twice_the_last_that_is_whole_takes_ours() -> None:
+def test_our_lines_go_into_the_last_complete_copy_of_a_table() -> None:
     """iptables-restore flushes it in between, and refuses one without its COMMIT."""
     text = (
         "*nat\n-A one -j two\nCOMMIT\n*nat\n:three - [0:0]\n-A three -j four\nCOMMIT\n*nat\n-A x\n"

@@ -230,7 +230,11 @@ def test_a_jump(up: Site, family: str, table: str, hook: str, chain: str) -> Non
         replace(remote.iptables[family].tables[table][hook], jump, jump, jump)
         assert up.drift() == {key: f"{jump} is there 2 times"}
     with repaired(up) as remote:
-        rules = remote.iptables[family].tables[table][hook]
+        # A chain of the same name in another table is not shown.
+        tables = remote.iptables[family].tables
+        mangle = {"mangle": {hook: [f"-A {hook} -j ACCEPT"]}}
+        remote.iptables[family].tables = tables | mangle if hook == "INPUT" else mangle | tables
+        rules = tables[table][hook]
         replace(rules, jump, *((jump, other) if end == "last" else (other, jump)))
         assert up.drift() == {
             key: f"{jump} is not the {end} rule",

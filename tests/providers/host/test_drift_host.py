@@ -104,7 +104,7 @@ def test_an_address_of_another_scope(up: Site) -> None:
 
 
 @pytest.mark.parametrize("flags", ["tentative", "dynamic noprefixroute", "nodad", "optimistic"])
-def test_what_is_said_of_an_address_besides_is_no_drift(up: Site, flags: str) -> None:
+def test_flags_and_lifetimes_of_an_address_are_no_drift(up: Site, flags: str) -> None:
     """An address is tentative for a second, and lifetimes may be set by others."""
     up.remote.addresses[up.remote.addresses.index(WEB6)] = ("wan0", f"{WEB6[1]} {flags}")
     assert up.drift() == {}
@@ -119,7 +119,7 @@ def test_an_address_that_was_added_without_a_look(site: Site) -> None:
     assert site.drift(wanted) == {}
 
 
-def test_the_networks_other_addresses_are_nobodys_matter(up: Site) -> None:
+def test_addresses_that_are_not_configured_are_no_drift(up: Site) -> None:
     """Gateways on bridges and the host's own addresses are not drift."""
     up.remote.addresses += [("wan0", "inet 198.51.100.7/24 scope global wan0")]
     assert up.drift() == {}
@@ -255,7 +255,7 @@ def test_the_watcher_was_stopped(up: Site) -> None:
     assert up.drift() == {"installed wanbound-watch.service": "enabled, inactive"}
 
 
-def test_a_unit_that_is_not_spoken_of(up: Site) -> None:
+def test_a_unit_that_is_not_reported_is_missing(up: Site) -> None:
     """The other units were written by a version that did not have this one."""
     del up.remote.units[-1]
     assert up.drift() == {"installed wanbound-watch.service": "missing"}

@@ -169,7 +169,7 @@ def test_the_map_by_bridge_is_there_only_where_docker_chooses_a_subnet(name: str
     assert ("snat-by-bridge" in text) == (name == "nftables")
 
 
-def test_a_host_of_nobody_has_nothing_but_frames() -> None:
+def test_an_empty_plan_gives_tables_without_rules() -> None:
     """This generation removes everything: chains that are not in it are deleted."""
     files = compose(replace(NOTHING, stack="a/b/c")).files
     for family in ("ipv4", "ipv6"):
@@ -274,7 +274,7 @@ def test_a_leaving_network_is_loaded_and_its_bridges_are_named() -> None:
     assert compose(_plan(_web())).files["leaving"] == ""
 
 
-def test_whose_each_line_is_is_known() -> None:
+def test_the_owner_of_each_line_is_known() -> None:
     """Drift is reported for the network, section and role of a line."""
     wanted = case("several-networks")
     generation = compose(wanted)

@@ -61,7 +61,7 @@ def _is_closed(plan: Plan, bridge: str) -> bool:
     return {guard.verdict("forward", packet) for packet in packets} == {"drop"}
 
 
-def test_a_network_that_nobody_contests_is_kept_whole() -> None:
+def test_a_leaving_network_without_a_conflict_is_kept_whole() -> None:
     """Its containers still run and still send with the network's address."""
     after = _after(_plan(WEB, MAIL), _plan(MAIL))
     assert after.leaving == (WEB,)
@@ -204,7 +204,7 @@ def test_a_network_that_comes_back_is_not_leaving_any_more() -> None:
     assert _after(first, _plan(WEB, MAIL)).leaving == ()
 
 
-def test_a_host_that_belongs_to_nobody_has_nothing_leaving() -> None:
+def test_a_host_without_an_owner_has_no_leaving_network() -> None:
     """Bridges that exist already belong to others."""
     assert leaving(NOTHING, _plan(WEB), ["docker0", "web", "br0"]) == ()
 

@@ -83,7 +83,7 @@ def test_an_element_that_is_gone(nft: Site, name: str, role: str) -> None:
     assert nft.drift(nftables_plan()) == {f"web map {name} {role}": None}
 
 
-def test_lines_of_the_host_and_of_nobody(nft: Site) -> None:
+def test_missing_lines_with_and_without_a_role_are_drift(nft: Site) -> None:
     """An open port has a role; a line of a base chain has none and is reported in words."""
     assert nft.remote.guard is not None
     chains = nft.remote.guard.chains

@@ -19,6 +19,20 @@ THEIRS = [
 ]
 
 
+def test_a_rule_whose_subnet_docker_chooses_is_left_out(site: Site) -> None:
+    """Only the host knows it; iptables-restore would refuse the file, and the rules of others."""
+    web = plan().networks["web"]
+    rules = {
+        role: text.replace("172.29.11.0/24", "@web")
+        for role, text in web.lines["snat_ipv4"].items()
+    }
+    assert any("-s @web " in text for text in rules.values())
+    networks = {**plan().networks, "web": replace(web, lines={**web.lines, "snat_ipv4": rules})}
+    site.up(replace(WANTED, networks=networks))
+    assert "-A WANBOUND-SNAT -s " in site.remote.files[V4]
+    assert "@" not in site.remote.files[V4]
+
+
 def _clear(site: Site) -> None:
     for name in plan().networks:
         site.remote.remove_network(name)

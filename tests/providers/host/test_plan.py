@@ -186,6 +186,8 @@ def test_a_damaged_plan_is_refused_with_a_value_error_or_is_a_plan(data: st.Data
         '{"stack": "a", "wan": "b", "leaving": [], "persist": {}}',
         '{"stack": "a", "wan": "b", "leaving": [], "metrics": {}}',
         '{"stack": "a", "wan": "b", "leaving": [{"name": [], "owns": {}}]}',
+        '{"stack": "a", "wan": "b", "leaving": [], "networks": {"n": {"owns": {"bridges": {}}}}}',
+        '{"stack": "a", "wan": "b", "leaving": [{"name": "n", "owns": {"subnets": {"own": "x"}}}]}',
     ],
 )
 def test_what_is_no_plan_is_refused(text: str) -> None:

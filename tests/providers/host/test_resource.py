@@ -324,7 +324,7 @@ def test_two_stacks_on_one_host(up: Site) -> None:
     assert changes(up) == 1
 
 
-def test_a_stack_that_is_quicker_by_a_moment(site: Site) -> None:
+def test_a_host_that_another_stack_takes_meanwhile_is_refused(site: Site) -> None:
     """Both read a host without an owner."""
 
     def other() -> None:
@@ -530,6 +530,28 @@ def test_a_network_that_others_use_stays(up: Site) -> None:
     with pytest.raises(HostError, match="other containers: shop"):
         up.apply()
     assert changes(up) == 1
+
+
+def test_nothing_is_removed_if_the_change_would_be_refused_for_another_reason(up: Site) -> None:
+    """The error says that the host is unchanged, and it is."""
+    up.remote.remove_network("web")
+    up.remote.add_network(docker_network("web", "web", None, ["172.29.11.0/24"]))
+    up.refresh()
+    up.remote.add_network(docker_network("foreign", "br-foreign", None, ["172.29.12.0/24"]))
+    with pytest.raises(HostError, match="The host now: unchanged; it was only read"):
+        up.apply()
+    assert up.remote.renewed == []
+
+
+def test_what_was_removed_before_a_refusal_is_told(up: Site) -> None:
+    """Of two manually created networks, the second has other containers."""
+    for name, containers in (("mail", ()), ("web", ("shop",))):
+        up.remote.remove_network(name)
+        up.remote.add_network(docker_network(name, name, None, containers=containers))
+    up.refresh()
+    said = "The host now: without the manually created Docker networks mail, which were removed"
+    with pytest.raises(HostError, match=said):
+        up.apply()
 
 
 def test_a_bridge_that_is_gone_takes_no_network_away(up: Site) -> None:

@@ -68,7 +68,7 @@ def test_everything_that_it_says_is_read() -> None:
     )
 
 
-def test_one_family_elsewhere_is_the_trap() -> None:
+def test_a_default_route_elsewhere_in_one_family_is_found() -> None:
     """A container without any default route is not affected."""
     assert [each.elsewhere for each in parse(ANSWER).containers or ()] == [
         (),

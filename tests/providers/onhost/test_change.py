@@ -266,7 +266,7 @@ def test_addresses_swap_between_networks_in_one_change(host: Box) -> None:
     assert host.run("mend").err == ""
 
 
-def test_a_change_is_confirmed_after_a_reboot_by_nobody(host: Box) -> None:
+def test_after_a_reboot_a_change_is_rolled_back_without_a_confirmation(host: Box) -> None:
     """The change is not in force after a reboot; the boot loads the confirmed generation."""
     host.deploy(files("dual-stack"), "a1")
     kernel, names = host.kernel, host.files
@@ -277,7 +277,7 @@ def test_a_change_is_confirmed_after_a_reboot_by_nobody(host: Box) -> None:
     assert "before the host was rebooted" in host.run("facts").err
 
 
-def test_a_confirmation_after_a_reboot_undoes(host: Box) -> None:
+def test_a_confirmation_after_a_reboot_rolls_the_change_back(host: Box) -> None:
     """A login after the reboot does not prove that the operator can log in with the change."""
     before = host.kernel
     host.change(files("dual-stack"), "a1")

@@ -72,6 +72,16 @@ def test_a_host_without_wanbound_has_facts(host: Box) -> None:
     assert any(line.startswith("inet 203.0.113.101/24") for _, line in facts.addresses)
 
 
+@pytest.mark.parametrize("fails", ["-o addr show", "-o -4 route show default"])
+def test_what_cannot_be_read_is_not_empty(host: Box, fails: str) -> None:
+    """A refresh must not report all addresses as gone."""
+    host.deploy(files("dual-stack"), "a1")
+    host.shim("ip", f'[ "$*" != "{fails}" ] || exit 2\nexec "$real" "$@"')
+    done = host.run("facts")
+    assert done.code == 10
+    assert "cannot read the" in done.err
+
+
 def test_an_edited_file_is_told(host: Box) -> None:
     """A flushed chain is reported too."""
     host.deploy(files("dual-stack"), "a1")
@@ -94,7 +104,7 @@ def test_what_was_not_loaded_in_this_boot_is_not_known_to_be_ours(host: Box) -> 
     assert not any(facts.loaded.values())
 
 
-def test_a_unit_that_somebody_edited_is_told(host: Box) -> None:
+def test_edited_disabled_and_missing_units_are_reported(host: Box) -> None:
     """Edited, disabled and missing units are reported."""
     host.deploy(files("dual-stack"), "a1")
     units = host.root / "etc/systemd/system"

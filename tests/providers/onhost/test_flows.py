@@ -40,7 +40,7 @@ RIGHT: dict[str, Entry] = {
     "in in IPv6": ("tcp", OUT6, PUBLIC6, 443, FRONT6, OUT6),
     "in for what no rule is for": ("udp", OUT4, PUBLIC4, 53, PUBLIC4, OUT4),
     "in by a rule made by hand, to another container": ("tcp", OUT6, PUBLIC6, 443, IN6, OUT6),
-    "in by somebody else's rule": ("udp", OUT4, PUBLIC4, 500, "172.17.0.2", OUT4),
+    "in by another program's rule": ("udp", OUT4, PUBLIC4, 500, "172.17.0.2", OUT4),
     "to itself": ("tcp", IN4, PUBLIC4, 443, FRONT4, PUBLIC4),
     "to another of its network": ("tcp", IN4, FRONT4, 80, FRONT4, IN4),
     "to the host": ("tcp", IN4, HOST4, 80, HOST4, IN4),
@@ -82,7 +82,7 @@ def test_a_load_ends_what_is_stale_and_nothing_else(host: Box) -> None:
 
 
 @pytest.mark.parametrize("name", STALE)
-def test_each_ends_by_itself(host: Box, name: str) -> None:
+def test_each_stale_connection_ends_without_the_others(host: Box, name: str) -> None:
     """It ends also as the only entry."""
     host.deploy(files("dual-stack"), "a1")
     _track(host, {name: STALE[name]})
@@ -90,7 +90,7 @@ def test_each_ends_by_itself(host: Box, name: str) -> None:
     assert _tracked(host, {name: STALE[name]}) == set()
 
 
-def test_a_look_without_a_repair_ends_nothing(host: Box) -> None:
+def test_a_check_without_a_repair_ends_no_connection(host: Box) -> None:
     """Without a difference nothing is loaded, and no connection ends."""
     host.deploy(files("dual-stack"), "a1")
     _track(host, STALE)

@@ -229,7 +229,7 @@ def test_the_owner_ends_with_its_watcher_and_a_destroy_removes_the_table(host: B
 
 
 @DASH
-def test_where_the_owner_ends_the_watcher_does(host: Box) -> None:
+def test_the_watcher_ends_with_the_owner_of_its_table(host: Box) -> None:
     """systemd restarts the watcher, and the table has an owner again."""
     watcher = _held(host)
     host.out("pkill -f '[/]nft -i'")
@@ -263,7 +263,7 @@ def test_a_refusal_that_comes_late_is_told_too(host: Box) -> None:
 
 
 @DASH
-def test_without_support_everything_else_is_as_ever(host: Box) -> None:
+def test_without_support_the_other_rules_are_still_repaired(host: Box) -> None:
     """Nothing is refused, added or retried."""
     host.shim("nft", KNOWS_NOT)
     host.deploy(files("dual-stack"), "a1")
@@ -288,7 +288,7 @@ def test_legacy_rules_survive_so_nothing_is_told_of_them(host: Box) -> None:
     assert parse(host.run("status").out).owned_table == "not supported"
 
 
-def test_its_state_is_told(host: Box) -> None:
+def test_the_state_of_the_owned_table_is_reported(host: Box) -> None:
     """A status and a refresh say whether it has an owner; nothing if no network needs the table."""
     assert parse(host.run("status").out).owned_table == ""
     host.deploy(files("dual-stack"), "a1")

@@ -33,7 +33,7 @@ def bridges(host: Box) -> list[str]:
     return found
 
 
-def test_it_stays_as_long_as_its_bridge(host: Box, bridges: list[str]) -> None:
+def test_a_leaving_network_stays_as_long_as_its_bridge(host: Box, bridges: list[str]) -> None:
     """All of its rules stay until its last bridge is gone."""
     host.docker()
     gone = OLD.networks["web"].addresses["ipv4"]
@@ -60,7 +60,7 @@ def test_before_docker_has_run_a_bridge_may_still_come(host: Box, bridges: list[
     assert host.current == "a2-then"
 
 
-def test_the_next_change_begins_from_there(host: Box, bridges: list[str]) -> None:
+def test_the_next_change_starts_from_the_next_generation(host: Box, bridges: list[str]) -> None:
     """The watcher has moved to the next generation alone, and the next change sees that."""
     host.docker()
     for bridge in bridges:
@@ -79,9 +79,7 @@ exec "$real" "$@"
 """
 
 
-def test_a_kill_between_both_links_leaves_a_state_to_go_back_to(
-    host: Box, bridges: list[str]
-) -> None:
+def test_a_kill_between_both_links_is_repaired(host: Box, bridges: list[str]) -> None:
     """The next repair sets both; without that, no later change could be undone."""
     host.docker()
     for bridge in bridges:

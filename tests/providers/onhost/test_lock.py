@@ -21,7 +21,7 @@ def held(host: Box) -> Box:
     return host
 
 
-def test_who_waits_says_so_until_it_gives_up(held: Box) -> None:
+def test_a_waiting_run_says_so_until_it_gives_up(held: Box) -> None:
     """The operator's side would take silence for a dead connection."""
     done = held.change(files("dual-stack"), "a1")
     assert done.code == 14, done

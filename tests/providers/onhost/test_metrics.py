@@ -182,7 +182,7 @@ def test_another_path_takes_the_place_of_the_first(measured: Box) -> None:
 
 
 @pytest.mark.parametrize("how", ["destroy", "remove"])
-def test_nothing_stays_of_it(measured: Box, how: str) -> None:
+def test_a_removal_removes_units_and_file(measured: Box, how: str) -> None:
     """Units and file are removed."""
     _written(measured)
     measured.out("ip link del br-mail")

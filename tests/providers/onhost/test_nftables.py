@@ -149,7 +149,7 @@ def test_from_one_dialect_to_the_other_and_back(host: Box, case: str) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [("iptables", "nftables"), ("nftables", "iptables")])
-def test_a_way_that_is_killed_leads_back(host: Box, one: str, other: str) -> None:
+def test_a_killed_change_of_dialect_is_undone(host: Box, one: str, other: str) -> None:
     """Whichever step was killed, the former dialect is back whole, with no rest of the other."""
     killer = Killer(host)
     killer.at(0)

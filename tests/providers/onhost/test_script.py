@@ -58,7 +58,7 @@ def test_a_posix_shell_reads_it(words: str, script: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize("what", BASHISMS)
 @pytest.mark.parametrize("part", SHELL, ids=lambda part: "/".join(part.parts[-2:]))
-def test_it_is_no_bash(part: Path, what: str) -> None:
+def test_no_syntax_of_bash_is_used(part: Path, what: str) -> None:
     """/bin/sh is dash on Debian, which takes some of these for the name of a command."""
     text = re.sub(r"'[^']*'", "''", re.sub(r"(?m)(^|\s)#.*$", "", part.read_text()))
     assert not re.search(BASHISMS[what], text, re.MULTILINE)

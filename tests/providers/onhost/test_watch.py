@@ -61,18 +61,18 @@ def _matters(line: str) -> bool:
 
 
 @pytest.mark.parametrize("line", MATTERS)
-def test_this_leads_to_a_check(line: str) -> None:
+def test_events_that_lead_to_a_check(line: str) -> None:
     """Events that may concern our rules, addresses, links or default routes, and unknown ones."""
     assert _matters(line)
 
 
 @pytest.mark.parametrize("line", DOES_NOT)
-def test_this_does_not(line: str) -> None:
+def test_events_that_lead_to_no_check(line: str) -> None:
     """Frequent events of a healthy host that cannot concern anything of ours."""
     assert not _matters(line)
 
 
-def test_a_monitor_ends_with_who_follows_it(tmp_path: Path) -> None:
+def test_a_monitor_ends_with_its_follower(tmp_path: Path) -> None:
     """Otherwise each manual restart would leave two more processes."""
     file = tmp_path / "monitor"
     # Its parent may not have read its exit status yet (state Z).
@@ -86,7 +86,7 @@ def test_a_monitor_ends_with_who_follows_it(tmp_path: Path) -> None:
     assert printed.split() == ["runs", "gone"]
 
 
-def test_who_follows_learns_of_the_end_of_a_monitor() -> None:
+def test_the_end_of_a_monitor_is_signalled() -> None:
     """A watcher without events would take the host for a quiet one."""
     printed = run(
         "exec 3>/dev/null; followers=''; trap 'echo ended; exit' HUP; follow true; sleep 5",
@@ -95,7 +95,7 @@ def test_who_follows_learns_of_the_end_of_a_monitor() -> None:
     assert printed.split() == ["ended"]
 
 
-def test_a_mark_within_somebody_elses_line_is_found() -> None:
+def test_a_mark_within_another_line_is_found() -> None:
     """`nft monitor` writes blocks that may end anywhere; the wait would never end."""
     printed = run(
         "fifo=$(mktemp -u) && mkfifo $fifo && exec 3<>$fifo && rm $fifo\n"
@@ -129,7 +129,7 @@ def test_a_failed_repair_is_tried_again_at_the_time_after_the_check() -> None:
     assert printed == "1\n"
 
 
-def test_many_events_cost_few_checks_and_a_rest_gives_the_credit_back() -> None:
+def test_checks_are_delayed_after_many_events_and_not_after_a_pause() -> None:
     """Twenty without delay, then one per second, as the requested delays show."""
     printed = run(
         "sleep() { :; }; timeout() { :; }\n"

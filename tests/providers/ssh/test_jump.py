@@ -116,7 +116,7 @@ def test_a_jump_host_with_another_key(host: Sshd, bastion: Sshd) -> None:
     assert host.count("Connection from") == before
 
 
-def test_a_jump_host_that_nobody_knows(host: Sshd, bastion: Sshd, config: Path) -> None:
+def test_a_jump_host_with_an_unknown_key(host: Sshd, bastion: Sshd, config: Path) -> None:
     """Its key is never learned, and a pinned key of the host does not count for it."""
     said = refusal(over(host, bastion, host_key=None))
     assert "its jump host 127.0.0.1's SSH host key is not known: ssh.jump.host_key is not" in said
@@ -229,7 +229,7 @@ def test_the_stack_comes_first(host: Sshd, bastion: Sshd, config: Path) -> None:
     assert "its HostName and Port in ~/.ssh/config" in said
 
 
-def test_a_jump_for_all_but_itself(host: Sshd, bastion: Sshd, config: Path) -> None:
+def test_a_jump_host_is_not_reached_through_itself(host: Sshd, bastion: Sshd, config: Path) -> None:
     """Under "Host *", as it is often written."""
     _known(config, bastion)
     config.write_text(f"{config.read_text()}Host *\n  ProxyJump 127.0.0.1:{bastion.port}\n")

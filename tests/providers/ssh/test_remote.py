@@ -287,7 +287,7 @@ def test_a_change_that_was_undone_is_never_a_success() -> None:
         change(shell)
 
 
-@pytest.mark.parametrize("code", [14, 15])
+@pytest.mark.parametrize("code", [10, 14, 15])
 def test_a_failed_confirmation_tells_that_the_change_is_in_force(code: int) -> None:
     """In a change the same exit codes mean that nothing has changed."""
     shell = _Shell(OK)
@@ -295,6 +295,14 @@ def test_a_failed_confirmation_tells_that_the_change_is_in_force(code: int) -> N
     with pytest.raises(HostError, match="not confirmed: it rolls back by itself") as caught:
         change(shell)
     assert "nothing has changed" not in str(caught.value)
+
+
+def test_a_confirmation_that_no_shell_ran_tells_that_the_change_is_in_force() -> None:
+    """sudo may be refused meanwhile: then nothing was confirmed."""
+    shell = _Shell(OK)
+    shell.confirmed = [Completed(1, "", "sudo: a password is required\n")]
+    with pytest.raises(HostError, match="not confirmed: it rolls back by itself"):
+        change(shell)
 
 
 @pytest.mark.parametrize("answer", ["wanbound\n", "wanbound\narmed 0000000000000000\n"])

@@ -90,7 +90,7 @@ def test_keys_and_agents(dot_ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("ann@named:25", ("gate", 25, "ann")),
     ],
 )
-def test_jumps_are_written_so(dot_ssh: Path, text: str, jump: tuple[str, int, str]) -> None:
+def test_forms_of_a_jump(dot_ssh: Path, text: str, jump: tuple[str, int, str]) -> None:
     """Each form in ssh_config(5) works, also an alias that the config resolves."""
     (dot_ssh / "config").write_text(
         f"Host 10.0.0.1\n  ProxyJump {text}\nHost named\n  HostName gate\n  Port 24\n  User ann\n"
@@ -100,7 +100,7 @@ def test_jumps_are_written_so(dot_ssh: Path, text: str, jump: tuple[str, int, st
     assert (via.hostname, via.port, via.user, via.key, via.via) == (*jump, "", None)
 
 
-def test_jumps_go_on(dot_ssh: Path) -> None:
+def test_jumps_are_chained(dot_ssh: Path) -> None:
     """The last jump of a list is nearest to the host; the first may have its own jump."""
     (dot_ssh / "config").write_text("Host 10.*\n  ProxyJump a,b\nHost a\n  ProxyJump c\n")
     names = []
@@ -111,7 +111,7 @@ def test_jumps_go_on(dot_ssh: Path) -> None:
     assert names == ["10.0.0.1", "b", "a", "c"]
 
 
-def test_no_way_is_endless(dot_ssh: Path) -> None:
+def test_jumps_that_name_each_other_end(dot_ssh: Path) -> None:
     """If two hosts name each other as jump, the second one is reached directly."""
     (dot_ssh / "config").write_text("Host 10.*\n  ProxyJump a\nHost a\n  ProxyJump 10.0.0.1:2222\n")
     via = way().via
@@ -129,7 +129,9 @@ def test_no_way_is_endless(dot_ssh: Path) -> None:
         ("ProxyCommand x %n %r %%h %%%% ~", False, "x 10.0.0.1 admin %h %% ~"),
     ],
 )
-def test_what_comes_first_counts(dot_ssh: Path, text: str, jump: bool, command: str | None) -> None:
+def test_the_first_of_jump_and_command_counts(
+    dot_ssh: Path, text: str, jump: bool, command: str | None
+) -> None:
     """A jump or a command, not both; tokens have the stack's values."""
     (dot_ssh / "config").write_text(f"{text}\n")
     found = way()
@@ -155,7 +157,7 @@ def test_files_are_included(dot_ssh: Path) -> None:
     (dot_ssh / "more" / "2").write_text("IdentityFile ~/two\n")
     (dot_ssh / "config").write_text(
         "Include more/*\nInclude gone\nIdentityFile ~/three\n"
-        "Host nobody\n  IdentityFile ~/no\n  Include more/2\n"
+        "Host other\n  IdentityFile ~/no\n  Include more/2\n"
     )
     assert [file.name for file in way().files] == ["one", "two", "three"]
 

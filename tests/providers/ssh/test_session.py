@@ -138,6 +138,39 @@ def test_a_key_in_known_hosts_is_enough(sshd: Sshd, home: Path) -> None:
     assert known.read_text() == before
 
 
+OTHERS = """\
+# a comment \udcff
+@cert-authority *.example.com {key}
+@revoked * ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPdO0Q5V3zCkzqYJmA3k3i2oIYlL5v0G2yYQm0Q5V3zC
+host.example.com ssh-ed25519 AAAA
+[127.0.0.1]:{port} {key}
+"""
+"""What OpenSSH reads in a known_hosts file, or leaves out."""
+
+
+def test_lines_of_known_hosts_that_are_not_keys_do_not_matter(sshd: Sshd, home: Path) -> None:
+    """OpenSSH accepts the file; paramiko would fail at the second line."""
+    known = home / ".ssh" / "known_hosts"
+    text = OTHERS.format(port=sshd.port, key=sshd.host_key)
+    known.write_text(text, encoding="utf-8", errors="surrogateescape")
+    session = Session(sshd.target(host_key=None))
+    assert session.run("echo in", LIMIT).stdout == "in\n"
+    session.close()
+
+
+def test_a_revoked_key_is_refused(sshd: Sshd, home: Path) -> None:
+    """Also where another line has it as the key of the host."""
+    line = f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n"
+    (home / ".ssh" / "known_hosts").write_text(f"{line}@revoked * {sshd.host_key}\n")
+    assert "its SSH host key is not known" in _refusal(sshd.target(host_key=None))
+
+
+def test_a_known_hosts_file_that_cannot_be_read(sshd: Sshd, home: Path) -> None:
+    """The error names the file."""
+    (home / ".ssh" / "known_hosts").mkdir()
+    assert "known_hosts cannot be read (Is a directory)" in _refusal(sshd.target(host_key=None))
+
+
 def test_a_pinned_key_is_the_only_one_that_counts(sshd: Sshd, home: Path, tmp_path: Path) -> None:
     """If known_hosts has the answering host's key but the stack another, it is refused."""
     known = home / ".ssh" / "known_hosts"
@@ -160,7 +193,7 @@ def test_a_refused_log_in_says_who(sshd: Sshd, home: Path, tmp_path: Path) -> No
         assert "SSH agent" in said
 
 
-def test_a_port_where_nobody_listens(sshd: Sshd) -> None:
+def test_a_port_without_a_listener(sshd: Sshd) -> None:
     """The error names address and port."""
     port = free_port()
     text = _refusal(sshd.target(port=port))

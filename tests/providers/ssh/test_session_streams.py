@@ -83,7 +83,9 @@ def test_what_is_told_cannot_write_over_the_screen(session: Session) -> None:
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError("no space")])
-def test_nobody_has_to_hear_it(session: Session, error: OSError) -> None:
+def test_a_command_runs_to_its_end_if_its_lines_cannot_be_shown(
+    session: Session, error: OSError
+) -> None:
     """Without the operator's terminal, the command still runs to its end, once."""
 
     def on_line(line: str) -> None:

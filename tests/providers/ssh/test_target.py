@@ -9,7 +9,7 @@ from providers.ssh.target import CONFIRM_SECONDS, Jump, Target, target_of, today
 LEAST = {"name": "edge-1", "address": "192.0.2.1", "port": 22.0, "user": "root"}
 
 
-def test_the_least() -> None:
+def test_left_out_values_have_their_defaults() -> None:
     """Numbers come as floats, and missing values have their defaults."""
     found = target_of(LEAST)
     assert found == Target("edge-1", "192.0.2.1", 22, "root", None)
@@ -17,7 +17,7 @@ def test_the_least() -> None:
     assert found.confirm_seconds == CONFIRM_SECONDS
 
 
-def test_everything() -> None:
+def test_all_values_are_read() -> None:
     """Jump host and keys are read too."""
     jump = {"address": "192.0.2.9", "port": 2222.0, "user": "gate", "host_key": "ssh-ed25519 B"}
     found = target_of(
@@ -56,7 +56,7 @@ def entry(**ssh: object) -> list[object]:
     return [{"name": "edge-2"}, {"name": "edge-1", "ssh": {"address": "198.51.100.1", **ssh}}]
 
 
-def test_today_counts_more_than_the_state() -> None:
+def test_the_configuration_overrides_the_state() -> None:
     """Address and host keys come from the configuration, secrets and seconds from the state."""
     jump = {"address": "Gate.example", "port": "2222", "user": "bob", "host_key": f"{KEY} gate"}
     hosts = entry(port=2022, user="admin", host_key=f" {KEY} root@edge-1", jump=jump)

@@ -63,7 +63,7 @@ def test_names_are_asked_for_as_the_network(deployed: Deployed) -> None:
     assert [str(result) for result in results if not result.ok] == []
 
 
-def test_strangers_are_heard_and_not_answered(deployed: Deployed) -> None:
+def test_packets_of_strangers_arrive_and_are_not_answered(deployed: Deployed) -> None:
     """Packets of a neighbour with a route reach the host, so it is the host that drops them."""
     checks = matrix(parsed(deployed.config, deployed.stack.name))
     asked = [check.question for check in checks if check.kind == "stranger"]
