@@ -84,7 +84,9 @@ class _RefusedError(Exception):
         )
 
 
-_CONVERTED = re.compile(r"[-+]?(0[0-9_]+|0o[0-7_]+|[0-9][0-9_]*[eE][-+]?[0-9]+)")
+_CONVERTED = re.compile(
+    r"[-+]?(0[0-9_]+|0o[0-7_]+|(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)[eE][-+]?[0-9]+)"
+)
 """Numbers that lose their text: octal ones, and those with an exponent. Readers of YAML differ."""
 
 
@@ -95,18 +97,23 @@ class _Loader(yaml.SafeLoader):
     number that it would convert to another text.
     """
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
-        if isinstance(node, yaml.ScalarNode) and node.style is None:
-            if _CONVERTED.fullmatch(node.value):
-                what = "YAML converts a number that begins with 0 or has an exponent"
-                raise _RefusedError(node, what, "put quotes around it")
-        elif isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value in seen:
+    def compose_scalar_node(self, anchor: dict[str, yaml.Node]) -> yaml.ScalarNode:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's
+        node = super().compose_scalar_node(anchor)
+        if (event.style, event.tag) == (None, None) and _CONVERTED.fullmatch(node.value):
+            what = "YAML converts a number that begins with 0 or has an exponent"
+            raise _RefusedError(node, what, "put quotes around it")
+        return node
+
+    def compose_mapping_node(self, anchor: dict[str, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
                     raise _RefusedError(key, f"{key.value} is there twice", "keep one of them")
-                seen.add(str(key.value))
-        return super().construct_object(node, deep)
+                seen.add(key.value)
+        return node
 
     def resolve(self, kind: object, value: object, implicit: object) -> object:
         tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML's

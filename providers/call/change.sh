@@ -45,6 +45,10 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
 keep() { # keep FOLDER TOKEN OLD: writes the generation, and what there was before it, to disk
     new=$etc/$2
     [ "$3" != none ] || nothing "$etc/none" || return 1
+    # This change also replaces a generation of which files were removed.
+    for file in addresses was; do
+        [ -e "$etc/$3/$file" ] || : >"$etc/$3/$file" || return 1
+    done
     rm -rf "$new" "$new-then"
     cp -R "$1/new" "$new" && record_host "$new" "$etc/$3" || return 1
     # Addresses that the host already has were not added by us, and stay after an undo.
@@ -108,7 +112,8 @@ record_phase() { # record_phase PHASE TOKEN DEADLINE
 confirm() { # confirm TOKEN FOLDER LEFT: over a connection made after the change, so a new login works
     take_lock
     done=$(generation current) || fail 15 "cannot read $etc"
-    if read_armed && [ "$armed_boot $phase $armed_token" != "$(boot) loaded ${done%-then}" ]; then
+    if read_armed && { [ "$armed_boot $phase $armed_token" != "$(boot) loaded ${done%-then}" ] ||
+        [ ! -e "$etc/$armed_token/added" ]; }; then
         # It was interrupted, or its rollback was; or it is not in force after a reboot. A successful
         # login proves nothing then.
         unfinished

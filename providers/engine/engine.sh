@@ -253,6 +253,8 @@ renew() { # renew NETWORK LABEL: removes the network of this name unless it has 
     done
     [ -z "$strangers" ] ||
         fail 18 "the Docker network $1 was created manually and has other containers:$strangers"
+    # Said before, because it holds also if the removal fails.
+    [ -z "$attached" ] || note "disconnecting wanbound's containers from the Docker network $1"
     for id in $attached; do
         docker_ask network disconnect -f "$1" "$id" >/dev/null || exit
     done

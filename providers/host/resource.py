@@ -193,6 +193,8 @@ def _change(props: Mapping[str, Any], known: Plan, by_hand: Collection[str]) -> 
         # First what removing them does not resolve: until then nothing has changed.
         _refuse(name, wanted, old, facts, without=again)
         _renew(remote, name, again)
+        # Also if something fails later.
+        notes.tell(name, f"removed the manually created Docker networks {', '.join(again)}")
         facts = _facts(remote, props)
     _refuse(name, wanted, old, facts, removed=again)
     plan = replace(wanted, leaving=leaving(old, wanted, facts.bridges))

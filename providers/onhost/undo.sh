@@ -16,11 +16,11 @@ go_back() { # go_back TOKEN: restores the state before that change
     read_armed
     same_boot=
     [ "$armed_boot" != "$(boot)" ] || same_boot=yes
+    # Do not remove addresses that existed before the change. From here on it cannot be confirmed.
+    [ ! -e "$etc/$1/added" ] || mv "$etc/$1/added" "$etc/$1/addresses" || return 1
     if [ -n "$same_boot" ] && [ -e "$etc/$1/before" ]; then
         give_back "$etc/$1/before" || went=1
     fi
-    # Do not remove addresses that existed before the change.
-    [ ! -e "$etc/$1/added" ] || mv "$etc/$1/added" "$etc/$1/addresses" || return 1
     rm -f "$etc/$1-then/addresses"
     to=$(generation confirmed) || return 1
     [ "$to" != none ] || nothing "$etc/none" || return 1

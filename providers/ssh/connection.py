@@ -159,8 +159,7 @@ class Connection:
     def _trust(self, client: paramiko.SSHClient, hop: Hop, words: "_Words") -> None:
         """Tell the client which host key to accept; an unknown key is refused, never learned."""
         if hop.host_key is None:
-            for file in KNOWN_HOSTS:
-                self._load_known_hosts(client, file)
+            self._load_known_hosts(client)
             return
         kind, text = hop.host_key.split()[:2]
         try:
@@ -174,16 +173,18 @@ class Connection:
         name = hop.hostname if hop.port == 22 else f"[{hop.hostname}]:{hop.port}"
         client.get_host_keys().add(name, kind, key)
 
-    def _load_known_hosts(self, client: paramiko.SSHClient, file: str) -> None:
-        try:
-            text = Path(file).expanduser().read_text("utf-8", errors="replace")
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._error(
-                f"{file} cannot be read ({error.strerror})",
-                "make it readable for this user, or set ssh.host_key",
-            ) from error
+    def _load_known_hosts(self, client: paramiko.SSHClient) -> None:
+        text = ""
+        for file in KNOWN_HOSTS:
+            try:
+                text += Path(file).expanduser().read_text("utf-8", errors="replace") + "\n"
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise self._error(
+                    f"{file} cannot be read ({error.strerror})",
+                    "make it readable for this user, or set ssh.host_key",
+                ) from error
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as known:
             known.writelines(f"{line}\n" for line in _host_keys(text))
             known.flush()
@@ -211,12 +212,12 @@ class Connection:
 
 
 def _host_keys(text: str) -> Iterator[str]:
-    """Yield the lines of a known_hosts file (sshd(8)) that paramiko reads as keys of hosts.
+    """Yield the lines of known_hosts files (sshd(8)) that paramiko reads as keys of hosts.
 
     It has no certificate authorities, and fails at the first line that it cannot read. A revoked
     key is left out wherever it is, so that it is unknown.
     """
-    lines = text.splitlines()
+    lines = [" ".join(line.split()) for line in text.splitlines()]
     revoked = {
         words[3] for line in lines if (words := line.split())[:1] == ["@revoked"] and words[3:]
     }

@@ -145,6 +145,13 @@ CONFIRMING: Mapping[int, tuple[str, str, str]] = {
         _UNCONFIRMED,
         "check `df /etc /run` on the host, free some space, run again",
     ),
+    17: (
+        "the change is not in force: it was rolled back, because no confirmation came in time, or"
+        " another run has replaced it",
+        "in the generation that it names, or as it was before the change",
+        "check that a new SSH connection takes less than confirm_seconds, then run"
+        " `pulumi up --refresh`",
+    ),
 }
 """The same for a confirmation, when the change is in force already."""
 

@@ -94,9 +94,28 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
 CONVERTED: dict[str, tuple[str, str]] = {
     "an octal number": ("config:\n  wanbound:seed: 0755\n", "line 2, column 18"),
     "an octal number of YAML 1.2": ("config:\n  wanbound:seed: 0o17\n", "line 2, column 18"),
+    "an exponent after a point": ("config:\n  wanbound:seed: 1.234e5\n", "line 2, column 18"),
     "an exponent": ("config:\n  wanbound:seed: 1234e5\n", "line 2, column 18"),
     "a key twice": ("config:\n  a: {ipv4: 1, ipv6: 2, ipv4: 3}\n", "line 2, column 25"),
 }
+
+
+MERGED = """\
+x-base: &base {ports: [80]}
+x-web: &web
+  <<: *base
+  ports: [443]
+config:
+  wanbound:seed: !!str 022
+  wanbound:other: [{<<: *web}, {deeper: {<<: *web, ports: [8443]}}]
+"""
+
+
+def test_merge_keys_are_no_key_twice(tmp_path: Path) -> None:
+    """Pulumi's reader has them too. Only the key `other` is wrong here."""
+    _write(tmp_path, MERGED)
+    with pytest.raises(ConfigError, match="wanbound:other"):
+        read("any")
 
 
 @pytest.mark.parametrize("name", CONVERTED)

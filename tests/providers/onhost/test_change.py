@@ -315,6 +315,29 @@ def test_a_rollback_that_was_interrupted_is_completed_by_a_confirmation(host: Bo
     assert (host.kernel, host.files, host.confirmed) == (kernel, names, "a1")
 
 
+def test_a_rollback_that_has_begun_cannot_be_confirmed(host: Box) -> None:
+    """It was killed before the link `current` was old, after it had given routes back."""
+    host.deploy(files("dual-stack"), "a1")
+    kernel, names = host.kernel, host.files
+    host.change(files("several-networks", "dual-stack"), "a2")
+    host.overdue()
+    host.shim("ln", "exit 1")
+    assert host.run("undo", "a2").code == 13
+    host.no_shims()
+    assert (host.current, host.armed) == ("a2", True)
+    assert host.confirm("a2").code == 17
+    assert (host.kernel, host.files, host.confirmed) == (kernel, names, "a1")
+
+
+@pytest.mark.parametrize("name", ["addresses", "was"])
+def test_a_generation_without_one_of_its_files_is_replaced(host: Box, name: str) -> None:
+    """A refresh reports a removed file, and the next change goes through."""
+    host.deploy(files("dual-stack"), "a1")
+    (host.etc / "current" / name).unlink()
+    host.deploy(files("several-networks", "dual-stack"), "a2")
+    assert host.run("mend").err == ""
+
+
 @pytest.mark.parametrize("before", ["a1", "none"])
 def test_a_rollback_that_could_not_be_recorded_is_no_confirmation(host: Box, before: str) -> None:
     """/var may be full, or read-only."""

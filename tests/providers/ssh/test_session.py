@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from providers.errors import HostError, UnreachableError
+from providers.ssh import connection
 from providers.ssh import session as session_module
 from providers.ssh.session import Session
 from providers.ssh.target import Target
@@ -143,7 +144,7 @@ OTHERS = """\
 @cert-authority *.example.com {key}
 @revoked * ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPdO0Q5V3zCkzqYJmA3k3i2oIYlL5v0G2yYQm0Q5V3zC
 host.example.com ssh-ed25519 AAAA
-[127.0.0.1]:{port} {key}
+\t [127.0.0.1]:{port}  {key}
 """
 """What OpenSSH reads in a known_hosts file, or leaves out."""
 
@@ -158,10 +159,14 @@ def test_lines_of_known_hosts_that_are_not_keys_do_not_matter(sshd: Sshd, home: 
     session.close()
 
 
-def test_a_revoked_key_is_refused(sshd: Sshd, home: Path) -> None:
-    """Also where another line has it as the key of the host."""
-    line = f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n"
-    (home / ".ssh" / "known_hosts").write_text(f"{line}@revoked * {sshd.host_key}\n")
+def test_a_revoked_key_is_refused(
+    sshd: Sshd, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another file has it as the key of the host."""
+    others = tmp_path / "ssh_known_hosts"
+    monkeypatch.setattr(connection, "KNOWN_HOSTS", ("~/.ssh/known_hosts", str(others)))
+    (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n")
+    others.write_text(f"@revoked * {sshd.host_key}\n")
     assert "its SSH host key is not known" in _refusal(sshd.target(host_key=None))
 
 
