@@ -59,7 +59,7 @@ def test_every_block_in_its_order(lab: Lab, tmp_path: Path) -> None:
     assert "problem" not in of("wanbound doctor")
     assert "203.0.113.10" in of("pulumi preview")
     assert "203.0.113.20\n" in of("ip4only.me")
-    assert '"ipv4": "203.0.113.10"' in of("curl -H")
+    assert '"ipv4": "203.0.113.10"' in of("Host: hello")
     left = host.run(
         "docker network ls -q --filter type=custom; docker ps -aq; ls -d /etc/wanbound;"
         " ip addr show dev wan0 | grep -e /32 -e /128; nft list tables | grep inet; true"
