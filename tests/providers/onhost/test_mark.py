@@ -82,7 +82,7 @@ NFT
 """All possible senders around a host on which Docker's chain drops all forwarded packets."""
 
 PEER = """\
-import os, socket, sys
+import contextlib, os, socket, sys
 def family(address):
     return socket.AF_INET6 if ':' in address else socket.AF_INET
 if sys.argv[1] == 'answer':
@@ -104,7 +104,8 @@ if sys.argv[1] == 'answer':
                 _, peer = key.fileobj.recvfrom(99)
                 key.fileobj.sendto(peer[0].encode(), peer)
             else:
-                with key.fileobj.accept()[0] as caller:
+                # A caller whose time was over has gone: the server must outlive that.
+                with key.fileobj.accept()[0] as caller, contextlib.suppress(OSError):
                     caller.send(caller.getpeername()[0].encode())
 kind, address, mark = sys.argv[1], sys.argv[2], int(sys.argv[3], 16)
 if kind == 'flood':
