@@ -146,9 +146,9 @@ CONFIRMING: Mapping[int, tuple[str, str, str]] = {
         "check `df /etc /run` on the host, free some space, run again",
     ),
     17: (
-        "the change is not in force: it was rolled back, because no confirmation came in time, or"
-        " another run has replaced it",
-        "in the generation that it names, or as it was before the change",
+        "it rolled the change back, because no confirmation came in time; or another run has"
+        " replaced it",
+        "as it was before the change, in both families; or as the other run has made it",
         "check that a new SSH connection takes less than confirm_seconds, then run"
         " `pulumi up --refresh`",
     ),
