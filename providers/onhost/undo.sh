@@ -65,17 +65,20 @@ undo_armed() { # undo_armed WHY: the lock is held
 
 unfinished() { # completes a run that was killed, or interrupted by a reboot
     read_armed || return 0
-    # An undo may stop the watcher, and would end with it.
-    ! in_watcher || ! systemd-run --quiet --collect sh "$etc/$armed_token/wanbound" undo "$armed_token" >&2 ||
-        fail 14 "an unfinished change is rolled back first"
+    ! hand_over "$armed_token" undo "$armed_token" || fail 14 "an unfinished change is rolled back first"
     case $phase in
     loading) undo_armed "was interrupted" ;;
     *) undo_armed "was never confirmed" ;;
     esac
 }
 
-in_watcher() { # whether this runs in the watcher's service
-    [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup
+# hand_over GENERATION WORD…: if this runs in the watcher's service, its script does that in a unit of
+# its own. What stops the watcher would end with it. Fails elsewhere.
+hand_over() {
+    [ -d /run/systemd/system ] && grep -q /wanbound-watch.service /proc/self/cgroup || return 1
+    script=$etc/$1/wanbound
+    shift
+    systemd-run --quiet --collect sh "$script" "$@" >&2
 }
 
 clear_disk() { # removes unused generations, and everything if nothing is wanted
@@ -91,8 +94,7 @@ clear_disk() { # removes unused generations, and everything if nothing is wanted
     rm -f "$etc"/*.next
     # A generation without networks is that of a destroy.
     [ ! -s "$etc/current/bridges" ] || return 0
-    # The removal stops the watcher, and would end with it.
-    ! in_watcher || ! systemd-run --quiet --collect sh "$etc/current/wanbound" apply >&2 || return 0
+    ! hand_over current apply || return 0
     # The generation last: after a kill before this, the next destroy finds it and removes the rest.
     remove_units
     drop_table

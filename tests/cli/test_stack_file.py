@@ -40,6 +40,14 @@ def _write(folder: Path, text: str | bytes) -> None:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
+def _refusal(folder: Path, text: str | bytes) -> str:
+    """Return the error of a file that is refused."""
+    _write(folder, text)
+    with pytest.raises(StackFileError) as raised:
+        read("any")
+    return str(raised.value)
+
+
 def test_a_stack_is_read_as_pulumi_reads_it(tmp_path: Path) -> None:
     """YAML 1.1 booleans and times stay text, and secrets stay encrypted."""
     _write(tmp_path, STACK)
@@ -122,25 +130,21 @@ def test_merge_keys_are_no_key_twice(tmp_path: Path) -> None:
 def test_what_pulumi_reads_in_another_way_is_refused(tmp_path: Path, name: str) -> None:
     """The answers would be about another configuration than that which Pulumi applies."""
     text, place = CONVERTED[name]
-    _write(tmp_path, text)
-    with pytest.raises(StackFileError) as raised:
-        read("any")
-    assert f"stacks/Pulumi.any.yaml, {place}\n" in str(raised.value)
-    assert "  Fix: " in str(raised.value)
-    assert not any(each in str(raised.value) for each in ("0755", "0o17", "1234e5"))
+    said = _refusal(tmp_path, text)
+    assert f"stacks/Pulumi.any.yaml, {place}\n" in said
+    assert "  Fix: " in said
+    assert not any(each in said for each in ("0755", "0o17", "1234e5"))
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_file_that_is_no_yaml_is_refused_without_quoting_it(tmp_path: Path, name: str) -> None:
     """The text at that place may be a secret."""
     text, place = BROKEN[name]
-    _write(tmp_path, text)
-    with pytest.raises(StackFileError) as raised:
-        read("any")
-    assert f"stacks/Pulumi.any.yaml{', ' if place else ''}{place}\n" in str(raised.value)
-    assert "is not valid YAML" in str(raised.value)
-    assert "indent with spaces, not tabs" in str(raised.value)
-    assert "hunter2" not in str(raised.value)
+    said = _refusal(tmp_path, text)
+    assert f"stacks/Pulumi.any.yaml{', ' if place else ''}{place}\n" in said
+    assert "is not valid YAML" in said
+    assert "indent with spaces, not tabs" in said
+    assert "hunter2" not in said
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "wanbound:hosts: []\n", "config: []\n"])
