@@ -269,8 +269,11 @@ class Box:
             )
 
     def bridge(self, name: str, address: str | None = None) -> None:
-        """Create a bridge, as Docker would."""
-        self.out(f"ip link add {name} type bridge && ip link set {name} up")
+        """Create a bridge, as Docker would; it can send in IPv6 as soon as it is up."""
+        self.out(
+            f"ip link add {name} type bridge"
+            f" && echo 0 >/proc/sys/net/ipv6/conf/{name}/accept_dad && ip link set {name} up"
+        )
         if address is not None:
             self.out(f"ip addr add {address} dev {name}")
 
