@@ -7,6 +7,7 @@ equal by chance; the configuration is then refused (config/subnets.py, config/ch
 """
 
 import hashlib
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 RFC1918 = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
@@ -88,6 +89,18 @@ def container_address(
 def last_usable(subnet: IPv4Network | IPv6Network) -> IPv4Address | IPv6Address:
     """Return the highest address a container can have: IPv4 keeps the last one for broadcasts."""
     return subnet.broadcast_address - (1 if subnet.version == 4 else 0)
+
+
+def common_subnet(
+    subnets: Sequence[IPv4Network | IPv6Network],
+) -> IPv4Network | IPv6Network:
+    """Return the smallest subnet that has all of these in it; they are of one family."""
+    first = min(int(each.network_address) for each in subnets)
+    last = max(int(each.broadcast_address) for each in subnets)
+    found = subnets[0]
+    length = found.max_prefixlen - (first ^ last).bit_length()
+    start = first >> (found.max_prefixlen - length) << (found.max_prefixlen - length)
+    return type(found)((start, length))
 
 
 def overlaps(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:

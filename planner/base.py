@@ -14,7 +14,7 @@ from planner.guard import log_and_drop, marks
 from planner.icmpv6 import MESSAGES
 from planner.nftables import input_rules, strangers
 from planner.rule import FIRST, LAST, Rule, Setting, Wanted
-from planner.rules import FORWARD_CHAIN, dport, family_name, forward
+from planner.rules import FORWARD_CHAIN, dport, family_name, forward, others
 
 INPUT_CHAIN = "WANBOUND-INPUT"
 """The last rule of filter INPUT jumps to it."""
@@ -36,6 +36,9 @@ def base(host: Host, mark: int) -> list[Wanted]:
     versions = sorted({version for each in host.networks for version, _ in each.publics})
     role = MARKED[host.firewall]
     found = [*marks(mark), *(forward(mark, version, role) for version in versions), *_own(host)]
+    if host.firewall == "iptables":
+        for version in versions:
+            found += others(host.networks, version)
     if host.log_drops:
         # The rule itself belongs to no network; providers/host/generation.py has it.
         found += log_and_drop("forged")

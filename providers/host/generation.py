@@ -56,6 +56,10 @@ CHAINS = {
 }
 """Table of iptables → first word of a section → chain."""
 
+_NAT = tuple(f"{section}_" for section in CHAINS["nat"])
+"""The sections of NAT. The host's own lines there let connections of others return early, which may
+be those of a network that is leaving (planner/rules.py)."""
+
 MAPS = {
     "source": "ifname",
     "inside-ipv4": "ipv4_addr",
@@ -264,6 +268,8 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
 
     def add(network: str | None, each: Network | Plan) -> None:
         for section, roles in each.lines.items():
+            if network is None and plan.leaving and section.startswith(_NAT):
+                continue
             places = each.order.get(section, {})
             for role, text in roles.items():
                 place = Place(network, section, role)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from planner.addresses import (
     LOCAL_ULA,
+    common_subnet,
     container_address,
     default_load_balancer,
     default_whoami,
@@ -132,3 +133,18 @@ def test_overlaps() -> None:
     assert overlaps(inner, wide)
     assert not overlaps(inner, IPv4Network("172.20.4.0/24"))
     assert not overlaps(IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+
+
+@pytest.mark.parametrize(
+    ("subnets", "common"),
+    [
+        (["172.20.0.0/24"], "172.20.0.0/24"),
+        (["172.20.3.0/24", "172.20.0.0/24"], "172.20.0.0/22"),
+        (["172.20.0.0/16", "172.20.7.0/24"], "172.20.0.0/16"),
+        (["10.0.0.0/24", "192.168.0.0/24"], "0.0.0.0/0"),
+        (["fd00::/64", "fdff::/64"], "fd00::/8"),
+    ],
+)
+def test_common_subnet(subnets: list[str], common: str) -> None:
+    """The smallest one that has all of them in it."""
+    assert str(common_subnet([ip_network(each) for each in subnets])) == common

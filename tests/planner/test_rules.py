@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from itertools import combinations
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from planner.config import Family, Host, Network, Stack
 from planner.plan import HostPlan, plan
+from planner.rule import FIRST
 from planner.rules import DNAT_CHAIN, SNAT_CHAIN, family_rules
+from tests.planner import golden
 from tests.planner.matching import Names, Rule, loaded, parse
 from tests.planner.strategies import Raw, stacks
 
@@ -117,6 +120,48 @@ def test_ingress_goes_where_it_is_configured_to_go(raw: Raw) -> None:
         assert all(rule.input == rule.output == Names(frozenset(), negated=True) for rule in dnat)
         for one, other in combinations(dnat, 2):
             assert one.common(other) is None
+
+
+@given(stacks(max_hosts=1, moded=True))
+@SETTINGS
+def test_a_connection_that_returns_early_matches_no_rule(raw: Raw) -> None:
+    """So the first rule of a chain changes nothing, whatever the number of rules."""
+    with patch("planner.rules._MANY", 0):
+        (host,) = plan(Stack.parse(raw, "any"))
+    found = list(_of_host(host))
+    for name, section, order, early in found:
+        if early.target == "RETURN":
+            assert (name, order) == ("", FIRST)
+            for whose, same, _, rule in found:
+                assert not whose or same != section or rule.common(early) is None
+
+
+@pytest.mark.parametrize("firewall", ["iptables", "nftables"])
+def test_only_long_chains_have_a_rule_for_other_connections(firewall: str) -> None:
+    """A map of nftables takes the same time for any number of networks."""
+    raw = golden.config("many")
+    (host,) = raw["hosts"]
+    host["firewall"] = firewall
+
+    def early() -> list[str]:
+        wanted = plan(Stack.parse(raw, "many"))[0].wanted
+        return [each.text for each in wanted if each.text.endswith("-j RETURN")]
+
+    returns = [
+        "-A WANBOUND-DNAT ! -d 203.0.113.0/26 -j RETURN",
+        "-A WANBOUND-SNAT ! -s 172.20.0.0/20 -j RETURN",
+        "-A WANBOUND-DNAT ! -d 2001:db8::20/123 -j RETURN",
+        "-A WANBOUND-SNAT ! -s fd5c:1b2a:77f0:20::/60 -j RETURN",
+    ]
+    assert early() == (returns if firewall == "iptables" else [])
+    mail, *others = host["networks"]
+    mail["public_ipv4"] = "8.8.8.8"
+    assert early() == (returns[1:] if firewall == "iptables" else [])
+    mail["subnet_ipv4"] = "docker"
+    mail |= {"load_balancer": False, "mode": "snat"}
+    assert early() == (returns[3:] if firewall == "iptables" else [])
+    host["networks"] = others
+    assert early() == []
 
 
 @given(stacks(max_hosts=1, moded=True))

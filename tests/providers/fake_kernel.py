@@ -24,7 +24,7 @@ _PRINTED = (*_PLACES[:3], ("filter", "WANBOUND-FORWARD", "FORWARD"), *_PLACES[3:
 BESIDE = "# beside others\n"
 """The first line of the rules of a host with nftables: loaded if iptables has FORWARD rules."""
 
-_RULE = re.compile(r"-A (WANBOUND-[A-Z]+) .*-j (ACCEPT|DROP|[DS]NAT --to-\w+ [0-9a-f.:]+)")
+_RULE = re.compile(r"-A (WANBOUND-[A-Z]+) .*-j (ACCEPT|DROP|RETURN|[DS]NAT --to-\w+ [0-9a-f.:]+)")
 
 
 class Iptables:

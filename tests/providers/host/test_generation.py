@@ -232,8 +232,10 @@ Nat = tuple[list[list[str]], list[list[str]]]
 
 def _in_iptables(generation: Generation, family: Family) -> Nat:
     nat = generation.rules(family).get("nat", {})
-    dnat = [rule.split() for rule in nat.get("WANBOUND-DNAT", [])]
-    snat = [rule.split() for rule in nat.get("WANBOUND-SNAT", [])]
+    dnat, snat = (
+        [rule.split() for rule in nat.get(chain, []) if not rule.endswith(" -j RETURN")]
+        for chain in ("WANBOUND-DNAT", "WANBOUND-SNAT")
+    )
     return (
         [[rule[3].partition("/")[0], rule[5], rule[-1]] for rule in dnat],
         [[rule[3], rule[-1]] for rule in snat if "!" in rule],
@@ -262,6 +264,14 @@ def _in_nftables(generation: Generation, family: Family) -> Nat:
 def test_bridges_that_may_not_exist_are_named() -> None:
     """They are sorted, as in all files: the same plan always gives the same generation."""
     assert compose(_plan(), absent=["web", "mail"]).files["absent"] == "mail\nweb\n"
+
+
+def test_connections_of_a_leaving_network_do_not_return_early() -> None:
+    """Its subnet need not be in the common one of the networks that are wanted."""
+    many, former = case("many"), case("ipv4-only")
+    assert "-j RETURN" in compose(many).files["ipv4.rules"]
+    mixed = replace(many, leaving=tuple(former.networks.values()))
+    assert "-j RETURN" not in compose(mixed).files["ipv4.rules"]
 
 
 def test_a_leaving_network_is_loaded_and_its_bridges_are_named() -> None:
