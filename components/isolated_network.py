@@ -8,13 +8,10 @@ import pulumi_docker as docker
 from components.containers import Secrets, attached, container
 from components.egress_check import egress_check
 from components.names import resource_name
-from components.socket import DockerSocket
+from components.socket import DockerSocket, ignored_options
 from planner.docker import ContainerPlan, VolumePlan
 from planner.plan import HostPlan, NetworkPlan
-from planner.takeover import LABEL, UNIMPORTANT, Same
-
-# Also without `adopt`: a network that was taken over stays so.
-_OPTIONS = [f'options["{name}"]' for name in UNIMPORTANT]
+from planner.takeover import LABEL, Same
 
 
 def network_args(plan: NetworkPlan, owner: str) -> docker.NetworkArgs:
@@ -65,8 +62,14 @@ class IsolatedNetwork(pulumi.ComponentResource):
                 import_=taken_over.id if taken_over else None,
                 # Docker cannot change any: one taken over would be replaced for the label that it
                 # lacks, for a flag that only means something in a swarm, or for options that no
-                # guarantee needs. Nor may values that Docker chose count as a change.
-                ignore_changes=["labels", "attachable", *_OPTIONS, *_chosen(plan)],
+                # guarantee needs. Nor may values that Docker chose count as a change. Also without
+                # `adopt`: a network that was taken over stays so.
+                ignore_changes=[
+                    "labels",
+                    "attachable",
+                    *ignored_options(plan.docker),
+                    *_chosen(plan),
+                ],
                 # Delete first: two networks cannot have the same name, bridge or subnet.
                 delete_before_replace=True,
                 depends_on=list(after),

@@ -7,8 +7,13 @@ import pulumi_docker as docker
 
 from components.containers import Secrets, attached, container
 from components.names import resource_name
-from planner.docker import SocketPlan
+from planner.docker import DockerNetwork, SocketPlan
 from planner.takeover import LABEL
+
+
+def ignored_options(plan: DockerNetwork) -> list[str]:
+    """Return the properties of a Docker network's options that do not count as a change."""
+    return [f'options["{name}"]' for name in plan.ignored]
 
 
 class DockerSocket(pulumi.ComponentResource):
@@ -43,7 +48,10 @@ class DockerSocket(pulumi.ComponentResource):
             labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
             # Before: two networks cannot have one name, bridge or subnet.
             opts=pulumi.ResourceOptions(
-                parent=self, delete_before_replace=True, depends_on=list(after)
+                parent=self,
+                ignore_changes=ignored_options(plan.docker),
+                delete_before_replace=True,
+                depends_on=list(after),
             ),
         )
         self.proxy = container(

@@ -1,11 +1,24 @@
 """The arguments of what Docker is to make: networks and containers, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from planner.config import Restart, SecretRef, Volume
+from planner.config import Engine, Restart, SecretRef, Volume
 from planner.publish import Port
+
+OPTION = "com.docker.network"
+"""The first part of the names of Docker's own options of networks."""
+
+UNIMPORTANT = (
+    # Docker's rule comes after ours, and the guard drops what it would translate.
+    f"{OPTION}.bridge.enable_ip_masquerade",
+    # The name of an interface inside of containers: no rule has it.
+    f"{OPTION}.container_iface_prefix",
+    # The largest packet is the operator's choice.
+    f"{OPTION}.driver.mtu",
+)
+"""Options that may differ on the host from what is declared: no guarantee needs them."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +33,8 @@ class Ipam:
 class DockerNetwork:
     """The arguments of a Docker network of the bridge driver; an `internal` one has no way out.
 
-    `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one.
+    `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one. `defaults` are
+    the names of options that daemon.json may give to new networks.
     """
 
     name: str
@@ -29,6 +43,12 @@ class DockerNetwork:
     options: Mapping[str, str]
     internal: bool = False
     ipv4_by_docker: bool = False
+    defaults: tuple[str, ...] = ()
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The options that may differ on the host, or be there without being declared."""
+        return (*UNIMPORTANT, *self.defaults)
 
 
 @dataclass(frozen=True)
@@ -92,3 +112,14 @@ class VolumePlan:
 
     name: str
     keep: bool
+
+
+def with_defaults(network: DockerNetwork, engine: Engine | None) -> DockerNetwork:
+    """Return the network on a host whose daemon.json may give new networks more options.
+
+    Docker never changes the options of a network, so these do not count as a change of it.
+    """
+    defaults = {} if engine is None else engine.settings.get("default-network-opts", {})
+    of_bridges = defaults.get("bridge", {}) if isinstance(defaults, Mapping) else {}
+    added = {*of_bridges} - {*network.options, *network.ignored}
+    return replace(network, defaults=tuple(sorted(added)))

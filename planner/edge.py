@@ -8,6 +8,7 @@ from planner.addresses import gateway
 from planner.config import Acme, LoadBalancer, Network, Volume, Whoami
 from planner.config.names import ROUTING_LABEL, socket_bridge, socket_network
 from planner.docker import (
+    OPTION,
     ContainerPlan,
     DockerNetwork,
     HealthCheck,
@@ -75,7 +76,7 @@ def socket(network: Network) -> SocketPlan | None:
             name=socket_network(network.name),
             ipv6=False,
             ipam=(Ipam(str(subnet), str(gateway(subnet))),),
-            options={"com.docker.network.bridge.name": socket_bridge(network.bridge)},
+            options={f"{OPTION}.bridge.name": socket_bridge(network.bridge)},
             internal=True,
         ),
         proxy=ContainerPlan(

@@ -18,14 +18,21 @@ from planner.config import (
     Stack,
 )
 from planner.config.names import socket_bridge
-from planner.docker import ContainerPlan, DockerNetwork, Ipam, SocketPlan, VolumePlan
+from planner.docker import (
+    OPTION,
+    ContainerPlan,
+    DockerNetwork,
+    Ipam,
+    SocketPlan,
+    VolumePlan,
+    with_defaults,
+)
 from planner.guard import guard, logged
 from planner.nftables import nat
 from planner.publish import published
 from planner.rule import Owns, Setting, Wanted
 from planner.rules import docker_family_rules, family_rules, flows
 
-_OPTION = "com.docker.network"
 _IFACE_PREFIX_MAX = 12
 """Characters of an interface prefix: Docker appends a number, the kernel allows 15."""
 
@@ -107,10 +114,10 @@ def _host_plan(stack: Stack, host: Host) -> HostPlan:
                 bridge=network.bridge,
                 owns=_owns(network),
                 wanted=tuple(_wanted(network, host)),
-                docker=_docker_network(network),
+                docker=with_defaults(_docker_network(network), host.engine),
                 containers=_containers(stack, network),
                 check=_check(stack, host, network) if stack.verify else None,
-                socket=edge.socket(network),
+                socket=_socket(network, host),
                 volumes=edge.volumes(network),
             )
             for network in host.networks
@@ -170,24 +177,24 @@ def _addresses(network: Network, wan: str) -> Iterator[Setting]:
 
 def _docker_network(network: Network) -> DockerNetwork:
     options = {
-        f"{_OPTION}.bridge.name": network.bridge,
-        f"{_OPTION}.bridge.enable_ip_masquerade": "false",
-        f"{_OPTION}.container_iface_prefix": f"v{network.bridge}"[:_IFACE_PREFIX_MAX],
+        f"{OPTION}.bridge.name": network.bridge,
+        f"{OPTION}.bridge.enable_ip_masquerade": "false",
+        f"{OPTION}.container_iface_prefix": f"v{network.bridge}"[:_IFACE_PREFIX_MAX],
     }
     ipam = []
     if (inner := network.inner_subnet) is not None:
         gateway = str(addresses.gateway(inner))
         ipam.append(Ipam(str(inner), gateway))
-        options[f"{_OPTION}.bridge.host_binding_ipv4"] = gateway
+        options[f"{OPTION}.bridge.host_binding_ipv4"] = gateway
     for family in network.families:
         ipam.append(Ipam(str(family.subnet), str(family.gateway)))
         # Published ports bind to the bridge's own address, never to another network's: public
         # traffic comes through the ingress rules, which need no bind (docs/architecture.md).
         binding = family.public if network.mode == "masquerade" else family.gateway
-        options[f"{_OPTION}.bridge.host_binding_ipv{family.version}"] = str(binding)
+        options[f"{OPTION}.bridge.host_binding_ipv{family.version}"] = str(binding)
     if network.docker_ipv4 is not None:
         # The bridge's address is not known yet; without the option, ports bind to every address.
-        options[f"{_OPTION}.bridge.host_binding_ipv4"] = "127.0.0.1"
+        options[f"{OPTION}.bridge.host_binding_ipv4"] = "127.0.0.1"
     return DockerNetwork(
         name=network.name,
         ipv6=network.ipv6 is not None,
@@ -195,6 +202,11 @@ def _docker_network(network: Network) -> DockerNetwork:
         options=options,
         ipv4_by_docker=network.docker_ipv4 is not None,
     )
+
+
+def _socket(network: Network, host: Host) -> SocketPlan | None:
+    plan = edge.socket(network)
+    return plan and replace(plan, docker=with_defaults(plan.docker, host.engine))
 
 
 def _containers(stack: Stack, network: Network) -> tuple[ContainerPlan, ...]:

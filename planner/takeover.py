@@ -14,29 +14,19 @@ from ipaddress import ip_network
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from planner.config.report import show
-from planner.docker import ContainerPlan
+from planner.docker import OPTION, ContainerPlan
 from planner.errors import Problem
 from planner.plan import HostPlan, NetworkPlan
 
 LABEL = "wanbound"
 """The label that names the owner of a Docker network."""
 
-_NETWORK = "com.docker.network"
-_BRIDGE = f"{_NETWORK}.bridge.name"
-UNIMPORTANT = (
-    # Docker's rule comes after ours, and the guard drops what it would translate.
-    f"{_NETWORK}.bridge.enable_ip_masquerade",
-    # The name of an interface inside of containers: no rule has it.
-    f"{_NETWORK}.container_iface_prefix",
-    # The largest packet is the operator's choice.
-    f"{_NETWORK}.driver.mtu",
-)
-"""Options that may differ in a network that is taken over: no guarantee needs them."""
+_BRIDGE = f"{OPTION}.bridge.name"
 
 _PAST = "a port that a container publishes would be reached past ingress"
 _REASONS = {
-    f"{_NETWORK}.bridge.host_binding_ipv4": _PAST,
-    f"{_NETWORK}.bridge.host_binding_ipv6": _PAST,
+    f"{OPTION}.bridge.host_binding_ipv4": _PAST,
+    f"{OPTION}.bridge.host_binding_ipv6": _PAST,
 }
 """Why an option matters, where its name does not say it."""
 
@@ -176,7 +166,7 @@ def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
     """Yield the differences of `live` from the Docker network that `network` plans, a line each.
 
     Differences that do not matter: its label, which an older network lacks; whether it is
-    attachable, which only has a meaning in a swarm; and the options in `UNIMPORTANT`.
+    attachable, which only has a meaning in a swarm; and the options in `ignored`.
     """
     wanted = network.docker
     yield from _line("driver", live.driver, "bridge")
@@ -193,7 +183,7 @@ def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
     yield from _map_lines("ipam option", live.ipam.options or {}, {})
     yield from _subnet_lines(network, live)
     needed, found = (
-        {key: value for key, value in options.items() if key not in UNIMPORTANT}
+        {key: value for key, value in options.items() if key not in wanted.ignored}
         for options in (wanted.options, live.options or {})
     )
     yield from _map_lines("option", found, needed)

@@ -13,8 +13,9 @@ from components import adopt
 from components.adopt import TakeoverError, taken_over
 from components.host import Host
 from planner.config import Stack
+from planner.docker import UNIMPORTANT
 from planner.plan import HostPlan, plan
-from planner.takeover import UNIMPORTANT, Same
+from planner.takeover import Same
 from providers.host.plan import Network, Plan, to_json
 from tests.components.mocks import Registered, registered
 from tests.planner import golden

@@ -45,6 +45,21 @@ def test_a_subnet_that_docker_chooses_is_no_change() -> None:
     assert "ipamConfigs" not in other.ignored
 
 
+def test_options_that_docker_adds_are_no_change() -> None:
+    """Of every network, also of the load balancer's; but not those that are declared."""
+    names = [f"com.docker.network.{each}" for each in ("bridge.enable_icc", "bridge.name")]
+    raw = golden.config("dual-stack")
+    opts = {"bridge": dict.fromkeys(names, "x"), "macvlan": {"parent": "eth0"}}
+    raw["hosts"][0]["engine"] = {"settings": {"default-network-opts": opts}}
+    found = _declared(raw)
+    for name in ("network/mail", "socket/mail"):
+        ignored = found[f"Network edge-1/{name}"].ignored
+        assert f'options["{names[0]}"]' in ignored
+        assert 'options["com.docker.network.driver.mtu"]' in ignored
+        assert f'options["{names[1]}"]' not in ignored
+        assert "parent" not in "".join(ignored)
+
+
 def _with_ipv6nat() -> dict[str, Any]:
     raw = golden.config("masquerade")
     host = {**raw["hosts"][0], "ipv6nat": "container"}

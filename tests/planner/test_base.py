@@ -9,7 +9,7 @@ from planner.base import INPUT_CHAIN
 from planner.config import Baseline, Host, Stack, Version
 from planner.plan import HostPlan, plan
 from planner.rule import Setting, sections
-from planner.rules import FORWARD_CHAIN
+from planner.rules import FORWARD_CHAIN, OTHERS
 from tests.planner import golden
 from tests.planner.matching import Packet, Rule, loaded, parse
 from tests.planner.strategies import Raw, stacks
@@ -172,7 +172,7 @@ def test_no_line_is_of_the_other_family(raw: Raw) -> None:
 def test_only_strangers_are_not_forwarded(raw: Raw) -> None:
     """From the wan only answers and translated packets pass; other interfaces are not affected."""
     for host, planned in _planned(raw):
-        forward = [rule for rule in loaded(planned.wanted) if rule.chain != INPUT_CHAIN]
+        forward = [rule for rule in loaded(planned.wanted) if rule.chain == FORWARD_CHAIN]
         rules = [rule for rule in forward if rule.role != "marked"]
         closed = [] if host.baseline is None else ["forward_ipv4", "forward_ipv6"]
         assert [rule.section for rule in rules] == closed
@@ -207,6 +207,9 @@ def test_a_host_has_what_it_asks_for_and_no_more(raw: Raw) -> None:
             family: f"default via {each} dev {wan}" for family, each in given_.items()
         }
         assert found.pop("links", {}) == ({wan: f"{wan} up"} if given_ else {})
+        for family in ("ipv4", "ipv6"):
+            for chain in ("dnat", "snat"):
+                assert found.pop(f"{chain}_{family}", {}).keys() <= {OTHERS}
         closed = {"sysctls", "input_ipv4", "input_ipv6", "forward_ipv4", "forward_ipv6"}
         passes = {"chain unmark", "chain pass"}
         passes |= {f"forward_ipv{v}" for network in host.networks for v, _ in network.publics}

@@ -21,7 +21,12 @@ NAME = "test-3"
 FIRST = 180
 """The first network's last address part: the addresses are 203.0.113.180 and up."""
 
-NFTABLES = {"firewall": "nftables", "engine": {"firewall_backend": "nftables", "dns": True}}
+ICC, MTU = "com.docker.network.bridge.enable_icc", "com.docker.network.driver.mtu"
+DEFAULTS = {"default-network-opts": {"bridge": {ICC: "true", MTU: "1480"}}}
+NFTABLES = {
+    "firewall": "nftables",
+    "engine": {"firewall_backend": "nftables", "dns": True, "settings": DEFAULTS},
+}
 IPTABLES = {"firewall": "iptables", "engine": {"firewall_backend": "iptables", "dns": True}}
 DNS = {"dns": ["198.51.100.53", "2001:db8:ffff::53"]}
 
@@ -103,7 +108,11 @@ def test_one_up_brings_it_into_nftables(site: Site) -> None:
 
 
 def test_nothing_is_left_to_do(site: Site) -> None:
-    """Neither the program nor the host has a change left."""
+    """Neither the program nor the host has one; options that Docker added to networks are none."""
+    inspect = "docker network ls -q --filter type=custom | xargs docker network inspect"
+    networks = json.loads(site.host.run(inspect).stdout)
+    assert {each["Options"][MTU] for each in networks} == {"1480"}
+    assert any(each["Internal"] for each in networks)
     assert set(site.stack.preview("--refresh", "--expect-no-changes").counts) == {"unchanged"}
 
 
