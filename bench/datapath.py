@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from bench import scenario
 from bench.scenario import MARK, Firewall
@@ -34,6 +34,10 @@ _CALLS: tuple[tuple[str, dict[Kind, str]], ...] = (
     ("throughput", {"throughput": "bytes_per_second"}),
     ("connect-rate -workers=1", {"p50": "p50_seconds", "p99": "p99_seconds"}),
 )
+_PARTS = 3
+
+Json = dict[str, Any]
+"""What the probe prints."""
 
 
 class DataPath:
@@ -55,20 +59,30 @@ class DataPath:
         time.sleep(SETTLE_SECONDS)
 
     def speed(self, container: str, family: Family, seconds: float) -> dict[Kind, float]:
-        """Return how fast a container reaches the sink; each of three measurements takes `seconds`.
+        """Return how fast a container reaches the sink.
 
-        Raises BenchError if a connection fails: the result would not be a speed.
+        Each of the measurements takes `seconds`, in three parts of which the fastest counts: other
+        work on the machine only makes one slower. Raises BenchError if a connection fails: the
+        result would not be a speed.
         """
         speeds: dict[Kind, float] = {}
         for call, keys in _CALLS:
-            words = ["docker", "exec", container, "/probe", *call.split()]
-            words += [f"-duration={seconds:g}s", _SINK[family]]
-            done = self._site.host.run(shlex.join(words), timeout=seconds + 60)
-            found = json.loads(done.stdout)
-            if found.get("failed"):
-                raise BenchError(f"{container}: {call} over {family}: {found}")
-            speeds |= {kind: float(found[key]) for kind, key in keys.items()}
+            parts = [
+                self._measured(container, family, call, seconds / _PARTS) for _ in range(_PARTS)
+            ]
+            for kind, key in keys.items():
+                best = min if kind in ("p50", "p99") else max
+                speeds[kind] = best(float(part[key]) for part in parts)
         return speeds
+
+    def _measured(self, container: str, family: Family, call: str, seconds: float) -> Json:
+        words = ["docker", "exec", container, "/probe", *call.split()]
+        words += [f"-duration={seconds:g}s", _SINK[family]]
+        done = self._site.host.run(shlex.join(words), timeout=seconds + 60)
+        found: Json = json.loads(done.stdout)
+        if found.get("failed"):
+            raise BenchError(f"{container}: {call} over {family}: {found}")
+        return found
 
     def source(self, container: str, family: Family) -> str:
         """Return the address from which the internet sees a container's connection."""

@@ -80,7 +80,12 @@ def _ask_as_strangers(
 
 
 def _unanswered(answer: Answer) -> bool:
-    return answer.status != 0 or answer.text == "404 page not found"
+    return answer.status != 0 or answer.text == "404 page not found" or _is_incomplete(answer.text)
+
+
+def _is_incomplete(text: str) -> bool:
+    """Whether a whoami was not answered itself, or has too many requests at a time."""
+    return (text.startswith("{") and '"errors":' in text) or text.startswith("too many requests")
 
 
 def seen(check: Check, answer: Answer) -> str:

@@ -25,6 +25,9 @@ PAUSE = 0.5
 """Seconds without a packet of a flow after which it counts as stopped: twelve times the interval
 between two packets, as a busy machine delays floods."""
 
+LAST_PAUSE = 4 * PAUSE
+"""The same at the capture's end, after which no packet could show that it was only a pause."""
+
 ENOUGH = 5
 """Packets of each flow before the event; with fewer, a row proves nothing."""
 
@@ -121,7 +124,7 @@ def _back(at: Sequence[float], times: Times) -> float | None:
             if time - before > PAUSE:
                 back = time - times.end
             before = time
-    return back if times.until - before <= PAUSE else None
+    return back if times.until - before <= LAST_PAUSE else None
 
 
 def outcome(

@@ -27,11 +27,15 @@ HOSTS = "test-1=bookworm,test-2=forky+29"
 """Docker 20.10 and Docker 29; tests/lab/faults has 28 as well, the demo's."""
 
 
+PREFIXES = "suvwxyz"
+"""The last letter of a worker's prefix, so there can be as many workers."""
+
+
 def worker_settings(number: int) -> Settings:
     """Return where the lab of a worker is; hosts have the same names and addresses in each."""
     return Settings(
         state=Path(f"/run/wanbound-tests{number or ''}"),
-        prefix=f"wbt{'suvwxyz'[number]}",
+        prefix=f"wbt{PREFIXES[number]}",
         management=IPv4Network(f"10.97.{number}.0/24"),
     )
 

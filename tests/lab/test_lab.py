@@ -17,7 +17,7 @@ from lab import cgroups, lifecycle, processes, removal
 from lab.api import Lab
 from lab.ledger import Ledger
 from lab.settings import ECHO_IPV4, ECHO_IPV6, Settings
-from tests.lab.conftest import SETTINGS, worker_settings
+from tests.lab.conftest import PREFIXES, SETTINGS, worker_settings
 
 pytestmark = pytest.mark.lab
 
@@ -136,7 +136,7 @@ class Machine:
 
 def _made_by_other_workers() -> set[str]:
     """Return their names: hosts of other labs come and go while these tests run."""
-    labs = (worker_settings(number) for number in range(os.cpu_count() or 1))
+    labs = (worker_settings(number) for number in range(len(PREFIXES)))
     return {made.name for lab in labs if lab != SETTINGS for made in Ledger(lab).read()}
 
 

@@ -17,7 +17,7 @@ from tests.lab.atomic.wired import answers, docker, talking, wrong
 
 STREAM = Path(__file__).with_name("stream.py").read_text()
 PLACE = "/run/stream.py"
-SILENCE = 1.5
+SILENCE = 6.0
 """Seconds for which a stream may pause. A pause means a busy machine, not a lost packet: a lost
 datagram's number would be missing, and TCP retransmits after 0.2 s."""
 

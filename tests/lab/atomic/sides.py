@@ -16,7 +16,10 @@ from tests.lab.atomic.plans import Net, base, plan
 SECONDS = 2
 """For which the hosts here wait for a confirmation."""
 
-RECOVERED_SECONDS = 6.0
+CONFIRMED_SECONDS = 10
+"""The same, where the confirmation must come in time: it needs a new connection to a busy host."""
+
+RECOVERED_SECONDS = 20.0
 """Within which the host is restored after that time; host and machine are busy."""
 
 UNDONE = "was not confirmed in time over a new SSH connection and was rolled back"

@@ -14,7 +14,7 @@ PLACE = "/run/talk.py"
 FIRST_PORT = 7100
 """To which the first network of the first host sends; each network has a port of its own."""
 
-OUT_OF_ORDER = 0.01
+OUT_OF_ORDER = 0.1
 """Seconds. Two packets of one moment may be captured in either order: a host has two processors."""
 
 _ASK = """
@@ -23,7 +23,7 @@ for pair in sys.argv[2:]:
     kind, address = pair.split("=")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     link = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-    link.settimeout(3)
+    link.settimeout(10)
     try:
         link.connect((address, int(sys.argv[1])))
         if kind == "udp":

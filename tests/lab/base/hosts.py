@@ -1,5 +1,7 @@
 """Hosts with a baseline, for tests."""
 
+import re
+
 from lab.api import Host, Lab
 from lab.settings import ROUTER_IPV4, ROUTER_LINK_LOCAL
 from lab.stacks import Config
@@ -54,4 +56,5 @@ def parameters(host: Host) -> str:
 
 def routes(host: Host) -> str:
     """Return all IPv4 routes and the IPv6 default routes."""
-    return host.run("ip -4 route show; ip -6 route show default").stdout
+    shown = host.run("ip -4 route show; ip -6 route show default").stdout
+    return re.sub(r" expires \d+sec", "", shown)

@@ -38,6 +38,7 @@ def test_several_next_hops_come_back(
     wan = {"interface": "wan0", "gateway_ipv4": ROUTER_IPV4, "gateway_ipv6": ROUTER_LINK_LOCAL}
 
     def there_and_back(host: Host) -> None:
+        own = routes(host)
         host.run(SEVERAL)
         try:
             before = routes(host)
@@ -56,5 +57,7 @@ def test_several_next_hops_come_back(
             assert routes(host) == before
         finally:
             host.run(AS_BEFORE)
+            # networkd makes them when it likes; the next test must not begin before that.
+            wait_until(f"{host.name} has its own routes", lambda: routes(host) == own, timeout=60)
 
     each(lab.hosts.values(), there_and_back)

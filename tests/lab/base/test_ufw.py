@@ -1,6 +1,7 @@
 """The real ufw beside wanbound: what it filters, and what it does not (docs/other-firewalls.md)."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,7 +39,9 @@ class Firewalled:
     def serves_itself(self) -> None:
         """Make the host listen on the port at its own address."""
         server = f"python3 -m http.server --bind {self.host.wan_ipv4} {PORT}"
-        self.host.run(f"timeout 30 {server} >/dev/null 2>&1 & sleep 1")
+        listens = f"until ss -Hltn 'sport = :{PORT}' | grep -q .; do sleep 0.1; done"
+        self.host.run(f"timeout 60 {server} >/dev/null 2>&1 &")
+        self.host.run(f"timeout 30 sh -c {shlex.quote(listens)}")
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ class Site:
         family = "-6" if ":" in address else "-4"
         name = "shop.example.com"
         # Traefik needs a moment to notice a container, and answers 404 until then.
-        patient = ["-f", "--retry", "8", "--retry-delay", "1", "--retry-all-errors", "-m", "30"]
+        patient = ["-f", "--retry", "40", "--retry-delay", "1", "--retry-all-errors", "-m", "60"]
         asked = [family, *patient, "--resolve", f"{name}:80:{at}", f"http://{name}/"]
         return self.lab.internet.curl(*asked, check=False).stdout
 

@@ -59,7 +59,7 @@ def test_a_pause_ends_when_the_last_flow_runs() -> None:
 
 def test_a_flow_that_stays_away_is_named() -> None:
     """The report has its network, family and kind."""
-    seen = traffic(flood({"2001:db8::20": (2.0, 9.0)}), NETWORKS, TIMES)
+    seen = traffic(flood({"2001:db8::20": (1.5, 9.0)}), NETWORKS, TIMES)
     assert seen.back is None
     assert seen.still == ["web IPv6 TCP", "web IPv6 UDP"]
 

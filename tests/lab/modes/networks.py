@@ -111,7 +111,7 @@ def _at(name: str, last: int, command: list[str]) -> dict[str, Any]:
 def asked(lab: Lab, protocol: str, address: str, port: int) -> str:
     """Ask a probe from the internet; return the client that it saw, "" without an answer."""
     at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    words = [str(probe_program(lab.settings.cache)), f"ask-{protocol}", "-timeout", "2s", at]
+    words = [str(probe_program(lab.settings.cache)), f"ask-{protocol}", "-timeout", "3s", at]
     return lab.internet.run(words, check=False).stdout.strip()
 
 

@@ -223,6 +223,14 @@ def test_nothing_changes_when_nothing_changed(moded: Moded) -> None:
     moded.stack.preview("--refresh", "--expect-no-changes")
 
 
+def _until_seen(host: Host, container: str, family: int, address: str) -> None:
+    wait_until(
+        f"{container} of {host.name} leaves with {address}",
+        lambda: seen(host, container, family) == address,
+        timeout=60,
+    )
+
+
 def test_published_ports_are_there_after_a_reboot(moded: Moded) -> None:
     """Docker starts a container only if it can bind its port at boot, and does not retry."""
 
@@ -235,10 +243,10 @@ def test_published_ports_are_there_after_a_reboot(moded: Moded) -> None:
             wait_until(
                 f"{host.name} answers at {public}",
                 partial(_answers, moded.lab, public),
-                timeout=15,
+                timeout=60,
                 every=0.2,
             )
-            assert seen(host, "posted-web", family) == public
-        assert seen(host, "coi", 4) == place.ipv4(OUT)
+            _until_seen(host, "posted-web", family, public)
+        _until_seen(host, "coi", 4, place.ipv4(OUT))
 
     each(moded.places, reboot)

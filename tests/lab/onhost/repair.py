@@ -7,7 +7,8 @@ from lab.settings import ROUTER_IPV4, ROUTER_LINK_LOCAL
 from providers.host.plan import Plan
 from tests.lab.planned import numbered
 
-ALLOWED_SECONDS = 5.0
+ALLOWED_SECONDS = 15.0
+"""A repair takes one second on an idle machine; docs/faults.md has the times that were measured."""
 
 NUMBERS = {"test-1": 51, "test-2": 151}
 """The last part of each host's public addresses."""

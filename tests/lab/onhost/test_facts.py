@@ -37,7 +37,7 @@ def test_all_that_a_refresh_compares_is_told(host: Host) -> None:
         wait_until(
             f"{host.name} has repaired its rules",
             lambda: (now := facts(host)).live == now.loaded,
-            timeout=ALLOWED_SECONDS,
+            timeout=2 * ALLOWED_SECONDS,
         )
         found = facts(host)
     finally:
@@ -84,7 +84,7 @@ def test_manual_changes_of_units_and_script_are_reported(host: Host) -> None:
 # Shortens the minute for which the host waits for Docker.
 IMPATIENT = """\
 #!/bin/sh
-[ "$1" != 60 ] || { shift; set -- 8 "$@"; }
+[ "$1" != 60 ] || { shift; set -- 30 "$@"; }
 exec /usr/bin/timeout "$@"
 """
 
@@ -104,7 +104,7 @@ def test_a_docker_that_hangs_is_not_taken_for_an_absent_one(host: Host) -> None:
             wait_until(
                 f"{host.name} asks Docker",
                 lambda: host.run("pgrep -f '^docker '", check=False).status == 0,
-                timeout=10,
+                timeout=20,
                 every=0.1,
             )
             assert repaired(host, "a flush meanwhile", FLUSH) < ALLOWED_SECONDS

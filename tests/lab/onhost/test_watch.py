@@ -87,11 +87,16 @@ def test_an_idle_watcher_uses_no_processor_time(host: Host) -> None:
     """
     host.run(RESTART_DOCKER, timeout=120)
     time.sleep(5)
-    before = _cpu_seconds(host)
-    time.sleep(QUIET_SECONDS)
-    used = _cpu_seconds(host) - before
-    print(f"{host.name}: {used * 1000:.1f} ms of a processor in {QUIET_SECONDS} s")
-    assert used < 0.03
+    # A check that still follows the start takes 50 to 100 ms; a watcher that polls is never idle.
+    for _ in range(6):
+        before = _cpu_seconds(host)
+        time.sleep(QUIET_SECONDS)
+        used = _cpu_seconds(host) - before
+        print(f"{host.name}: {used * 1000:.1f} ms of a processor in {QUIET_SECONDS} s")
+        if used < 0.03:
+            break
+    else:
+        pytest.fail("it is never idle")
     assert host.run("wanbound mend 2>&1").stdout == ""
     assert host.run("systemctl --failed --no-legend").stdout == ""
 
@@ -213,10 +218,14 @@ def test_what_cannot_be_repaired_is_told_once_and_repaired_when_it_can_be(host: 
     while wanted not in host.run("ip addr show dev wan0").stdout:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    time.sleep(2)
-    told = host.run(f"journalctl -o cat -t wanbound --since @{since}").stdout
-    assert told.count("there is no interface wan0 here") == 1
-    assert "all is in force again" in told
+    journal = f"journalctl -o cat -t wanbound --since @{since}"
+    wait_until(
+        f"{host.name} reports the repair",
+        lambda: "all is in force again" in host.run(journal).stdout,
+        timeout=30,
+        every=0.2,
+    )
+    assert host.run(journal).stdout.count("there is no interface wan0 here") == 1
     print(f"{host.name}: {used * 1000:.0f} ms of a processor in {gone_seconds} s without wan0")
     # A watcher that tried again without pause would use nearly all of the time.
     assert used < gone_seconds / 3
@@ -256,7 +265,7 @@ def _until_held(host: Host) -> None:
     wait_until(
         f"{host.name} holds the table",
         lambda: facts(host).owned_table == "held",
-        timeout=15,
+        timeout=45,
         every=0.2,
     )
 
@@ -271,7 +280,7 @@ def _main(host: Host) -> str:
 
 
 def _until_running(host: Host, before: str) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 45
     while not re.fullmatch(r"[1-9]\d*", main := _main(host)) or main == before:
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -77,8 +77,12 @@ def snapshot(host: Host) -> Snapshot:
     found["nft"] = "".join(f"{line}\n" for line in [*tables, *guard_blocks(found["nft"])])
     # A new IPv6 address is tentative for a second; the times behind the backslash count down. A
     # reboot renumbers the interfaces.
-    lines = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
-    found["addresses"] = "".join(f"{line.rstrip()}\n" for line in sorted(lines.splitlines()))
+    text = re.sub(r" tentative|\\.*|^\d+: ", "", found["addresses"], flags=re.MULTILINE)
+    lines = [line.rstrip() for line in sorted(text.splitlines())]
+    # Its first container gives docker0 a link-local address, and a reboot removes it.
+    found["addresses"] = "".join(
+        f"{line}\n" for line in lines if not re.match(r"docker0 +inet6 fe80:", line)
+    )
     return Snapshot(**found)
 
 

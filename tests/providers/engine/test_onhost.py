@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,12 +91,12 @@ echo level=info ending
 """
 
 PROGRAM = """
-run=$S/run etc=$S/etc kernel=$S/kernel engine_tries=4
+run=$S/run etc=$S/etc kernel=$S/kernel engine_tries=$(cat $S/tries 2>/dev/null || echo 100)
 daemon_json=$S/daemon.json docker_pid=$S/docker.pid
 mkdir -p $run
 echo $$ >$S/self
 say() { echo "$*" >&2; }
-note() { echo "note $*" >&2; }
+note() { echo "note $*" | tee -a "$S/notes" >&2; }
 need() { command -v "$1" >/dev/null || exit 10; }
 fail() { code=$1; shift; say "$*"; exit "$code"; }
 take_lock() { exec 9>"$S/lock"; flock -n 9 || fail 14 held; }
@@ -213,6 +214,7 @@ def box(
         (tmp_path / "docker.pid").write_text(f"{process.pid}\n")
         while not (tmp_path / "listens").exists():
             assert process.poll() is None
+            time.sleep(0.01)
         yield Box(tmp_path, request.param)
         process.kill()
 
@@ -292,6 +294,7 @@ def test_what_docker_does_not_take_goes_back(box: Box) -> None:
 def test_a_reload_that_docker_refuses_goes_back(box: Box) -> None:
     """dockerd then prints nothing and keeps running."""
     (box.folder / "deaf").touch()
+    box.write(tries="4")
     box.file.write_text("{}")
     code, _ = box.status("reload", '{"debug": true}', was=WAS)
     # The stand-in ignores the old file too.
@@ -302,6 +305,7 @@ def test_a_reload_that_docker_refuses_goes_back(box: Box) -> None:
 def test_a_docker_that_does_not_run_with_the_old_file_either(box: Box) -> None:
     """The error differs, and the old file is restored."""
     (box.folder / "broken").touch()
+    box.write(tries="4")
     code, said = box.status("restart", '{"mtu": 1}')
     assert code == 21
     assert "note Docker did not accept the new daemon.json; restoring the old one" in said
@@ -383,8 +387,11 @@ def test_a_second_run_waits_for_the_first(box: Box) -> None:
     """It also waits for the first one's restart, says so, and then finds a changed file."""
     (box.folder / "run").mkdir()
     before = box.digest
+    notes = box.folder / "notes"
+    notes.touch()
     first = (
-        f"exec 8>{box.folder}/run/engine.lock; flock 8; echo held; sleep 2; echo {{}} >{box.file}"
+        f"exec 8>{box.folder}/run/engine.lock; flock 8; echo held;"
+        f" until [ $(wc -l <{notes}) -gt 2 ]; do sleep 0.1; done; echo {{}} >{box.file}"
     )
     with subprocess.Popen(["sh", "-c", first], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

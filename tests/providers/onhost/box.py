@@ -12,6 +12,7 @@ under busybox the script begins with functions for the programs of `SHIMMED`.
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -265,7 +266,8 @@ class Box:
         if ran:
             self.out(
                 "cp /bin/sleep /mnt/dockerd; (setsid /mnt/dockerd 99999 >/dev/null 2>&1 &"
-                " echo $! >/run/docker.pid)"
+                " echo $! >/run/docker.pid);"
+                " until grep -q dockerd /proc/$(cat /run/docker.pid)/comm; do sleep 0.05; done"
             )
 
     def bridge(self, name: str, address: str | None = None) -> None:
@@ -308,4 +310,5 @@ def _made(shell: str, parent: "subprocess.Popen[bytes]") -> Box:
                 made = Box(shell, int(child))
                 made.out(_NETWORK)
                 return made
+        time.sleep(0.005)
     raise AssertionError(parent.stderr.read() if parent.stderr else "no box")

@@ -145,10 +145,13 @@ def _held(host: Box) -> Watcher:
 @DASH
 def test_after_a_flush_no_private_source_leaves(sending: Box) -> None:
     """None leaves until the repair, which another run delays; without the table, both do."""
-    assert _sources(sending, 1) == PUBLIC
-    wait = "until [ -e /mnt/go ]; do sleep 0.1; done"
+    for _ in range(20):
+        if (seen := _sources(sending, 1)) == PUBLIC:
+            break
+    assert seen == PUBLIC
+    wait = ": >/mnt/held; until [ -e /mnt/go ]; do sleep 0.1; done"
     with sending.popen(f"exec flock /run/wanbound/lock dash -c '{wait}'") as lock:
-        sending.out("sleep 0.3; nft flush ruleset")
+        sending.out("until [ -e /mnt/held ]; do sleep 0.05; done; nft flush ruleset")
         # The last packets from before the flush may still be on their way.
         sending.sh("sleep 0.2")
         assert _sources(sending, 1.5) == set()
@@ -240,11 +243,13 @@ def test_the_watcher_ends_with_the_owner_of_its_table(host: Box) -> None:
 def test_a_table_that_nft_refuses_is_told_once_and_tried_again(host: Box) -> None:
     """nft refuses it while another process owns it, and has no exit status for that."""
     host.shim("nft", REFUSES)
+    # The time in which nft's refusal must come.
+    host.shim("sleep", '[ "$1" != 0.2 ] || set -- 2; exec "$real" "$@"')
     host.deploy(files("dual-stack"), "a1")
     watcher = Watcher(host)
     refused = "nft refuses the table that survives a flush: Error: not permitted"
     watcher.until(lambda: refused in watcher.said)
-    host.out("ip link add look type bridge; sleep 2; ip link del look; sleep 2")
+    host.out("ip link add look type bridge; sleep 5; ip link del look; sleep 5")
     assert watcher.said.count(refused) == 1
     assert _table(host) == ""
     host.out("touch /mnt/agrees")

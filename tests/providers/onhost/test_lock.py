@@ -16,7 +16,7 @@ def held(host: Box) -> Box:
     host.install(host_script(), re.sub(r"\b15\b(?= 9| s|\)\))", "1", text))
     host.out(
         "mkdir -p /run/wanbound; (setsid flock /run/wanbound/lock sleep 300"
-        " >/dev/null 2>&1 &); sleep 0.2"
+        " >/dev/null 2>&1 &); while flock -n /run/wanbound/lock true; do sleep 0.05; done"
     )
     return host
 
@@ -31,7 +31,7 @@ def test_a_waiting_run_says_so_until_it_gives_up(held: Box) -> None:
 
 def test_a_change_that_waits_for_its_confirmation_keeps_others_waiting(host: Box) -> None:
     """The next run undoes it once its deadline and that of its timer are over."""
-    host.change(files("dual-stack"), "a1", seconds=2)
+    host.change(files("dual-stack"), "a1", seconds=6)
     done = host.change(files("snat"), "a2", expected="none")
     assert done.code == 0, done
     assert "note a change by another run waits for its confirmation" in done.err

@@ -29,7 +29,7 @@ signal.pause()
 ASKS = """\
 import socket, sys
 try:
-    socket.create_connection(("203.0.113.101", int(sys.argv[2])), 1, (sys.argv[1], 0))
+    socket.create_connection(("203.0.113.101", int(sys.argv[2])), 3, (sys.argv[1], 0))
     print("reached")
 except OSError:
     print("nothing")

@@ -80,7 +80,8 @@ def test_a_monitor_ends_with_its_follower(tmp_path: Path) -> None:
     printed = run(
         "exec 3>/dev/null; followers=''\n"
         f"follow sh -c 'echo $$ >{file}; exec sleep 60'\n"
-        f"sleep 0.5; {runs} && echo runs; kill $followers; sleep 0.5; {runs} || echo gone\n",
+        f"until {runs}; do sleep 0.05; done; echo runs; kill $followers\n"
+        f"while {runs}; do sleep 0.05; done; echo gone\n",
         "onhost/watch.sh",
     )
     assert printed.split() == ["runs", "gone"]
@@ -211,6 +212,7 @@ def test_a_failure_is_told_once_and_its_end_too(host: Box) -> None:
     watcher = Watcher(host)
     host.shim("iptables-restore", "echo refused by the shim >&2; exit 1")
     host.out("iptables -t nat -F WANBOUND-SNAT")
+    watcher.until(lambda: "refused by the shim" in watcher.said)
     host.sh("sleep 4")
     assert watcher.said.count("refused by the shim") == 1
     host.no_shims()

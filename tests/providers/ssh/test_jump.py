@@ -181,7 +181,7 @@ def test_a_jump_host_that_does_not_answer(host: Sshd, bastion: Sshd) -> None:
     """The connection is given up after the requested limit."""
     session = Session(replace(over(host, bastion), address=UNUSED))
     with pytest.raises(UnreachableError) as caught:
-        session.run_on_new_connection("true", LIMIT, connect_seconds=1)
+        session.run_on_new_connection("true", LIMIT, connect_seconds=5)
     assert f"cannot be reached at {UNUSED} port {host.port} from the jump host" in str(caught.value)
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from providers.errors import UnreachableError
 from providers.ssh import remote, session
 from providers.ssh.connection import UNCHANGED, Connection
 from providers.ssh.remote import SshRemote
-from providers.ssh.session import Session
+from providers.ssh.session import OnLine, Session
 from tests.providers.sshd import Sshd, bare_home, running
 
 FILES = {"new/ipv4.rules": "*nat\nCOMMIT\n", "new/bridges": "web\n"}
 ARMED = 'case $1 in change) echo "armed $3" ;; esac\n'
 """A host that does nothing but answer a change and its confirmation."""
 
-Host = Callable[[str], SshRemote]
+Host = Callable[..., SshRemote]
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,11 @@ def host(tmp_path: Path, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr(remote, "shell_program", program)
     made: list[Session] = []
 
-    def make(script: str) -> SshRemote:
+    def make(script: str, seconds: int = 30) -> SshRemote:
         text = f"log={tmp_path}/log\n{script}"
         monkeypatch.setattr(remote, "call_script", lambda: text)
         monkeypatch.setattr(remote, "engine_script", lambda: text)
-        made.append(Session(replace(sshd.target(), confirm_seconds=2)))
+        made.append(Session(replace(sshd.target(), confirm_seconds=seconds)))
         return SshRemote(made[-1])
 
     yield make
@@ -109,7 +109,7 @@ def test_the_clock_starts_when_the_host_is_armed(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change may take longer than confirm_seconds; all of them are left for its confirmation."""
-    edge = host("[ $1 = facts ] || sleep 2.2\n" + ARMED)
+    edge = host("[ $1 = facts ] || sleep 4\n" + ARMED, seconds=10)
     opened = Session._connection
     failed: list[float] = []
 
@@ -121,7 +121,8 @@ def test_the_clock_starts_when_the_host_is_armed(
 
     monkeypatch.setattr(Session, "_connection", once)
     edge.change(FILES, "none", {})
-    assert 1.5 < failed[0] <= 2
+    # If the clock started with the command, at most 6 s would be left.
+    assert 6 < failed[0] <= 10
 
 
 def test_the_clock_does_not_start_twice(host: Host, sshd: Sshd, tmp_path: Path) -> None:
@@ -130,15 +131,27 @@ def test_the_clock_does_not_start_twice(host: Host, sshd: Sshd, tmp_path: Path) 
         'echo "$1 $3" >>$log\n'
         "[ $1 = change ] || exit 0\n"
         'if [ -e $log.again ]; then sleep 2.2; echo "armed $3"; exit; fi\n'
-        'echo "armed $3"; : >$log.again; sleep 30\n'
+        ': >$log.again; echo "armed $3"; sleep 30\n',
+        seconds=2,
     )
     deadlines: list[float] = []
     edge._confirm = lambda words, saved, until: deadlines.append(until)  # type: ignore[method-assign]
 
+    armed = threading.Event()
+    run = edge._run
+
+    def told(words: str, files: Mapping[str, str], *, on_stdout: OnLine) -> str:
+        def both(line: str) -> None:
+            on_stdout(line)
+            if line.startswith("armed "):
+                armed.set()
+
+        return run(words, files, on_stdout=both)
+
+    edge._run = told  # type: ignore[method-assign, assignment]
+
     def drop() -> None:
-        while not (tmp_path / "log.again").exists():
-            time.sleep(0.02)
-        time.sleep(0.3)
+        armed.wait(20)
         sshd.drop_connections()
 
     thread = threading.Thread(target=drop, daemon=True)
@@ -155,12 +168,12 @@ def test_a_second_operator_waits_and_is_told(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The wait for another run on the host may be longer than a command may be silent."""
-    monkeypatch.setattr(session, "SILENCE_SECONDS", 0.8)
+    monkeypatch.setattr(session, "SILENCE_SECONDS", 3.0)
     edge = host(
-        "for n in 1 2 3 4 5; do echo 'note another run is at work' >&2; sleep 0.4; done\n" + ARMED
+        "for n in $(seq 12); do echo 'note another run is at work' >&2; sleep 0.3; done\n" + ARMED
     )
-    monkeypatch.setattr(remote, "CONFIRM_SILENCE_SECONDS", 0.8)
+    monkeypatch.setattr(remote, "CONFIRM_SILENCE_SECONDS", 3.0)
     edge.change(FILES, "none", {})
     told = capsys.readouterr().err.splitlines()
-    assert told == ["host edge-1: another run is at work"] * 10
+    assert told == ["host edge-1: another run is at work"] * 24
     assert edge.session.commands == 2

@@ -152,7 +152,7 @@ def test_listed_ports_lead_where_explain_says(
             target = Target(ip_address(public), port, protocol)
             answer = _of_host(Explainer(stack).arriving(target), host)
             asked = str(target).partition("/")[0]
-            words = [program, f"ask-{protocol}", "-timeout", "1s", asked]
+            words = [program, f"ask-{protocol}", "-timeout", "10s" if port in of else "1s", asked]
             status = deployed.lab.internet.run(words, check=False).status
             expected = "container" if port in of else "host"
             assert answer.verdict == expected, str(target)

@@ -23,10 +23,12 @@ def _target(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def _ask_from_outside(lab: Lab, protocol: str, address: str, port: int) -> str | None:
+def _ask_from_outside(
+    lab: Lab, protocol: str, address: str, port: int, seconds: int = 1
+) -> str | None:
     """The answer of the server: the address that it sees; None where there is none."""
     program = str(probe_program(lab.settings.cache))
-    words = [program, f"ask-{protocol}", "-timeout", "1s", _target(address, port)]
+    words = [program, f"ask-{protocol}", "-timeout", f"{seconds}s", _target(address, port)]
     done = lab.internet.run(words, check=False)
     return done.stdout.strip() if done.status == 0 else None
 
@@ -37,7 +39,7 @@ def _ask_from(lab: Lab, place: tuple[str, str], protocol: str, address: str, por
     `place` is the host and the container.
     """
     host, container = place
-    ask = f"docker exec {container} /probe ask-{protocol} -timeout 3s {_target(address, port)}"
+    ask = f"docker exec {container} /probe ask-{protocol} -timeout 5s {_target(address, port)}"
     done = lab.host(host).run(ask, check=False)
     return done.stdout.strip() or done.stderr.strip()
 
@@ -50,7 +52,7 @@ def test_listed_ports_are_reached_with_the_clients_own_address(
     client = ROUTER_IPV4 if family == 4 else ROUTER_IPV6
     address = ADDRESSES[host, family]
     asked = [("tcp", port) for port in TCP_OPEN] + [("udp", port) for port in UDP_OPEN]
-    seen = {ask: _ask_from_outside(deployed.lab, ask[0], address, ask[1]) for ask in asked}
+    seen = {ask: _ask_from_outside(deployed.lab, ask[0], address, ask[1], 10) for ask in asked}
     assert seen == dict.fromkeys(asked, client)
 
 
@@ -101,5 +103,5 @@ def test_the_host_keeps_the_ports_that_are_not_listed(
 ) -> None:
     """The host's sshd answers on the network's public address: no container gets port 22."""
     banner = f"head -c 8 </dev/tcp/{ADDRESSES[host, family]}/22"
-    said = deployed.lab.internet.run(["timeout", "3", "bash", "-c", banner], check=False).stdout
+    said = deployed.lab.internet.run(["timeout", "10", "bash", "-c", banner], check=False).stdout
     assert said.startswith("SSH-2.0-")
