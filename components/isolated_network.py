@@ -27,7 +27,7 @@ def network_args(plan: NetworkPlan, owner: str) -> docker.NetworkArgs:
             for ipam in plan.docker.ipam
         ]
         or None,
-        options=dict(plan.docker.options),
+        options={**plan.docker.defaults, **plan.docker.options},
         labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
     )
 

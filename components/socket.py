@@ -44,7 +44,7 @@ class DockerSocket(pulumi.ComponentResource):
                 docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
                 for ipam in plan.docker.ipam
             ],
-            options=dict(plan.docker.options),
+            options={**plan.docker.defaults, **plan.docker.options},
             labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
             # Before: two networks cannot have one name, bridge or subnet.
             opts=pulumi.ResourceOptions(

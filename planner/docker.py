@@ -1,7 +1,7 @@
 """The arguments of what Docker is to make: networks and containers, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from planner.config import Engine, Restart, SecretRef, Volume
@@ -20,6 +20,23 @@ UNIMPORTANT = (
 )
 """Options that may differ on the host from what is declared: no guarantee needs them."""
 
+_GIVEN = tuple(
+    f"{OPTION}.{name}"
+    for name in (
+        "bridge.enable_icc",
+        "bridge.gateway_mode_ipv4",
+        "bridge.gateway_mode_ipv6",
+        "bridge.inhibit_ipv4",
+        "bridge.trusted_host_interfaces",
+        "host_ipv4",
+        "host_ipv6",
+    )
+)
+"""Options that Docker gives a new network where daemon.json says so (`default-network-opts`).
+
+Docker never changes those of a network, so a change of daemon.json must not replace any.
+"""
+
 
 @dataclass(frozen=True)
 class Ipam:
@@ -34,7 +51,7 @@ class DockerNetwork:
     """The arguments of a Docker network of the bridge driver; an `internal` one has no way out.
 
     `ipv4_by_docker` says that its IPv4 subnet is not among them: Docker chooses one. `defaults` are
-    the names of options that daemon.json may give to new networks.
+    the options that the host's daemon.json gives to new networks, besides `options`.
     """
 
     name: str
@@ -43,12 +60,13 @@ class DockerNetwork:
     options: Mapping[str, str]
     internal: bool = False
     ipv4_by_docker: bool = False
-    defaults: tuple[str, ...] = ()
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ignored(self) -> tuple[str, ...]:
-        """The options that may differ on the host, or be there without being declared."""
-        return (*UNIMPORTANT, *self.defaults)
+        """The options that may differ on an existing network, and are no reason to replace it."""
+        given = sorted({*_GIVEN, *self.defaults} - {*self.options})
+        return tuple(dict.fromkeys((*UNIMPORTANT, *given)))
 
 
 @dataclass(frozen=True)
@@ -115,11 +133,13 @@ class VolumePlan:
 
 
 def with_defaults(network: DockerNetwork, engine: Engine | None) -> DockerNetwork:
-    """Return the network on a host whose daemon.json may give new networks more options.
-
-    Docker never changes the options of a network, so these do not count as a change of it.
-    """
+    """Return the network on a host whose daemon.json may give new networks more options."""
     defaults = {} if engine is None else engine.settings.get("default-network-opts", {})
     of_bridges = defaults.get("bridge", {}) if isinstance(defaults, Mapping) else {}
-    added = {*of_bridges} - {*network.options, *network.ignored}
-    return replace(network, defaults=tuple(sorted(added)))
+    if not isinstance(of_bridges, Mapping):
+        return network
+    added = {str(key): str(value) for key, value in sorted(of_bridges.items())}
+    return replace(
+        network,
+        defaults={key: value for key, value in added.items() if key not in network.options},
+    )

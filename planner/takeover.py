@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from planner.config.report import show
-from planner.docker import OPTION, ContainerPlan
+from planner.docker import OPTION, UNIMPORTANT, ContainerPlan
 from planner.errors import Problem
 from planner.plan import HostPlan, NetworkPlan
 
@@ -166,7 +166,8 @@ def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
     """Yield the differences of `live` from the Docker network that `network` plans, a line each.
 
     Differences that do not matter: its label, which an older network lacks; whether it is
-    attachable, which only has a meaning in a swarm; and the options in `ignored`.
+    attachable, which only has a meaning in a swarm; the options in `UNIMPORTANT`, and those that
+    the host's daemon.json gives to new networks.
     """
     wanted = network.docker
     yield from _line("driver", live.driver, "bridge")
@@ -183,10 +184,11 @@ def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
     yield from _map_lines("ipam option", live.ipam.options or {}, {})
     yield from _subnet_lines(network, live)
     needed, found = (
-        {key: value for key, value in options.items() if key not in wanted.ignored}
+        {key: value for key, value in options.items() if key not in UNIMPORTANT}
         for options in (wanted.options, live.options or {})
     )
-    yield from _map_lines("option", found, needed)
+    given = {key for key in found if key in wanted.defaults and found[key] == wanted.defaults[key]}
+    yield from _map_lines("option", {k: v for k, v in found.items() if k not in given}, needed)
 
 
 def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:

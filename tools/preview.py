@@ -17,6 +17,9 @@ _CONTAINER = "docker:index/container:Container"
 _NETWORK = "docker:index/network:Network"
 _VOLUME = "docker:index/volume:Volume"
 
+_OTHERS = "others"
+"""The role of the rules by which connections of others return early."""
+
 _DONE_TO = {"create": "to create", "update": "to update", "replace": "to replace"} | {
     "delete": "to delete",
     "same": "unchanged",
@@ -140,13 +143,25 @@ def _networking(host: str, old: Props | None, new: Props | None) -> Iterator[str
             yield from _network(f"`{name}` on {host}", before.get(name), after.get(name))
     if old is None:
         return
-    own, wanted = old.get("own") or {}, new.get("own") or {}
+    own, wanted = (_without_others(each.get("own") or {}) for each in (old, new))
     if changed := _different(own, wanted):
         yield f"{host}: lines of the host itself change: {', '.join(changed)}"
     if old.get("installed") != new.get("installed"):
         yield f"{host}: the script of wanbound there is replaced by this version's"
     if "drift" in old:
         yield f"{host}: manual changes on the host are reverted"
+
+
+def _without_others(own: Props) -> Props:
+    """Return a host's own lines without those by which connections of others return early.
+
+    They follow from the networks (planner/rules.py).
+    """
+    return {
+        section: rest
+        for section, roles in own.items()
+        if (rest := {role: each for role, each in roles.items() if role != _OTHERS})
+    }
 
 
 def _network(name: str, old: Props | None, new: Props | None) -> Iterator[str]:

@@ -21,6 +21,9 @@ AT_A_TIME = 8
 PATIENCE = 30.0
 """Seconds in which a load balancer must notice a container and get its certificate."""
 
+INCOMPLETE_TRIES = 3
+"""How often whoami may not have been answered by one of its echo services."""
+
 # curl(1), EXIT CODES.
 _COULD_NOT_CONNECT, _TIMED_OUT = 7, 28
 
@@ -36,16 +39,20 @@ class Answer:
 def run(lab: Lab, checks: Sequence[Check]) -> list[Result]:
     """Run every check, in order.
 
-    A request without an answer is repeated for a while; one with a wrong answer is not.
+    A request without an answer is repeated for a while, and twice if whoami itself was not answered
+    or was busy; one with a wrong answer is not.
     """
     answers = ask(lab, {check.question for check in checks})
     end = time.monotonic() + PATIENCE
+    tries = 0
     while time.monotonic() < end:
+        tries += 1
         results = [Result(check, seen(check, answers[check.question])) for check in checks]
         again = {
             result.check.question
             for result in results
-            if result.check.expected != NOTHING and _unanswered(answers[result.check.question])
+            if result.check.expected != NOTHING
+            and _unanswered(answers[result.check.question], tries < INCOMPLETE_TRIES)
         }
         if not again:
             break
@@ -79,8 +86,9 @@ def _ask_as_strangers(
     return parts
 
 
-def _unanswered(answer: Answer) -> bool:
-    return answer.status != 0 or answer.text == "404 page not found" or _is_incomplete(answer.text)
+def _unanswered(answer: Answer, again: bool) -> bool:
+    missing = answer.status != 0 or answer.text == "404 page not found"
+    return missing or (again and _is_incomplete(answer.text))
 
 
 def _is_incomplete(text: str) -> bool:

@@ -124,7 +124,8 @@ def _back(at: Sequence[float], times: Times) -> float | None:
             if time - before > PAUSE:
                 back = time - times.end
             before = time
-    return back if times.until - before <= LAST_PAUSE else None
+    last = LAST_PAUSE if before > times.end else PAUSE
+    return back if times.until - before <= last else None
 
 
 def outcome(

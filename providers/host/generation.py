@@ -268,13 +268,14 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
 
     def add(network: str | None, each: Network | Plan) -> None:
         for section, roles in each.lines.items():
-            if network is None and plan.leaving and section.startswith(_NAT):
+            if network is None and section.startswith(_NAT) and leaves:
                 continue
             places = each.order.get(section, {})
             for role, text in roles.items():
                 place = Place(network, section, role)
                 found.setdefault(section, []).append((places.get(role, 0), text, place))
 
+    leaves = any(section.startswith(_NAT) for each in plan.leaving for section in each.lines)
     add(None, plan)
     for label, network in _labelled(plan):
         add(label, network)

@@ -47,17 +47,26 @@ def test_a_subnet_that_docker_chooses_is_no_change() -> None:
 
 def test_options_that_docker_adds_are_no_change() -> None:
     """Of every network, also of the load balancer's; but not those that are declared."""
-    names = [f"com.docker.network.{each}" for each in ("bridge.enable_icc", "bridge.name")]
+    words = ("bridge.enable_icc", "bridge.name", "some.option")
+    names = [f"com.docker.network.{each}" for each in words]
     raw = golden.config("dual-stack")
     opts = {"bridge": dict.fromkeys(names, "x"), "macvlan": {"parent": "eth0"}}
     raw["hosts"][0]["engine"] = {"settings": {"default-network-opts": opts}}
     found = _declared(raw)
     for name in ("network/mail", "socket/mail"):
         ignored = found[f"Network edge-1/{name}"].ignored
+        # Declared, so that a new network is what the state says.
+        options = found[f"Network edge-1/{name}"].inputs["options"]
+        assert [options[each] == "x" for each in names] == [True, False, True]
         assert f'options["{names[0]}"]' in ignored
+        assert f'options["{names[2]}"]' in ignored
         assert 'options["com.docker.network.driver.mtu"]' in ignored
         assert f'options["{names[1]}"]' not in ignored
         assert "parent" not in "".join(ignored)
+    del raw["hosts"][0]["engine"]
+    # Nor is it a change when Docker does so no more.
+    for name in ("network/mail", "socket/mail"):
+        assert f'options["{names[0]}"]' in _declared(raw)[f"Network edge-1/{name}"].ignored
 
 
 def _with_ipv6nat() -> dict[str, Any]:

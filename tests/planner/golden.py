@@ -14,7 +14,7 @@ a line whose place is not in the middle of its section has `(first)` or `(last)`
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,13 @@ def _data(value: object) -> object:
         value = dict(value)
     elif is_dataclass(value):
         # Rare fields are shown only where they are set.
-        named = {field.name: (getattr(value, field.name), field.default) for field in fields(value)}
-        value = {name: part for name, (part, default) in named.items() if part is not default}
+        named = {field: getattr(value, field.name) for field in fields(value)}
+        value = {
+            field.name: part
+            for field, part in named.items()
+            if part is not field.default
+            and (field.default_factory is MISSING or part != field.default_factory())
+        }
         if "wanted" in value:
             value["wanted"] = _preview(value["wanted"])
     if isinstance(value, Mapping):

@@ -2,11 +2,13 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from planner.config import Stack
+from planner.config import Engine, Stack
+from planner.docker import with_defaults
 from planner.errors import Problem
 from planner.plan import HostPlan, plan
 from planner.takeover import HostFindings, Same, Takeover, findings, takeover
@@ -130,6 +132,23 @@ def test_what_no_guarantee_needs_is_no_difference(
         Options=option(name, value), Labels={"com.docker.compose.network": "default"}
     )
     assert asked(host, by_compose).same == {"web": Same(ID, by_hand=True)}
+
+
+@pytest.mark.parametrize(
+    ("value", "differs"), [("routed", False), (None, False), ("nat", True), ("isolated", True)]
+)
+def test_an_option_that_daemon_json_gives_must_have_its_value(
+    host: HostPlan, value: str | None, differs: bool
+) -> None:
+    """A network without it is older than the setting."""
+    given = {"bridge": {f"{OPTION}.bridge.gateway_mode_ipv4": "routed"}}
+    engine = Engine(settings={"default-network-opts": given})
+    [network] = host.networks
+    wanted = replace(network, docker=with_defaults(network.docker, engine))
+    there = by_hand(Options=option("bridge.gateway_mode_ipv4", value))
+    found = asked(replace(host, networks=(wanted,)), there)
+    assert bool(found.problems) == differs
+    assert ("web" in found.same) != differs
 
 
 def test_our_own_network_is_the_same_and_not_by_hand(host: HostPlan) -> None:

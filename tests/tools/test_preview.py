@@ -188,6 +188,15 @@ def test_other_lines_are_named_by_their_sections() -> None:
     )
 
 
+def test_lines_that_follow_from_the_networks_are_not_the_hosts() -> None:
+    """The early return of other connections changes with the networks' addresses."""
+    networks = {"web": _network({}, snat_ipv4={"egress": "1"})}
+    old = {"networks": networks, "own": {"snat_ipv4": {"others": "1"}}}
+    new = {"networks": {}, "own": {"snat_ipv4": {"others": "2"}}}
+    assert "lines of the host" not in "".join(_meaning(_host("update", old, new)))
+    assert "lines of the host" not in "".join(_meaning(_host("update", old, {"networks": {}})))
+
+
 def test_what_belongs_to_the_host() -> None:
     """The host's lines, the script, manual changes and the removal."""
     old = {"own": {"input_ipv4": {"a": "1"}}, "installed": {"script": "1"}, "drift": {"x": "y"}}

@@ -80,6 +80,13 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         lifecycle.remove_host(lab.settings, NAME)
 
 
+def _networks(host: Host) -> list[dict[str, Any]]:
+    inspect = "docker network ls -q --filter type=custom | sort | xargs docker network inspect"
+    found = json.loads(host.run(inspect).stdout)
+    assert isinstance(found, list)
+    return found
+
+
 def _backend(host: Host) -> str:
     told = host.run("curl -s --unix-socket /run/docker.sock http://docker/info").stdout
     return str(json.loads(told)["FirewallBackend"]["Driver"])
@@ -109,10 +116,10 @@ def test_one_up_brings_it_into_nftables(site: Site) -> None:
 
 def test_nothing_is_left_to_do(site: Site) -> None:
     """Neither the program nor the host has one; options that Docker added to networks are none."""
-    inspect = "docker network ls -q --filter type=custom | xargs docker network inspect"
-    networks = json.loads(site.host.run(inspect).stdout)
+    networks = _networks(site.host)
     assert {each["Options"][MTU] for each in networks} == {"1480"}
     assert any(each["Internal"] for each in networks)
+    assert set(site.stack.preview("--expect-no-changes").counts) == {"unchanged"}
     assert set(site.stack.preview("--refresh", "--expect-no-changes").counts) == {"unchanged"}
 
 
@@ -124,8 +131,13 @@ def test_all_is_back_after_a_reboot(site: Site) -> None:
 
 
 def test_another_up_leads_to_iptables_and_back(site: Site) -> None:
-    """Each switch takes one `up` and leaves nothing of the other backend."""
+    """Each switch takes one `up` and leaves nothing of the other backend.
+
+    It replaces no network, although options that Docker gave to them are in daemon.json no more.
+    """
+    before = [each["Id"] for each in _networks(site.host)]
     site.up(IPTABLES)
+    assert [each["Id"] for each in _networks(site.host)] == before
     assert _backend(site.host) == "iptables"
     assert "chain nat-" not in site.host.run("nft list table inet wanbound").stdout
     assert site.wrong() == []

@@ -272,6 +272,9 @@ def test_connections_of_a_leaving_network_do_not_return_early() -> None:
     assert "-j RETURN" in compose(many).files["ipv4.rules"]
     mixed = replace(many, leaving=tuple(former.networks.values()))
     assert "-j RETURN" not in compose(mixed).files["ipv4.rules"]
+    # One whose bridge is only closed has no rules of NAT.
+    closed = replace(many, leaving=(network("gone", bridges={"own": "gone"}),))
+    assert "-j RETURN" in compose(closed).files["ipv4.rules"]
 
 
 def test_a_leaving_network_is_loaded_and_its_bridges_are_named() -> None:
