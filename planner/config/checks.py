@@ -817,23 +817,14 @@ def _dashboard(
 
 def _forwarded(network: Network, protocol: str, port: int) -> dict[Address, str]:
     """Return the target of a port by public address."""
-    return {
-        address: str(entry.to)
-        for entry in network.ingress
-        if entry.protocol == protocol and entry.has(port)
-        for address in network.all_entrances(entry)
-    }
+    found = network.forwarding(network.ingress, protocol, port)
+    return {address: str(entry.to) for address, entry in found}
 
 
 def _ranged(network: Network, protocol: str, port: int) -> set[Address]:
     """Return the public addresses at which a port of the load balancer has ranges of sources."""
-    return {
-        address
-        for entry in network.ingress
-        if entry.to == LOAD_BALANCER and entry.protocol == protocol and entry.has(port)
-        for address in network.all_entrances(entry)
-        if entry.sources
-    }
+    found = network.forwarding(network.ingress, protocol, port)
+    return {address for address, entry in found if entry.to == LOAD_BALANCER and entry.sources}
 
 
 def _clear(reference: SecretRef, secrets: Secrets) -> str | None:

@@ -4,7 +4,7 @@ Here subnets, gateways, load balancers, names and images that the operator left 
 invalid piece is reported and left out, so that the checks still see all the others.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
 
@@ -31,7 +31,6 @@ from planner.config.types import (
     SET_COMMAND,
     Address,
     PortRange,
-    Protocol,
     Subnet,
     Version,
 )
@@ -238,10 +237,10 @@ def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, 
         found = (Ingress(ports="all"),)
     found += tuple(entry for _, entry in published(network))
     if balancer is not None and balancer.http3:
-        listed = set(_at(network, found, "udp", 443))
+        listed = {address for address, _ in network.forwarding(found, "udp", 443)}
         # HTTP/3 is asked for where HTTPS has answered.
         to_balancer = [entry for entry in found if entry.to == LOAD_BALANCER]
-        served = dict.fromkeys(_at(network, to_balancer, "tcp", 443))
+        served = dict.fromkeys(each for each, _ in network.forwarding(to_balancer, "tcp", 443))
         missing = tuple(address for address in served if address not in listed)
         http3 = Ingress(protocol="udp", ports=(PortRange(443, 443),))
         if set(missing) == {public for _, public in network.publics}:
@@ -249,15 +248,6 @@ def _ingress(network: Network, balancer: LoadBalancer | None) -> tuple[Ingress, 
         elif missing:
             found += (http3.model_copy(update={"addresses": missing}),)
     return found
-
-
-def _at(
-    network: Network, entries: Iterable[Ingress], protocol: Protocol, port: int
-) -> Iterator[Address]:
-    """Yield the public addresses at which entries forward a port."""
-    for entry in entries:
-        if entry.protocol == protocol and entry.has(port):
-            yield from network.all_entrances(entry)
 
 
 def published(network: Network) -> Iterator[tuple[int, Ingress]]:

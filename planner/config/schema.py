@@ -5,6 +5,7 @@ mapping of the configuration. resolve.py fills in what the operator left out and
 fields; it changes no value that was written.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Annotated, NoReturn
@@ -390,6 +391,15 @@ class Network(Model):
     def all_entrances(self, ingress: Ingress) -> frozenset[Address]:
         """Return the public addresses of both families that an entry of the ingress is for."""
         return frozenset(each for version in VERSIONS for each in self.entrances(ingress, version))
+
+    def forwarding(
+        self, entries: Iterable[Ingress], protocol: str, port: int
+    ) -> Iterator[tuple[Address, Ingress]]:
+        """Yield the public addresses at which one of the entries forwards a port, each with it."""
+        for entry in entries:
+            if entry.protocol == protocol and entry.has(port):
+                for address in self.all_entrances(entry):
+                    yield address, entry
 
     def extras(self, version: Version) -> tuple[Address, ...]:
         """Return the addresses of one family beside its own that something comes in by, sorted."""
