@@ -11,6 +11,10 @@ from planner.takeover import LABEL
 
 Secrets = Mapping[str, pulumi.Output[str]]
 
+GIVEN = ["logOpts", "ulimits"]
+"""What Docker gives a container by daemon.json. The provider reads it back, and would replace the
+container because the program has none."""
+
 
 def container(
     name: str,
@@ -53,8 +57,14 @@ def container(
         or None,
         dns=list(plan.dns) or None,
         restart=plan.restart,
-        # Delete first: two containers cannot have the same name or the same address.
-        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                ignore_changes=GIVEN,
+                # Delete first: two containers cannot have the same name or the same address.
+                delete_before_replace=True,
+            ),
+        ),
     )
 
 

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
+from components.containers import GIVEN
 from components.names import resource_name
 from components.ssh import ssh_options
 from planner.config import IPV6NAT
@@ -72,7 +73,10 @@ def ipv6nat(
         labels=[docker.ContainerLabelArgs(label=LABEL, value=plan.name)],
         restart="always",
         opts=pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(depends_on=[check], delete_before_replace=True)
+            opts,
+            pulumi.ResourceOptions(
+                depends_on=[check], ignore_changes=GIVEN, delete_before_replace=True
+            ),
         ),
     )
 

@@ -31,6 +31,11 @@ def unused(names: str = "", **defaults: Plain) -> dict[str, Field]:
     }
 
 
+def read_back(kind: Kind) -> Field:
+    """An input that no program of the lab gives either, and that the plugin reads back."""
+    return Field(kind, replace=True, refused="no program of the lab uses it")
+
+
 def text(
     *,
     replace: bool = False,

@@ -71,6 +71,9 @@ class StandIn(sdk.Provider, Generic[W]):
         schema = self._resource(request.type).schema
         state, news = plain_all(request.old_state), plain_all(request.new_inputs)
         found = changes(schema, state, news)
+        # The CLI has applied these to the inputs; what was only read back, the plugin ignores.
+        for key in request.ignore_changes:
+            found.pop(key, None)
         replaces = [key for key in found if schema.fields[key].replace]
         detailed = {
             # Compared with the state, not with the old inputs: only the state has drift.

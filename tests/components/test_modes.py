@@ -45,6 +45,16 @@ def test_a_subnet_that_docker_chooses_is_no_change() -> None:
     assert "ipamConfigs" not in other.ignored
 
 
+@pytest.mark.parametrize("case", ["dual-stack", "to-container", "with docker-ipv6nat"])
+def test_what_daemon_json_gives_to_containers_is_no_change(case: str) -> None:
+    """Limits and the size of logs; otherwise every `up` would replace all containers."""
+    found = _declared(_with_ipv6nat() if "ipv6nat" in case else golden.config(case))
+    containers = [each for key, each in found.items() if key.startswith("Container ")]
+    assert containers
+    for each in containers:
+        assert {"logOpts", "ulimits"} <= {*each.ignored}
+
+
 def test_options_that_docker_adds_are_no_change() -> None:
     """Of every network, also of the load balancer's; but not those that are declared."""
     words = ("bridge.enable_icc", "bridge.name", "some.option")

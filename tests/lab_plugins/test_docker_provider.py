@@ -64,10 +64,10 @@ class Cli:
         assert not answer.failures, [(f.property, f.reason) for f in answer.failures]
         return plain_all(answer.inputs or {})
 
-    def diff(self, inputs: Properties) -> sdk.DiffResponse:
-        """Compare with the state."""
+    def diff(self, inputs: Properties, *ignored: str) -> sdk.DiffResponse:
+        """Compare with the state; `ignored` are the resource's ignoreChanges."""
         news = boxed_all(self.check(inputs))
-        request = sdk.DiffRequest(self.urn, self.identity, boxed_all(self.state), news, [])
+        request = sdk.DiffRequest(self.urn, self.identity, boxed_all(self.state), news, [*ignored])
         return now(self.provider.diff(request))
 
     def create(self, inputs: Properties, *, preview: bool = False) -> None:
@@ -282,6 +282,20 @@ def test_a_stopped_container_shows_and_is_started_again(engine: FakeEngine) -> N
     cli.update(CONTAINER)
     assert engine.containers[cli.identity]["State"]["Running"]
     assert not cli.diff(CONTAINER).changes
+
+
+def test_what_daemon_json_gives_replaces_a_container_unless_it_is_ignored(
+    engine: FakeEngine,
+) -> None:
+    """The official plugin reads it back, and the program does not have it."""
+    cli = Cli(engine, "Container")
+    cli.create(CONTAINER)
+    host = engine.containers[cli.identity]["HostConfig"]
+    host["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "10m"}}
+    host["Ulimits"] = [{"Name": "nofile", "Hard": 2, "Soft": 1}]
+    cli.refresh()
+    assert cli.diff(CONTAINER).replaces == ["logOpts", "ulimits"]
+    assert not cli.diff(CONTAINER, "logOpts", "ulimits").changes
 
 
 def test_restart_reaches_the_running_container(engine: FakeEngine) -> None:

@@ -98,6 +98,12 @@ def live(seen: Json, prior: Properties) -> Properties:
             for name, end in sorted((network.get("Networks") or {}).items())
         ],
     }
+    if options := (host.get("LogConfig") or {}).get("Config"):
+        found["logOpts"] = options
+    if limits := host.get("Ulimits"):
+        found["ulimits"] = [
+            {"name": each["Name"], "soft": each["Soft"], "hard": each["Hard"]} for each in limits
+        ]
     if host.get("CapAdd") or host.get("CapDrop"):
         adds, drops = host.get("CapAdd") or [], host.get("CapDrop") or []
         found["capabilities"] = {"adds": adds, "drops": drops}

@@ -7,7 +7,7 @@ resource_docker_container.go at v4.6.0).
 from __future__ import annotations
 
 from lab.plugins import fields as f
-from lab.plugins.schema import Schema
+from lab.plugins.schema import Kind, Schema
 from lab.plugins.values import Plain
 
 _ANY_ADDRESS = "0.0.0.0"  # noqa: S104 (the plugin's own default for published ports)
@@ -67,6 +67,8 @@ CONTAINER = Schema(
         "healthcheck": f.object_of(_HEALTHCHECK, computed=True),
         "image": f.text(replace=True, required=True),
         "labels": f.labels(replace=True, computed=True),
+        # Also what daemon.json gives to containers (terraform-provider-docker, issues 473 and 873).
+        "logOpts": f.read_back(Kind.MAP),
         "mustRun": f.flag(default=True),
         "name": f.text(replace=True),
         "networkMode": f.text(replace=True, default="bridge"),
@@ -74,16 +76,17 @@ CONTAINER = Schema(
         "ports": f.objects_of(_PORT, replace=True),
         "restart": f.text(default="no", pattern="no|on-failure|always|unless-stopped"),
         "uploads": f.objects_of(_UPLOAD, replace=True),
+        "ulimits": f.read_back(Kind.ANY),
         "user": f.text(replace=True, empty_is_unchanged=True),
         "volumes": f.objects_of(_VOLUME, replace=True),
         **f.unused(
             "cgroupParent cgroupnsMode cpuPeriod cpuQuota cpuSet cpuShares cpus "
             "destroyGraceSeconds deviceCgroupRules deviceReadBps deviceReadIops deviceRequests "
             "deviceWriteBps deviceWriteIops devices dnsOpts dnsSearches domainname "
-            "entrypoints gpus groupAdds hostname hosts init ipcMode logDriver logOpts "
+            "entrypoints gpus groupAdds hostname hosts init ipcMode logDriver "
             "maxRetryCount memory memorySwap mounts pidMode platform privileged publishAllPorts "
             "runtime securityOpts shmSize stopSignal stopTimeout storageOpts sysctls tmpfs "
-            "ulimits usernsMode workingDir",
+            "usernsMode workingDir",
             # Written into the state by the plugin although no program gives it.
             attach=False,
             containerReadRefreshTimeoutMilliseconds=15000,

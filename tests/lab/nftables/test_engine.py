@@ -22,7 +22,13 @@ FIRST = 180
 """The first network's last address part: the addresses are 203.0.113.180 and up."""
 
 ICC, MTU = "com.docker.network.bridge.enable_icc", "com.docker.network.driver.mtu"
-DEFAULTS = {"default-network-opts": {"bridge": {ICC: "true", MTU: "1480"}}}
+DEFAULTS = {
+    "default-network-opts": {"bridge": {ICC: "true", MTU: "1480"}},
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "10m", "max-file": "3"},
+    "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 65536, "Soft": 65536}},
+}
+"""What Docker then gives to new networks and containers, and reports of them."""
 NFTABLES = {
     "firewall": "nftables",
     "engine": {"firewall_backend": "nftables", "dns": True, "settings": DEFAULTS},
@@ -119,6 +125,8 @@ def test_nothing_is_left_to_do(site: Site) -> None:
     networks = _networks(site.host)
     assert {each["Options"][MTU] for each in networks} == {"1480"}
     assert any(each["Internal"] for each in networks)
+    logs = "docker ps -q | xargs docker inspect -f '{{json .HostConfig.LogConfig.Config}}'"
+    assert set(site.host.run(logs).stdout.split()) == {'{"max-file":"3","max-size":"10m"}'}
     assert set(site.stack.preview("--expect-no-changes").counts) == {"unchanged"}
     assert set(site.stack.preview("--refresh", "--expect-no-changes").counts) == {"unchanged"}
 
