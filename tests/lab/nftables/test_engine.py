@@ -26,7 +26,6 @@ DEFAULTS = {
     "default-network-opts": {"bridge": {ICC: "true", MTU: "1480"}},
     "log-driver": "json-file",
     "log-opts": {"max-size": "10m", "max-file": "3"},
-    "default-ulimits": {"nofile": {"Name": "nofile", "Hard": 65536, "Soft": 65536}},
 }
 """What Docker then gives to new networks and containers, and reports of them."""
 NFTABLES = {
