@@ -27,7 +27,7 @@ def network_args(plan: NetworkPlan, owner: str) -> docker.NetworkArgs:
             for ipam in plan.docker.ipam
         ]
         or None,
-        options={**plan.docker.defaults, **plan.docker.options},
+        options=dict(plan.docker.declared),
         labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
     )
 

@@ -44,7 +44,7 @@ class DockerSocket(pulumi.ComponentResource):
                 docker.NetworkIpamConfigArgs(subnet=ipam.subnet, gateway=ipam.gateway)
                 for ipam in plan.docker.ipam
             ],
-            options={**plan.docker.defaults, **plan.docker.options},
+            options=dict(plan.docker.declared),
             labels=[docker.NetworkLabelArgs(label=LABEL, value=owner)],
             # Before: two networks cannot have one name, bridge or subnet.
             opts=pulumi.ResourceOptions(

@@ -63,6 +63,11 @@ class DockerNetwork:
     defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def declared(self) -> Mapping[str, str]:
+        """All options of a new network."""
+        return {**self.defaults, **self.options}
+
+    @property
     def ignored(self) -> tuple[str, ...]:
         """The options that may differ on an existing network, and are no reason to replace it."""
         given = sorted({*_GIVEN, *self.defaults} - {*self.options})

@@ -187,8 +187,8 @@ def differences(network: NetworkPlan, live: Found) -> Iterator[str]:
         {key: value for key, value in options.items() if key not in UNIMPORTANT}
         for options in (wanted.options, live.options or {})
     )
-    given = {key for key in found if key in wanted.defaults and found[key] == wanted.defaults[key]}
-    yield from _map_lines("option", {k: v for k, v in found.items() if k not in given}, needed)
+    unlike = {key: value for key, value in found.items() if wanted.defaults.get(key) != value}
+    yield from _map_lines("option", unlike, needed)
 
 
 def _subnet_lines(network: NetworkPlan, live: Found) -> Iterator[str]:

@@ -265,6 +265,7 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
     with any names of roles.
     """
     found: dict[str, list[tuple[int, str, Place]]] = {}
+    leaves = any(section.startswith(_NAT) for each in plan.leaving for section in each.lines)
 
     def add(network: str | None, each: Network | Plan) -> None:
         for section, roles in each.lines.items():
@@ -275,7 +276,6 @@ def _sections(plan: Plan) -> dict[str, tuple[Placed, ...]]:
                 place = Place(network, section, role)
                 found.setdefault(section, []).append((places.get(role, 0), text, place))
 
-    leaves = any(section.startswith(_NAT) for each in plan.leaving for section in each.lines)
     add(None, plan)
     for label, network in _labelled(plan):
         add(label, network)

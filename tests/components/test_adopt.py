@@ -208,8 +208,11 @@ def test_a_network_that_is_there_is_imported() -> None:
     """Values that Docker cannot change are ignored; HostNetworking knows that it has no label."""
     found = _declared({"web": Same(ID, by_hand=True)})
     assert found[NETWORK].import_id == ID
-    options = {f'options["{name}"]' for name in UNIMPORTANT}
-    assert {"labels", "attachable", *options} <= {*found[NETWORK].ignored}
+    [host] = _plans()
+    [network] = host.networks
+    options = [f'options["{name}"]' for name in network.docker.ignored]
+    assert found[NETWORK].ignored == ("labels", "attachable", *options)
+    assert {*UNIMPORTANT} <= {*network.docker.ignored}
     assert found[NETWORKING].inputs["taken_over"] == {"web": ID}
 
 

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,6 +220,14 @@ class Box:
     def armed(self) -> bool:
         """Whether an undo is pending."""
         return (self.etc / "armed").exists()
+
+    def until(self, done: Callable[[], bool], why: Callable[[], str] = str) -> None:
+        """Wait for a condition, as long as a repair may take on a busy machine."""
+        for _ in range(300):
+            if done():
+                return
+            time.sleep(0.1)
+        raise AssertionError(why())
 
     @property
     def kernel(self) -> str:

@@ -1,8 +1,7 @@
 """Only packets that the guard marks pass: an operator's DROP comes right after our accept."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -163,14 +162,6 @@ class Stage:
         listed = self.host.out(f"nft list counter inet witness {name}")
         return int(listed.split("packets ")[1].split()[0])
 
-    def until(self, done: Callable[[], bool]) -> None:
-        """Wait for packets."""
-        for _ in range(200):
-            if done():
-                return
-            time.sleep(0.1)
-        raise AssertionError("there were no packets")
-
     @contextmanager
     def flooded(self) -> Iterator[None]:
         """Let the container send as fast as it can during the block."""
@@ -179,7 +170,7 @@ class Stage:
         before = self.count("tried")
         with self.host.popen(self.command("container", "flood", "203.0.113.1", "0")):
             try:
-                self.until(lambda: self.count("tried") > before)
+                self.host.until(lambda: self.count("tried") > before)
                 yield
             finally:
                 enough.touch()
@@ -298,7 +289,7 @@ def test_no_packet_is_lost_while_it_is_loaded(stage: Stage) -> None:
     assert (stage.count("tried") - stage.count("left"), stage.count("wrong")) == (0, 0)
     with stage.flooded():
         stage.host.out("nft delete table inet wanbound")
-        stage.until(lambda: stage.count("tried") > stage.count("left"))
+        stage.host.until(lambda: stage.count("tried") > stage.count("left"))
 
 
 def _with_another_bit() -> dict[str, str]:

@@ -164,11 +164,7 @@ class Watcher:
 
     def until(self, done: Callable[[], bool]) -> None:
         """Wait for a condition, as long as a repair may take on a busy machine."""
-        for _ in range(300):
-            if done():
-                return
-            self.host.sh("sleep 0.1")
-        raise AssertionError(self.said)
+        self.host.until(done, lambda: self.said)
 
 
 @DASH
