@@ -36,12 +36,12 @@ check: setup
 	@$(PYTHON_IN) -m pytest -n auto --dist loadfile --durations=10 -m 'not lab'
 
 # The lab tests run after the unit tests and not in parallel: their timing needs the processors.
-# They spend most of their time waiting, so two workers run them, each in a lab of its own.
+# They spend most of their time waiting, so three workers run them, each in a lab of its own.
 lab-test: setup
 	@$(PYTHON_IN) -m lab prepare \
 	    --hosts test-1=bookworm,test-2=forky+29,test-3=bookworm+bare,test-4=forky+bare
 	@echo '· lab tests: real hosts, real Docker, real packets'
-	@$(PYTHON_IN) -m pytest -n 2 --no-loadscope-reorder --durations=10 -m lab
+	@$(PYTHON_IN) -m pytest -n 3 --no-loadscope-reorder --durations=10 -m lab
 	@echo '· only in make matrix: every check on Docker 26 and legacy iptables, with the recipe and Docker alone'
 
 test: check lab-test

@@ -26,16 +26,35 @@ settings.register_profile(
 )
 
 
-class ByFolder(LoadScopeScheduling):
-    """Sends each folder of lab tests to one worker: they share hosts, stacks and a clean start.
+LONGEST = [
+    f"tests/lab/{name}"
+    for name in ("stack/up", "faults", "compose", "atomic/test_commandline.py", "stack", "modes")
+]
+"""What takes longest begins first, so that all workers end at about the same time."""
+
+
+def scope(nodeid: str) -> str:
+    """Return what one worker runs whole: a folder shares hosts, stacks and a clean start.
 
     The files of `atomic` share nothing, and take a quarter of the whole time.
     """
+    file = nodeid.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    return file if folder == "tests/lab/atomic" else folder
+
+
+class ByFolder(LoadScopeScheduling):
+    """Sends each scope of lab tests to one worker, in the order in which they are collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        folder = file.rpartition("/")[0]
-        return file if folder == "tests/lab/atomic" else folder
+        return scope(nodeid)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes longest first; everything else keeps its order."""
+    scopes = [scope(item.nodeid) for item in items]
+    ranks = [LONGEST.index(each) if each in LONGEST else len(LONGEST) for each in scopes]
+    items[:] = [item for _, item in sorted(zip(ranks, items, strict=True), key=lambda one: one[0])]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:

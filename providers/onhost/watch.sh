@@ -17,9 +17,9 @@ watch() {
     # this `echo` would then wait for ever. What was changed before they listened is found by this
     # check and by another one a second later; a monitor takes some milliseconds to start.
     echo start >&3
-    followers='' failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
-    trap 'kill $followers 2>/dev/null' EXIT
-    trap 'exit 0' TERM INT
+    failed='' failures=0 again=0 credit=20 checked=0 owns='' held='' refused=''
+    # No trap for SIGTERM, here or in `follow`: a program that is just being started inherits it, and
+    # loses the signal. systemd sends one to each process of the service, also when this one ends.
     trap 'say "a process of the watcher has ended; restarting it"; exit 1' HUP
     follow ip -o monitor address route link
     ! command -v nft >/dev/null 2>&1 || follow nft monitor
@@ -41,7 +41,6 @@ watch() {
 
 follow() { # follow COMMAND…: its output goes into the FIFO; the watcher ends when it ends
     (
-        trap 'kill "$child"; exit' TERM
         "$@" >&3 2>&1 4<&- &
         child=$!
         exec 5<&-
@@ -50,7 +49,6 @@ follow() { # follow COMMAND…: its output goes into the FIFO; the watcher ends 
         sleep 0.2
         kill -HUP $$
     ) 2>/dev/null &
-    followers="$followers $!"
 }
 
 poll_rules() { # prints a word when the rules have changed

@@ -34,6 +34,8 @@ _SECTIONS = {
     ),
 }
 
+_DOCKERS_JUMP = "-A FORWARD -j DOCKER-USER"
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -90,7 +92,8 @@ def rules(saved: str) -> Iterator[str]:
     """Yield the relevant lines of iptables-save.
 
     Without counters, comments, and tables whose chains are all built in, accept, and have no rule:
-    a kernel creates those at the first query, and they have no effect.
+    a kernel creates those at the first query, and they have no effect. And without a second jump to
+    DOCKER-USER: Docker 20.10 may add one when it creates two networks at once.
     """
     for table in re.split(r"^(?=\*)", saved, flags=re.MULTILINE):
         lines = [
@@ -98,6 +101,8 @@ def rules(saved: str) -> Iterator[str]:
             for line in table.splitlines()
             if line and not line.startswith("#")
         ]
+        while lines.count(_DOCKERS_JUMP) > 1:
+            lines.remove(_DOCKERS_JUMP)
         if any(
             line.startswith("-A") or (line[0] == ":" and not line.endswith(" ACCEPT"))
             for line in lines
