@@ -73,9 +73,10 @@ record_repair() { # record_repair PARTS: the last 100 of this boot, and the numb
 }
 
 begin_repair() {
+    # systemd may stop the watcher during a repair. The next repair completes it. systemd sends the signal
+    # again when the watcher itself has ended, and that must not interrupt the removal of $work.
+    trap 'trap "" HUP INT TERM; exit' HUP INT TERM
     take_lock
-    # systemd may stop the watcher during a repair. The next repair completes it.
-    trap exit HUP INT TERM
     # Remembered for this boot: Docker has made its networks.
     [ -e "$run/docker" ] || [ -z "$(docker_main)" ] || ! timeout 5 docker version >/dev/null 2>&1 ||
         : >"$run/docker"

@@ -84,6 +84,9 @@ def test_tables(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
     """Jumps doubled, missing or not first, a chain flushed, no guard; units and script."""
     what = {name: injected.tables(host) for name, host in hosts.items()}
     _drift_and_mend(deployed, hosts, what, again=True)
+    for name in what:
+        for line in injected.STRANGERS:
+            deployed.lab.host(name).run(line.deleted())
 
 
 def test_addresses(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
