@@ -18,9 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from providers.ssh.remote import INSTALLED, VERSION_FILE, call_script, host_script
 
 SHELLS = {"dash": "/usr/bin/dash", "busybox": "/usr/bin/busybox sh"}
+
+DASH = pytest.mark.parametrize("host", ["dash"], indirect=True)
+"""Runs a test under one shell only, as for what happens to packets: the kernel decides that, and
+test_shells.py proves that both shells load the same into it."""
 
 SHIMMED = ("ip", "mv", "ln", "cp", "rm", "sync", "docker", "setpriv", "dd")
 """What a shim can replace; under busybox each is a function that calls the program on PATH.

@@ -15,11 +15,13 @@ from planner.config import Stack
 from planner.plan import plan
 from providers.host.generation import compose
 from tests.planner import golden
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import STACK
 from tests.providers.onhost.test_mark import OUTSIDE, PUBLIC, stage
 
 __all__ = ["stage"]  # the fixture
+
+pytestmark = DASH
 
 DIALECTS = pytest.mark.parametrize("firewall", ["iptables", "nftables"])
 FAMILIES = (0, 1)

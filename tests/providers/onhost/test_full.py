@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import files
-from tests.providers.onhost.test_watch import DASH
 
 
 def test_a_full_disk_changes_nothing(host: Box) -> None:

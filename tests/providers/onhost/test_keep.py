@@ -19,9 +19,9 @@ from providers.host.facts import parse as parse_facts
 from providers.host.generation import compose
 from providers.host.status import parse
 from tests.planner import golden
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import STACK, files
-from tests.providers.onhost.test_watch import DASH, Watcher
+from tests.providers.onhost.test_watch import Watcher
 
 KNOWS = r"""
 case "$*" in

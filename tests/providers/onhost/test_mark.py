@@ -11,8 +11,10 @@ from planner.config import Stack
 from planner.plan import plan
 from providers.host.generation import compose
 from tests.planner import golden
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import STACK, files
+
+pytestmark = DASH
 
 MARK, OTHER = 0x02000000, 0x04000000
 

@@ -7,7 +7,7 @@ import pytest
 
 from providers.host.generation import compose
 from tests.planner import golden
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import files, plan_of
 from tests.providers.onhost.test_kill import STRIDE, Killer
 from tests.providers.onhost.test_mark import FAMILIES, OUTSIDE, PUBLIC, Stage, stage
@@ -171,6 +171,7 @@ def test_a_killed_change_of_dialect_is_undone(host: Box, one: str, other: str) -
     assert step > STRIDE
 
 
+@DASH
 @FAMILIES
 def test_traffic_is_the_same_in_both(stage: Stage, at: int) -> None:
     """Traffic out, in, and back to the network itself has the public address in both dialects."""
@@ -181,6 +182,7 @@ def test_traffic_is_the_same_in_both(stage: Stage, at: int) -> None:
         assert stage.silent("stranger", OUTSIDE[at])
 
 
+@DASH
 def test_no_packet_is_lost_or_wrong_on_the_way(stage: Stage) -> None:
     """A change switches and its undo switches back, four times, under a flood of connections."""
     host, nftables = stage.host, files("dual-stack", firewall="nftables")
@@ -198,6 +200,7 @@ def test_no_packet_is_lost_or_wrong_on_the_way(stage: Stage) -> None:
     assert (stage.count("tried") - stage.count("left"), stage.count("wrong")) == (0, 0)
 
 
+@DASH
 def test_no_packet_is_lost_or_wrong_while_it_is_loaded(stage: Stage) -> None:
     """The copy of the table translates while the table is replaced."""
     stage.host.deploy(files("dual-stack", firewall="nftables"), "b1")
@@ -230,6 +233,7 @@ def listening(host: Box) -> Callable[[str, int], bool]:
     return reaches
 
 
+@DASH
 def test_what_a_closed_host_lets_in(host: Box) -> None:
     """Without iptables too, only the open ports of the host are reached."""
     host.deploy(files("baseline", firewall="nftables"), "a1")

@@ -5,12 +5,14 @@ docs/other-firewalls.md says the same in words; tests/lab/base/test_ufw.py asks 
 
 import pytest
 
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import files
 from tests.providers.onhost.test_mark import FAMILIES, OUTSIDE, PUBLIC, Stage, stage
 from tests.providers.onhost.test_nftables import PORTS, listening
 
 __all__ = ["stage"]  # the fixture
+
+pytestmark = DASH
 
 HOST = ("203.0.113.101", "2001:db8::101")
 

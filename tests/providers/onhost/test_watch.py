@@ -5,7 +5,7 @@ from subprocess import CalledProcessError
 
 import pytest
 
-from tests.providers.onhost.box import Box
+from tests.providers.onhost.box import DASH, Box
 from tests.providers.onhost.generations import files
 from tests.providers.shell import run
 
@@ -129,12 +129,11 @@ def test_checks_are_delayed_after_many_events_and_not_after_a_pause() -> None:
     assert delays[30] == "0.1"
 
 
-DASH = pytest.mark.parametrize("host", ["dash"], indirect=True)
-"""The watcher needs systemd, whose hosts have dash here; under busybox it misses later events."""
-
-
 class Watcher:
-    """A running watcher of a host, and its output."""
+    """A running watcher of a host, and its output.
+
+    It needs systemd, whose hosts have dash here; under busybox it misses later events.
+    """
 
     def __init__(self, host: Box) -> None:
         self.host = host
