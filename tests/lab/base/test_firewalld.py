@@ -1,0 +1,60 @@
+"""The real firewalld beside wanbound: what it filters, and what not (docs/other-firewalls.md)."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab.api import Lab
+from tests.lab.base.firewalled import PORT, PUBLIC, Firewalled, firewalled
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def firewalld(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firewalled]:
+    """Yield a host with firewalld, whose default zone lets SSH in, and a Docker that knows it."""
+    started = "systemctl enable --now firewalld && firewall-cmd --state && systemctl restart docker"
+    with firewalled(lab, tmp_path_factory.mktemp("firewalld"), "firewalld", started) as host:
+        yield host
+
+
+def test_a_zone_is_for_the_host_alone(firewalld: Firewalled) -> None:
+    """A port that no zone opens is closed at the host's address, and open at the network's."""
+    firewalld.serves_itself()
+    assert not firewalld.answers(firewalld.host.wan_ipv4)
+    assert firewalld.answers(PUBLIC)
+    firewalld.host.run(f"firewall-cmd --add-port={PORT}/tcp")
+    firewalld.serves_itself()
+    assert firewalld.answers(firewalld.host.wan_ipv4)
+
+
+def test_docker_puts_the_bridge_into_its_zone_which_lets_the_network_out(
+    firewalld: Firewalled,
+) -> None:
+    """With its public address."""
+    zone = "firewall-cmd --get-zone-of-interface=web"
+    assert firewalld.host.run(zone).stdout.strip() == "docker"
+    assert firewalld.source() == PUBLIC
+
+
+def test_a_reload_of_firewalld_changes_nothing_of_ours(firewalld: Firewalled) -> None:
+    """Neither does a restart."""
+    for command in ("firewall-cmd --reload", "systemctl restart firewalld"):
+        firewalld.host.run(command)
+        assert firewalld.answers(PUBLIC), command
+        assert firewalld.source() == PUBLIC, command
+    firewalld.stack.preview("--refresh", "--expect-no-changes")
+
+
+def test_strict_forward_ports_closes_the_ports_of_networks(firewalld: Firewalled) -> None:
+    """firewalld then accepts translated packets only of its own forwarded ports."""
+    strict = (
+        "sed -i 's/^StrictForwardPorts=.*/StrictForwardPorts={}/' /etc/firewalld/firewalld.conf"
+    )
+    firewalld.host.run(f"{strict.format('yes')} && firewall-cmd --reload")
+    try:
+        assert not firewalld.answers(PUBLIC)
+        assert firewalld.source() == PUBLIC
+    finally:
+        firewalld.host.run(strict.format("no", "no"))
+    assert firewalld.answers(PUBLIC)
