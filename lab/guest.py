@@ -36,7 +36,7 @@ EXTRA_PACKAGES: Mapping[str, str] = {
 # Missing on a bare host, but installable by its apt-get: from a local folder, as the lab cannot
 # reach any mirror.
 ENGINE_PACKAGES = ("conntrack", "docker.io", "iptables", "nftables")
-OFFERED = (*ENGINE_PACKAGES, "ufw")
+OFFERED = (*ENGINE_PACKAGES, "firewalld", "ufw")
 
 MIRROR = f"{REGISTRY_IPV4}:{REGISTRY_PORT}"
 DAEMON_JSON = {"registry-mirrors": [f"http://{MIRROR}"], "insecure-registries": [MIRROR]}

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from lab.api import Host, Lab
 from lab.guest import DAEMON_JSON
 from lab.settings import ECHO_IPV4
 from lab.stacks import LabStack
+from lab.steps import wait_until
 from lab.traffic import PROBE
 
 NAME = "test-6"
@@ -40,6 +41,10 @@ class Firewalled:
         pid = "$(docker inspect -f '{{.State.Pid}}' $(docker ps -q))"
         command = f"nsenter -t {pid} -n curl -s -m 3 http://{ECHO_IPV4}/"
         return self.host.run(command, check=False).stdout.strip()
+
+    def until(self, what: str, done: Callable[[], bool]) -> None:
+        """Wait until it is so: after a reload Docker puts its bridges into their zone again."""
+        wait_until(f"{self.host.name}: {what}", done, timeout=30, every=0.5)
 
     def serves_itself(self) -> None:
         """Make the host listen on the port at its own address."""
