@@ -62,3 +62,15 @@ def test_strict_forward_ports_closes_the_ports_of_networks(firewalld: Firewalled
     finally:
         firewalld.host.run(strict.format("no"))
     firewalld.until("in again", lambda: firewalld.answers(PUBLIC))
+
+
+def test_a_docker_that_is_older_than_firewalld_must_be_restarted(firewalld: Firewalled) -> None:
+    """It knows nothing of zones before: the network is reached, and gets nothing out."""
+    firewalld.host.run("systemctl stop firewalld && systemctl restart docker")
+    firewalld.host.run("systemctl start firewalld && firewall-cmd --state")
+    firewalld.until("in", lambda: firewalld.answers(PUBLIC))
+    zone = firewalld.host.run("firewall-cmd --get-zone-of-interface=web", check=False)
+    assert "no zone" in zone.stdout + zone.stderr
+    assert firewalld.source() == ""
+    firewalld.host.run("systemctl restart docker")
+    firewalld.until("out", lambda: firewalld.source() == PUBLIC)
