@@ -1,6 +1,7 @@
 """Operators whose runs pause, die or are observed at a moment that the test chooses."""
 
 import threading
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,6 +66,13 @@ class Operator(SshRemote):
         """Make a change to its end."""
         self.start(drill, wanted)
         return self.end()
+
+    def until_armed(self) -> None:
+        """Wait until the host has reported this. Fails with the error of a run that ends before."""
+        end = time.monotonic() + 60
+        while not self.armed.wait(0.1):
+            assert self.is_running, self.end()
+            assert time.monotonic() < end, "it is not armed after 60 s"
 
     @property
     def is_running(self) -> bool:

@@ -196,7 +196,7 @@ def test_a_late_confirmation(lab: Lab, both: Mapping[str, Side]) -> None:
         before = side.look()
         late = operator(side, 1, hold=True)
         late.start(side, side.other)
-        assert late.armed.wait(60)
+        late.until_armed()
         side.back(before)
         late.go.set()
         refused(late.end(), CAME_TOO_LATE)
@@ -213,7 +213,7 @@ def test_a_confirmation_after_a_reboot(lab: Lab, both: Mapping[str, Side]) -> No
         before = side.look()
         late = operator(side, LONG, hold=True)
         late.start(side, side.other)
-        assert late.armed.wait(60)
+        late.until_armed()
         # As after a reboot: `armed` has the id of another boot.
         side.ask(
             "armed=/etc/wanbound/armed; systemctl stop 'wanbound-undo-*.timer';"

@@ -68,7 +68,7 @@ def test_another_operator_waits_and_is_told_so(
         wanted = side.other
         first, second = operator(side, LONG, hold=True), operator(side)
         first.start(side, wanted)
-        assert first.armed.wait(60)
+        first.until_armed()
         with hasty(host):
             # It starts from the future state, as if it had read the host after the change.
             side.now = wanted
