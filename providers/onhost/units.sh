@@ -55,8 +55,10 @@ end_metrics() { # when counters are no longer written, or go to another file
 remove_units() {
     [ -e "$units/wanbound.service" ] || return 0
     end_metrics
-    # Stop a unit before its file is removed.
+    rm -f "$units"/*.wants/wanbound*.service
     if [ -d /run/systemd/system ]; then
+        systemctl daemon-reload
+        # Stop a unit before its file is removed.
         systemctl stop wanbound-watch.service 2>/dev/null
         systemctl reset-failed wanbound-watch.service 2>/dev/null
         # These units have finished their work; but a unit cannot stop itself and continue.
@@ -64,7 +66,7 @@ remove_units() {
             grep -q "/$unit\$" /proc/self/cgroup || systemctl stop "$unit" 2>/dev/null
         done
     fi
-    rm -f "$units"/*.wants/wanbound*.service "$units"/wanbound*.service
+    rm -f "$units"/wanbound*.service
     rmdir "$units/docker.service.wants" 2>/dev/null
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
