@@ -43,11 +43,8 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
 }
 
 work_folder() { # sets $work to a folder in memory that is removed with this process
-    work=$run/run.$$.work
-    # Before the folder is there: a signal may come at once.
+    work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
     trap 'rm -rf "$work"' EXIT
-    mkdir -m 0700 "$work" 2>/dev/null || { rm -rf "$work" && mkdir -m 0700 "$work"; } ||
-        fail 15 "cannot write to $run"
 }
 
 read_armed() { # fails when nothing is armed; else sets armed_token, armed_boot, phase, deadline
