@@ -52,9 +52,8 @@ class ByFolder(LoadScopeScheduling):
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put what takes longest first; everything else keeps its order."""
-    scopes = [scope(item.nodeid) for item in items]
-    ranks = [LONGEST.index(each) if each in LONGEST else len(LONGEST) for each in scopes]
-    items[:] = [item for _, item in sorted(zip(ranks, items, strict=True), key=lambda one: one[0])]
+    ranks = {each: rank for rank, each in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(scope(item.nodeid), len(LONGEST)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:

@@ -1,11 +1,11 @@
 """Operators whose runs pause, die or are observed at a moment that the test chooses."""
 
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from lab.steps import wait_until
 from providers.errors import HostError
 from providers.host.plan import Plan
 from providers.ssh.remote import SshRemote
@@ -69,10 +69,14 @@ class Operator(SshRemote):
 
     def until_armed(self) -> None:
         """Wait until the host has reported this. Fails with the error of a run that ends before."""
-        end = time.monotonic() + 60
-        while not self.armed.wait(0.1):
-            assert self.is_running, self.end()
-            assert time.monotonic() < end, "it is not armed after 60 s"
+
+        def armed() -> bool:
+            # Read first: a run may be armed and end between the two.
+            running = self.is_running
+            assert running or self.armed.is_set(), self.end()
+            return self.armed.is_set()
+
+        wait_until("the change is armed", armed, timeout=60)
 
     @property
     def is_running(self) -> bool:

@@ -1,6 +1,6 @@
 """How ufw and firewalld act beside wanbound, with rules where these programs put them.
 
-docs/other-firewalls.md says the same in words; tests/lab/base/test_ufw.py asks the real ufw.
+docs/other-firewalls.md says the same in words; tests/lab/base asks the real programs.
 """
 
 import pytest

@@ -160,11 +160,9 @@ def _surplus(where: str, number: int, line: str) -> Leaf:
     return "+", f"{where} {number}", f"should not be there: {line}"
 
 
-STRANGERS = (
-    Line(6, "nat", "-A POSTROUTING -o wan0 -j MASQUERADE"),
-    Line(4, "filter", "-A INPUT -p tcp -m tcp --dport 23 -j ACCEPT"),
-)
-"""Rules that are not ours, in the place of a jump of ours; a repair leaves them."""
+FIRST = Line(6, "nat", "-A POSTROUTING -o wan0 -j MASQUERADE")
+LAST = Line(4, "filter", "-A INPUT -p tcp -m tcp --dport 23 -j ACCEPT")
+"""Rules that are not ours, in the places of our jumps; a repair leaves them."""
 
 
 def tables(host: HostPlan) -> Injected:
@@ -173,8 +171,8 @@ def tables(host: HostPlan) -> Injected:
     for command in (
         Line(4, "nat", "-A POSTROUTING -j WANBOUND-SNAT").added(1),
         Line(4, "nat", "-A PREROUTING -j WANBOUND-DNAT").deleted(),
-        STRANGERS[0].added(1),
-        STRANGERS[1].added(),
+        FIRST.added(1),
+        LAST.added(),
         "nft delete table inet wanbound",
         "ip6tables -w 10 -F WANBOUND-FORWARD",
         "systemctl disable -q wanbound.service",
@@ -199,9 +197,9 @@ def tables(host: HostPlan) -> Injected:
         "ipv4 jump POSTROUTING": f"{jump['POSTROUTING']} is there 2 times",
         "ipv4 jump PREROUTING": f"{jump['PREROUTING']} is gone",
         "ipv6 jump POSTROUTING": f"{jump['POSTROUTING']} is not the first rule",
-        "ipv6 jump POSTROUTING, the first is": STRANGERS[0].text,
+        "ipv6 jump POSTROUTING, the first is": FIRST.text,
         "ipv4 jump INPUT": f"{jump['INPUT']} is not the last rule",
-        "ipv4 jump INPUT, the last is": STRANGERS[1].text,
+        "ipv4 jump INPUT, the last is": LAST.text,
     }.items():
         done.said.add(("+", f"drift/{key}", text))
     everything = {"own": _lines(host)}

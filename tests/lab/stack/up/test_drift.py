@@ -85,7 +85,7 @@ def test_tables(deployed: Deployed, hosts: dict[str, HostPlan]) -> None:
     what = {name: injected.tables(host) for name, host in hosts.items()}
     _drift_and_mend(deployed, hosts, what, again=True)
     for name in what:
-        for line in injected.STRANGERS:
+        for line in (injected.FIRST, injected.LAST):
             deployed.lab.host(name).run(line.deleted())
 
 
