@@ -30,7 +30,19 @@ from lab.errors import LabError
 from lab.namespace import exists, inside
 from lab.settings import CLIENT_IPV4, CLIENT_IPV6, HostSpec, Settings
 
-__all__ = ["Capture", "Host", "Internet", "Lab", "LabError", "Packet", "Result"]
+__all__ = [
+    "RESTART_DOCKER",
+    "Capture",
+    "Host",
+    "Internet",
+    "Lab",
+    "LabError",
+    "Packet",
+    "Result",
+]
+
+RESTART_DOCKER = "systemctl reset-failed docker.service; systemctl restart docker.service"
+"""For a host's shell: systemd refuses Docker's fourth start within a minute; the lab needs more."""
 
 
 @dataclass(frozen=True)

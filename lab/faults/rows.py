@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.api import RESTART_DOCKER
 from lab.faults.armed import SHUT, Armed
 from lab.faults.model import Fault, Procedure, Row
 from lab.faults.procedures import Idle, reboot, renumber, upgrade
@@ -133,7 +134,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Fault(
         "systemctl restart docker",
-        f"systemctl restart docker\n{DOCKER_BACK}",
+        f"{RESTART_DOCKER}\n{DOCKER_BACK}",
         unseen=True,
         traffic_within=30,
     ),

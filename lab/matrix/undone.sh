@@ -14,5 +14,6 @@ done
 for address in "$@"; do
     ip address del "$address" dev wan0 2>/dev/null
 done
-# Docker writes its own rules again.
-systemctl restart docker
+# Docker writes its own rules again. systemd refuses its fourth start within a minute otherwise.
+systemctl reset-failed docker.service
+systemctl restart docker.service

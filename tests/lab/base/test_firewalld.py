@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.api import Lab
+from lab.api import RESTART_DOCKER, Lab
 from tests.lab.base.firewalled import PORT, PUBLIC, Firewalled, firewalled
 
 pytestmark = pytest.mark.lab
@@ -66,11 +66,12 @@ def test_strict_forward_ports_closes_the_ports_of_networks(firewalld: Firewalled
 
 def test_a_docker_that_is_older_than_firewalld_must_be_restarted(firewalld: Firewalled) -> None:
     """It knows nothing of zones before: the network is reached, and gets nothing out."""
-    firewalld.host.run("systemctl stop firewalld && systemctl restart docker")
+    firewalld.host.run("systemctl stop firewalld")
+    firewalld.host.run(RESTART_DOCKER)
     firewalld.host.run("systemctl start firewalld && firewall-cmd --state")
     firewalld.until("in", lambda: firewalld.answers(PUBLIC))
     zone = firewalld.host.run("firewall-cmd --get-zone-of-interface=web", check=False)
     assert "no zone" in zone.stdout + zone.stderr
     assert firewalld.source() == ""
-    firewalld.host.run("systemctl restart docker")
+    firewalld.host.run(RESTART_DOCKER)
     firewalld.until("out", lambda: firewalld.source() == PUBLIC)

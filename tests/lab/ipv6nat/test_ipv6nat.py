@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab.api import Host, Lab
+from lab.api import RESTART_DOCKER, Host, Lab
 from lab.checks import matrix, run
 from lab.settings import ROUTER_IPV6
 from lab.stacks import Config, LabStack, parsed
@@ -64,7 +64,7 @@ def beside(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Besid
         # It leaves its chains behind, as the real one does when it is killed.
         host.run(
             f"docker rmi -f {IMAGE}; for table in filter nat; do ip6tables -t $table -F;"
-            " ip6tables -t $table -X; done; systemctl restart docker",
+            f" ip6tables -t $table -X; done; {RESTART_DOCKER}",
             check=False,
         )
 
@@ -135,7 +135,7 @@ def test_a_start_of_docker_brings_both_back(beside: Beside) -> None:
     for _ in range(2):
         since = beside.host.run("date +%s").stdout.strip()
         with beside.lab.internet.capture(PRIVATE) as capture:
-            beside.host.run("systemctl restart docker", timeout=120)
+            beside.host.run(RESTART_DOCKER, timeout=120)
             beside.wait_for_rules()
             wait_until("it is quiet", lambda: _quiet(beside.host), timeout=30, every=0.5)
             _in_order(beside.host)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from lab.api import Host, Lab
-from tests.lab.onhost.repair import RESTART_DOCKER, plan
+from lab.api import RESTART_DOCKER, Host, Lab
+from tests.lab.onhost.repair import plan
 from tests.lab.planned import bring, clear
 from tests.lab.stack.evidence import Snapshot, snapshot
 from tests.lab.together import each

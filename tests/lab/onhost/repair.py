@@ -13,9 +13,6 @@ ALLOWED_SECONDS = 15.0
 NUMBERS = {"test-1": 51, "test-2": 151}
 """The last part of each host's public addresses."""
 
-RESTART_DOCKER = "systemctl reset-failed docker 2>/dev/null; systemctl restart docker"
-"""systemd refuses the fourth start within a minute; tests need more."""
-
 WAN = {"interface": "wan0", "gateway_ipv4": ROUTER_IPV4, "gateway_ipv6": ROUTER_LINK_LOCAL}
 
 

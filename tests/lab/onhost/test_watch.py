@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from lab.api import Host
+from lab.api import RESTART_DOCKER, Host
 from lab.steps import wait_until
-from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, RESTART_DOCKER, repaired
+from tests.lab.onhost.repair import ALLOWED_SECONDS, NUMBERS, repaired
 from tests.lab.planned import facts
 from tests.lab.together import on_each
 

@@ -17,5 +17,6 @@ for address in "$@"; do
     ip address del "$address" dev wan0 2>/dev/null
 done
 rm -rf /etc/iptables
-# Docker writes its own rules again.
-systemctl restart docker
+# Docker writes its own rules again. systemd refuses its fourth start within a minute otherwise.
+systemctl reset-failed docker.service
+systemctl restart docker.service
