@@ -43,8 +43,10 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
 }
 
 work_folder() { # sets $work to a folder in memory that is removed with this process
-    work=$(mktemp -d "$run/run.$$.XXXXXX") || fail 15 "cannot write to $run"
+    work=$run/run.$$.work
+    # Before the folder exists: a signal may come at once.
     trap 'rm -rf "$work"' EXIT
+    rm -rf "$work" && mkdir "$work" || fail 15 "cannot write to $run"
 }
 
 read_armed() { # fails when nothing is armed; else sets armed_token, armed_boot, phase, deadline

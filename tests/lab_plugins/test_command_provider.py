@@ -99,8 +99,8 @@ def test_a_failure_shows_both_outputs_and_the_status() -> None:
 def test_what_a_command_leaves_running_is_not_waited_for() -> None:
     """It may hold the outputs open, like the master of an ssh connection."""
     started = time.monotonic()
-    Cli().create({"create": "sleep 5 &"})
-    assert time.monotonic() - started < 3
+    Cli().create({"create": "sleep 60 &"})
+    assert time.monotonic() - started < 30
 
 
 def test_an_update_runs_the_command_again_and_it_sees_the_last_output() -> None:

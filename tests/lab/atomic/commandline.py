@@ -27,7 +27,7 @@ PHASES: Mapping[Phase, str] = {
 """The step that is held: nothing has begun; the kernel has part of the change; the host waits for
 the confirmation; the host has the confirmation."""
 
-CONFIRM_SECONDS = 5
+CONFIRM_SECONDS = 10
 STACK = "killed"
 
 

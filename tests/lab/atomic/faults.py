@@ -112,7 +112,7 @@ def _killed(expected: Expected, loop: Loop, place: int, way: Way) -> Outcome:
     # A timer that is due at once waits for the lock, so it begins as soon as the script is dead.
     # Once all is loaded it would fire before the confirmation, for which the next run has to wait.
     loaded = place > _loaded(recorded)
-    seconds = LONG if way == "boot" or (way == "next run" and not loaded) else int(loaded)
+    seconds = LONG if way == "boot" or (way == "next run" and not loaded) else 3 * loaded
     token, program = drill.program(wanted, seconds)
     drill.ask(arm(Fault(loop.mode, step)))
     for each in (program, shell_program(drill.confirmation(token, wanted), {})):

@@ -8,8 +8,8 @@ from providers.errors import HostError
 from providers.ssh.remote import SshRemote
 from providers.ssh.session import Session
 from tests.lab.atomic.drill import Drill, Expected, Outcome, target, told
-from tests.lab.atomic.faults import CONFIRM_SECONDS
 from tests.lab.atomic.plans import files
+from tests.lab.atomic.sides import CONFIRMED_SECONDS
 
 PLACES = ("/etc/wanbound", "/run/wanbound")
 """Where the script keeps its generations, and where it works."""
@@ -67,14 +67,14 @@ def _one(expected: Expected, place: str, pages: int) -> Outcome:
         f"cat /dev/zero >{filling} 2>/dev/null;"
         f" size=$(stat -c %s {filling}); truncate -s $((size - {pages * PAGE})) {filling}"
     )
-    session = Session(target(drill.host, CONFIRM_SECONDS))
+    session = Session(target(drill.host, CONFIRMED_SECONDS))
     try:
         SshRemote(session).change(files(wanted, drill.now), drill.generation, {})
     except HostError as error:
         outcome.said = str(error)
     finally:
         session.close()
-    seen = drill.look(10)
+    seen = drill.look(2 * CONFIRMED_SECONDS)
     outcome.ended = "old" if seen.same(old) else "new" if seen.same(new) else "between"
     if outcome.said:
         if "as it was" not in outcome.said or not any(word in outcome.said for word in FULL):

@@ -61,7 +61,6 @@ class Story:
         return self.looks[KINDS[KINDS.index(kind) - 1]]
 
 
-@pytest.mark.timeout(1200)
 def test_after_a_kill_the_state_is_old_or_new_and_the_next_up_succeeds(
     lab: Lab, tmp_path: Path
 ) -> None:

@@ -171,13 +171,18 @@ def test_the_operator_dies_after_the_confirmation(lab: Lab, both: Mapping[str, S
     def act(host: Host) -> None:
         side = both[host.name]
         wanted = side.other
-        job = Job(target(host, 4), files(wanted, side.now), side.generation, die="confirmed")
+        job = Job(
+            target(host, CONFIRMED_SECONDS),
+            files(wanted, side.now),
+            side.generation,
+            die="confirmed",
+        )
         done = child.run(job)
         assert (done.status, done.stdout) == (-9, "armed\n")
         now = side.look()
         side.now = wanted
         # Longer than the change would have waited.
-        time.sleep(5)
+        time.sleep(CONFIRMED_SECONDS + 1)
         after = side.look()
         assert after == now, now.differences(after)
         again = operator(side).run(side, wanted)

@@ -113,7 +113,7 @@ def prepared(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
 
 def timed(act: Callable[[], object]) -> tuple[float, float]:
     """Return when the call began and ended, with time before it and after it for answers."""
-    time.sleep(1)
+    time.sleep(3)
     began = time.time()
     act()
     ended = time.time()

@@ -98,7 +98,7 @@ def test_another_operator_goes_on_after_an_undo(lab: Lab, both: Mapping[str, Sid
         before = side.look()
         wanted = side.other
         old = side.generation
-        first = operator(side, SECONDS + 1, die=True)
+        first = operator(side, CONFIRMED_SECONDS, die=True)
         assert first.run(side, wanted).error == "died"
         # One operator that read the host before the first change, and one that read it after.
         for expected, error in ((side.generation, CHANGED), (old, "")):

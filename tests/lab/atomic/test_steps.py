@@ -41,7 +41,6 @@ STRIDE = 15
 """Pages that are added from one full disk to the next."""
 
 
-@pytest.mark.timeout(1200)
 def test_old_or_new_whatever_happens(lab: Lab) -> None:
     """SIGKILL at steps of create, update, delete and the undo of each; full disks."""
 

@@ -24,7 +24,7 @@ AS_BEFORE = (
     " systemctl restart systemd-networkd; networkctl reconfigure wan0"
 )
 
-CONFIRM_SECONDS = 5
+CONFIRM_SECONDS = 10
 
 
 @pytest.mark.parametrize("confirmed", [False, True], ids=["undone", "destroyed"])

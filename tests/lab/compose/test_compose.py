@@ -12,7 +12,7 @@ from tests.lab.compose.site import LISTENING_SECONDS, Site, following
 from tests.lab.modes.networks import MAIL, ROUTER, asked
 from tests.lab.planned import facts
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.lab
 
 SHOP = {4: "203.0.113.10", 6: "2001:db8::10"}
 MAILSERVER = {4: "203.0.113.20", 6: "2001:db8::20"}

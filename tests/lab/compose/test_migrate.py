@@ -8,7 +8,7 @@ from lab.api import Host, Lab
 from tests.lab.compose.site import LISTENING_SECONDS, PROJECTS, Site, following
 from tests.lab.modes.networks import MAIL, ROUTER, asked
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.lab
 
 SHOP, MAILSERVER = ("203.0.113.10", "2001:db8::10"), ("203.0.113.20", "2001:db8::20")
 

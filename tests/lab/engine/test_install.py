@@ -21,7 +21,7 @@ KEYS = {"registry-mirrors": [f"http://{ADDRESS}"], "insecure-registries": [ADDRE
 # apt-get's own lock, as unattended-upgrades holds it.
 BUSY = (
     "python3 -c \"import fcntl, time; f = open('/var/lib/apt/lists/lock', 'w');"
-    ' fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(8)" >/dev/null 2>&1 &'
+    ' fcntl.lockf(f, fcntl.LOCK_EX); time.sleep(30)" >/dev/null 2>&1 &'
 )
 
 

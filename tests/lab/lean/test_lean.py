@@ -282,6 +282,6 @@ class _Moved:
         wait_until(
             f"{self.host.name} drops {network}",
             lambda: re.search(rf"\b{network}\b|\.72\b|\.172\b", self.run(saved)) is None,
-            timeout=10,
+            timeout=30,
             every=0.3,
         )

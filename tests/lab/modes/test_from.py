@@ -86,13 +86,13 @@ def limited(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
 def _asks(host: Host, container: str, address: str, port: int) -> str:
     """Return the address that the database sees of a container, "" without an answer."""
     at = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    command = f"docker exec {container} /probe ask-tcp -timeout 2s {at}"
+    command = f"docker exec {container} /probe ask-tcp -timeout 3s {at}"
     return host.run(command, check=False).stdout.strip()
 
 
 def _connects(host: Host, address: str, port: int) -> bool:
     """Whether the host itself can connect."""
-    program = f"import socket; socket.create_connection(('{address}', {port}), 2)"
+    program = f"import socket; socket.create_connection(('{address}', {port}), 3)"
     return host.run(f'python3 -c "{program}"', check=False).status == 0
 
 

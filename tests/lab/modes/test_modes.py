@@ -155,7 +155,7 @@ def _move(host: Host, before: str, after: str) -> None:
 def _await_line(host: Host, subnet: str) -> None:
     line = f"WANBOUND-SNAT -s {subnet} ! -o bridge-coi"
     host.run(
-        f"for i in $(seq 50); do iptables-save -t nat | grep -qF '{line}' && exit; sleep 0.1; done;"
+        f"for i in $(seq 30); do iptables-save -t nat | grep -qF '{line}' && exit; sleep 1; done;"
         " exit 1"
     )
 

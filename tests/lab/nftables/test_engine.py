@@ -15,7 +15,7 @@ from lab.faults.site import config
 from lab.names import publish
 from lab.stacks import SPOKEN, Config, LabStack, parsed
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.lab
 
 NAME = "test-3"
 FIRST = 180

@@ -13,7 +13,7 @@ from tests.lab.readme.operator import STACK_FILE, addressed, edited, operator
 from tests.lab.stand_ins import CURL, make
 from tests.pages import first_host
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.lab
 
 STAND_INS = {
     "curlimages/curl": (CURL, ()),

@@ -19,7 +19,7 @@ from tests.lab.stack.evidence import Snapshot, snapshot
 from tests.lab.together import each
 
 # Eight runs of pulumi: two minutes, and much longer on a busy machine.
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.lab
 
 RENAME = re.compile(r"`(docker rename [\w.-]+ [\w.-]+)`")
 BY_HAND = re.compile(r"host (\S+): created manually, and no longer needed: (ip6?tables .*)")

@@ -262,7 +262,8 @@ def test_the_hosts_own_ports_are_closed_to_the_internet(
     for address in (place.wan[at], place.public("one")[at], place.public("two")[at]):
         for port, answers in ((22, False), (CLOSED, False), (OPEN, True)):
             ask = f"exec 3<>/dev/tcp/{address}/{port} && cat <&3 | head -c 3"
-            done = stage.lab.internet.run(["timeout", "2", "bash", "-c", ask], check=False)
+            patience = "10" if answers else "2"
+            done = stage.lab.internet.run(["timeout", patience, "bash", "-c", ask], check=False)
             assert bool(done.stdout) == answers, (address, port, done)
 
 

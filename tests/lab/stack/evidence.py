@@ -101,8 +101,9 @@ def rules(saved: str) -> Iterator[str]:
             for line in table.splitlines()
             if line and not line.startswith("#")
         ]
-        while lines.count(_DOCKERS_JUMP) > 1:
-            lines.remove(_DOCKERS_JUMP)
+        if _DOCKERS_JUMP in lines:
+            first = lines.index(_DOCKERS_JUMP)
+            lines = [line for at, line in enumerate(lines) if line != _DOCKERS_JUMP or at == first]
         if any(
             line.startswith("-A") or (line[0] == ":" and not line.endswith(" ACCEPT"))
             for line in lines

@@ -171,7 +171,7 @@ def test_a_port_of_the_host_is_answered_by_the_host(
     target = Target(ip_address(address), 22, "tcp")
     assert _of_host(Explainer(stack).arriving(target), host).verdict == "host"
     banner = f"head -c 8 </dev/tcp/{address}/22"
-    said = deployed.lab.internet.run(["timeout", "3", "bash", "-c", banner], check=False).stdout
+    said = deployed.lab.internet.run(["timeout", "10", "bash", "-c", banner], check=False).stdout
     assert said.startswith("SSH-2.0-")
 
 
