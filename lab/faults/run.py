@@ -14,7 +14,7 @@ from lab.faults.site import Site
 from lab.faults.watching import bring_back, everywhere, look, watch
 from lab.traffic import expression
 
-BEFORE = 0.8
+BEFORE = 1.5
 """Seconds of traffic before the event: enough of each flow to show that it runs."""
 
 PATIENCE = 15.0
