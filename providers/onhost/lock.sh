@@ -44,8 +44,8 @@ take_turn() { # take_turn TOKEN: the lock, when no change of another run waits t
 
 work_folder() { # sets $work to a folder in memory that is removed with this process
     work=$run/run.$$.work
-    # Before the folder exists: a signal may come at once.
-    trap 'rm -rf "$work"' EXIT
+    # Before the folder exists: a signal may come at once. None interrupts the removal.
+    trap 'trap "" HUP INT TERM; rm -rf "$work"' EXIT
     rm -rf "$work" && mkdir "$work" || fail 15 "cannot write to $run"
 }
 

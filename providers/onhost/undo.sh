@@ -98,5 +98,6 @@ clear_disk() { # removes unused generations, and everything if nothing is wanted
     # The generation last: after a kill before this, the next destroy finds it and removes the rest.
     remove_units
     drop_table
-    rm -rf "$self" "$run/loaded" "$run/bridges" "$run/duplicates" "$run/repairs" "$run/repaired" "$run/engine" "$run/docker" "$etc"
+    rm -rf "$self" "$run/loaded" "$run/bridges" "$run/duplicates" "$run/repairs" "$run/repaired" "$run/engine" \
+        "$run/docker" "$run/watch" "$run/owner" "$etc"
 }
