@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lab.api import RESTART_DOCKER
 from lab.faults.armed import SHUT, Armed
 from lab.faults.model import Fault, Procedure, Row
 from lab.faults.procedures import Idle, reboot, renumber, upgrade
@@ -134,7 +133,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Fault(
         "systemctl restart docker",
-        f"{RESTART_DOCKER}\n{DOCKER_BACK}",
+        f"systemctl restart docker\n{DOCKER_BACK}",
         unseen=True,
         traffic_within=30,
     ),

@@ -13,6 +13,7 @@ from lab.api import Host, Lab
 from lab.stacks import Config, LabStack
 from tests.lab.atomic.drill import Drill
 from tests.lab.atomic.programs import FOLDER, Fault, Step, arm, disarm
+from tests.lab.atomic.sides import CONFIRMED_SECONDS
 
 Victim: TypeAlias = Literal["CLI", "plugin"]
 """`pulumi` itself, or the process that runs the dynamic provider."""
@@ -27,7 +28,6 @@ PHASES: Mapping[Phase, str] = {
 """The step that is held: nothing has begun; the kernel has part of the change; the host waits for
 the confirmation; the host has the confirmation."""
 
-CONFIRM_SECONDS = 10
 STACK = "killed"
 
 
@@ -41,7 +41,7 @@ def config(host: Host, number: int) -> Config:
                 "name": host.name,
                 "ssh": {"address": host.address, "host_key": host.host_key},
                 "wan": {"interface": "wan0"},
-                "confirm_seconds": CONFIRM_SECONDS,
+                "confirm_seconds": CONFIRMED_SECONDS,
                 "networks": [
                     {
                         "name": "only",

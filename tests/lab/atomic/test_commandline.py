@@ -8,7 +8,6 @@ from lab.api import Host, Lab
 from lab.stacks import Run
 from tests.lab.atomic import commandline
 from tests.lab.atomic.commandline import (
-    CONFIRM_SECONDS,
     PHASES,
     Deployment,
     Phase,
@@ -23,6 +22,7 @@ from tests.lab.atomic.drill import KINDS, Drill, Kind
 from tests.lab.atomic.hosts import on_both
 from tests.lab.atomic.look import Look
 from tests.lab.atomic.programs import stand_ins
+from tests.lab.atomic.sides import CONFIRMED_SECONDS
 
 pytestmark = pytest.mark.lab
 
@@ -97,7 +97,7 @@ def _kill(story: Story, kind: Kind, phase: Phase) -> None:
         held(drill, process)
         said = kill(process, victim)
         release(drill)
-        seen = drill.look(CONFIRM_SECONDS + RECOVERED_SECONDS)
+        seen = drill.look(CONFIRMED_SECONDS + RECOVERED_SECONDS)
     assert not seen.armed
     # The Docker network is a resource of its own, made after the rules and removed before them.
     ended = {old.ours: "old", new.ours: "new"}.get(seen.ours, "between")

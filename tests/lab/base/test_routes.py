@@ -6,6 +6,7 @@ from lab.api import Host, Lab
 from lab.settings import ROUTER_IPV4, ROUTER_LINK_LOCAL
 from lab.steps import wait_until
 from providers.ssh.remote import SshRemote
+from tests.lab.atomic.sides import CONFIRMED_SECONDS
 from tests.lab.base.hosts import routes
 from tests.lab.planned import bring, clear, numbered
 from tests.lab.together import each
@@ -24,8 +25,6 @@ AS_BEFORE = (
     " systemctl restart systemd-networkd; networkctl reconfigure wan0"
 )
 
-CONFIRM_SECONDS = 10
-
 
 @pytest.mark.parametrize("confirmed", [False, True], ids=["undone", "destroyed"])
 def test_several_next_hops_come_back(
@@ -43,7 +42,7 @@ def test_several_next_hops_come_back(
         try:
             before = routes(host)
             assert before.count("nexthop") == 4
-            bring(host, numbered(host, {"net": 51}, wan=wan), confirm_seconds=CONFIRM_SECONDS)
+            bring(host, numbered(host, {"net": 51}, wan=wan), confirm_seconds=CONFIRMED_SECONDS)
             assert "default via 203.0.113.1 dev wan0 proto static" in routes(host)
             if confirmed:
                 clear(host)
@@ -51,7 +50,7 @@ def test_several_next_hops_come_back(
                 wait_until(
                     f"{host.name} undoes it",
                     lambda: host.run("ls -d /etc/wanbound", check=False).status != 0,
-                    timeout=4 * CONFIRM_SECONDS,
+                    timeout=4 * CONFIRMED_SECONDS,
                     every=0.2,
                 )
             assert routes(host) == before

@@ -18,7 +18,6 @@ from tests.lab.recipe.steady import Told
 from tests.lab.stack.evidence import Snapshot, snapshot
 from tests.lab.together import each
 
-# Eight runs of pulumi: two minutes, and much longer on a busy machine.
 pytestmark = pytest.mark.lab
 
 RENAME = re.compile(r"`(docker rename [\w.-]+ [\w.-]+)`")
