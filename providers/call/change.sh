@@ -29,7 +29,7 @@ change() { # change FOLDER TOKEN SECONDS EXPECTED
     fi
     # Both clocks of the confirmation start when it is loaded.
     if point current "$2" && put_script && load "$etc/$2" &&
-        give_back "$etc/$2/back" && record_phase loaded "$2" $(($(uptime) + $3)); then
+        give_back "$etc/$2/back" && keep_ended "$etc/$2" && record_phase loaded "$2" $(($(uptime) + $3)); then
         echo "armed $2"
         return 0
     fi
@@ -119,7 +119,10 @@ confirm() { # confirm TOKEN FOLDER LEFT: over a connection made after the change
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
         refuse_duplicates "$1"
+        # Before it is confirmed, so that a kill leaves nothing of it.
+        mv "$etc/$1/ended" "$work/" 2>/dev/null
         point confirmed "$done" && disarm "$1" || fail 15 "cannot write to $etc"
+        end_late_answers "$etc/$done"
         rm -rf "$var/undone"
         rmdir "$var" 2>/dev/null
         put_classic "$2"
@@ -130,6 +133,16 @@ confirm() { # confirm TOKEN FOLDER LEFT: over a connection made after the change
     # The record of a rollback may be missing: /var was full, or another run has changed the host since.
     [ "${done%-then}" = "$3" ] ||
         fail 17 "the generation $done is in force here: the change was rolled back, or another run has replaced it"
+}
+
+keep_ended() { # keep_ended GENERATION: for the confirmation; a full disk is no reason to undo the change
+    cp "$work/ended" "$1/" || rm -f "$1/ended"
+}
+
+end_late_answers() { # end_late_answers GENERATION: connections that answers slower than its load began
+    [ -s "$work/ended" ] || return 0
+    # What cannot be read was said when it was loaded. The confirmation itself has succeeded.
+    end_flows "$1" 2>/dev/null || :
 }
 
 await_answers() { # await_answers GENERATION: for 3 s at most; without a carrier nothing is asked

@@ -2,7 +2,9 @@
 # Prints what `conntrack -D` needs to end the connections that the rules would now translate in
 # another way, and no others. Arguments: FLOWS TRACKED TRACKED. FLOWS is `local ADDRESS` for each of this
 # host, `subnet LINK SUBNET`, then `was` and flows of generations, then `now` and that of the one that
-# is loaded. TRACKED is what `conntrack -L` prints: read for what ends, then for what must not.
+# is loaded, then `ended CONNECTION` for each from outside that has ended before. More of these lines are
+# appended to the file `ended`. TRACKED is what `conntrack -L` prints: read for what ends, then for what
+# must not.
 
 BEGIN {
     split("0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1010 1011 1100 1101 1110 1111", digits)
@@ -59,6 +61,9 @@ function sends(when, address, port, container, way, at, range) {
 # Whether the rules would now translate the connection of this line in another way.
 function stale(own) {
     own = network(src)
+    # A container answered a connection after its end, and the caller still reaches it by that.
+    if ((protocol, answerer, field[2, "sport"], answered, field[2, "dport"]) in before)
+        return !sends("now", answered, field[2, "dport"] + 0, src)
     if (own == "") {
         if (answered != src && (answered in only || was_given(src, answered))) return 1
     } else if (!(answerer in here) && answerer !~ /^(22[4-9]|23[0-9]|255)\.|^ff/ && answered != public[own]) {
@@ -86,6 +91,7 @@ reading == 1 && $1 == "from" {
 }
 reading == 1 && $1 == "to" { ways[when, $3, $2] = ways[when, $3, $2] " " $4 " " $5 }
 reading == 1 && $1 == "only" { only[$2] }
+reading == 1 && $1 == "ended" { before[$2, $3, $4, $5, $6] }
 
 reading == 2 || (reading == 3 && count && !(FNR in ends)) {
     split("", field)
@@ -115,6 +121,8 @@ reading == 2 || (reading == 3 && count && !(FNR in ends)) {
 reading == 2 && stale() {
     ends[FNR]
     count++
+    if (network(src) == "")
+        print "ended", protocol, src, field[1, "sport"], dst, field[1, "dport"] >>ended
     for (at = 1; at <= 4; at++) {
         ending[count, at] = words[at]
         meets[words[at]] = words[at] == "" ? "others" : ""

@@ -42,6 +42,12 @@ FLUSHED = [
     for chain in ("DNAT", "SNAT")
 ]
 
+SLOW = 0.003
+"""Seconds that a container takes for an answer: half of the time, one is on its way.
+
+It answers one question after the other, of up to four connections with a question every 20 ms.
+"""
+
 LOST = "ConnectionRefusedError", "ConnectionResetError", "end"
 """What an asker hears when its connection is lost."""
 
@@ -99,15 +105,17 @@ def by_one_then_another(
 
 
 @contextmanager
-def prepared(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[Drill]:
+def prepared(lab: Lab, host: Host, nets: Sequence[Net], seconds: float = 0.0) -> Iterator[Drill]:
     """Yield Docker networks, each with a container that answers; restore the host at the end."""
     drill = Drill(host)
     bare = drill.look()
-    with docker(host, nets), talking(lab, host, nets):
-        yield drill
-    drill.apply(None)
-    after = drill.look()
-    drill.close()
+    try:
+        with docker(host, nets), talking(lab, host, nets, seconds):
+            yield drill
+    finally:
+        drill.apply(None)
+        after = drill.look()
+        drill.close()
     assert after == bare, bare.differences(after)
 
 
@@ -148,12 +156,15 @@ def _swap(lab: Lab, host: Host, managed: bool) -> None:
 
 
 def test_a_port_that_goes_to_another_container_is_answered_by_it(lab: Lab) -> None:
-    """A UDP socket gets the new container's answers, although the former one is still running."""
+    """A UDP socket gets the new container's answers, although the former one is still running.
+
+    An answer that the former one sends after its connection has ended must not begin it again.
+    """
     on_both(lab, lambda host: _target(lab, host))
 
 
 def _target(lab: Lab, host: Host) -> None:
-    with prepared(lab, host, [LEFT]) as drill:
+    with prepared(lab, host, [LEFT], SLOW) as drill:
         host.run(container(OTHER, "left"))
         try:
             with talking(lab, host, [OTHER]):

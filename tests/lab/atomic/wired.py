@@ -79,15 +79,18 @@ def remove(host: Host, net: Net) -> None:
 
 
 @contextmanager
-def talking(lab: Lab, host: Host, nets: Sequence[Net]) -> Iterator[None]:
-    """Make their containers send continuously, to the internet in both families."""
+def talking(lab: Lab, host: Host, nets: Sequence[Net], seconds: float = 0.0) -> Iterator[None]:
+    """Make their containers send continuously, to the internet in both families.
+
+    They answer questions `seconds` later.
+    """
     host.put(PLACE, TALK)
     started = []
     try:
         for net in nets:
             command = (
                 f"exec nsenter -n -t $(docker inspect -f '{{{{.State.Pid}}}}' {net.name})"
-                f" python3 {PLACE} {net.name} {port(host, net)} {PORT}"
+                f" python3 {PLACE} {net.name} {port(host, net)} {PORT} {seconds}"
                 f" {lab.internet.ipv4} {lab.internet.ipv6}"
             )
             process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """Open connections that the rules now translate differently end, and no others.
 
-These conntrack entries are made with `conntrack -I`; tests/lab/security/test_flows.py has real
+These conntrack entries are made with `conntrack -I`; tests/lab/atomic/test_flows.py has real
 packets.
 """
 
@@ -142,6 +142,86 @@ def test_ports_that_go_to_another_container_end_alone(host: Box) -> None:
     assert _tracked(host, entries) == set(others)
 
 
+TO = "203.0.113.10"
+"""The public address of the golden case udp-ports: all of its TCP goes to the container OLD."""
+
+OLD, NEW = "172.16.0.254", "172.16.0.99"
+
+
+def _moved() -> dict[str, str]:
+    """Return the files in which all of its TCP goes to the container NEW."""
+    found = files("udp-ports")
+    for name in ("flows", "ipv4.rules"):
+        way = ["to", TO, "tcp", "0-65535", OLD]
+        found[name] = found[name].replace(*_other_target(way, name))
+    return found
+
+
+def _asked(host: Box, caller: int) -> None:
+    """Track a connection from a port of OUT4 to port 443 of OLD."""
+    host.out(
+        "conntrack -I -p tcp -t 600 -u SEEN_REPLY --state ESTABLISHED"
+        f" -s {OUT4} --sport {caller} -d {TO} --dport 443"
+        f" --reply-src {OLD} --reply-port-src 443 --reply-dst {OUT4} --reply-port-dst {caller}"
+    )
+
+
+def _answer(container: str, caller: int) -> str:
+    """Return the arguments that track what a container's answer begins without a connection."""
+    return (
+        "-I -p tcp -t 600 -u SEEN_REPLY --state ESTABLISHED"
+        f" -s {container} --sport 443 -d {OUT4} --dport {caller}"
+        f" --reply-src {OUT4} --reply-port-src {caller} --reply-dst {TO} --reply-port-dst 443"
+    )
+
+
+def _answered(host: Box) -> set[tuple[str, int]]:
+    """Return container and caller's port of the connections that answers began."""
+    lines = host.out(f"conntrack -L -f ipv4 -d {OUT4} 2>/dev/null").splitlines()
+    pairs = [
+        dict(word.split("=") for word in reversed(line.split()) if "=" in word) for line in lines
+    ]
+    return {(pair["src"], int(pair["dport"])) for pair in pairs}
+
+
+OTHERS = {(OLD, 4002), (NEW, 4003)}
+"""What stays: a connection that the former container has begun by itself, and the new one's."""
+
+
+@pytest.mark.parametrize("when", ["during the load", "before the confirmation"])
+def test_an_answer_does_not_begin_its_connection_again(host: Box, when: str) -> None:
+    """The kernel would take the caller's next packets to the container that has answered late."""
+    host.deploy(files("udp-ports"), "a1")
+    _asked(host, 4001)
+    for other in OTHERS:
+        host.out(f"conntrack {_answer(*other)}")
+    if when == "during the load":
+        _answers(host, "mkdir /mnt/answered 2>/dev/null &&")
+    assert host.change(_moved(), "a2").code == 0
+    if when != "during the load":
+        host.out(f"conntrack {_answer(OLD, 4001)}")
+        assert host.confirm("a2").code == 0
+    assert _answered(host) == OTHERS
+
+
+def test_a_container_that_sends_continuously_does_not_hold_a_change_up(host: Box) -> None:
+    """Its connection begins again each time that it has ended."""
+    host.deploy(files("udp-ports"), "a1")
+    _asked(host, 4001)
+    _answers(host, "")
+    assert host.change(_moved(), "a2").code == 0
+    assert host.confirm("a2").code == 0
+    assert _answered(host) == {(OLD, 4001)}
+
+
+def _answers(host: Box, where: str) -> None:
+    """Let OLD answer as soon as a connection has ended, if `where` succeeds."""
+    host.shim(
+        "conntrack",
+        f'"$real" "$@" || exit\n[ "$1" != -D ] || {{ {where} "$real" {_answer(OLD, 4001)}; }}',
+    )
+
+
 def _other_target(way: list[str], file: str) -> tuple[str, str]:
     _, address, protocol, ports, container = way
     start, end = ports.split("-")
@@ -151,7 +231,9 @@ def _other_target(way: list[str], file: str) -> tuple[str, str]:
         text = (
             f"-d {address}/32 -p {protocol} -m {protocol} --dport {ports} -j DNAT --to-destination "
         )
-    return f"{text}{container}\n", f"{text}172.16.0.99\n"
+        if ports == "0:65535":
+            text = f"-d {address}/32 -p {protocol} -j DNAT --to-destination "
+    return f"{text}{container}\n", f"{text}{NEW}\n"
 
 
 def test_a_subnet_that_docker_chose_is_known_by_its_bridge(host: Box) -> None:
