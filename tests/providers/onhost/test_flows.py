@@ -214,6 +214,18 @@ def test_a_container_that_sends_continuously_does_not_hold_a_change_up(host: Box
     assert _answered(host) == {(OLD, 4001)}
 
 
+def test_a_change_does_not_fail_because_the_ended_connections_cannot_be_kept(host: Box) -> None:
+    """On a full disk, they are not looked for again, and nothing is left of the file."""
+    host.deploy(files("udp-ports"), "a1")
+    _asked(host, 4001)
+    host.shim(
+        "cp", 'case "$*" in *ended*) echo half >"$2/ended"; exit 1 ;; esac\nexec "$real" "$@"'
+    )
+    assert host.change(_moved(), "a2").code == 0
+    assert not (host.etc / "a2/ended").exists()
+    assert host.confirm("a2").code == 0
+
+
 def _answers(host: Box, where: str) -> None:
     """Let OLD answer as soon as a connection has ended, if `where` succeeds."""
     host.shim(
