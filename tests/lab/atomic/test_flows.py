@@ -42,11 +42,8 @@ FLUSHED = [
     for chain in ("DNAT", "SNAT")
 ]
 
-SLOW = 0.003
-"""Seconds that a container takes for an answer: half of the time, one is on its way.
-
-It answers one question after the other, of up to four connections with a question every 20 ms.
-"""
+LATE = 0.01
+"""Seconds that a container takes for an answer: half of the time, one is on its way."""
 
 LOST = "ConnectionRefusedError", "ConnectionResetError", "end"
 """What an asker hears when its connection is lost."""
@@ -105,12 +102,12 @@ def by_one_then_another(
 
 
 @contextmanager
-def prepared(lab: Lab, host: Host, nets: Sequence[Net], seconds: float = 0.0) -> Iterator[Drill]:
+def prepared(lab: Lab, host: Host, nets: Sequence[Net], late: float = 0.0) -> Iterator[Drill]:
     """Yield Docker networks, each with a container that answers; restore the host at the end."""
     drill = Drill(host)
     bare = drill.look()
     try:
-        with docker(host, nets), talking(lab, host, nets, seconds):
+        with docker(host, nets), talking(lab, host, nets, late):
             yield drill
     finally:
         drill.apply(None)
@@ -164,7 +161,7 @@ def test_a_port_that_goes_to_another_container_is_answered_by_it(lab: Lab) -> No
 
 
 def _target(lab: Lab, host: Host) -> None:
-    with prepared(lab, host, [LEFT], SLOW) as drill:
+    with prepared(lab, host, [LEFT], LATE) as drill:
         host.run(container(OTHER, "left"))
         try:
             with talking(lab, host, [OTHER]):

@@ -79,10 +79,10 @@ def remove(host: Host, net: Net) -> None:
 
 
 @contextmanager
-def talking(lab: Lab, host: Host, nets: Sequence[Net], seconds: float = 0.0) -> Iterator[None]:
+def talking(lab: Lab, host: Host, nets: Sequence[Net], late: float = 0.0) -> Iterator[None]:
     """Make their containers send continuously, to the internet in both families.
 
-    They answer questions `seconds` later.
+    They answer questions `late` seconds later.
     """
     host.put(PLACE, TALK)
     started = []
@@ -90,7 +90,7 @@ def talking(lab: Lab, host: Host, nets: Sequence[Net], seconds: float = 0.0) -> 
         for net in nets:
             command = (
                 f"exec nsenter -n -t $(docker inspect -f '{{{{.State.Pid}}}}' {net.name})"
-                f" python3 {PLACE} {net.name} {port(host, net)} {PORT} {seconds}"
+                f" python3 {PLACE} {net.name} {port(host, net)} {PORT} {late}"
                 f" {lab.internet.ipv4} {lab.internet.ipv6}"
             )
             process = subprocess.Popen(
