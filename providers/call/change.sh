@@ -119,13 +119,13 @@ confirm() { # confirm TOKEN FOLDER LEFT: over a connection made after the change
         unfinished
     elif read_armed && [ "$armed_token" = "$1" ]; then
         refuse_duplicates "$1"
-        # Before it is confirmed, so that a kill leaves nothing of it.
-        mv "$etc/$1/ended" "$work/" 2>/dev/null
+        # Before it is confirmed: after a kill, nothing would remove it.
+        mv "$etc/$1/ended" "$work/" 2>/dev/null || rm -f "$etc/$1/ended" "$work/ended"
         point confirmed "$done" && disarm "$1" || fail 15 "cannot write to $etc"
-        end_late_answers "$etc/$done"
         rm -rf "$var/undone"
         rmdir "$var" 2>/dev/null
         put_classic "$2"
+        end_late_answers "$etc/$done"
     fi
     refuse_undone "$1"
     clear_disk
@@ -139,7 +139,7 @@ keep_ended() { # keep_ended GENERATION: for the confirmation; a full disk is no 
     cp "$work/ended" "$1/" || rm -f "$1/ended"
 }
 
-end_late_answers() { # end_late_answers GENERATION: connections that answers slower than its load began
+end_late_answers() { # end_late_answers GENERATION: connections that began with answers after its load
     [ -s "$work/ended" ] || return 0
     # What cannot be read was said when it was loaded. The confirmation itself has succeeded.
     end_flows "$1" 2>/dev/null || :

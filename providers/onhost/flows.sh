@@ -3,7 +3,7 @@
 # The kernel decides NAT once per connection. So each load ends the connections that the current rules
 # would translate differently (ID/flows has the rules as data), and no others.
 
-end_flows() { # end_flows GENERATION: $work/ended are those that this change has ended before
+end_flows() { # end_flows GENERATION: $work/ended has those that have ended before, and gets the others
     grep -q . "$etc"/*/flows || return 0
     if ! command -v conntrack >/dev/null 2>&1; then
         note "conntrack is not installed here (Debian package conntrack): connections that were" \
@@ -16,7 +16,8 @@ end_flows() { # end_flows GENERATION: $work/ended are those that this change has
             echo was && cat "$etc"/*/flows && echo now && cat "$1/flows"
     } >"$work/nat" || return 1
     # An answer that is on its way while its connection ends begins a connection of its own, which
-    # takes the caller's next packets to the former container: so it looks again.
+    # takes the caller's next packets to the former container: so it looks again, but not for long.
+    until=$(($(uptime) + 3))
     for _ in 1 2 3 4 5; do
         if ! { conntrack -L -f ipv4 && conntrack -L -f ipv6; } >"$work/tracked" 2>"$work/refused"; then
             note "open connections cannot be read, and keep their old addresses:" \
@@ -31,6 +32,7 @@ end_flows() { # end_flows GENERATION: $work/ended are those that this change has
             # shellcheck disable=SC2086 # several words
             conntrack -D $words >/dev/null 2>&1
         done <"$work/ending"
+        [ "$(uptime)" -lt "$until" ] || return 0
     done
     return 0
 }

@@ -207,7 +207,7 @@ end_addresses() { # removes those of other generations
 
 load() { # load GENERATION [guarded]: into the kernel; `guarded`: its guard is in force already
     rename_bridges "$1"
-    : >"$work/ended" || return 1
+    true >"$work/ended" || return 1
     # No retry if the kernel refuses something. Rules that were flushed meanwhile are loaded again.
     for guarded in "${2:-}" '' ''; do
         # The guard first; lines that are no longer wanted are removed last.

@@ -2,8 +2,8 @@
 # Prints what `conntrack -D` needs to end the connections that the rules would now translate in
 # another way, and no others. Arguments: FLOWS TRACKED TRACKED. FLOWS is `local ADDRESS` for each of this
 # host, `subnet LINK SUBNET`, then `was` and flows of generations, then `now` and that of the one that
-# is loaded, then `ended CONNECTION` for each from outside that has ended before. More of these lines are
-# appended to the file `ended`. TRACKED is what `conntrack -L` prints: read for what ends, then for what
+# is loaded, then `ended CONNECTION` for each that has ended before. Those that end now are appended to the
+# file `ended` in the same form. TRACKED is what `conntrack -L` prints: read for what ends, then for what
 # must not.
 
 BEGIN {
@@ -61,9 +61,7 @@ function sends(when, address, port, container, way, at, range) {
 # Whether the rules would now translate the connection of this line in another way.
 function stale(own) {
     own = network(src)
-    # A container answered a connection after its end, and the caller still reaches it by that.
-    if ((protocol, answerer, field[2, "sport"], answered, field[2, "dport"]) in before)
-        return !sends("now", answered, field[2, "dport"] + 0, src)
+    if (late) return !sends("now", answered, field[2, "dport"] + 0, src)
     if (own == "") {
         if (answered != src && (answered in only || was_given(src, answered))) return 1
     } else if (!(answerer in here) && answerer !~ /^(22[4-9]|23[0-9]|255)\.|^ff/ && answered != public[own]) {
@@ -107,6 +105,9 @@ reading == 2 || (reading == 3 && count && !(FNR in ends)) {
     port = field[1, "dport"] + 0
     answerer = field[2, "src"]
     answered = field[2, "dst"]
+    # A container answered a connection after its end, and the caller still reaches it by that.
+    late = network(src) != "" &&
+        (protocol, answerer, field[2, "sport"], answered, field[2, "dport"]) in before
     # From the broadest to the narrowest: all that share a translation, if this has one.
     family = src ~ /:/ ? "-f ipv6" : "-f ipv4"
     words[1] = answered == src ? "" : family " -s " src " --reply-dst " answered
@@ -121,11 +122,12 @@ reading == 2 || (reading == 3 && count && !(FNR in ends)) {
 reading == 2 && stale() {
     ends[FNR]
     count++
-    if (network(src) == "")
+    if ((1, "dport") in field)
         print "ended", protocol, src, field[1, "sport"], dst, field[1, "dport"] >>ended
     for (at = 1; at <= 4; at++) {
-        ending[count, at] = words[at]
-        meets[words[at]] = words[at] == "" ? "others" : ""
+        # A late answer is translated like what stays: it ends alone.
+        ending[count, at] = late && at < 4 ? "" : words[at]
+        meets[ending[count, at]] = ending[count, at] == "" ? "others" : ""
     }
 }
 reading == 3 && count && !(FNR in ends) {

@@ -153,7 +153,9 @@ def _moved() -> dict[str, str]:
     found = files("udp-ports")
     for name in ("flows", "ipv4.rules"):
         way = ["to", TO, "tcp", "0-65535", OLD]
-        found[name] = found[name].replace(*_other_target(way, name))
+        before, after = _other_target(way, name)
+        assert before in found[name]
+        found[name] = found[name].replace(before, after)
     return found
 
 
@@ -184,38 +186,79 @@ def _answered(host: Box) -> set[tuple[str, int]]:
     return {(pair["src"], int(pair["dport"])) for pair in pairs}
 
 
-OTHERS = {(OLD, 4002), (NEW, 4003)}
-"""What stays: a connection that the former container has begun by itself, and the new one's."""
+OTHERS = [(OLD, 4002), (NEW, 4003)]
+"""Connections that both containers have begun by themselves."""
 
 
+@pytest.mark.parametrize("others", [OTHERS, []], ids=["beside others", "alone"])
 @pytest.mark.parametrize("when", ["during the load", "before the confirmation"])
-def test_an_answer_does_not_begin_its_connection_again(host: Box, when: str) -> None:
+def test_an_answer_does_not_begin_its_connection_again(
+    host: Box, when: str, others: list[tuple[str, int]]
+) -> None:
     """The kernel would take the caller's next packets to the container that has answered late."""
     host.deploy(files("udp-ports"), "a1")
     _asked(host, 4001)
-    for other in OTHERS:
+    for other in others:
         host.out(f"conntrack {_answer(*other)}")
     if when == "during the load":
-        _answers(host, "mkdir /mnt/answered 2>/dev/null &&")
+        _at_each_end(host, f"mkdir /mnt/answered 2>/dev/null && $real {_answer(OLD, 4001)}")
     assert host.change(_moved(), "a2").code == 0
     if when != "during the load":
         host.out(f"conntrack {_answer(OLD, 4001)}")
         assert host.confirm("a2").code == 0
-    assert _answered(host) == OTHERS
+    assert _answered(host) == set(others)
+
+
+def test_what_the_container_begins_while_its_late_answer_ends_stays(host: Box) -> None:
+    """The rules translate both in the same way, and only the late answer's has been read."""
+    host.deploy(files("udp-ports"), "a1")
+    _asked(host, 4001)
+    assert host.change(_moved(), "a2").code == 0
+    host.out(f"conntrack {_answer(OLD, 4001)}")
+    host.shim("conntrack", f'[ "$1" != -D ] || "$real" {_answer(OLD, 4002)}\nexec "$real" "$@"')
+    assert host.confirm("a2").code == 0
+    assert _answered(host) == {(OLD, 4002)}
+
+
+def test_a_late_answer_to_a_caller_on_the_same_host_ends_too(host: Box) -> None:
+    """The caller's own port is forwarded to it, so that the answer reaches it."""
+    host.deploy(files("udp-ports"), "a1")
+    tracked = "conntrack -I -p tcp -t 600 -u SEEN_REPLY --state ESTABLISHED"
+    host.out(
+        f"{tracked} -s {NEW} --sport 4001 -d {TO} --dport 443"
+        f" --reply-src {OLD} --reply-port-src 443 --reply-dst {TO} --reply-port-dst 4001"
+    )
+    assert host.change(_moved(), "a2").code == 0
+    host.out(
+        f"{tracked} -s {OLD} --sport 443 -d {TO} --dport 4001"
+        f" --reply-src {NEW} --reply-port-src 4001 --reply-dst {TO} --reply-port-dst 443"
+    )
+    assert host.confirm("a2").code == 0
+    assert host.out("conntrack -L -f ipv4 -p tcp 2>/dev/null") == ""
+
+
+def test_an_answer_of_the_container_that_has_the_port_stays(host: Box) -> None:
+    """It goes to the same caller, from the same port."""
+    host.deploy(files("udp-ports"), "a1")
+    _asked(host, 4001)
+    assert host.change(_moved(), "a2").code == 0
+    host.out(f"conntrack {_answer(NEW, 4001)}")
+    assert host.confirm("a2").code == 0
+    assert _answered(host) == {(NEW, 4001)}
 
 
 def test_a_container_that_sends_continuously_does_not_hold_a_change_up(host: Box) -> None:
     """Its connection begins again each time that it has ended."""
     host.deploy(files("udp-ports"), "a1")
     _asked(host, 4001)
-    _answers(host, "")
+    _at_each_end(host, f"$real {_answer(OLD, 4001)}")
     assert host.change(_moved(), "a2").code == 0
     assert host.confirm("a2").code == 0
     assert _answered(host) == {(OLD, 4001)}
 
 
 def test_a_change_does_not_fail_because_the_ended_connections_cannot_be_kept(host: Box) -> None:
-    """On a full disk, they are not looked for again, and nothing is left of the file."""
+    """On a full disk, nothing is left of the file, and the confirmation does not look again."""
     host.deploy(files("udp-ports"), "a1")
     _asked(host, 4001)
     host.shim(
@@ -223,15 +266,14 @@ def test_a_change_does_not_fail_because_the_ended_connections_cannot_be_kept(hos
     )
     assert host.change(_moved(), "a2").code == 0
     assert not (host.etc / "a2/ended").exists()
+    host.out(f"conntrack {_answer(OLD, 4001)}")
     assert host.confirm("a2").code == 0
+    assert _answered(host) == {(OLD, 4001)}
 
 
-def _answers(host: Box, where: str) -> None:
-    """Let OLD answer as soon as a connection has ended, if `where` succeeds."""
-    host.shim(
-        "conntrack",
-        f'"$real" "$@" || exit\n[ "$1" != -D ] || {{ {where} "$real" {_answer(OLD, 4001)}; }}',
-    )
+def _at_each_end(host: Box, command: str) -> None:
+    """Run a command each time that conntrack has ended connections."""
+    host.shim("conntrack", f'"$real" "$@" || exit\n[ "$1" != -D ] || {{ {command}; }}')
 
 
 def _other_target(way: list[str], file: str) -> tuple[str, str]:
