@@ -17,7 +17,7 @@ end_flows() { # end_flows GENERATION: $work/ended has those that have ended befo
     } >"$work/nat" || return 1
     # An answer that is on its way while its connection ends begins a connection of its own, which
     # takes the caller's next packets to the former container: so it looks again, but not for long.
-    until=$(($(uptime) + 3))
+    latest=$(($(uptime) + 3))
     for _ in 1 2 3 4 5; do
         if ! { conntrack -L -f ipv4 && conntrack -L -f ipv6; } >"$work/tracked" 2>"$work/refused"; then
             note "open connections cannot be read, and keep their old addresses:" \
@@ -32,7 +32,7 @@ end_flows() { # end_flows GENERATION: $work/ended has those that have ended befo
             # shellcheck disable=SC2086 # several words
             conntrack -D $words >/dev/null 2>&1
         done <"$work/ending"
-        [ "$(uptime)" -lt "$until" ] || return 0
+        [ "$(uptime)" -lt "$latest" ] || return 0
     done
     return 0
 }

@@ -58,9 +58,11 @@ function sends(when, address, port, container, way, at, range) {
     return 0
 }
 
-# Whether the rules would now translate the connection of this line in another way.
+# Whether the rules would now translate the connection of this line in another way. `late`: a container
+# answered a connection after its end, and the caller still reaches it by that.
 function stale(own) {
     own = network(src)
+    late = own != "" && (protocol, answerer, field[2, "sport"], answered, field[2, "dport"]) in before
     if (late) return !sends("now", answered, field[2, "dport"] + 0, src)
     if (own == "") {
         if (answered != src && (answered in only || was_given(src, answered))) return 1
@@ -105,9 +107,6 @@ reading == 2 || (reading == 3 && count && !(FNR in ends)) {
     port = field[1, "dport"] + 0
     answerer = field[2, "src"]
     answered = field[2, "dst"]
-    # A container answered a connection after its end, and the caller still reaches it by that.
-    late = network(src) != "" &&
-        (protocol, answerer, field[2, "sport"], answered, field[2, "dport"]) in before
     # From the broadest to the narrowest: all that share a translation, if this has one.
     family = src ~ /:/ ? "-f ipv6" : "-f ipv4"
     words[1] = answered == src ? "" : family " -s " src " --reply-dst " answered

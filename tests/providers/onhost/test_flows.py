@@ -55,13 +55,19 @@ RIGHT: dict[str, Entry] = {
 
 def _track(host: Box, entries: dict[str, Entry]) -> None:
     """Add these connections to conntrack, each with its own source port."""
-    for number, (protocol, src, dst, port, answerer, answered) in enumerate(entries.values(), 4000):
-        state = "--state ESTABLISHED" if protocol == "tcp" else ""
-        host.out(
-            f"conntrack -I -p {protocol} -t 600 -u SEEN_REPLY {state} -s {src} -d {dst}"
-            f" --sport {number} --dport {port} --reply-src {answerer} --reply-dst {answered}"
-            f" --reply-port-src {port} --reply-port-dst {number}"
-        )
+    for number, entry in enumerate(entries.values(), 4000):
+        host.out(f"conntrack {_entry(entry, number)}")
+
+
+def _entry(entry: Entry, number: int) -> str:
+    """Return the arguments that add a connection from this source port to conntrack."""
+    protocol, src, dst, port, answerer, answered = entry
+    state = "--state ESTABLISHED" if protocol == "tcp" else ""
+    return (
+        f"-I -p {protocol} -t 600 -u SEEN_REPLY {state} -s {src} -d {dst}"
+        f" --sport {number} --dport {port} --reply-src {answerer} --reply-dst {answered}"
+        f" --reply-port-src {port} --reply-port-dst {number}"
+    )
 
 
 def _tracked(host: Box, entries: dict[str, Entry]) -> set[str]:
@@ -159,22 +165,14 @@ def _moved() -> dict[str, str]:
     return found
 
 
-def _asked(host: Box, caller: int) -> None:
+def _asked(host: Box, port: int) -> None:
     """Track a connection from a port of OUT4 to port 443 of OLD."""
-    host.out(
-        "conntrack -I -p tcp -t 600 -u SEEN_REPLY --state ESTABLISHED"
-        f" -s {OUT4} --sport {caller} -d {TO} --dport 443"
-        f" --reply-src {OLD} --reply-port-src 443 --reply-dst {OUT4} --reply-port-dst {caller}"
-    )
+    host.out(f"conntrack {_entry(('tcp', OUT4, TO, 443, OLD, OUT4), port)}")
 
 
-def _answer(container: str, caller: int) -> str:
-    """Return the arguments that track what a container's answer begins without a connection."""
-    return (
-        "-I -p tcp -t 600 -u SEEN_REPLY --state ESTABLISHED"
-        f" -s {container} --sport 443 -d {OUT4} --dport {caller}"
-        f" --reply-src {OUT4} --reply-port-src {caller} --reply-dst {TO} --reply-port-dst 443"
-    )
+def _answer(container: str, port: int) -> str:
+    """Return the arguments that track what an answer to a port of OUT4 begins by itself."""
+    return _entry(("tcp", container, OUT4, port, OUT4, TO), 443)
 
 
 def _answered(host: Box) -> set[tuple[str, int]]:
@@ -223,16 +221,9 @@ def test_what_the_container_begins_while_its_late_answer_ends_stays(host: Box) -
 def test_a_late_answer_to_a_caller_on_the_same_host_ends_too(host: Box) -> None:
     """The caller's own port is forwarded to it, so that the answer reaches it."""
     host.deploy(files("udp-ports"), "a1")
-    tracked = "conntrack -I -p tcp -t 600 -u SEEN_REPLY --state ESTABLISHED"
-    host.out(
-        f"{tracked} -s {NEW} --sport 4001 -d {TO} --dport 443"
-        f" --reply-src {OLD} --reply-port-src 443 --reply-dst {TO} --reply-port-dst 4001"
-    )
+    host.out(f"conntrack {_entry(('tcp', NEW, TO, 443, OLD, TO), 4001)}")
     assert host.change(_moved(), "a2").code == 0
-    host.out(
-        f"{tracked} -s {OLD} --sport 443 -d {TO} --dport 4001"
-        f" --reply-src {NEW} --reply-port-src 4001 --reply-dst {TO} --reply-port-dst 443"
-    )
+    host.out(f"conntrack {_entry(('tcp', OLD, TO, 4001, NEW, TO), 443)}")
     assert host.confirm("a2").code == 0
     assert host.out("conntrack -L -f ipv4 -p tcp 2>/dev/null") == ""
 
